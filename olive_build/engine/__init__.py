@@ -1,0 +1,1 @@
+"""Runs a graph of steps: content-addressed store, warm workers, resume and explanations."""

@@ -1,0 +1,111 @@
+"""Cache keys: what a step's result depends on, as canonical JSON and its sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import types
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from olive_build.engine.graph import Step
+
+TYPE = "$type"  # names the class of a nested dataclass: classes with equal fields must differ
+
+
+def digest_of(value: object) -> str:
+    """Return the sha256 of the value's canonical JSON (hex); NaN and infinity are refused."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def to_fields(step: object) -> dict[str, Any]:
+    """Return a step's fields as JSON values. Raises TypeError for what JSON cannot hold."""
+    return {f.name: _encode(getattr(step, f.name)) for f in fields(step)}  # type: ignore[arg-type]
+
+
+def _encode(value: object) -> object:
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, tuple):
+        return [_encode(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {TYPE: type(value).__name__, **to_fields(value)}
+    raise TypeError(f"{value!r} cannot be a step's field: {type(value).__name__} is not JSON-able")
+
+
+def from_fields(cls: type, data: Mapping[str, Any]) -> Any:
+    """Rebuild a dataclass from `to_fields`, by its type hints. Raises TypeError if they differ."""
+    hints = get_type_hints(cls)
+    given = {name: value for name, value in data.items() if name != TYPE}
+    unknown = sorted(given.keys() - {f.name for f in fields(cls)})
+    if unknown:
+        raise TypeError(f"{cls.__name__} has no fields {unknown}")
+    return cls(**{name: _decode(hints[name], value) for name, value in given.items()})
+
+
+def _decode(hint: Any, value: Any) -> Any:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        for choice in args:
+            with suppress(TypeError, ValueError):
+                return _decode(choice, value)
+    elif isinstance(value, dict) and is_dataclass(hint):
+        if isinstance(hint, type) and hint.__name__ == value.get(TYPE):
+            return from_fields(hint, value)
+    elif isinstance(value, list) and origin is tuple:
+        kinds = [args[0]] * len(value) if args[-1:] == (...,) else args
+        return tuple(_decode(kind, item) for kind, item in zip(kinds, value, strict=True))
+    elif not isinstance(value, (dict, list)):
+        return value
+    raise TypeError(f"{value!r} given where {hint} is expected")
+
+
+@cache
+def tool_version(name: str) -> str:
+    """Return the installed version of a distribution, "absent" if there is none."""
+    from importlib import metadata  # 20 ms that verbs without a plan need not pay
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+@dataclass(frozen=True)
+class Description:
+    """Everything that a step's result depends on; equal descriptions have equal keys."""
+
+    kind: str
+    version: int
+    fields: dict[str, Any]
+    inputs: dict[str, str]
+    """Input's name -> digest of its content, so a rebuilt but equal input changes nothing."""
+    tools: dict[str, str]
+    """Distribution -> version, and "python" -> major.minor."""
+
+    @cached_property
+    def key(self) -> str:
+        """The cache key (64 hex digits)."""
+        return digest_of(self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the description as JSON values."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Description:
+        """Read what `as_json` gave; raises KeyError if something is missing."""
+        return cls(**{f.name: data[f.name] for f in fields(cls)})
+
+
+def describe(step: Step, inputs: Mapping[str, str]) -> Description:
+    """Describe a step whose inputs (name -> digest) are known."""
+    tools = {name: tool_version(name) for name in step.tools}
+    tools["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return Description(step.kind, step.version, to_fields(step), dict(inputs), tools)

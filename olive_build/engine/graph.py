@@ -1,0 +1,107 @@
+"""Steps, and the graph of them: what must be made from what. Pure; nothing is read or run here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from olive_build.engine.fingerprint import digest_of, to_fields
+
+_WORD = r"[\w+@=-][\w.+@=-]{0,99}"
+_SLOT = re.compile(f"{_WORD}(/{_WORD})*", re.ASCII)
+
+
+class Step(Protocol):
+    """One piece of work: a frozen dataclass whose fields are the whole of its settings.
+
+    Fields are str, int, float, bool, None, tuples and frozen dataclasses of these, so that they
+    can be hashed into the cache key and sent to a worker.
+    """
+
+    kind: ClassVar[str]
+    """Unique name of the step's class, by which a worker finds it."""
+    version: ClassVar[int]
+    """Raised by hand when the same fields come to mean something else."""
+    worker: ClassVar[str]
+    """Which kind of worker process runs it; workers of one kind share what they have imported."""
+    tools: ClassVar[tuple[str, ...]]
+    """Installed distributions whose versions are part of the cache key."""
+    exclusive: ClassVar[bool]
+    """True: nothing else runs at the same time (a step that measures time)."""
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        """Write files below `out` (an empty folder); `inputs` are read-only."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """Something that exists already: a model's folder or a data file."""
+
+    id: str
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """A step and where its inputs come from."""
+
+    id: str
+    step: Step
+    inputs: tuple[tuple[str, str], ...]
+    """(input's name, id of a node or leaf), sorted by name."""
+    slot: str
+    """Stable name for people ("all-minilm-l6-v2/quantize/int8"): progress lines and history."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Leaves and nodes, each node after everything that it needs."""
+
+    leaves: tuple[Leaf, ...]
+    nodes: tuple[Node, ...]
+
+
+class GraphBuilder:
+    """Collects leaves and steps; equal steps over equal inputs become one node."""
+
+    def __init__(self) -> None:
+        self._leaves: dict[str, Leaf] = {}
+        self._nodes: dict[str, Node] = {}
+
+    def leaf(self, path: str | Path, digest: str) -> str:
+        """Add what lies at `path`, whose content has `digest`; return its id."""
+        leaf = Leaf(f"leaf-{digest[:32]}", str(Path(path).absolute()), digest)
+        return self._leaves.setdefault(leaf.id, leaf).id
+
+    def add(self, step: Step, inputs: Mapping[str, str], slot: str) -> str:
+        """Add a step and return its node's id, which depends on the step and inputs alone.
+
+        If the graph has the node already, its first slot stays. Raises ValueError for an input
+        that was not added before and for a slot that could not be a relative path.
+        """
+        unknown = [i for i in inputs.values() if i not in self._leaves and i not in self._nodes]
+        if unknown:
+            raise ValueError(f"{slot}: inputs {unknown} were not added to the graph")
+        if not _SLOT.fullmatch(slot):
+            raise ValueError(f"slot {slot!r} is not short words separated by slashes")
+        pairs = tuple(sorted(inputs.items()))
+        shape = {"kind": step.kind, "version": step.version, "inputs": pairs}
+        node_id = digest_of({**shape, "fields": to_fields(step)})[:32]
+        return self._nodes.setdefault(node_id, Node(node_id, step, pairs, slot)).id
+
+    def build(self) -> Graph:
+        """Return the graph as collected so far."""
+        return Graph(tuple(self._leaves.values()), tuple(self._nodes.values()))
+
+
+def with_ancestors(graph: Graph, wanted: set[str]) -> tuple[Node, ...]:
+    """Return the wanted nodes and all that they need, in the graph's order."""
+    needed = set(wanted)
+    for node in reversed(graph.nodes):
+        if node.id in needed:
+            needed.update(source for _, source in node.inputs)
+    return tuple(node for node in graph.nodes if node.id in needed)

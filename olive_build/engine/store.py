@@ -1,0 +1,306 @@
+"""The content-addressed store: artifacts by digest, records by cache key, history by slot."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from olive_build.engine.fingerprint import Description
+from olive_build.engine.locks import Lock, try_lock, wait_lock
+from olive_build.engine.trees import (
+    FileEntry,
+    Stamps,
+    TreeDigest,
+    digest_of_leaf,
+    files_below,
+    sha256_of,
+    sync_folder,
+    tree_of,
+    write_atomically,
+)
+from olive_build.errors import StepError
+
+FORMAT = "v1"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder of files in the store, read-only."""
+
+    digest: str
+    path: Path
+    files: tuple[FileEntry, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Sum of the files' sizes."""
+        return sum(entry.size_bytes for entry in self.files)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a step gave when it ran: written after its artifact, so it never names half of one."""
+
+    description: Description
+    artifact: str
+    """Digest of the artifact, which may have been removed since."""
+    files: tuple[FileEntry, ...]
+    seconds: float
+    peak_bytes: int | None
+    log: str
+    """Relative to the store's folder."""
+    finished: str
+    """UTC, ISO 8601."""
+
+    @property
+    def key(self) -> str:
+        """The cache key."""
+        return self.description.key
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        files = [[entry.path, entry.sha256, entry.size_bytes] for entry in self.files]
+        rest = {name: getattr(self, name) for name in _PLAIN}
+        return {"key": self.key, **self.description.as_json(), **rest, "files": files}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Record:
+        """Read what `as_json` gave; raises KeyError, TypeError or ValueError if damaged."""
+        files = tuple(FileEntry(*entry) for entry in data["files"])
+        rest = {name: data[name] for name in _PLAIN}
+        return cls(Description.from_json(data), files=files, **rest)
+
+
+_PLAIN = ("artifact", "seconds", "peak_bytes", "log", "finished")
+
+
+def default_root() -> Path:
+    """Return the folder of the cache: $OLIVE_BUILD_CACHE, or below $XDG_CACHE_HOME or ~/.cache."""
+    if chosen := os.environ.get("OLIVE_BUILD_CACHE"):
+        return Path(chosen).absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base, "olive_build").absolute()
+
+
+class Store:
+    """A folder of artifacts and records; many processes may use it at once.
+
+    Reading needs no permission to write. An open store holds a lease: while it lives, `gc`
+    removes nothing that was made or looked up since the store was opened.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = (root or default_root()).absolute() / FORMAT
+        self.stamps = Stamps(self.root / "stamps.json")
+        self._attempts: Path | None = None
+        self._close: Callable[[], object] = lambda: None
+
+    # -- reading
+
+    def find(self, key: str) -> Record | None:
+        """Return the record of a key and mark it as used; None if there is none or it is bad."""
+        path = self.record_path(key)
+        self._lease()
+        try:
+            record = Record.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        try:
+            os.utime(path)
+        except FileNotFoundError:  # collected a moment ago
+            return None
+        except OSError:  # a store that may only be read
+            pass
+        return record if record.key == key else None
+
+    def artifact(self, record: Record) -> Artifact | None:
+        """Return the record's artifact, None if it is not there or a file's size is wrong."""
+        path = self.artifact_path(record.artifact)
+        try:
+            for entry in record.files:
+                if os.stat(path / entry.path).st_size != entry.size_bytes:
+                    return None
+        except OSError:
+            return None
+        return Artifact(record.artifact, path, record.files)
+
+    def last(self, slot: str) -> Description | None:
+        """Return what was last built for a slot, None if nothing was."""
+        try:
+            text = (self.root / "slots" / f"{slot}.json").read_text(encoding="utf-8")
+            return Description.from_json(json.loads(text))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def digest_tree(self, path: str | Path) -> TreeDigest:
+        """Return the digest of a leaf (see `trees.digest_of_leaf`), remembering what it read."""
+        return digest_of_leaf(Path(path), self.stamps)
+
+    # -- writing
+
+    def attempt(self) -> Path:
+        """Make and return an empty folder for one attempt; it vanishes with the store."""
+        with self.writing():
+            root = self._lease(must_write=True)
+            assert root is not None
+            folder = root / uuid.uuid4().hex[:8]
+            folder.mkdir()
+            return folder
+
+    def try_lock(self, key: str) -> Lock | None:
+        """Take a key's lock, so that two builds do not make one thing; None if another has it."""
+        with self.writing():
+            return try_lock(self.root / "locks" / f"{key}.lock")
+
+    def new_log(self, slot: str, key: str) -> Path:
+        """Return the path of a log to be written for one run of a step."""
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{key[:8]}-{uuid.uuid4().hex[:4]}.log"
+        with self.writing():
+            path = self.root / "logs" / slot / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            return path
+
+    def publish(
+        self, description: Description, out: Path, log: Path, seconds: float, peak: int | None
+    ) -> Record:
+        """Move the folder that a step wrote into the store, all of it or nothing, and record it.
+
+        Raises StepError if the folder holds no file, links, or anything that is not a file, and
+        if the store cannot be written.
+        """
+        with self.writing():
+            tree = _seal(out, description.kind, log)
+            finished = datetime.now(UTC).isoformat(timespec="seconds")
+            where = log.relative_to(self.root).as_posix()
+            record = Record(description, tree.digest, tree.files, seconds, peak, where, finished)
+            with self.exclusively():
+                self._place(record, out)
+                write_atomically(self.record_path(record.key), record.as_json(), sync=True)
+            return record
+
+    def remember(self, slot: str, description: Description) -> None:
+        """Note what was built for a slot, unless that is known; history is never worth an error."""
+        if self.last(slot) != description:
+            with suppress(OSError):
+                write_atomically(self.root / "slots" / f"{slot}.json", description.as_json())
+
+    def close(self) -> None:
+        """Give up the lease and remove what attempts left."""
+        self._close()
+        self._attempts, self._close = None, lambda: None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- where things are
+
+    def record_path(self, key: str) -> Path:
+        """Where the record of a key is."""
+        return self.root / "records" / key[:2] / f"{key}.json"
+
+    def artifact_path(self, digest: str) -> Path:
+        """Where the artifact of a digest is."""
+        return self.root / "artifacts" / digest[:2] / digest
+
+    def exclusively(self) -> Lock:
+        """Lock the whole store for the moments in which names appear or vanish."""
+        return wait_lock(self.root / "locks" / "store.lock")
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn the system's errors into ones that say which store, and what to do."""
+        try:
+            yield
+        except OSError as error:
+            raise StepError(
+                "the cache cannot be written",
+                where=str(self.root),
+                why=f"{type(error).__name__}: {error}",
+                hint="free some space (`olive-build cache gc`) or set OLIVE_BUILD_CACHE to a "
+                "folder that can be written",
+            ) from error
+
+    def _place(self, record: Record, out: Path) -> None:
+        target = self.artifact_path(record.artifact)
+        if self.artifact(record) is not None:
+            return  # equal bytes are there already: this copy goes with its attempt
+        if target.exists():  # a damaged one: out of the way
+            os.rename(target, out.with_name(f"damaged-{uuid.uuid4().hex[:8]}"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(out, target)
+        sync_folder(target.parent)
+
+    def _lease(self, must_write: bool = False) -> Path | None:
+        if self._attempts is None:
+            name = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+            folder = self.root / "tmp" / name
+            try:
+                lock = try_lock(self.root / "locks" / f"{name}.lease")
+                folder.mkdir(parents=True)
+            except OSError:
+                if must_write:
+                    raise
+                return None
+            assert lock is not None
+            lease = self.root / "locks" / f"{name}.lease"
+            self._attempts = folder
+            self._close = weakref.finalize(self, _end_lease, folder, lease, lock)
+            remove_stale_attempts(self.root)
+        return self._attempts
+
+
+def _end_lease(folder: Path, lease: Path, lock: Lock) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    lease.unlink(missing_ok=True)
+    lock.release()
+
+
+def remove_stale_attempts(root: Path) -> None:
+    """Remove what builds that died left behind; the lock of a living one is held."""
+    for folder in (root / "tmp").iterdir():
+        lease = root / "locks" / f"{folder.name}.lease"
+        lock = try_lock(lease)
+        if lock is not None:
+            _end_lease(folder, lease, lock)
+
+
+def _seal(out: Path, kind: str, log: Path) -> TreeDigest:
+    """Hash, sync and write-protect what a step wrote."""
+    entries = []
+    for path in files_below(out):
+        status = path.lstat()
+        name = path.relative_to(out).as_posix()
+        if not stat.S_ISREG(status.st_mode):
+            raise StepError(
+                f"step '{kind}' wrote {name}, which is not a plain file", where=str(log)
+            )
+        if status.st_nlink > 1 and stat.S_IMODE(status.st_mode) != 0o444:
+            why = "it is a hard link to a file outside the store, which may still change"
+            raise StepError(
+                f"step '{kind}' wrote {name}, which cannot be kept",
+                where=str(log),
+                why=why,
+                hint="copy it instead",
+            )
+        path.chmod(0o444)
+        entries.append(FileEntry(name, sha256_of(path, sync=True), status.st_size))
+    if not entries:
+        raise StepError(f"step '{kind}' wrote no file", where=str(log))
+    for folder, _, _ in os.walk(out):
+        sync_folder(Path(folder))
+    return tree_of(entries)

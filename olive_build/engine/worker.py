@@ -1,0 +1,169 @@
+"""The process in which steps run: `python -m olive_build.engine.worker KIND`.
+
+One JSON line per request comes in on what was standard input, one reply goes out on what was
+standard output. Both are moved away before a step runs: everything that a library prints, native
+code included, goes to the step's log. The process ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import gc
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from olive_build.engine.fingerprint import from_fields
+from olive_build.errors import OliveBuildError
+
+ENVIRONMENT: Mapping[str, str] = {
+    "CI": "1",  # Olive and others read it as "do not report"
+    "ORT_DISABLE_TELEMETRY": "1",
+    "OLIVE_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",  # a step never downloads
+    "TRANSFORMERS_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONHASHSEED": "0",
+}
+REGISTRY = "OLIVE_BUILD_STEP_REGISTRY"  # "module:ATTRIBUTE", so that tests can bring own steps
+
+
+def main() -> None:
+    """Serve requests until the parent is gone."""
+    os.environ.update(ENVIRONMENT)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    _die_with_parent()
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    faulthandler.enable()
+    for request in _lines(requests):
+        replies.write(json.dumps(_serve(json.loads(request))).encode() + b"\n")
+
+
+def _lines(stream: BinaryIO) -> Any:
+    """Yield lines; end the process at the end of the stream, even in the middle of a step."""
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in stream:
+            lines.put(line)
+        if os.name == "posix":
+            os.killpg(0, signal.SIGKILL)  # with whatever the step has started
+        os._exit(1)
+
+    threading.Thread(target=read, daemon=True).start()
+    return iter(lines.get, None)
+
+
+def _serve(request: dict[str, Any]) -> dict[str, Any]:
+    _redirect(request["log"])
+    try:
+        step = from_fields(_step_class(request["kind"]), request["fields"])
+        inputs = {name: Path(path) for name, path in request["inputs"].items()}
+        os.chdir(os.environ["TMPDIR"])  # a step may have gone elsewhere
+        seconds, peak = _measure(lambda: step.run(inputs, Path(request["out"])))
+        return {"seconds": seconds, "peak_bytes": peak}
+    except OliveBuildError as error:
+        traceback.print_exc()
+        return {"error": error.as_json()}
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        return {"raised": traceback.format_exception_only(error)[-1].strip()}
+    finally:
+        _tidy()
+
+
+def _step_class(kind: str) -> type:
+    module, _, attribute = os.environ.get(REGISTRY, "olive_build.steps:STEPS").partition(":")
+    steps: Mapping[str, str] = getattr(import_module(module), attribute)
+    if kind not in steps:
+        raise LookupError(f"no step of kind {kind!r} is registered in {module}:{attribute}")
+    module, _, name = steps[kind].partition(":")
+    found: type = getattr(import_module(module), name)
+    return found
+
+
+def _redirect(log: str) -> None:
+    """Send standard output and error to the step's log."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _measure(work: Any) -> tuple[float, int | None]:
+    """Return seconds and peak resident memory in bytes of the work.
+
+    On Linux the kernel's counter is reset first (5 into /proc/self/clear_refs, proc_pid_clear_refs
+    (5)), so it is the step's own; a subprocess counts if it was larger. Elsewhere it is the most
+    that this worker ever used, which earlier steps may have caused.
+    """
+    reset = _reset_peak()
+    children = _max_rss(children=True)
+    started = time.perf_counter()
+    work()
+    seconds = time.perf_counter() - started
+    own = _high_water() if reset else _max_rss(children=False)
+    grown = _max_rss(children=True)
+    return seconds, max(own or 0, grown or 0) if grown != children else own
+
+
+def _reset_peak() -> bool:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _high_water() -> int | None:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _max_rss(children: bool) -> int | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF)
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _tidy() -> None:
+    """Give memory back, so that the next step starts small, and empty native print buffers."""
+    gc.collect()
+    sys.stdout.flush()
+    if os.name == "posix":
+        libc = ctypes.CDLL(None)
+        libc.fflush(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1  # <linux/prctl.h>
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        # The parent may have died before the call; then standard input ends, which `_lines` sees.
+
+
+if __name__ == "__main__":
+    main()
