@@ -1,0 +1,235 @@
+"""Checks of a recipe as a whole: its name, its model, its sources, the names that it uses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from olive_build.families import FAMILIES, FamilySpec, family_of_task
+from olive_build.recipe import model
+from olive_build.recipe.budgets import contradictions
+from olive_build.recipe.codes import Code
+from olive_build.recipe.context import Context
+from olive_build.recipe.suggest import did_you_mean, listed
+from olive_build.recipe.tree import KeyPath
+
+BUILT_IN_VARIANTS = ("fp32", "fp16", "int8", "q8", "q4")
+_PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+
+
+def check_recipe(context: Context) -> None:
+    """Report all that is wrong with the recipe whatever it is built for."""
+    _check_head(context)
+    family_of(context)
+    _check_sources(context)
+    _check_variants(context)
+    for where in (("verify",), *(("targets", t, "verify") for t in context.recipe.targets)):
+        _check_budgets(context, where)
+
+
+def _check_head(context: Context) -> None:
+    recipe, stem = context.recipe, context.path.stem
+    if recipe.recipe != model.VERSION:
+        context.add(
+            Code.WRONG_VERSION,
+            ("recipe",),
+            f"this version builds recipes of language version {model.VERSION}, not {recipe.recipe}",
+            hint=f"write `recipe: {model.VERSION}`, or use the release that the recipe is for",
+        )
+    if not re.fullmatch(model.NAME_PATTERN, recipe.name):
+        hint = "use lower-case letters, digits, '.' and '-', beginning with a letter or digit"
+        message = f"'{recipe.name}' is no name of a recipe"
+        notes = ("it becomes a folder, a make target and part of addresses",)
+        context.add(Code.BAD_VALUE, ("name",), message, hint=hint, notes=notes)
+    elif recipe.name != stem:
+        message = f"the name '{recipe.name}' differs from the file's, '{stem}'"
+        hint = f"write `name: {stem}`, or rename the file"
+        notes = ("a recipe is found by its file and published by its name",)
+        context.add(Code.NAME_MISMATCH, ("name",), message, hint=hint, notes=notes)
+    if not recipe.description.strip() or "\n" in recipe.description.strip():
+        message, hint = "the description is not one line", "say in one line what it is good for"
+        context.add(Code.BAD_VALUE, ("description",), message, hint=hint)
+    if not recipe.targets:
+        hint = "add at least one, such as `desktop: {}`"
+        message = "the recipe names no target, so nothing would be built"
+        context.add(Code.NO_TARGETS, ("targets",), message, hint=hint, key=True)
+
+
+def family_of(context: Context) -> FamilySpec | None:
+    """Return the family of the recipe's model; report what keeps it from having just one."""
+    family, task = context.recipe.model.family, context.recipe.model.task
+    here: KeyPath = ("model",)
+    if family is not None and task is not None:
+        context.add(
+            Code.FAMILY_OR_TASK,
+            (*here, "task"),
+            "the model has both a family and a task",
+            hint="keep one of the two",
+            notes=("a task names its family, so the other could only repeat or contradict it",),
+            key=True,
+            also=((*here, "family"), "the family"),
+        )
+        return None
+    if family is None and task is None:
+        hint = f"add `family:` with one of {listed(FAMILIES)}"
+        message = "the model has neither a family nor a task"
+        notes = ("one of them says how the model is exported and composed",)
+        if not any(gone in context.dropped for gone in ((*here, "family"), (*here, "task"))):
+            context.add(Code.FAMILY_OR_TASK, here, message, hint=hint, notes=notes, key=True)
+        return None
+    if family is not None:
+        context.known("family", family, tuple(FAMILIES), (*here, "family"), key=False)
+        return FAMILIES.get(family)
+    assert task is not None
+    served = tuple(sorted(t for spec in FAMILIES.values() for t in spec.tasks))
+    context.known("task", task, served, (*here, "task"), key=False)
+    return family_of_task(task)
+
+
+def _check_sources(context: Context) -> None:
+    spec = context.recipe.model
+    here: KeyPath = ("model", "sources")
+    if not context.written((*here, spec.source)):
+        given = [name for name in ("package", "hub", "path") if context.written((*here, name))]
+        context.add(
+            Code.NOT_PINNED,
+            ("model", "source"),
+            f"the source '{spec.source}' is not given",
+            hint=f"add `{spec.source}:` to `sources`",
+            notes=(f"given: {listed(given)}",),
+        )
+    if spec.sources.package:
+        _check_package(context, spec.sources.package, (*here, "package"))
+    if spec.sources.hub:
+        _check_hub(context, spec.sources.hub, (*here, "hub"))
+    if spec.sources.path:
+        _check_weights(context, spec.sources.path.folder, (*here, "path", "folder"))
+
+
+def _check_package(context: Context, package: model.PackageSpec, here: KeyPath) -> None:
+    moving = ("another wheel could come tomorrow, and with it other bundles from one recipe",)
+    if not re.fullmatch(model.PACKAGE_PATTERN, package.name):
+        message = f"'{package.name}' is no name of a package"
+        hint = "write the name alone, without a version or an extra"
+        context.add(Code.BAD_VALUE, (*here, "name"), message, hint=hint)
+    if not re.fullmatch(model.VERSION_PATTERN, package.version):
+        message = f"'{package.version}' is not one exact version"
+        hint = "write the version alone, such as 0.1.0"
+        context.add(Code.NOT_PINNED, (*here, "version"), message, hint=hint, notes=moving)
+    if not re.fullmatch(model.SHA256_PATTERN, package.sha256):
+        message = f"the sha256 is not 64 lower-case hex digits ({len(package.sha256)} characters)"
+        hint = "take it from the wheel's page on PyPI, or `sha256sum` the wheel"
+        notes = ("a download is compared with it before it is opened",)
+        context.add(Code.NOT_PINNED, (*here, "sha256"), message, hint=hint, notes=notes)
+    parts = package.folder.split("/")
+    if "\\" in package.folder or ".." in parts or "" in parts:
+        message = f"'{package.folder}' is no folder inside the wheel"
+        hint = "give it from the wheel's root, with forward slashes, such as my_package/model"
+        context.add(Code.BAD_PATH, (*here, "folder"), message, hint=hint)
+
+
+def _check_hub(context: Context, hub: model.HubSpec, here: KeyPath) -> None:
+    if not re.fullmatch(model.REPO_PATTERN, hub.repo):
+        message = f"'{hub.repo}' is no repository of the hub"
+        context.add(Code.BAD_VALUE, (*here, "repo"), message, hint="write owner/name")
+    if re.fullmatch(model.COMMIT_PATTERN, hub.revision):
+        return
+    is_hex = re.fullmatch(r"[0-9a-fA-F]{4,}", hub.revision) is not None
+    kind = f"no full commit ({len(hub.revision)} characters)" if is_hex else "a branch or tag"
+    why = "another commit can come to share it" if is_hex else "it moves when its owner pushes"
+    context.add(
+        Code.NOT_PINNED,
+        (*here, "revision"),
+        f"the revision '{hub.revision}' is {kind}",
+        hint="write all 40 lower-case hex digits of a commit, from the model's history on the hub",
+        notes=(f"{why}, and then one recipe would build two models",),
+    )
+
+
+def _check_weights(context: Context, text: str, here: KeyPath) -> None:
+    folder = context.file(text, here)
+    if folder is None:
+        return
+    if not folder.is_dir():
+        message, hint = f"there is no folder '{text}'", "give the folder that has config.json"
+        context.add(Code.BAD_PATH, here, message, hint=hint)
+        return
+    pickled = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLED)
+    if pickled and not any(folder.glob("*.safetensors")):
+        context.add(
+            Code.PICKLED_WEIGHTS,
+            here,
+            f"the weights in '{text}' are pickled: {listed(pickled)}",
+            hint="save them as safetensors: `model.save_pretrained(folder)`",
+            notes=("loading a pickle runs whatever code its author put into it",),
+        )
+
+
+def _check_variants(context: Context) -> None:
+    for name, variant in context.recipe.variants.items():
+        here: KeyPath = ("variants", name)
+        if not re.fullmatch(model.VARIANT_PATTERN, name):
+            message = f"'{name}' is no name of a variant"
+            hint = "use lower-case letters, digits, '_' and '-', beginning with a letter or digit"
+            notes = ("it becomes the ending of a file's name",)
+            context.add(Code.BAD_VARIANT, here, message, hint=hint, notes=notes, key=True)
+        because = (variant.because or "").strip()
+        has_reason = name == "q4"  # the built-in one comes with a reason
+        if variant.speed == "any" and not because and not has_reason:
+            message = "`speed: any` says no reason"
+            hint = "add `because:`, such as: it is there for its download size"
+            notes = ("it lifts the gate on latency, and the reason is printed in reports",)
+            context.add(Code.MISSING_FIELD, (*here, "speed"), message, hint=hint, notes=notes)
+        elif because and variant.speed != "any" and not (has_reason and variant.speed is None):
+            message = "`because` gives the reason of `speed: any`, which is not set"
+            context.add(
+                Code.CONFLICT, (*here, "because"), message, hint="add `speed: any`, or remove it"
+            )
+
+
+def _check_budgets(context: Context, where: KeyPath) -> None:
+    spec = context.recipe
+    verify = spec.verify if where == ("verify",) else spec.targets[str(where[1])].verify
+    for name, budgets in verify.budgets.items() if verify else ():
+        given = {k: v for k, v in budgets.model_dump(exclude_unset=True).items() if v is not None}
+        for key, why in contradictions(given):
+            context.add(
+                Code.BUDGET_CONTRADICTION,
+                (*where, "budgets", name, key),
+                f"the budget '{key}: {given[key]:g}' of '{name}' cannot be meant",
+                hint="correct one of the two" if "never" in why else "correct the value",
+                notes=(why,),
+            )
+    metric, data = (verify.metric, verify.data) if verify else (None, None)
+    _check_measuring(context, where, metric, data)
+
+
+def _check_measuring(
+    context: Context, where: KeyPath, metric: str | None, data: str | model.DataFileSpec | None
+) -> None:
+    named = context.recipe.model
+    family = FAMILIES.get(named.family or "") or family_of_task(named.task or "")
+    if metric is not None and family:
+        context.known("metric", metric, family.metrics, (*where, "metric"), key=False)
+    if isinstance(data, str) and family and data not in family.data:
+        context.add(
+            Code.UNKNOWN_NAME,
+            (*where, "data"),
+            f"unknown data '{data}'",
+            hint=did_you_mean(data, family.data, "for a file of your own write {file: my.jsonl}"),
+            notes=(f"built in for {family.name}: {listed(family.data)}",),
+        )
+    if isinstance(data, model.DataFileSpec):
+        _check_data_file(context, data.file, (*where, "data", "file"))
+
+
+def _check_data_file(context: Context, text: str, here: KeyPath) -> None:
+    found = context.file(text, here)
+    if found is None:
+        return
+    if Path(text).suffix != ".jsonl":
+        message, hint = f"'{text}' is no .jsonl file", 'write one {"text": ...} a line'
+        context.add(Code.BAD_PATH, here, message, hint=hint)
+    elif not found.is_file():
+        message, hint = f"there is no file '{text}'", "give its path relative to this file"
+        context.add(Code.BAD_PATH, here, message, hint=hint)

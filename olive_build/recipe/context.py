@@ -1,0 +1,80 @@
+"""What the checks of one recipe share: its sound part, where things are written, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from olive_build.recipe.codes import Code
+from olive_build.recipe.model import Recipe
+from olive_build.recipe.places import locate, relative_to_recipe, repository_of
+from olive_build.recipe.report import Report
+from olive_build.recipe.suggest import did_you_mean, listed
+from olive_build.recipe.tree import KeyPath, Node
+
+
+@dataclass(frozen=True)
+class Context:
+    """`dropped` are the paths that the schema refused; nothing more is said about those."""
+
+    path: Path
+    tree: Node
+    recipe: Recipe
+    report: Report
+    dropped: frozenset[KeyPath] = frozenset()
+
+    def add(
+        self,
+        code: Code,
+        path: KeyPath,
+        message: str,
+        *,
+        hint: str,
+        notes: Sequence[str] = (),
+        key: bool = False,
+        also: tuple[KeyPath, str] | None = None,
+    ) -> None:
+        """Report something about the value at `path`, or about its key."""
+        if any(path[: len(gone)] == gone for gone in self.dropped):
+            return
+        span = self.tree.key_span(path) if key else self.tree.value_span(path)
+        second = (self.tree.key_span(also[0]), also[1]) if also else None
+        self.report.add(code, message, span, hint=hint, notes=notes, also=second)
+
+    def known(self, kind: str, name: str, names: Sequence[str], path: KeyPath, key: bool) -> bool:
+        """Return whether `name` is one of `names`; report it where it is not."""
+        if name in names:
+            return True
+        self.add(
+            Code.UNKNOWN_NAME,
+            path,
+            f"unknown {kind} '{name}'",
+            hint=did_you_mean(name, names, f"use one of {listed(names)}"),
+            notes=(f"known here: {listed(names)}",),
+            key=key,
+        )
+        return False
+
+    def written(self, path: KeyPath) -> bool:
+        """Return whether the recipe itself gives something at `path`."""
+        return self.tree.find(path) is not None
+
+    def file(self, text: str, path: KeyPath) -> Path | None:
+        """Return the file or folder that the value at `path` names; report one outside."""
+        node = self.tree.find(path)
+        writer = node.span.source.path if node is not None else None
+        found, problem = locate(text, writer or self.path, repository_of(self.path))
+        if problem:
+            self.add(
+                Code.BAD_PATH,
+                path,
+                f"the path '{text}' {problem}",
+                hint="give a path inside the repository, relative to this file",
+                notes=("a recipe must build the same for whoever clones its repository",),
+            )
+        return found
+
+    def relative(self, path: Path) -> str:
+        """Return a path as builds hold it: posix, relative to the recipe's folder."""
+        return relative_to_recipe(path, self.path)

@@ -1,0 +1,67 @@
+"""A recipe's file -> LoadedRecipe, or every diagnostic of it in one error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors
+from olive_build.recipe.report import Report
+from olive_build.recipe.tree import Node
+
+if TYPE_CHECKING:
+    from olive_build.recipe.model import Recipe
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A recipe without errors. `positions` is its text as nodes that know where they stand."""
+
+    recipe: Recipe
+    path: Path
+    positions: Node
+    warnings: tuple[Diagnostic, ...]
+
+
+def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> LoadedRecipe:
+    """Return the recipe in `path` with `key=value` overrides on top, checked for all its targets.
+
+    Raises RecipeErrors with every diagnostic of the file, of the bases that it extends and of the
+    overrides.
+    """
+    from olive_build.recipe.extends import read_recipe_tree
+    from olive_build.recipe.source import Unparseable
+
+    path, report = Path(os.path.abspath(path)), Report()
+    try:
+        tree = read_recipe_tree(path, overrides, report)
+    except Unparseable:
+        raise RecipeErrors(report.sorted(), str(path)) from None
+    recipe = _checked(path, tree, report)
+    if recipe is None or report.has_errors:
+        raise RecipeErrors(report.sorted(), str(path))
+    return LoadedRecipe(recipe, path, tree, report.sorted())
+
+
+def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
+    """Run every check; return the recipe, or what is sound of it."""
+    from olive_build.recipe.checks import check_recipe
+    from olive_build.recipe.context import Context
+    from olive_build.recipe.not_built import without_not_built
+    from olive_build.recipe.passes import check_passes
+    from olive_build.recipe.resolve import resolve_targets
+    from olive_build.recipe.schema_errors import check_schema
+    from olive_build.recipe.unused import check_unused
+
+    recipe, dropped = check_schema(without_not_built(tree, report), report)
+    if recipe is None:
+        return None
+    context = Context(path, tree, recipe, report, dropped)
+    check_recipe(context)
+    check_passes(context)
+    builds = resolve_targets(context, tuple(recipe.targets), recipe.model.source)
+    check_unused(context, builds)
+    return recipe

@@ -1,0 +1,158 @@
+"""The Olive passes that a recipe asks for, checked against the catalogue of the pinned Olive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from olive_build.recipe.build import PassRequest
+from olive_build.recipe.catalogue import RUNS_CODE, CataloguePass, load_catalogue
+from olive_build.recipe.codes import Code
+from olive_build.recipe.context import Context
+from olive_build.recipe.model import STAGES, PassSpec
+from olive_build.recipe.place import Place
+from olive_build.recipe.schema_errors import describe
+from olive_build.recipe.suggest import did_you_mean, listed, nearest
+from olive_build.recipe.tree import KeyPath, Node
+from olive_build.recipe.variants import known_variants
+from olive_build.targets import target_names
+
+
+def check_passes(context: Context) -> None:
+    """Report all that is wrong with `passes`, the recipe's and the targets'."""
+    for spec, path in _all(context):
+        _check_placement(context, spec, path)
+        entry = _check_name(context, spec.name, (*path, "pass"))
+        if entry is not None:
+            _check_options(context, entry, (*path, "options"))
+        if len(path) > 2 and spec.targets is not None:
+            message = "`targets` has no place inside a target"
+            context.add(Code.CONFLICT, (*path, "targets"), message, hint="remove it", key=True)
+        for index, name in enumerate(spec.targets or ()):
+            context.known("target", name, target_names(), (*path, "targets", index), key=False)
+        for index, name in enumerate(spec.variants or ()):
+            here: KeyPath = (*path, "variants", index)
+            context.known("variant", name, known_variants(context), here, key=False)
+
+
+def passes_for(place: Place, variants: tuple[str, ...]) -> tuple[PassRequest, ...]:
+    """Return the passes of a target that builds these variants, the recipe's before its own."""
+    requests = []
+    for spec in (*place.context.recipe.passes, *place.spec.passes):
+        here = spec.targets is None or place.target.name in spec.targets
+        chosen = tuple(name for name in variants if spec.variants is None or name in spec.variants)
+        stage = spec.before or spec.after
+        if not here or not chosen or stage is None:
+            continue
+        requests.append(
+            PassRequest(
+                name=spec.name,
+                options=json.dumps(spec.options, sort_keys=True, separators=(",", ":")),
+                placement="before" if spec.before else "after",
+                stage=stage,
+                variants=None if spec.variants is None else chosen,
+            )
+        )
+    return tuple(requests)
+
+
+def _all(context: Context) -> Iterator[tuple[PassSpec, KeyPath]]:
+    """Yield each pass and where it is written; a refused one has moved those after it up."""
+    layers: list[tuple[tuple[PassSpec, ...], KeyPath]] = [(context.recipe.passes, ("passes",))]
+    layers += [
+        (spec.passes, ("targets", t, "passes")) for t, spec in context.recipe.targets.items()
+    ]
+    for specs, where in layers:
+        node = context.tree.find(where)
+        count = len(node.value) if node is not None and isinstance(node.value, list) else 0
+        left = [index for index in range(count) if (*where, index) not in context.dropped]
+        for spec, index in zip(specs, left, strict=False):
+            yield spec, (*where, index)
+
+
+def _check_placement(context: Context, spec: PassSpec, path: KeyPath) -> None:
+    if spec.before is not None and spec.after is not None:
+        message = f"the pass '{spec.name}' is placed both before and after a stage"
+        hint = "keep one of the two"
+        context.add(
+            Code.BAD_PASS, (*path, "after"), message, hint=hint, key=True,
+            also=((*path, "before"), "before is here"),
+        )  # fmt: skip
+    elif spec.before is None and spec.after is None:
+        if not {(*path, "before"), (*path, "after")} & context.dropped:
+            message = f"the pass '{spec.name}' has no place"
+            hint = f"add `before:` or `after:` with one of {listed(STAGES)}"
+            context.add(Code.BAD_PASS, (*path, "pass"), message, hint=hint, key=True)
+    elif spec.before == "export":
+        message = "a pass cannot run before export"
+        notes = ("passes run on the ONNX graph, and there is none yet",)
+        hint = "write `after: export`"
+        context.add(Code.BAD_PASS, (*path, "before"), message, hint=hint, notes=notes)
+
+
+def _check_name(context: Context, name: str, path: KeyPath) -> CataloguePass | None:
+    catalogue = load_catalogue()
+    entry = catalogue.passes.get(name)
+    usable = [known for known, found in catalogue.passes.items() if found.accepts == "onnx"]
+    if entry is None:
+        context.add(
+            Code.BAD_PASS,
+            path,
+            f"Olive {catalogue.olive_version} has no pass '{name}'",
+            hint=did_you_mean(name, usable, "use one of those below"),
+            notes=() if nearest(name, usable) else (f"usable passes: {listed(usable)}",),
+        )
+    elif entry.accepts != "onnx":
+        context.add(
+            Code.BAD_PASS,
+            path,
+            f"the pass '{name}' takes a {entry.accepts} model, not an ONNX graph",
+            hint=did_you_mean(name, usable, "remove it, or use a pass that takes ONNX"),
+            notes=("passes of a recipe run on the exported graph",),
+        )
+        return None
+    return entry
+
+
+def _check_options(context: Context, entry: CataloguePass, path: KeyPath) -> None:
+    node = context.tree.find(path)
+    given = node.value if node is not None and isinstance(node.value, dict) else {}
+    for here in _code_paths(node, path):
+        message = f"the option '{here[-1]}' would run code"
+        notes = ("nothing runs because a recipe says so",)
+        context.add(Code.BAD_PASS, here, message, hint="remove it", notes=notes, key=True)
+    for key, value in given.items():
+        here = (*path, key)
+        if key in RUNS_CODE:
+            continue
+        option = entry.options.get(key)
+        if option is None:
+            context.add(
+                Code.BAD_PASS,
+                here,
+                f"the pass '{entry.name}' has no option '{key}'",
+                hint=did_you_mean(key, entry.options, "remove it"),
+                notes=(f"its options: {listed(sorted(entry.options))}",),
+                key=True,
+            )
+        elif not option.takes(value.plain()):
+            message = f"the option '{key}' of '{entry.name}' cannot be {describe(value)}"
+            notes = (f"default: {json.dumps(option.default)}",)
+            context.add(Code.BAD_PASS, here, message, hint=f"write {option.wanted()}", notes=notes)
+    for key, option in entry.options.items():
+        if option.required and key not in given:
+            message = f"the pass '{entry.name}' needs the option '{key}'"
+            context.add(
+                Code.BAD_PASS, (*path[:-1], "pass"), message, hint=f"add {key}: {option.wanted()}"
+            )
+
+
+def _code_paths(node: Node | None, path: KeyPath) -> Iterator[KeyPath]:
+    """Yield where code is named, at any depth."""
+    value = node.value if node is not None else None
+    entries = value.items() if isinstance(value, dict) else ()
+    items = enumerate(value) if isinstance(value, list) else ()
+    for key, child in (*entries, *items):
+        if key in RUNS_CODE:
+            yield (*path, key)
+        yield from _code_paths(child, (*path, key))

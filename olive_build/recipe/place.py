@@ -1,0 +1,36 @@
+"""One target of one recipe, while it is resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from olive_build.recipe.codes import Code
+from olive_build.recipe.context import Context
+from olive_build.recipe.model import TargetSpec
+from olive_build.recipe.tree import KeyPath
+from olive_build.targets import Provider, Target
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a target's settings are made of: the recipe's, its own, and the platform's facts."""
+
+    context: Context
+    spec: TargetSpec
+    target: Target
+    provider: Provider
+
+    def where(self, *field: str) -> KeyPath:
+        """Return where a setting is written: under the target or the recipe; else the target."""
+        own: KeyPath = ("targets", self.target.name, *field)
+        if self.context.written(own):
+            return own
+        return field if self.context.written(field) else own[:2]
+
+    def add(
+        self, code: Code, path: KeyPath, message: str, *, hint: str, notes: Sequence[str] = ()
+    ) -> None:
+        """Report something about this target."""
+        at_name = path == ("targets", self.target.name)
+        self.context.add(code, path, message, hint=hint, notes=notes, key=at_name)

@@ -1,0 +1,229 @@
+"""Recipe x target -> TargetBuild: overrides merged, defaults filled, nothing left to decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from olive_build.errors import UsageError
+from olive_build.families import FAMILIES, FamilySpec
+from olive_build.recipe.build import (
+    DataSource,
+    HubSource,
+    PackageSource,
+    PathSource,
+    Source,
+    TargetBuild,
+)
+from olive_build.recipe.checks import family_of
+from olive_build.recipe.codes import Code
+from olive_build.recipe.context import Context
+from olive_build.recipe.diagnostics import RecipeErrors
+from olive_build.recipe.load import LoadedRecipe
+from olive_build.recipe.model import LOWEST_OPSET, DataFileSpec
+from olive_build.recipe.passes import passes_for
+from olive_build.recipe.place import Place
+from olive_build.recipe.report import Report
+from olive_build.recipe.suggest import did_you_mean, listed
+from olive_build.recipe.tree import KeyPath
+from olive_build.recipe.variants import variants_for
+from olive_build.targets import Provider, Target, load_provider, load_target, target_names
+
+
+def resolve(loaded: LoadedRecipe, target: str, *, source: str | None = None) -> TargetBuild:
+    """Return what is built for `target`, taking the model from `source` if it is given.
+
+    Raises UsageError when the recipe has no such target or source.
+    """
+    recipe = loaded.recipe
+    if target not in recipe.targets:
+        hint = did_you_mean(target, recipe.targets, f"it has {listed(recipe.targets)}")
+        message = f"the recipe '{recipe.name}' has no target '{target}'"
+        raise UsageError(message, where=str(loaded.path), hint=hint)
+    given = [name for name in ("package", "hub", "path") if getattr(recipe.model.sources, name)]
+    if source is not None and source not in given:
+        message = f"the recipe '{recipe.name}' has no source '{source}'"
+        hint = did_you_mean(source, given, f"use one of {listed(given)}")
+        raise UsageError(message, where=str(loaded.path), hint=hint)
+    report = Report()
+    context = Context(loaded.path, loaded.positions, recipe, report)
+    build = resolve_targets(context, (target,), source or recipe.model.source).get(target)
+    if build is None or report.has_errors:
+        raise RecipeErrors(report.sorted(), str(loaded.path))
+    return build
+
+
+def resolve_all(loaded: LoadedRecipe, *, source: str | None = None) -> tuple[TargetBuild, ...]:
+    """Return the builds of all the recipe's targets, in its order."""
+    return tuple(resolve(loaded, name, source=source) for name in loaded.recipe.targets)
+
+
+def resolve_targets(context: Context, names: Sequence[str], source: str) -> dict[str, TargetBuild]:
+    """Return the builds of those targets that have no error of a kind that leaves no build."""
+    # Without a family its checks say what they can with any; the report has the error already.
+    family = family_of(context) or next(iter(FAMILIES.values()))
+    found = {name: _resolve_target(context, family, name, source) for name in names}
+    return {name: build for name, build in found.items() if build is not None}
+
+
+def _resolve_target(
+    context: Context, family: FamilySpec, name: str, source: str
+) -> TargetBuild | None:
+    if not context.known("target", name, target_names(), ("targets", name), key=True):
+        return None
+    target = load_target(name)
+    provider = _provider(context, target)
+    if provider is None:
+        return None
+    place = Place(context, context.recipe.targets[name], target, provider)
+    variants = variants_for(place)
+    data, metric, timing = _verify(place, family)
+    chosen = _source(context, source)
+    return (
+        TargetBuild(
+            recipe=context.recipe.name,
+            description=context.recipe.description.strip(),
+            family=family.name,
+            licence=context.recipe.model.licence,
+            source=chosen,
+            target=name,
+            provider=provider.name,
+            formats=_formats(place),
+            layout=target.layout,
+            opset=_opset(place),
+            attention=_attention(place),
+            compose=_compose(place, family),
+            variants=variants,
+            passes=passes_for(place, tuple(variant.name for variant in variants)),
+            data=data,
+            metric=metric,
+            timing=timing,
+        )
+        if chosen
+        else None
+    )
+
+
+def _provider(context: Context, target: Target) -> Provider | None:
+    name = context.recipe.targets[target.name].provider
+    if name is None:
+        return load_provider(target.default_provider)
+    path: KeyPath = ("targets", target.name, "provider")
+    if name not in target.providers:
+        message = f"the target '{target.name}' has no provider '{name}'"
+        hint = did_you_mean(name, target.providers, f"use one of {listed(target.providers)}")
+        notes = (f"it has {listed(target.providers)}",)
+        context.add(Code.UNKNOWN_NAME, path, message, hint=hint, notes=notes)
+        return None
+    return load_provider(name)
+
+
+def _formats(place: Place) -> tuple[str, ...]:
+    formats = place.spec.formats
+    if formats is None:
+        return place.target.default_formats
+    path: KeyPath = ("targets", place.target.name, "formats")
+    allowed = listed(place.target.formats)
+    if not formats:
+        message = f"the target '{place.target.name}' builds no format"
+        place.add(Code.BAD_VALUE, path, message, hint=f"name at least one of {allowed}")
+    for index, name in enumerate(formats):
+        if name not in place.target.formats:
+            message = f"the target '{place.target.name}' does not load the format '{name}'"
+            place.add(Code.CANNOT_RUN, (*path, index), message, hint=f"use {allowed}")
+        elif name in formats[:index]:
+            message = f"the format '{name}' is named twice"
+            place.add(Code.CONFLICT, (*path, index), message, hint="remove one of the two")
+    return tuple(formats)
+
+
+def _opset(place: Place) -> int:
+    ceiling = min(place.target.opset_max, place.provider.opset_max or place.target.opset_max)
+    own = place.spec.export.opset if place.spec.export else None
+    opset = own if own is not None else place.context.recipe.export.opset
+    if opset is None:
+        return min(place.target.opset_default, ceiling)
+    path = place.where("export", "opset")
+    if opset < LOWEST_OPSET:
+        message = f"opset {opset} is below {LOWEST_OPSET}, the lowest that is built"
+        notes = ("the exporter writes LayerNormalization, which is new in 17",)
+        hint = f"use {LOWEST_OPSET} to {ceiling}"
+        place.add(Code.CANNOT_RUN, path, message, hint=hint, notes=notes)
+    elif opset > ceiling:
+        limit = place.target.name if ceiling == place.target.opset_max else place.provider.name
+        message = f"opset {opset} is above {ceiling}, the highest that '{limit}' loads"
+        hint = f"use {LOWEST_OPSET} to {ceiling}, or set it under the other targets only"
+        place.add(Code.CANNOT_RUN, path, message, hint=hint)
+    return opset
+
+
+def _attention(place: Place) -> Literal["fused", "plain"]:
+    own = place.spec.fuse.attention if place.spec.fuse else None
+    chosen = own or place.context.recipe.fuse.attention
+    able = place.provider.contrib_attention
+    if chosen is None:
+        return "fused" if able and place.target.attention == "fused" else "plain"
+    if chosen == "fused" and not able:
+        place.add(
+            Code.CONFLICT,
+            place.where("fuse", "attention"),
+            f"`attention: fused` does not go with the provider '{place.provider.name}' of "
+            f"'{place.target.name}'",
+            hint="write `plain`, or set `fused` under the other targets only",
+            notes=("it has no kernel for the fused operator, so the graph would fall apart",),
+        )
+    return chosen
+
+
+def _compose(place: Place, family: FamilySpec) -> Literal["single-file", "split", "none"]:
+    chosen = place.spec.compose or place.context.recipe.compose
+    path, target = place.where("compose"), place.target
+    if chosen == "split" and len(family.components) < 2:
+        place.add(
+            Code.CANNOT_RUN,
+            path,
+            f"`compose: split` has nothing to split: {family.name} is one graph",
+            hint="write `single-file` or `none`",
+        )
+    elif chosen == "single-file" and not target.extension_packages:
+        place.add(
+            Code.CANNOT_RUN,
+            path,
+            f"`compose: single-file` cannot be loaded by '{target.name}'",
+            hint="write `none`, or set it under the other targets only",
+            notes=("no package there has the operators of a tokenizer",),
+        )
+    if chosen is not None:
+        return chosen
+    assert target.compose in ("single-file", "split", "none")
+    return target.compose  # type: ignore[return-value]
+
+
+def _verify(place: Place, family: FamilySpec) -> tuple[DataSource, str, bool]:
+    own, common = place.spec.verify, place.context.recipe.verify
+    data = own.data if own and own.data is not None else common.data
+    metric = own.metric if own and own.metric is not None else common.metric
+    timing = own.timing if own and own.timing is not None else common.timing
+    if isinstance(data, DataFileSpec):
+        found = place.context.file(data.file, _data_path(place))
+        source = DataSource(None, place.context.relative(found) if found else data.file)
+    else:
+        source = DataSource(data or family.data[0], None)
+    return source, metric or family.metrics[0], True if timing is None else timing
+
+
+def _data_path(place: Place) -> KeyPath:
+    own: KeyPath = ("targets", place.target.name, "verify", "data", "file")
+    return own if place.context.written(own) else ("verify", "data", "file")
+
+
+def _source(context: Context, name: str) -> Source | None:
+    sources = context.recipe.model.sources
+    if name == "package" and sources.package:
+        return PackageSource(**sources.package.model_dump())
+    if name == "hub" and sources.hub:
+        return HubSource(**sources.hub.model_dump())
+    if name == "path" and sources.path:
+        found = context.file(sources.path.folder, ("model", "sources", "path", "folder"))
+        return PathSource(context.relative(found)) if found else None
+    return None

@@ -1,0 +1,173 @@
+"""The variants of a target: how each is made, that it can run there, what it is held to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from olive_build.recipe.budgets import filled, looser
+from olive_build.recipe.build import Variant, WeightOnly
+from olive_build.recipe.checks import BUILT_IN_VARIANTS
+from olive_build.recipe.codes import Code
+from olive_build.recipe.context import Context
+from olive_build.recipe.model import VARIANT_PATTERN, VariantSpec
+from olive_build.recipe.place import Place
+from olive_build.recipe.quantize import METHODS, layered, precision_of, written
+from olive_build.recipe.suggest import listed
+from olive_build.recipe.tree import KeyPath
+
+# The built-in variants: the method of each, None for the fp32 graph. Options are the methods' own
+# defaults.
+_BUILT_IN_METHODS: Mapping[str, str | None] = {
+    "fp32": None,
+    "fp16": "fp16",
+    "int8": "dynamic-int8",
+    "q8": "dynamic-int8",
+    "q4": "weight-only",
+}
+_Q4_BECAUSE = "4-bit weights are for download size"
+# The dtypes that transformers.js 4.3 turns into file suffixes (its src/utils/dtypes.js).
+_TRANSFORMERS_JS = ("fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4")
+
+
+def known_variants(context: Context) -> tuple[str, ...]:
+    """Return the names of the built-in variants and of those that the recipe writes."""
+    node = context.tree.find(("variants",))
+    own = tuple(node.value) if node is not None and isinstance(node.value, dict) else ()
+    return (*BUILT_IN_VARIANTS, *(name for name in own if name not in BUILT_IN_VARIANTS))
+
+
+def variants_for(place: Place) -> tuple[Variant, ...]:
+    """Return the variants that are built for a target; report those that cannot be."""
+    return tuple(
+        variant
+        for name, path in _chosen(place)
+        if (variant := _variant(place, name, path)) is not None
+    )
+
+
+def _chosen(place: Place) -> Iterator[tuple[str, KeyPath]]:
+    """Yield each variant's name and where it is chosen."""
+    context, known = place.context, known_variants(place.context)
+    here: KeyPath = ("targets", place.target.name, "variants")
+    if place.spec.variants is None:
+        for name in place.target.default_variants:
+            yield name, here[:2]
+        return
+    if not place.spec.variants:
+        message = f"the target '{place.target.name}' builds no variant"
+        hint = f"name at least one of {listed(known)}, or leave `variants` out"
+        context.add(Code.BAD_VARIANT, here, message, hint=hint)
+    for index, name in enumerate(place.spec.variants):
+        path: KeyPath = (*here, index)
+        if name in place.spec.variants[:index]:
+            message = f"the variant '{name}' is named twice"
+            hint = "remove one of the two"
+            notes = ("a variant is a file or folder, and two would have one name",)
+            context.add(Code.CONFLICT, path, message, hint=hint, notes=notes)
+        elif context.known("variant", name, known, path, key=False):
+            yield name, path
+
+
+def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
+    spec = place.context.recipe.variants.get(name)
+    broken = spec is None and place.context.written(("variants", name))
+    if broken or not re.fullmatch(VARIANT_PATTERN, name):
+        return None  # reported where it is written
+    spec = spec or VariantSpec()
+    layers, method = _layers(place, name, spec)
+    quantize = layered(layers, method)
+    precision = precision_of(quantize)
+    _check_runs(place, name, precision, path)
+    if isinstance(quantize, WeightOnly):
+        _check_accuracy_level(place, name, quantize.accuracy_level, path)
+    speed: Literal["gated", "any"] = spec.speed or ("any" if name == "q4" else "gated")
+    because = spec.because if spec.because or name != "q4" else _Q4_BECAUSE
+    given = _given_budgets(place, name, precision, speed)
+    return Variant(
+        name=name,
+        precision=precision,
+        quantize=quantize,
+        speed=speed,
+        because=because if speed == "any" else None,
+        budgets=filled(given, precision, speed),
+    )
+
+
+def _layers(place: Place, name: str, spec: VariantSpec) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the settings that are laid over each other, and the method of the variant."""
+    own = written(spec.quantize)
+    method = own.get("method", _BUILT_IN_METHODS.get(name))
+    recipe_wide = written(place.context.recipe.quantize)
+    assert method is None or method in METHODS
+    return [recipe_wide, own, written(place.spec.quantize)], method
+
+
+def _check_runs(place: Place, name: str, precision: str, path: KeyPath) -> None:
+    provider, target = place.provider, place.target
+    if target.layout == "transformers.js" and name not in _TRANSFORMERS_JS:
+        place.add(
+            Code.CANNOT_RUN,
+            path,
+            f"transformers.js has no dtype '{name}', so it would never load that file",
+            hint=f"name the variant one of {listed(_TRANSFORMERS_JS)}",
+        )
+    able = (*provider.precisions, *provider.precisions_by_fallback)
+    if precision not in able:
+        place.add(
+            Code.CANNOT_RUN,
+            path,
+            f"the provider '{provider.name}' cannot run {precision}, which '{name}' is",
+            hint=f"build a variant in {listed(able)}, or choose another provider",
+            notes=(f"target '{target.name}' can use {listed(target.providers)}",),
+        )
+
+
+def _check_accuracy_level(place: Place, name: str, level: int, path: KeyPath) -> None:
+    if level != 4 or place.target.layout != "transformers.js":
+        return
+    for layer in (("targets", place.target.name), ("variants", name), ()):
+        written_at: KeyPath = (*layer, "quantize", "accuracy_level")
+        if place.context.written(written_at):
+            path = written_at
+            break
+    place.add(
+        Code.CANNOT_RUN,
+        path,
+        f"accuracy_level 4 gives wrong results for '{place.target.name}' (variant '{name}')",
+        hint="leave it at 0 there",
+        notes=("the 4-bit kernel of WebAssembly is off by 0.19 with it, measured on MiniLM",),
+    )
+
+
+def _given_budgets(
+    place: Place, name: str, precision: str, speed: Literal["gated", "any"]
+) -> dict[str, float]:
+    """Return the budgets that the recipe gives, and warn of those looser than the shipped ones."""
+    recipe, given, origin = place.context.recipe, {}, dict[str, KeyPath]()
+    for verify, layer in (
+        (recipe.verify, ("verify",)),
+        (place.spec.verify, ("targets", place.target.name, "verify")),
+    ):
+        spec = verify.budgets.get(name) if verify is not None else None
+        for key, value in spec.model_dump(exclude_none=True).items() if spec else ():
+            given[key] = value
+            origin[key] = (*layer, "budgets", name, key)
+    for key, default in looser(given, precision):
+        place.add(
+            Code.LOOSE_BUDGET,
+            origin[key],
+            f"the budget '{key}: {given[key]:g}' of '{name}' is looser than the shipped "
+            f"{default:g}",
+            hint=f"remove it to keep to {default:g}",
+            notes=(f"a sound {precision} conversion keeps to {default:g}",),
+        )
+    if speed == "any" and "slowdown" in given:
+        place.add(
+            Code.CONFLICT,
+            origin["slowdown"],
+            f"'{name}' has a budget on latency and `speed: any`, which lifts it",
+            hint="keep one of the two",
+        )
+    return given

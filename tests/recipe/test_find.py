@@ -1,0 +1,62 @@
+"""Listing and finding recipes, broken ones among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from olive_build.errors import UsageError
+from olive_build.recipe.find import BROKEN, describe, find_recipe, recipe_names
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    texts = {
+        "a.yaml": "recipe: 1\ndescription: Plain: text # a comment\n",
+        "b.yaml": 'recipe: 1\ndescription: "Quoted \\u00e9"\n',
+        "c.yaml": "extends: _base.yaml\n",
+        "d.yaml": "recipe: 1\n",
+        "e.yaml": "",
+        "f.yaml": "recipe: 1\ndescription: 'It''s \x1b[31mred'\n",
+        "g.yaml": "recipe: 1\ndescription: >\n  folded\n",
+        "_base.yaml": "recipe: 1\ndescription: From the base\n",
+        "notes.txt": "",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "h.yaml").write_bytes(b"\xff\0")
+    return tmp_path
+
+
+def test_names(folder: Path) -> None:
+    assert recipe_names(folder) == ("a", "b", "c", "d", "e", "f", "g", "h")
+
+
+def test_descriptions(folder: Path) -> None:
+    assert dict(describe(folder)) == {
+        "a": "Plain: text",
+        "b": "Quoted é",
+        "c": "From the base",
+        "d": BROKEN,
+        "e": BROKEN,
+        "f": "It's [31mred",
+        "g": BROKEN,
+        "h": BROKEN,
+    }
+
+
+def test_find_by_name_and_by_path(folder: Path) -> None:
+    assert find_recipe("a", folder) == folder / "a.yaml"
+    assert find_recipe(str(folder / "_base.yaml"), folder) == folder / "_base.yaml"
+
+
+def test_a_name_that_is_not_there(folder: Path) -> None:
+    (folder / "whisper-tiny.yaml").touch()
+    with pytest.raises(UsageError) as caught:
+        find_recipe("whisper-tyni", folder)
+    assert caught.value.hint == "did you mean 'whisper-tiny'?"
+
+
+def test_no_folder_holds_no_recipe(tmp_path: Path) -> None:
+    assert recipe_names(tmp_path / "none") == ()
