@@ -1,0 +1,262 @@
+"""The first half of a WordPiece graph: texts become one string of normalized words.
+
+See wordpiece.py for the whole. The stages are bytes (as numbers), code points, symbols, words;
+the names of tensors begin with their stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from olive_build.families.sentence_embedding import wordpiece_tables as tables
+from olive_build.families.sentence_embedding.wordpiece_spec import WordPieceSpec
+
+EXTENSIONS = "ai.onnx.contrib"
+ML = "ai.onnx.ml"
+TEXT = "text"
+
+NUL_OPSET = 20
+"""From this opset on a text may hold U+0000; before it, such a text ends there.
+
+`tokenizers` drops U+0000. Operators of onnxruntime-extensions read a string up to its first NUL
+(base/string_tensor.cc), so it must go before they see the text, and the operator of ONNX that can
+do this, StringSplit, came with opset 20. Many clients cannot pass a NUL in the first place: the C
+function that fills a tensor takes zero-terminated strings, and Java writes U+0000 as C0 80, which
+is dropped at every opset.
+"""
+
+_CONTINUATION, _LEAD = 0x80, 0xC0
+_FIRST_LEAD = 64
+_ROW_END_BYTE = _FIRST_LEAD + 256
+_OPEN, _CLOSE = 0xFE, 0xFF  # bytes that no valid UTF-8 holds
+
+
+class GraphWriter:
+    """Nodes and constants in the order in which they are made, all named tokenizer/..."""
+
+    PREFIX = "tokenizer/"
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, TensorProto] = {}
+        self.zero, self.one = self.constant("zero", 0), self.constant("one", 1)
+
+    def constant(self, name: str, value: Any, dtype: Any = np.int64) -> str:
+        """Keep `value` as a tensor and return its full name."""
+        full = self.PREFIX + name
+        self.constants[full] = numpy_helper.from_array(np.array(value, dtype), full)
+        return full
+
+    def strings(self, name: str, *values: bytes) -> str:
+        """Keep a tensor of strings, string [value], and return its full name."""
+        full = self.PREFIX + name
+        self.constants[full] = string_tensor(full, values)
+        return full
+
+    def add(
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        *names: str,
+        domain: str = "",
+        **attributes: Any,
+    ) -> str:
+        """Append a node with an output for each name; return the first one's full name."""
+        full = [self.PREFIX + name for name in names]
+        node = helper.make_node(
+            operator, list(inputs), full, name=full[0], domain=domain, **attributes
+        )
+        self.nodes.append(node)
+        return full[0]
+
+    def write_output(
+        self, operator: str, inputs: Sequence[str], name: str, **attributes: Any
+    ) -> None:
+        """Append the node that makes the graph's output `name`."""
+        full = self.PREFIX + name
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], name=full, **attributes))
+
+
+def string_tensor(name: str, values: Sequence[bytes]) -> TensorProto:
+    """Return a tensor of any bytes, string [value]; numpy would insist on text."""
+    tensor = TensorProto(name=name, data_type=TensorProto.STRING, dims=[len(values)])
+    tensor.string_data.extend(values)
+    return tensor
+
+
+def words_of_texts(g: GraphWriter, spec: WordPieceSpec, opset: int) -> str:
+    """Write the stages from the input `text` to the words of all texts.
+
+    The result is string [1]: words with exactly one space between, and after each text the word
+    that stands for its end. Every character is one of a word of the vocabulary or a stand-in.
+    """
+    text = _without_nul(g) if opset >= NUL_OPSET else TEXT
+    if spec.special_tokens:
+        text = _marked_special_tokens(g, text, spec)
+    points = _code_points(g, _stream(g, text))
+    characters = tables.character_tables(spec)
+    return _words(g, _symbols(g, points, characters), characters)
+
+
+def _without_nul(g: GraphWriter) -> str:
+    """Cut each text at its NULs and join the parts; string [batch_size].
+
+    One empty text goes along and is taken off again, because the extension's StringJoin writes to
+    a first element even when there is none: a batch of no text would end the whole process.
+    """
+    more = g.add("Concat", [TEXT, g.strings("text/empty", b"")], "text/one_more", axis=0)
+    parts = g.add("StringSplit", [more], "text/parts", "text/part_count", delimiter=b"\0")
+    inputs = [parts, g.strings("text/no_glue", b""), g.constant("text/columns", [1])]
+    joined = g.add("StringJoin", inputs, "text/one_more_joined", domain=EXTENSIONS)
+    limits = [g.constant("text/from", [0]), g.constant("text/to", [-1])]
+    return g.add("Slice", [joined, *limits], "text/without_nul")
+
+
+def _marked_special_tokens(g: GraphWriter, text: str, spec: WordPieceSpec) -> str:
+    """Put a byte that no text holds on each side of a special token; string [batch_size].
+
+    `tokenizers` takes the leftmost match, and of those the longest. RE2 takes the leftmost, and of
+    those the first of the alternatives, so the long ones go first.
+    """
+    ordered = sorted(spec.special_tokens, key=lambda token: (-len(token), token))
+    escaped = ("".join(c if c.isalnum() else "\\" + c for c in token) for token in ordered)
+    pattern = f"({'|'.join(escaped)})".encode()
+    inputs = [
+        text,
+        g.strings("special/pattern", pattern),
+        g.strings("special/marked", bytes([_OPEN]) + rb"\1" + bytes([_CLOSE])),
+    ]
+    return g.add("StringRegexReplace", inputs, "special/text", domain=EXTENSIONS)
+
+
+def _stream(g: GraphWriter, text: str) -> str:
+    """text -> the bytes of all texts as numbers, each text with its end; int64 [byte + 3].
+
+    A continuation byte is its 6 bits, any other byte is 64 more than itself, and _ROW_END_BYTE
+    ends a text. Three ends too many make room for looking ahead.
+    """
+    inputs = [text, g.strings("bytes/every", b""), g.constant("bytes/skip_empty", [False], bool)]
+    outputs = ("bytes/places", "bytes/texts", "bytes/shape")
+    places = g.add("StringSplit", inputs, *outputs, domain=EXTENSIONS)
+    keys = [bytes([byte]) for byte in range(1, 256)]
+    values = [b & 0x3F if _CONTINUATION <= b < _LEAD else _FIRST_LEAD + b for b in range(1, 256)]
+    # Keys as a tensor (ai.onnx.ml 4): as a plain attribute, tools take them for UTF-8 and fail.
+    encoding = {
+        "keys_tensor": string_tensor("keys", keys),
+        "values_tensor": numpy_helper.from_array(np.array(values, np.int64), "values"),
+        "default_tensor": numpy_helper.from_array(np.array([0], np.int64), "default"),
+    }
+    texts = GraphWriter.PREFIX + "bytes/texts"
+    numbers = g.add("LabelEncoder", [texts], "bytes/numbers", domain=ML, **encoding)
+    row = g.add("Gather", [places, g.zero], "bytes/row", axis=1)
+    count = g.add("Shape", [numbers], "bytes/count")
+    order = g.add("Range", [g.zero, g.add("Squeeze", [count], "bytes/total"), g.one], "bytes/order")
+    # Each text is moved on by one place for every text before it, which leaves room for the ends.
+    place = g.add("Add", [order, row], "bytes/place")
+    size = g.add("Add", [count, g.add("Shape", [text], "bytes/batch_size")], "bytes/size_used")
+    size = g.add("Add", [size, g.constant("bytes/ahead", [3])], "bytes/size")
+    end = numpy_helper.from_array(np.array([_ROW_END_BYTE], np.int64), "row_end")
+    ends = g.add("ConstantOfShape", [size], "bytes/ends", value=end)
+    return g.add("ScatterElements", [ends, place, numbers], "bytes/stream", axis=0)
+
+
+def _lead_bytes() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return for each number of a first byte: its base, its weights, its shift.
+
+    int64 [number], [place, number], [number]. The code point is the base plus the next three
+    numbers, weighted. Bytes that begin nothing, and the end of a text, are U+FFFD here; the shift
+    opens and closes special tokens.
+    """
+    base = np.full(_ROW_END_BYTE + 1, 0xFFFD, np.int64)
+    weights = np.zeros((3, base.size), np.int64)
+    shift = np.zeros(base.size, np.int64)
+    base[_FIRST_LEAD : _FIRST_LEAD + 0x80] = np.arange(0x80)
+    for first, last, bits, following in (
+        (0xC0, 0xDF, 0x1F, (1, 0, 0)),
+        (0xE0, 0xEF, 0x0F, (64, 1, 0)),
+        (0xF0, 0xF7, 0x07, (4096, 64, 1)),
+    ):
+        for byte in range(first, last + 1):
+            base[_FIRST_LEAD + byte] = (byte & bits) * following[0] * 64
+            weights[:, _FIRST_LEAD + byte] = following
+    base[_FIRST_LEAD + _OPEN] = tables.SPECIAL_OPEN_POINT
+    base[_FIRST_LEAD + _CLOSE] = tables.SPECIAL_CLOSE_POINT
+    shift[_FIRST_LEAD + _OPEN] = tables.RAW_SHIFT
+    shift[_FIRST_LEAD + _CLOSE] = -tables.RAW_SHIFT
+    return base, weights, shift
+
+
+def _code_points(g: GraphWriter, stream: str) -> str:
+    """bytes -> code points, shifted inside special tokens; int64 [1, character]."""
+    base, weights, shift = _lead_bytes()
+    limits = [g.constant("points/from", [0]), g.constant("points/to", [-3])]
+    own = g.add("Slice", [stream, *limits], "points/bytes")
+    first_lead = g.constant("points/first_lead", _FIRST_LEAD)
+    leads = g.add("GreaterOrEqual", [own, first_lead], "points/is_lead")
+    place = g.add("NonZero", [leads], "points/place")
+    lead = g.add("Gather", [stream, place], "points/lead")
+    ahead = g.constant("points/ahead", [[1], [2], [3]])
+    following = g.add("Add", [place, ahead], "points/place_ahead")
+    following = g.add("Gather", [stream, following], "points/following")
+    axis = g.constant("points/axis", [0])
+    flat = g.add("Squeeze", [lead, axis], "points/lead_flat")
+    weights_of = g.constant("points/weights", weights)
+    weight = g.add("Gather", [weights_of, flat], "points/weight", axis=1)
+    low = g.add("Mul", [following, weight], "points/weighted")
+    low = g.add("ReduceSum", [low, axis], "points/low", keepdims=1)
+    high = g.add("Gather", [g.constant("points/base", base), lead], "points/high")
+    point = g.add("Add", [high, low], "points/plain")
+    change = g.add("Gather", [g.constant("points/shift", shift), lead], "points/shift_change")
+    # Exclusive: the opening mark is still outside of its token, the closing one still inside.
+    along = g.constant("points/along", 1)
+    shifts = g.add("CumSum", [change, along], "points/shifts", exclusive=1)
+    point = g.add("Add", [point, shifts], "points/shifted")
+    # Bytes that are not UTF-8 may lead anywhere, but not out of the table or to the end of a text.
+    last = tables.ROW_END_POINT
+    limits = [g.constant("points/least", 0), g.constant("points/most", last - 1)]
+    point = g.add("Clip", [point, *limits], "points/in_table")
+    end = g.constant("points/row_end_byte", _ROW_END_BYTE)
+    is_end = g.add("Equal", [lead, end], "points/is_row_end")
+    return g.add("Where", [is_end, g.constant("points/row_end", last), point], "points/all")
+
+
+def _symbols(g: GraphWriter, points: str, characters: tables.CharacterTables) -> str:
+    """code points -> symbols, never two spaces in a row; int32 [symbol]."""
+    block = g.add("Div", [points, g.constant("symbols/block_size", tables.BLOCK)], "symbols/block")
+    starts = g.constant("symbols/block_start", characters.block_start, np.int32)
+    start = g.add("Gather", [starts, block], "symbols/start_int32")
+    start = g.add("Cast", [start], "symbols/start", to=TensorProto.INT64)
+    entry = g.add("Add", [start, points], "symbols/entry")
+    classes = g.constant("symbols/classes", characters.classes, np.uint16)
+    kind = g.add("Gather", [classes, entry], "symbols/class_uint16")
+    kind = g.add("Cast", [kind], "symbols/class", to=TensorProto.INT32)
+    table = g.constant("symbols/table", characters.symbols, np.int16)
+    found = g.add("Gather", [table, kind], "symbols/table_rows")
+    flat = g.add("Reshape", [found, g.constant("symbols/flat_shape", [-1])], "symbols/flat")
+    real = g.add("Cast", [flat], "symbols/is_real", to=TensorProto.BOOL)
+    symbols = g.add("Compress", [flat, real], "symbols/spaced_int16")
+    symbols = g.add("Cast", [symbols], "symbols/spaced", to=TensorProto.INT32)
+    # In the operator a space after a space, or in front of all, would be part of the next word.
+    space = g.constant("symbols/space", tables.SPACE, np.int32)
+    is_space = g.add("Equal", [symbols, space], "symbols/is_space")
+    limits = [g.constant("symbols/from", [0]), g.constant("symbols/to", [-1])]
+    before = g.add("Slice", [is_space, *limits], "symbols/is_space_but_last")
+    front = g.constant("symbols/front_is_space", [True], bool)
+    before = g.add("Concat", [front, before], "symbols/is_space_before", axis=0)
+    double = g.add("And", [is_space, before], "symbols/is_double")
+    single = g.add("Not", [double], "symbols/is_single")
+    return g.add("Compress", [symbols, single], "symbols/all")
+
+
+def _words(g: GraphWriter, symbols: str, characters: tables.CharacterTables) -> str:
+    """symbols -> one string of all words; string [1]."""
+    texts = g.strings("words/symbol_texts", *(text.encode() for text in characters.texts))
+    pieces = g.add("Gather", [texts, symbols], "words/characters")
+    inputs = [pieces, g.strings("words/no_glue", b""), g.constant("words/axis", [0])]
+    return g.add("StringJoin", inputs, "words/all", domain=EXTENSIONS)
