@@ -1,0 +1,1 @@
+"""Where an artifact is loaded and run."""

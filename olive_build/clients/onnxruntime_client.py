@@ -1,0 +1,49 @@
+"""ONNX Runtime in this process: the client of every file, and of `verify`, which has no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from olive_build.errors import StepError
+
+# Before the first import: afterwards the native telemetry has already written its files.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+ERRORS_ONLY = 3
+
+
+def open_session(path: Path, *, threads: int = 1, provider: str = "CPUExecutionProvider") -> Any:
+    """Return an InferenceSession for a .onnx or .ort file, extensions registered.
+
+    Raises StepError, with the runtime's own reason, when it cannot be loaded.
+    """
+    import onnxruntime
+    from onnxruntime_extensions import get_library_path
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = ERRORS_ONLY
+    options.register_custom_ops_library(get_library_path())
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
+    except Exception as error:
+        raise StepError(
+            f"onnxruntime cannot load {path.name}",
+            why=str(error).splitlines()[0],
+            hint="the file is damaged, or holds an operator that this runtime lacks",
+        ) from error
+
+
+def run_named(session: Any, feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    """Run the session on those of `feeds` that it has as inputs; return all outputs."""
+    wanted = {value.name for value in session.get_inputs()}
+    return [
+        np.asarray(output)
+        for output in session.run(None, {k: v for k, v in feeds.items() if k in wanted})
+    ]

@@ -1,0 +1,96 @@
+"""What a file is, for its manifest: inputs, outputs, opset, operators by domain and type."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+DESCRIPTION = "description.json"
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Write description.json of an ONNX model. Inputs: model.
+
+    Holds inputs and outputs (name, type, axes), opset and IR versions, operators by domain with
+    counts, parameters, and what the mobile usability checker of onnxruntime finds where
+    `mobile` asks for it.
+    """
+
+    mobile: bool
+
+    kind: ClassVar[str] = "describe"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.steps.model_check import MODEL, read
+
+        path = inputs["model"] / MODEL
+        description = describe(read(path))
+        if self.mobile:
+            description["mobile_usability"] = _mobile_usability(path)
+        text = json.dumps(description, indent=2, sort_keys=True)
+        (out / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+
+def describe(model: Any) -> dict[str, Any]:
+    """Return the description of a ModelProto as plain data."""
+    from olive_build.steps.model_check import operators
+
+    domains: dict[str, dict[str, int]] = {}
+    for name, count in sorted(operators(model).items()):
+        domain, _, operator = name.rpartition("::")
+        domains.setdefault(domain or "ai.onnx", {})[operator] = count
+    parameters = 0
+    for tensor in model.graph.initializer:
+        values = 1
+        for dim in tensor.dims:
+            values *= dim
+        parameters += values
+    return {
+        "inputs": [_value(value) for value in model.graph.input],
+        "outputs": [_value(value) for value in model.graph.output],
+        "ir_version": model.ir_version,
+        "opsets": {item.domain or "ai.onnx": item.version for item in model.opset_import},
+        "operators": domains,
+        "stored_values": parameters,
+    }
+
+
+def _value(value: Any) -> dict[str, Any]:
+    import onnx
+
+    tensor = value.type.tensor_type
+    axes = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
+    dtype = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+    return {"name": value.name, "type": dtype, "axes": axes}
+
+
+def _mobile_usability(path: Path) -> dict[str, Any]:
+    from onnxruntime.tools.mobile_helpers import usability_checker as checker
+
+    model = checker.ModelProtoWithShapeInfo(path).model_with_shape_info
+    checks = {
+        "nnapi": lambda fixed: checker.check_nnapi_partitions(model, fixed),
+        "coreml_mlprogram": lambda fixed: checker.check_coreml_partitions(
+            model, fixed, "coreml_supported_mlprogram_ops.md"
+        ),
+    }
+    result: dict[str, Any] = {}
+    for name, check in checks.items():
+        for key, fixed in (("as_is", True), ("with_fixed_shapes", False)):
+            info = check(fixed)
+            result.setdefault(name, {})[key] = {
+                "nodes": info.num_nodes,
+                "supported_nodes": info.num_supported_nodes,
+                "partitions": info.num_partitions,
+                "suitability": info.suitability().name.lower(),
+                "unsupported_operators": sorted(info.unsupported_ops),
+            }
+    return result

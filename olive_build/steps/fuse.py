@@ -1,0 +1,75 @@
+"""Attention and its neighbours into contrib operators, counted layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from olive_build.errors import StepError
+
+
+@dataclass(frozen=True)
+class FuseAttention:
+    """Write model.onnx with one com.microsoft attention operator for each of `layers` layers.
+
+    Inputs: model. Olive's OnnxScriptFusion, then the packed weights are folded. Raises StepError
+    when a layer is missed: a graph that is half fused is slower and nobody sees it.
+    """
+
+    layers: int
+
+    kind: ClassVar[str] = "fuse"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "olive"
+    tools: ClassVar[tuple[str, ...]] = ("olive-ai", "onnxscript", "onnx")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.olive_bridge import run_pass
+        from olive_build.rewrites.clean import save_clean
+        from olive_build.rewrites.fold_constant_concat import fold_constant_concat
+        from olive_build.steps.model_check import MODEL, operators, read
+
+        run_pass("OnnxScriptFusion", {}, inputs["model"] / MODEL, out)
+        model = read(out / MODEL)
+        fold_constant_concat(model)
+        found = operators(model)
+        fused = found["com.microsoft::Attention"] + found["com.microsoft::MultiHeadAttention"]
+        if fused != self.layers:
+            raise StepError(
+                f"attention was fused in {fused} of {self.layers} layers",
+                why="OnnxScriptFusion did not know the pattern of the others",
+                hint="write `fuse: {attention: plain}` for this target, or try another opset",
+            )
+        save_clean(model, out / MODEL)
+
+
+@dataclass(frozen=True)
+class SeparateProjection:
+    """Write model.onnx with the packed QKV projections taken out of attention, to be quantized.
+
+    Inputs: model. Raises StepError when an Attention operator cannot be taken apart.
+    """
+
+    kind: ClassVar[str] = "separate-projection"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("onnx",)
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.rewrites.clean import save_clean
+        from olive_build.rewrites.separate_projection import separate_projection
+        from olive_build.steps.model_check import MODEL, read
+
+        model = read(inputs["model"] / MODEL)
+        result = separate_projection(model)
+        if not result.count or result.declined:
+            raise StepError(
+                "the attention's projections could not be separated",
+                why="; ".join(result.declined) or "the graph has no com.microsoft::Attention",
+                hint="write `fuse: {attention: plain}` where this target quantizes weights",
+            )
+        save_clean(model, out / MODEL)

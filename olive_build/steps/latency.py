@@ -1,0 +1,47 @@
+"""Time one shipped file against the fp32 graph that it came from and against PyTorch eager."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+LATENCY = "latency.json"
+
+
+@dataclass(frozen=True)
+class MeasureLatency:
+    """Write latency.json. Inputs: model, baseline (the fp32 graph), source (model folder).
+
+    Every combination of `tokens` and `threads` is timed; the step runs alone on the machine whose
+    fingerprint is `machine`.
+    """
+
+    family: str
+    tokens: tuple[int, ...]
+    threads: tuple[int, ...]
+    machine: str
+
+    kind: ClassVar[str] = "latency"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "torch")
+    exclusive: ClassVar[bool] = True
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.proof.latency import Candidate, candidate_for, compare
+        from olive_build.steps.model_check import MODEL
+
+        rows = compare(
+            [
+                candidate_for("this file", inputs["model"] / MODEL),
+                candidate_for("fp32 graph", inputs["baseline"] / MODEL),
+                Candidate("pytorch", "pytorch", str(inputs["source"]), self.family),
+            ],
+            tokens=self.tokens,
+            threads=self.threads,
+        )
+        text = json.dumps(rows, indent=2, sort_keys=True)
+        (out / LATENCY).write_text(text + "\n", encoding="utf-8")
