@@ -1,0 +1,5 @@
+"""`python -m olive_build` is `olive-build`."""
+
+from olive_build.cli import main
+
+main()

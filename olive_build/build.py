@@ -1,0 +1,199 @@
+"""Recipes -> bundles: resolve, fetch, plan, run, judge, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from olive_build.bundle.assemble import Assembled, VariantProof, assemble
+from olive_build.bundle.index import write_index
+from olive_build.bundle.publish import is_published, publish, remove_leftovers
+from olive_build.engine.events import Event, Outcome
+from olive_build.engine.run import ignore, run_graph
+from olive_build.engine.store import Artifact, Store
+from olive_build.engine.trees import Stamps
+from olive_build.errors import OliveBuildError, ProofError, StepError
+from olive_build.inspect_model import Request, inspect_models
+from olive_build.plan import BundlePlan, Plan, make_plan
+from olive_build.proof.machine import this_machine
+from olive_build.recipe.build import TargetBuild
+
+# Which steps are done when a stage is done. The last, `bundle`, is the whole build.
+UNTIL = {
+    "load": (),
+    "export": ("export", "reference"),
+    "fuse": ("fuse", "separate-projection"),
+    "quantize": ("dynamic-int8", "weight-only", "fp16", "olive-pass"),
+    "compose": ("compose", "convert-ort"),
+    "prove": ("describe", "quality", "latency"),
+}
+STAGES = (*UNTIL, "bundle")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a build runs; what it builds is in the recipes."""
+
+    outputs: Path
+    jobs: int | None = None
+    force: bool = False
+    keep_going: bool = False
+    until: str = "bundle"
+    smoke: bool = False
+
+
+@dataclass(frozen=True)
+class BundleResult:
+    """What became of one target's bundle."""
+
+    recipe: str
+    target: str
+    status: str  # published | up to date | failed | not built
+    folder: Path
+    assembled: Assembled | None = None
+    error: OliveBuildError | None = None
+
+    @property
+    def proofs(self) -> tuple[VariantProof, ...]:
+        return self.assembled.variants if self.assembled else ()
+
+
+@dataclass
+class BuildReport:
+    """All bundles of a build, and how its steps ended."""
+
+    bundles: list[BundleResult] = field(default_factory=list)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0, or the code of the worst failure."""
+        return max((b.error.exit_code for b in self.bundles if b.error), default=0)
+
+
+def plan_builds(
+    requests: Sequence[Request], store: Store, *, smoke: bool, report: Callable[[str], None]
+) -> Plan:
+    """Fetch and inspect the models of the requested builds and return their plan."""
+    inspected = inspect_models(requests, store, smoke=smoke, report=report)
+    return make_plan(inspected, this_machine().fingerprint, smoke=smoke)
+
+
+def build(
+    requests: Sequence[Request],
+    store: Store,
+    options: Options,
+    *,
+    on_event: Callable[[Event], None] = ignore,
+    report: Callable[[str], None],
+) -> BuildReport:
+    """Build all targets and publish what holds its budgets.
+
+    A failure of one target is in the report, not raised: the others go on under keep_going, and
+    what was complete before the failure is published in any case. Raises the errors of loading
+    and planning, which concern all targets.
+    """
+    plan = plan_builds(requests, store, smoke=options.smoke, report=report)
+    outcomes = run_graph(
+        plan.graph,
+        store,
+        jobs=options.jobs,
+        force=options.force,
+        keep_going=options.keep_going,
+        wanted=_wanted(plan, options.until),
+        on_event=on_event,
+    )
+    result = BuildReport(outcomes=outcomes)
+    for bundle in plan.bundles:
+        result.bundles.append(_finish(bundle, outcomes, store, options))
+    if options.until == "bundle" and options.outputs.is_dir():
+        write_index(options.outputs)
+    store.stamps.save()
+    return result
+
+
+def _wanted(plan: Plan, until: str) -> set[str]:
+    wanted = {node for bundle in plan.bundles for node in bundle.nodes()}
+    if until == "bundle":
+        return wanted
+    done = STAGES[: STAGES.index(until) + 1]
+    kinds = {kind for stage in done for kind in UNTIL[stage]}
+    return {node.id for node in plan.graph.nodes if node.step.kind in kinds}
+
+
+def bundle_folder(build_: TargetBuild, options: Options) -> Path:
+    """Return where a target's bundle is published."""
+    root = options.outputs / "smoke" if options.smoke else options.outputs
+    return root / build_.recipe / build_.target
+
+
+def _finish(
+    bundle: BundlePlan, outcomes: dict[str, Outcome], store: Store, options: Options
+) -> BundleResult:
+    recipe, target = bundle.build.recipe, bundle.build.target
+    folder = bundle_folder(bundle.build, options)
+    if options.until != "bundle":
+        error = _first_error(bundle, outcomes)
+        return BundleResult(recipe, target, "failed" if error else "not built", folder, error=error)
+    artifacts: dict[str, Artifact] = {}
+    for node in bundle.nodes():
+        outcome = outcomes[node]
+        if outcome.artifact is None:
+            error = _first_error(bundle, outcomes)
+            status = "failed" if error else "not built"
+            return BundleResult(recipe, target, status, folder, error=error)
+        artifacts[node] = outcome.artifact
+    try:
+        assembled = assemble(bundle, artifacts, smoke=options.smoke)
+        error = _out_of_budget(bundle, assembled)
+        if error:
+            return BundleResult(recipe, target, "failed", folder, assembled, error)
+        status = _publish(folder, assembled, store.stamps)
+    except OliveBuildError as failure:
+        return BundleResult(recipe, target, "failed", folder, error=failure)
+    return BundleResult(recipe, target, status, folder, assembled)
+
+
+def _first_error(
+    bundle: BundlePlan, outcomes: dict[str, Outcome]
+) -> OliveBuildError | None:
+    """Return why the bundle has no artifacts: its own failed step, or the one that stopped all."""
+    ended = [outcomes[node] for node in bundle.nodes() if node in outcomes]
+    blocked = {outcome.blocked_by for outcome in ended if outcome.blocked_by}
+    for outcome in outcomes.values():
+        if outcome.error and (outcome in ended or outcome.slot in blocked):
+            return outcome.error
+    if any(outcome.status == "not started" for outcome in ended):
+        return StepError(
+            "not built, since another target failed",
+            where=f"{bundle.build.recipe}, target {bundle.build.target}",
+            hint="--keep-going builds the others all the same",
+        )
+    return None
+
+
+def _out_of_budget(bundle: BundlePlan, assembled: Assembled) -> ProofError | None:
+    lines = [
+        f"{proof.name}: {problem}" for proof in assembled.variants for problem in proof.problems
+    ]
+    if not lines:
+        return None
+    return ProofError(
+        "the bundle is out of its budgets and was not published",
+        where=f"{bundle.build.recipe}, target {bundle.build.target}",
+        why="\n".join(lines),
+        hint="choose another method or exclude what is hurt most, or, if the loss is acceptable, "
+        "loosen verify.budgets in the recipe",
+    )
+
+
+def _publish(folder: Path, assembled: Assembled, stamps: Stamps) -> str:
+    def digest(path: Path) -> str:
+        return stamps.digest(path).sha256
+
+    remove_leftovers(folder)
+    if is_published(folder, assembled.files, assembled.manifest, assembled.proof, digest):
+        return "up to date"
+    publish(folder, assembled.files, assembled.manifest, assembled.proof)
+    return "published"

@@ -1,0 +1,1 @@
+"""What is shipped: layouts, manifests, publishing, and verifying what was published."""

@@ -1,0 +1,190 @@
+"""From artifacts to a bundle: judge what was measured, list the files, write manifest and proof."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from olive_build.bundle.layout import Placed, model_files, side_files
+from olive_build.bundle.manifest import manifest, status_of, to_bytes
+from olive_build.bundle.publish import BundleFile, from_bytes
+from olive_build.bundle.readme import README, readme
+from olive_build.engine.store import Artifact
+from olive_build.errors import BundleError
+from olive_build.plan import TIMED_PROVIDER, BundlePlan, VariantPlan
+from olive_build.proof.machine import this_machine
+from olive_build.proof.verdict import Gate, failures, quality_gates, size_gates, speed_gate
+from olive_build.recipe.budgets import SHIPPED_FLOORS
+from olive_build.steps.describe import DESCRIPTION
+from olive_build.steps.latency import LATENCY
+from olive_build.steps.quality import QUALITY
+from olive_build.targets import load_provider, load_target
+from olive_build.targets.check import Finding, check_operators
+
+PROOF_VERSION = 1
+AS_FAST = 1.0
+Artifacts = Mapping[str, Artifact]
+
+
+@dataclass(frozen=True)
+class VariantProof:
+    """What was measured of one variant, and the verdict."""
+
+    name: str
+    limits: dict[str, float]
+    quality: dict[str, dict[str, Any]]
+    latency: list[dict[str, Any]] | None
+    gates: tuple[Gate, ...]
+    findings: tuple[Finding, ...]
+    size_bytes: int
+    fp32_bytes: int
+    usability: dict[str, Any] | None
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps the variant from being published, as a person reads it."""
+        found = [item.text() for item in failures(list(self.gates))]
+        return found + [f"{f.what}: {f.why}" for f in self.findings if f.severity == "error"]
+
+    @property
+    def verdict(self) -> str:
+        """`passed`, `failed`, or `undecided` where noise left a gate open."""
+        if self.problems:
+            return "failed"
+        return "undecided" if any(g.status == "undecided" for g in self.gates) else "passed"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "verdict": self.verdict,
+            "limits": self.limits,
+            "quality": self.quality,
+            "latency": self.latency,
+            "gates": [item.as_json() for item in self.gates],
+            "static_check": [asdict(finding) for finding in self.findings],
+            "mobile_usability": self.usability,
+            "size_bytes": self.size_bytes,
+            "fp32_bytes": self.fp32_bytes,
+        }
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A bundle that is ready to be published, or whose proofs say why it must not be."""
+
+    files: list[BundleFile]
+    manifest: bytes
+    proof: bytes
+    variants: tuple[VariantProof, ...]
+
+
+def assemble(bundle: BundlePlan, artifacts: Artifacts, *, smoke: bool) -> Assembled:
+    """Judge the bundle's variants and list its files. Reads JSON artifacts only, no weights."""
+    descriptions = {
+        item.variant.name: _json(artifacts[item.description], DESCRIPTION)
+        for item in bundle.variants
+    }
+    proofs = tuple(
+        judge(bundle, item, artifacts, descriptions[item.variant.name], smoke=smoke)
+        for item in bundle.variants
+    )
+    files = [_placed(bundle, placed, artifacts) for placed in _all_files(bundle)]
+    described = manifest(bundle, descriptions, [file.as_json() for file in files], smoke=smoke)
+    files.append(from_bytes(README, readme(described, bundle.model.facts)))
+    files.sort(key=lambda file: file.path)
+    described["files"] = [file.as_json() for file in files]
+    proof = {
+        "proof_version": PROOF_VERSION,
+        "status": status_of(bundle.build.provider),
+        "machine": this_machine().as_json(),
+        "variants": {item.name: item.as_json() for item in proofs},
+    }
+    return Assembled(files, to_bytes(described), to_bytes(proof), proofs)
+
+
+def judge(
+    bundle: BundlePlan,
+    item: VariantPlan,
+    artifacts: Artifacts,
+    description: dict[str, Any],
+    *,
+    smoke: bool,
+) -> VariantProof:
+    """Hold one variant's figures against its limits, each of its files by itself.
+
+    A miniature's size and speed say nothing of the model's, so `smoke` judges quality alone, by
+    the shipped floors.
+    """
+    build, variant = bundle.build, item.variant
+    limits = {key: value for key, value in asdict(variant.budgets).items() if value is not None}
+    if smoke:
+        limits = dict(SHIPPED_FLOORS[variant.precision])
+    quality = {form: _json(artifacts[node], QUALITY) for form, node in item.quality.items()}
+    size, fp32 = artifacts[item.model].size_bytes, artifacts[item.fp32].size_bytes
+    latency = _json(artifacts[item.latency], LATENCY) if item.latency else None
+    gates = [
+        gate for _, figures in sorted(quality.items()) for gate in quality_gates(figures, limits)
+    ]
+    if item.model != item.fp32 and not smoke:
+        gates += size_gates(size, fp32, limits)
+        waived = variant.because if variant.speed == "any" else None
+        absent = _why_not_timed(build.provider, build.timing)
+        limit = limits.get("slowdown", AS_FAST)
+        gates.append(speed_gate(latency, limit, waived=waived, absent=absent))
+    return VariantProof(
+        name=variant.name,
+        limits=limits,
+        quality=quality,
+        latency=latency,
+        gates=tuple(gates),
+        findings=_static_check(bundle, description),
+        size_bytes=size,
+        fp32_bytes=fp32,
+        usability=description.get("mobile_usability"),
+    )
+
+
+def _why_not_timed(provider: str, timing: bool) -> str:
+    if provider != TIMED_PROVIDER:
+        return f"{load_provider(provider).title} is not on this machine"
+    return "" if timing else "the recipe says verify.timing: false"
+
+
+def _static_check(bundle: BundlePlan, description: dict[str, Any]) -> tuple[Finding, ...]:
+    axes = [a for value in description["inputs"] for a in value["axes"]]
+    return check_operators(
+        description["operators"],
+        description["opsets"]["ai.onnx"],
+        description["ir_version"],
+        target=load_target(bundle.build.target),
+        provider=load_provider(bundle.build.provider),
+        has_dynamic_shapes=any(isinstance(axis, str) for axis in axes),
+    )
+
+
+def _all_files(bundle: BundlePlan) -> list[Placed]:
+    placed = [p for item in bundle.variants for p in model_files(bundle, item).values()]
+    return placed + side_files(bundle)
+
+
+def _placed(bundle: BundlePlan, placed: Placed, artifacts: Artifacts) -> BundleFile:
+    if placed.node is None:
+        path = Path(bundle.model.folder) / placed.file
+        content = path.read_bytes()
+        return from_bytes(placed.path, content)
+    artifact = artifacts[placed.node]
+    for entry in artifact.files:
+        if entry.path == placed.file:
+            source = artifact.path / placed.file
+            return BundleFile(placed.path, entry.sha256, entry.size_bytes, source=source)
+    raise BundleError(
+        f"the step's output has no file {placed.file}",
+        where=str(artifact.path),
+        hint="run `olive-build cache verify`, then build again",
+    )
+
+
+def _json(artifact: Artifact, name: str) -> Any:
+    return json.loads((artifact.path / name).read_text(encoding="utf-8"))

@@ -1,0 +1,61 @@
+"""outputs/index.json: every published bundle with its digest and verdict, for pipelines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from olive_build.bundle.manifest import MANIFEST, PROOF, to_bytes
+from olive_build.bundle.publish import replace_file
+from olive_build.engine.locks import wait_lock
+
+INDEX = "index.json"
+
+
+def write_index(outputs: Path) -> None:
+    """Write index.json from the bundles that lie below `outputs` now."""
+    with wait_lock(outputs / ".index.lock"):
+        entries = [entry(folder, outputs) for folder in published(outputs)]
+        index = to_bytes({"index_version": 1, "bundles": entries})
+        path = outputs / INDEX
+        if not path.is_file() or path.read_bytes() != index:
+            replace_file(path, index)
+
+
+def published(outputs: Path) -> list[Path]:
+    """Return the folders of all bundles below `outputs`, smoke builds included, sorted."""
+    found = (path.parent for path in outputs.glob("*/*/" + MANIFEST))
+    smoke = (path.parent for path in outputs.glob("smoke/*/*/" + MANIFEST))
+    return sorted(
+        path
+        for path in {*found, *smoke}
+        if not any(part.startswith(".") for part in path.relative_to(outputs).parts)
+    )
+
+
+def entry(folder: Path, outputs: Path) -> dict[str, Any]:
+    """Return one bundle's line of the index."""
+    manifest_bytes = (folder / MANIFEST).read_bytes()
+    manifest = json.loads(manifest_bytes)
+    proof = json.loads((folder / PROOF).read_bytes())
+    return {
+        "path": folder.relative_to(outputs).as_posix(),
+        "recipe": manifest["recipe"],
+        "target": manifest["target"],
+        "provider": manifest["provider"],
+        "smoke": manifest["smoke"],
+        "status": manifest["status"],
+        "manifest_sha256": hashlib.sha256(manifest_bytes).hexdigest(),
+        "size_bytes": sum(item["size_bytes"] for item in manifest["files"]),
+        "variants": {
+            name: {
+                "verdict": variant["verdict"],
+                "size_bytes": variant["size_bytes"],
+                "file": manifest["variants"][name]["files"].get("onnx")
+                or manifest["variants"][name]["files"]["ort"],
+            }
+            for name, variant in proof["variants"].items()
+        },
+    }

@@ -1,0 +1,165 @@
+"""manifest.json: what a bundle is. Deterministic: nothing measured, no time, no path of a machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from olive_build.bundle.layout import model_files
+from olive_build.errors import BundleError
+from olive_build.plan import BundlePlan
+from olive_build.targets import Provider, RuntimePackage, load_provider, load_target
+from olive_build.targets.requirement import required_packages, required_runtime, version_key
+
+MANIFEST = "manifest.json"
+PROOF = "proof.json"
+MANIFEST_VERSION = 1
+EXTENSIONS_DOMAIN = "ai.onnx.contrib"
+TOOLS = (
+    "olive-ai",
+    "torch",
+    "transformers",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "onnxruntime-extensions",
+)
+
+
+def status_of(provider: str) -> str:
+    """Say what was run where, in the words that a bundle carries."""
+    if provider == "cpu":
+        return "proved: run by its own provider"
+    if provider == "wasm":
+        return "run by onnxruntime on the CPU, not yet in a browser"
+    return "prepared, not run: checked statically, and run by onnxruntime on the CPU"
+
+
+def manifest(
+    bundle: BundlePlan,
+    descriptions: Mapping[str, dict[str, Any]],
+    files: list[dict[str, Any]],
+    *,
+    smoke: bool,
+) -> dict[str, Any]:
+    """Return the manifest. `descriptions` maps variants to description.json; `files` are all files."""
+    build = bundle.build
+    provider = load_provider(build.provider)
+    return {
+        "manifest_version": MANIFEST_VERSION,
+        "recipe": build.recipe,
+        "description": build.description,
+        "smoke": smoke,
+        "target": build.target,
+        "provider": build.provider,
+        "execution_provider": provider.execution_provider,
+        "status": status_of(build.provider),
+        "model": {
+            "family": build.family,
+            "origin": bundle.model.origin,
+            "revision": bundle.model.revision,
+            "digest": bundle.model.digest,
+            "licence": build.licence,
+        },
+        "variants": {
+            item.variant.name: _variant(bundle, item, descriptions[item.variant.name])
+            for item in bundle.variants
+        },
+        "runtime": _runtime(bundle, provider, descriptions),
+        "tools": tool_versions(),
+        "files": files,
+    }
+
+
+def _variant(bundle: BundlePlan, item: Any, description: dict[str, Any]) -> dict[str, Any]:
+    method = item.variant.quantize
+    return {
+        "precision": item.variant.precision,
+        "quantize": None if method is None else asdict(method),
+        "files": {role: placed.path for role, placed in model_files(bundle, item).items()},
+        **{key: value for key, value in description.items() if key != "mobile_usability"},
+    }
+
+
+def _runtime(
+    bundle: BundlePlan, provider: Provider, descriptions: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what an application installs: for each package the lowest version for all variants."""
+    target = load_target(bundle.build.target)
+    lowest: dict[str, RuntimePackage] = {}
+    for item in bundle.variants:
+        description = descriptions[item.variant.name]
+        needed = required_runtime(
+            description["operators"],
+            description["opsets"]["ai.onnx"],
+            description["ir_version"],
+            bits=getattr(item.variant.quantize, "bits", 4),
+        )
+        packages = required_packages(target, provider.name, needed)
+        if EXTENSIONS_DOMAIN in description["operators"]:
+            packages += target.extension_packages
+        for package in packages:
+            known = lowest.get(package.name)
+            if known is None or version_key(package.lowest) > version_key(known.lowest):
+                lowest[package.name] = package
+    return {
+        "execution_provider": provider.execution_provider,
+        "packages": [_package(package) for package in lowest.values()],
+    }
+
+
+def _package(package: RuntimePackage) -> dict[str, str]:
+    return {
+        "name": package.name,
+        "ecosystem": package.ecosystem,
+        "lowest": package.lowest,
+        "why": package.why,
+    }
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the versions of the tools whose work is in a bundle, and of this package."""
+    found = {}
+    for name in (*TOOLS, "olive-build"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def to_bytes(data: Any) -> bytes:
+    """Return JSON as it is written: sorted keys, two spaces, a newline at the end."""
+    return (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object. Raises BundleError when the file is missing or is none."""
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise BundleError(
+            "this is no bundle",
+            where=str(path.parent),
+            why=f"there is no {path.name}",
+            hint="give the folder that holds manifest.json, such as outputs/<recipe>/<target>",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"{path.name} cannot be read",
+            where=str(path),
+            why=str(error),
+            hint="build the bundle again",
+        ) from error
+    if not isinstance(data, dict):
+        raise BundleError(
+            f"{path.name} cannot be read",
+            where=str(path),
+            why="it is no object",
+            hint="build the bundle again",
+        )
+    return data

@@ -1,0 +1,156 @@
+"""A bundle appears whole or not at all; what is already there and right is left alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from olive_build.bundle.manifest import MANIFEST, PROOF
+from olive_build.errors import BundleError
+
+PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """A file to be published: from a path with a known digest, or from bytes."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    source: Path | None = None
+    content: bytes | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {"path": self.path, "sha256": self.sha256, "size_bytes": self.size_bytes}
+
+
+def from_bytes(path: str, content: bytes) -> BundleFile:
+    """Return a file whose content is made here."""
+    return BundleFile(
+        path, hashlib.sha256(content).hexdigest(), len(content), content=content
+    )
+
+
+def is_published(
+    folder: Path,
+    files: list[BundleFile],
+    manifest: bytes,
+    proof: bytes,
+    digest: Callable[[Path], str],
+) -> bool:
+    """Say whether `folder` holds exactly these files. `digest` may remember what it has read."""
+    try:
+        if (folder / MANIFEST).read_bytes() != manifest or (folder / PROOF).read_bytes() != proof:
+            return False
+        there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+        if there != {MANIFEST, PROOF, *(file.path for file in files)}:
+            return False
+        return all(
+            (folder / file.path).stat().st_size == file.size_bytes
+            and digest(folder / file.path) == file.sha256
+            for file in files
+        )
+    except OSError:
+        return False
+
+
+def publish(folder: Path, files: list[BundleFile], manifest: bytes, proof: bytes) -> None:
+    """Write the bundle beside `folder` and put it in its place.
+
+    Files are copied, never linked: what a user edits in a bundle must not reach the store. Raises
+    BundleError when the folder cannot be written or a file changed on the way.
+    """
+    stage = folder.parent / f".{folder.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    try:
+        stage.mkdir(parents=True)
+        for file in files:
+            _write(file, stage / file.path)
+        (stage / MANIFEST).write_bytes(manifest)
+        (stage / PROOF).write_bytes(proof)
+        _replace(stage, folder)
+    except OSError as error:
+        raise BundleError(
+            "the bundle cannot be written",
+            where=str(folder),
+            why=f"{type(error).__name__}: {error}",
+            hint="free some space or choose another folder with --outputs",
+        ) from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _write(file: BundleFile, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with path.open("wb") as out:
+        for piece in _pieces(file):
+            digest.update(piece)
+            out.write(piece)
+        out.flush()
+        os.fsync(out.fileno())
+    if digest.hexdigest() != file.sha256:
+        raise BundleError(
+            f"{file.path} changed on its way into the bundle",
+            where=str(file.source),
+            why="its bytes are not those that were recorded when its step ran",
+            hint="run `olive-build cache verify`, then build again",
+        )
+
+
+def _pieces(file: BundleFile) -> Iterator[bytes]:
+    if file.content is not None:
+        yield file.content
+        return
+    assert file.source is not None
+    with file.source.open("rb") as source:
+        while piece := source.read(PIECE):
+            yield piece
+
+
+def _replace(stage: Path, folder: Path) -> None:
+    if not folder.exists():
+        stage.rename(folder)
+        return
+    old = stage.with_name(f"{stage.name}-old")
+    folder.rename(old)
+    try:
+        stage.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed builds left beside `folder`."""
+    for path in folder.parent.glob(f".{folder.name}-*"):
+        pid = path.name.removeprefix(f".{folder.name}-").partition("-")[0]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that a reader finds the old bytes or the new ones, never a part."""
+    stage = path.with_name(f".{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        stage.write_bytes(content)
+        os.replace(stage, path)
+    finally:
+        stage.unlink(missing_ok=True)

@@ -1,0 +1,157 @@
+"""Check a published bundle again: every byte, and every figure by running the files.
+
+Needs onnxruntime and numpy, no torch: this is what a release pipeline or a recipient runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json
+from olive_build.errors import BundleError, OliveBuildError, ProofError
+from olive_build.proof.machine import this_machine
+from olive_build.proof.verdict import FLOORS, Gate, quality_gates
+
+PIECE = 1 << 20
+# On the machine that built it the same kernels run; seven digits are kept in the figures.
+SAME_MACHINE_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class VerifiedFile:
+    """One model file that was run again: its figures and gates."""
+
+    variant: str
+    path: str
+    figures: dict[str, Any]
+    gates: tuple[Gate, ...]
+
+
+def verify(folder: Path) -> tuple[VerifiedFile, ...]:
+    """Re-hash all files, run every model on the stored references, and judge it again.
+
+    Raises BundleError when a file is missing, added or changed, ProofError when a model no longer
+    holds its limits or, on the machine that built it, gives other figures than were recorded.
+    """
+    manifest = read_json(folder / MANIFEST)
+    proof = read_json(folder / PROOF)
+    _check_version(manifest, folder)
+    _check_files(manifest, folder)
+    problems: list[str] = []
+    results = []
+    try:
+        for name, path, recorded, limits in _models(manifest, proof):
+            result = _run(folder, name, path, limits)
+            problems += [f"{path}: {g.text()}" for g in result.gates if g.status == "failed"]
+            problems += _drift(result, recorded, proof)
+            results.append(result)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BundleError(
+            "the bundle's proof.json or manifest.json lacks what verifying needs",
+            where=str(folder),
+            why=f"{type(error).__name__}: {error}",
+            hint="build the bundle again",
+        ) from error
+    if problems:
+        raise ProofError(
+            "the bundle does not do what its proof says",
+            where=str(folder),
+            why="\n".join(problems),
+            hint="do not ship it; build it again, and find out who changed the file",
+        )
+    return tuple(results)
+
+
+def _check_version(manifest: dict[str, Any], folder: Path) -> None:
+    found = manifest.get("manifest_version")
+    if found != MANIFEST_VERSION:
+        raise BundleError(
+            f"the manifest's version is {found!r}",
+            where=str(folder / MANIFEST),
+            why=f"this olive-build reads version {MANIFEST_VERSION}",
+            hint="verify with the olive-build that made the bundle",
+        )
+
+
+def _check_files(manifest: dict[str, Any], folder: Path) -> None:
+    try:
+        listed = {item["path"]: (item["sha256"], item["size_bytes"]) for item in manifest["files"]}
+    except (KeyError, TypeError) as error:
+        raise BundleError(
+            "the manifest's list of files is damaged",
+            where=str(folder / MANIFEST),
+            why=f"{type(error).__name__}: {error}",
+            hint="build or download the bundle again",
+        ) from error
+    problems = []
+    for path, (sha256, size) in sorted(listed.items()):
+        problems += _file_problem(folder, path, sha256, size)
+    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+    extra = sorted(there - set(listed) - {MANIFEST, PROOF})
+    problems += [f"{path}: not in the manifest" for path in extra]
+    if problems:
+        raise BundleError(
+            "the bundle's files are not those of its manifest",
+            where=str(folder),
+            why="\n".join(problems),
+            hint="build or download the bundle again",
+        )
+
+
+def _file_problem(folder: Path, path: str, sha256: str, size: int) -> list[str]:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        return [f"{path}: leaves the bundle"]
+    try:
+        if (folder / path).stat().st_size != size:
+            return [f"{path}: has {(folder / path).stat().st_size} bytes, not {size}"]
+        return [] if _sha256(folder / path) == sha256 else [f"{path}: its bytes were changed"]
+    except OSError:
+        return [f"{path}: missing"]
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _models(
+    manifest: dict[str, Any], proof: dict[str, Any]
+) -> Iterator[tuple[str, str, dict[str, Any], dict[str, float]]]:
+    for name, variant in manifest["variants"].items():
+        proved = proof["variants"][name]
+        for role in ("onnx", "ort"):
+            if role in variant["files"]:
+                yield name, variant["files"][role], proved["quality"][role], proved["limits"]
+
+
+def _run(folder: Path, name: str, path: str, limits: dict[str, float]) -> VerifiedFile:
+    from olive_build.proof.quality import measure_quality
+    from olive_build.proof.reference import read_reference
+
+    reference = read_reference(folder / "reference")
+    try:
+        figures = measure_quality(folder / path, reference).as_json()
+    except OliveBuildError as error:
+        failed = Gate("runs", None, 1.0, "failed", f"{error.what}: {error.why}")
+        return VerifiedFile(name, path, {}, (failed,))
+    return VerifiedFile(name, path, figures, tuple(quality_gates(figures, limits)))
+
+
+def _drift(result: VerifiedFile, recorded: dict[str, Any], proof: dict[str, Any]) -> list[str]:
+    if not result.figures or proof["machine"]["fingerprint"] != this_machine().fingerprint:
+        return []
+    return [
+        f"{result.path}: {name} is {result.figures[name]:.7f} now, {recorded[name]:.7f} was recorded"
+        for name in FLOORS
+        if abs(result.figures[name] - recorded[name]) > SAME_MACHINE_TOLERANCE
+    ]
+
+

@@ -1,0 +1,306 @@
+"""The command line: parses, calls, prints. No logic, and nothing heavy at import."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Before anything is imported that would look up a host; child processes inherit them.
+QUIET = {
+    "CI": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "OLIVE_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+os.environ.update(QUIET)
+
+import click  # noqa: E402
+
+from olive_build.errors import EXIT_BUG, EXIT_INTERRUPTED, OliveBuildError  # noqa: E402
+
+EPILOG = """\b
+Begin with:
+  olive-build list                       the recipes
+  olive-build build all-minilm-l6-v2     all targets of one, proved
+  olive-build explain all-minilm-l6-v2   what a build would do, and why
+
+Exit codes: 0 done, 1 a bug of ours, 2 usage or recipe, 3 plan or model, 4 a step failed,
+5 out of budget, 6 bundle, 130 interrupted."""
+
+
+@click.group(
+    epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name="olive-build", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Build models for the devices that people have, from one YAML recipe a model.
+
+    A recipe says how a PyTorch model is exported, fused and quantized, and for which targets. A
+    build runs Olive's passes, proves every file against PyTorch and publishes a bundle for each
+    target that holds its budgets.
+    """
+
+
+recipes_option = click.option(
+    "--recipes",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("recipes"),
+    show_default=True,
+    help="Folder in which recipes are found by name.",
+)
+outputs_option = click.option(
+    "--outputs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("outputs"),
+    show_default=True,
+    help="Folder in which bundles are published.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a pipeline.")
+
+
+def selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the arguments that say what is built: recipes, targets, overrides, source."""
+    for decorate in (
+        click.argument("recipe", nargs=-1, required=True),
+        click.option(
+            "--target", "targets", multiple=True, metavar="T", help="Only this target; repeatable."
+        ),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Override a field of the recipe, such as verify.timing=false; repeatable.",
+        ),
+        click.option(
+            "--source", metavar="NAME", help="Which of the recipe's model sources to use."
+        ),
+        click.option("--smoke", is_flag=True, help="Build a miniature of the model: seconds."),
+        recipes_option,
+    ):
+        command = decorate(command)
+    return command
+
+
+@cli.command("list")
+@recipes_option
+@json_option
+def list_(recipes: Path, as_json: bool) -> None:
+    """List the recipes with their descriptions."""
+    from olive_build.report.listing import print_recipes
+
+    print_recipes(recipes, as_json=as_json)
+
+
+@cli.command()
+@click.argument("recipe", nargs=-1)
+@recipes_option
+@json_option
+def validate(recipe: tuple[str, ...], recipes: Path, as_json: bool) -> None:
+    """Check recipes and report everything that is wrong with each of them.
+
+    RECIPE is a name or a path; without one, all recipes are checked.
+    """
+    from olive_build.report.validation import validate_recipes
+
+    sys.exit(validate_recipes(recipe, recipes, as_json=as_json))
+
+
+@cli.command()
+@selection
+@json_option
+def plan(as_json: bool, **chosen: Any) -> None:
+    """Show the steps of a build, what each needs, and what comes out. Runs nothing."""
+    from olive_build.report.plans import print_plan
+    from olive_build.select import select
+
+    print_plan(select(**chosen), smoke=chosen["smoke"], as_json=as_json)
+
+
+@cli.command()
+@selection
+@click.option("--force", is_flag=True, help="As if every step were to run again.")
+@json_option
+def explain(force: bool, as_json: bool, **chosen: Any) -> None:
+    """Say for each step whether a build would run it, and why. Runs nothing."""
+    from olive_build.report.plans import print_explanation
+    from olive_build.select import select
+
+    print_explanation(select(**chosen), smoke=chosen["smoke"], force=force, as_json=as_json)
+
+
+@cli.command()
+@selection
+@outputs_option
+@click.option("--jobs", type=click.IntRange(1), help="Steps at once.  [default: 2, or 1 on one CPU]")
+@click.option("--force", is_flag=True, help="Run every step again, recorded or not.")
+@click.option("--keep-going", is_flag=True, help="When one target fails, build the others.")
+@click.option(
+    "--until",
+    type=click.Choice(["load", "export", "fuse", "quantize", "compose", "prove", "bundle"]),
+    default="bundle",
+    show_default=True,
+    help="Stop after this stage; before bundle nothing is published.",
+)
+@json_option
+def build(as_json: bool, **chosen: Any) -> None:
+    """Build, prove and publish the bundles of recipes.
+
+    RECIPE is a name in the recipes folder or the path of a file. What was built before and has
+    not changed is not built again; a build that was stopped goes on where it was.
+    """
+    from olive_build.report.building import run_build
+
+    sys.exit(run_build(chosen, as_json=as_json))
+
+
+@cli.command()
+@click.argument("bundle", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def verify(bundle: tuple[Path, ...], as_json: bool) -> None:
+    """Check published bundles: every byte, and every figure by running the files again.
+
+    BUNDLE is a folder with a manifest.json, such as outputs/all-minilm-l6-v2/desktop.
+    """
+    from olive_build.report.verification import verify_bundles
+
+    sys.exit(verify_bundles(bundle, as_json=as_json))
+
+
+@cli.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@json_option
+def diff(old: Path, new: Path, as_json: bool) -> None:
+    """Compare two bundles: settings, tools, files, figures. Exit code 0 either way."""
+    from olive_build.report.differences import print_differences
+
+    print_differences(old, new, as_json=as_json)
+
+
+@cli.command()
+@click.option("--check", is_flag=True, help="Only say whether the committed file is up to date.")
+@recipes_option
+def schema(check: bool, recipes: Path) -> None:
+    """Write recipes/recipe.schema.json, by which editors complete and check recipes."""
+    from olive_build.report.schemas import write_schema
+
+    sys.exit(write_schema(recipes, check=check))
+
+
+@cli.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Check this machine: Python, packages and their versions, cache, disk, memory."""
+    from olive_build.report.doctor import run_doctor
+
+    sys.exit(run_doctor(as_json=as_json))
+
+
+@cli.group()
+def cache() -> None:
+    """Look into, check or shrink the cache of steps."""
+
+
+@cache.command("ls")
+@json_option
+def cache_ls(as_json: bool) -> None:
+    """List what is cached, least recently used first."""
+    from olive_build.report.caching import print_cache
+
+    print_cache(as_json=as_json)
+
+
+@cache.command("verify")
+@json_option
+def cache_verify(as_json: bool) -> None:
+    """Hash everything again; what is damaged is set aside and made anew by the next build."""
+    from olive_build.report.caching import verify_cache
+
+    sys.exit(verify_cache(as_json=as_json))
+
+
+@cache.command("gc")
+@click.option("--max-age-days", type=click.FloatRange(0), help="Remove what was not used since.")
+@click.option("--max-size-mb", type=click.FloatRange(0), help="Remove the oldest down to this.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@json_option
+def cache_gc(
+    max_age_days: float | None, max_size_mb: float | None, dry_run: bool, as_json: bool
+) -> None:
+    """Remove what was not used for long; nothing that a running build uses."""
+    from olive_build.report.caching import collect_garbage
+
+    collect_garbage(max_age_days, max_size_mb, dry_run=dry_run, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command line; every error becomes a message and the exit code of its kind."""
+    import signal
+
+    # A pipeline stops a build with SIGTERM; it must leave as clean a state as Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
+    as_json = "--json" in sys.argv[1:]
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        _interrupted()
+    except KeyboardInterrupt:
+        _interrupted()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except OliveBuildError as error:
+        _fail(error, as_json=as_json)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001
+        _bug(error)
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _interrupted() -> None:
+    click.echo("interrupted; what was finished is kept, the next build goes on from there", err=True)
+    sys.exit(EXIT_INTERRUPTED)
+
+
+def _fail(error: OliveBuildError, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"error": error.as_json()}, indent=2))
+    click.echo(error.render(), err=True)
+    sys.exit(error.exit_code)
+
+
+def _bug(error: Exception) -> None:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="olive-build-bug-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(f"{' '.join(sys.argv)}\n\n")
+        traceback.print_exception(error, file=file)
+    first = next(iter(str(error).splitlines()), "")
+    click.echo(
+        f"error: this is a bug of olive-build: {type(error).__name__}: {first}\n"
+        f"  at:      {file.name} has the details\n"
+        "  to fix:  please report it with that file",
+        err=True,
+    )
+    sys.exit(EXIT_BUG)
+
+
+if __name__ == "__main__":
+    main()

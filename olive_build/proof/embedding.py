@@ -1,0 +1,93 @@
+"""From hidden states to embeddings, and how near two sets of embeddings are. numpy only.
+
+Pooling follows sentence-transformers (models/Pooling.py, models/Normalize.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+# sentence-transformers clamps the token count; the graph does the same.
+SMALLEST_COUNT = 1e-9
+SMALLEST_NORM = 1e-12
+
+
+def pool(hidden: Floats, mask: npt.NDArray[np.int64], pooling: str, normalize: bool) -> Floats:
+    """Return embeddings [batch, dimensions] of hidden states [batch, sequence, dimensions].
+
+    `mask` is [batch, sequence], 1 for tokens and 0 for padding.
+    """
+    hidden = hidden.astype(np.float32)
+    weights = mask[..., None].astype(np.float32)
+    if pooling == "mean":
+        pooled = (hidden * weights).sum(1) / np.maximum(weights.sum(1), SMALLEST_COUNT)
+    elif pooling == "max":
+        pooled = np.where(weights > 0, hidden, -np.inf).max(1)
+    else:
+        pooled = hidden[:, 0]
+    if normalize:
+        pooled = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), SMALLEST_NORM)
+    return np.ascontiguousarray(pooled, np.float32)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How near candidate embeddings are to the reference: cosines, and the order of similarities.
+
+    `spearman` is the rank correlation of the similarities of all pairs of texts.
+    """
+
+    cosine_lowest: float
+    cosine_p1: float
+    cosine_mean: float
+    spearman: float
+
+    def as_json(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def agreement(candidate: Floats, reference: Floats) -> Agreement:
+    """Compare [texts, dimensions] with [texts, dimensions], text by text and pair by pair.
+
+    A row with a value that is no finite number counts as cosine -1: it must never pass a gate.
+    """
+    bad = ~np.isfinite(candidate).all(axis=1)
+    candidate = np.where(bad[:, None], 0.0, candidate).astype(np.float64)
+    one, other = _unit(candidate), _unit(reference.astype(np.float64))
+    cosines = (one * other).sum(1)
+    cosines[bad] = -1.0
+    return Agreement(
+        cosine_lowest=_figure(cosines.min()),
+        cosine_p1=_figure(np.percentile(cosines, 1)),
+        cosine_mean=_figure(cosines.mean()),
+        spearman=_figure(_spearman(_pairs(one), _pairs(other))),
+    )
+
+
+def _figure(value: np.floating) -> float:
+    # Seven digits are what fp32 carries; more would differ between machines for no reason.
+    return round(float(value), 7)
+
+
+def _unit(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    unit: npt.NDArray[np.float64] = rows / np.maximum(
+        np.linalg.norm(rows, axis=1, keepdims=True), SMALLEST_NORM
+    )
+    return unit
+
+
+def _pairs(unit: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    pairs: npt.NDArray[np.float64] = (unit @ unit.T)[np.triu_indices(len(unit), 1)]
+    return pairs
+
+
+def _spearman(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> np.floating:
+    ranks = [np.argsort(np.argsort(values)).astype(np.float64) for values in (one, other)]
+    if any(len(rank) < 2 for rank in ranks):
+        return np.float64(1.0)
+    value: np.floating = np.corrcoef(*ranks)[0, 1]
+    return value

@@ -1,0 +1,206 @@
+"""A build as a person sees it: a line a step, then the table of bundles."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from olive_build.build import BuildReport, BundleResult, Options, build
+from olive_build.bundle.assemble import VariantProof
+from olive_build.engine.events import Event, NotReproducible, StepFinished, StepStarted, Waiting
+from olive_build.engine.store import Store
+from olive_build.report.style import megabytes, paint, table
+from olive_build.select import select
+
+STATUS_COLOUR = {"ran": "green", "cached": "dim", "failed": "red", "skipped": "yellow"}
+
+
+def run_build(chosen: dict[str, Any], *, as_json: bool) -> int:
+    """Build what the command line chose, show it, and return the exit code."""
+    options = Options(
+        outputs=chosen["outputs"],
+        jobs=chosen["jobs"],
+        force=chosen["force"],
+        keep_going=chosen["keep_going"],
+        until=chosen["until"],
+        smoke=chosen["smoke"],
+    )
+    # Pipelines read JSON from stdout; people's lines then go to stderr.
+    progress = Progress(to_stderr=as_json)
+    with Store() as store:
+        result = build(
+            select(**chosen), store, options, on_event=progress.show, report=progress.say
+        )
+    progress.close()
+    if as_json:
+        import json
+
+        click.echo(json.dumps(to_json(result), indent=2))
+    else:
+        print_result(result, progress)
+    for item in result.bundles:
+        if item.error:
+            click.echo(f"\n{item.recipe}, target {item.target}:\n{item.error.render()}", err=True)
+    return result.exit_code
+
+
+class Progress:
+    """A line for each step as it ends; on a terminal, what runs now is shown below them."""
+
+    def __init__(self, *, to_stderr: bool) -> None:
+        self._stream = sys.stderr if to_stderr else sys.stdout
+        self._live = self._stream.isatty()
+        self._running: list[str] = []
+        self.cached = 0
+        self.ran = 0
+
+    def say(self, text: str) -> None:
+        """Print a line of its own."""
+        self._line(text)
+
+    def show(self, event: Event) -> None:
+        """Print what happened."""
+        match event:
+            case StepStarted():
+                self._running.append(event.slot)
+                self._status()
+            case StepFinished():
+                self._finished(event)
+            case NotReproducible():
+                files = ", ".join(event.files)
+                self._line(f"  not reproducible: {event.slot} gave other bytes for {files}")
+            case Waiting():
+                self._line(f"  waiting for another build, which makes {event.slot}")
+
+    def close(self) -> None:
+        """Clear the line of what runs now."""
+        self._running.clear()
+        self._status()
+
+    def _finished(self, event: StepFinished) -> None:
+        outcome = event.outcome
+        if outcome.slot in self._running:
+            self._running.remove(outcome.slot)
+        if outcome.status == "cached":
+            self.cached += 1
+            self._status()
+            return
+        self.ran += outcome.status == "ran"
+        status = paint(f"{outcome.status:<8}", STATUS_COLOUR.get(outcome.status, ""), self._stream)
+        text = f"  {status} {outcome.slot:<52}"
+        if outcome.status == "ran":
+            memory = megabytes(outcome.peak_bytes) if outcome.peak_bytes else "-"
+            size = megabytes(outcome.size_bytes)
+            text += f" {outcome.seconds:6.1f} s {memory:>10} peak {size:>9}"
+        elif outcome.status == "skipped":
+            text += f" after {outcome.blocked_by}"
+        self._line(text.rstrip())
+
+    def _line(self, text: str) -> None:
+        clear = "\r\x1b[2K" if self._live else ""
+        self._stream.write(f"{clear}{text}\n")
+        self._status()
+
+    def _status(self) -> None:
+        if self._live:
+            running = ", ".join(self._running)
+            self._stream.write(f"\r\x1b[2K  {running[:100]}" if running else "\r\x1b[2K")
+        self._stream.flush()
+
+
+def print_result(result: BuildReport, progress: Progress) -> None:
+    """Print how many steps ran and the table of bundles."""
+    failed = sum(outcome.status == "failed" for outcome in result.outcomes.values())
+    click.echo(
+        f"steps: {progress.ran} ran, {progress.cached} cached" + f", {failed} failed" * bool(failed)
+    )
+    rows = [
+        ["target", "variant", "size", "of fp32", "quality (lowest / p1 / mean)", "speed", "verdict"]
+    ]
+    for item in result.bundles:
+        rows += bundle_rows(item)
+    click.echo()
+    for line in table(rows, right=(2, 3)):
+        click.echo(line)
+    for item in result.bundles:
+        if item.status in ("published", "up to date"):
+            click.echo(f"{item.status}: {item.folder}")
+    waived = {
+        f"{proof.name}: {gate.note}"
+        for item in result.bundles
+        for proof in item.proofs
+        for gate in proof.gates
+        if gate.status == "waived"
+    }
+    for note in sorted(waived):
+        click.echo(f"speed not gated, {note}")
+
+
+def bundle_rows(item: BundleResult) -> list[list[str]]:
+    """Return the table's rows of one bundle, a row for each variant."""
+    if not item.proofs:
+        return [[item.target, "-", "-", "-", "-", "-", item.status]]
+    return [
+        [
+            item.target,
+            proof.name,
+            megabytes(proof.size_bytes),
+            f"{proof.size_bytes / proof.fp32_bytes:.1%}",
+            quality_text(proof),
+            speed_text(proof),
+            proof.verdict,
+        ]
+        for proof in item.proofs
+    ]
+
+
+def quality_text(proof: VariantProof) -> str:
+    """Return the worst of the variant's files, figure by figure."""
+    figures = list(proof.quality.values())
+    names = ("cosine_lowest", "cosine_p1", "cosine_mean")
+    return " / ".join(f"{min(item[name] for item in figures):.5f}" for name in names)
+
+
+def speed_text(proof: VariantProof) -> str:
+    """Return the speed against PyTorch eager at the shortest length on one thread."""
+    if not proof.latency:
+        gate = next((gate for gate in proof.gates if gate.figure == "slowdown"), None)
+        return "is the fp32 graph" if gate is None and proof.size_bytes == proof.fp32_bytes else (
+            "not measured"
+        )
+    row = min(proof.latency, key=lambda row: (row["threads"], row["tokens"]))
+    ratio = 1 / row["ratio_to"]["pytorch"]["median"]
+    return f"{ratio:.1f} x PyTorch at {row['tokens']} tokens"
+
+
+def to_json(result: BuildReport) -> dict[str, Any]:
+    """Return the build's result for a pipeline."""
+    return {
+        "exit_code": result.exit_code,
+        "bundles": [
+            {
+                "recipe": item.recipe,
+                "target": item.target,
+                "status": item.status,
+                "path": str(item.folder),
+                "error": item.error.as_json() if item.error else None,
+                "variants": {proof.name: proof.as_json() for proof in item.proofs},
+            }
+            for item in result.bundles
+        ],
+        "steps": [
+            {
+                "slot": outcome.slot,
+                "status": outcome.status,
+                "seconds": round(outcome.seconds, 3),
+                "peak_bytes": outcome.peak_bytes,
+                "size_bytes": outcome.size_bytes,
+                "reasons": [reason.text() for reason in outcome.reasons],
+                "log": str(outcome.log) if outcome.log else None,
+                "key": outcome.key,
+            }
+            for outcome in result.outcomes.values()
+        ],
+    }

@@ -1,0 +1,115 @@
+"""Is this machine fit to build? Each finding says what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from olive_build.engine.store import default_root
+from olive_build.errors import EXIT_DONE, EXIT_USAGE
+from olive_build.proof.machine import this_machine
+from olive_build.report.style import paint
+
+SUPPORTED = ((3, 11), (3, 12))
+# A cold build of a model of 90 MB for five targets takes 1.3 GB of memory and 1.5 GB of disk.
+NEEDED_MEMORY_GB = 4
+NEEDED_DISK_GB = 5
+COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    status: Literal["ok", "warning", "error"]
+    found: str
+    hint: str = ""
+
+
+def run_doctor(*, as_json: bool) -> int:
+    """Print the findings; return 2 when one of them is an error."""
+    findings = [*_python(), *_packages(), *_machine(), *_cache()]
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            status = paint(f"{finding.status:<8}", COLOURS[finding.status])
+            click.echo(f"{status} {finding.what}: {finding.found}")
+            if finding.hint and finding.status != "ok":
+                click.echo(f"         {finding.hint}")
+    return EXIT_USAGE if any(item.status == "error" for item in findings) else EXIT_DONE
+
+
+def _python() -> Iterator[Finding]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info[:2] in SUPPORTED
+    hint = "" if good else "make setup PYTHON=python3.11 makes an environment with a supported one"
+    yield Finding("Python", "ok" if good else "error", found, hint)
+
+
+def _packages() -> Iterator[Finding]:
+    wrong = []
+    pinned = dict(_pins())
+    for name, wanted in pinned.items():
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            found = "missing"
+        # A local suffix names the build of the same release: 2.13.0+cpu is 2.13.0.
+        if found.partition("+")[0] != wanted:
+            wrong.append(f"{name} {found}, locked {wanted}")
+    if wrong:
+        shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        yield Finding("packages", "error", shown, "make setup installs the locked versions")
+    else:
+        yield Finding("packages", "ok", f"{len(pinned)} as locked")
+
+
+def _pins() -> Iterator[tuple[str, str]]:
+    text = files("olive_build").joinpath("toolchains", "build.lock").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        name, _, wanted = line.partition("#")[0].partition(";")[0].strip().partition("==")
+        if name and wanted:
+            yield name.strip(), wanted.strip()
+
+
+def _machine() -> Iterator[Finding]:
+    machine = this_machine()
+    features = ", ".join(machine.features) or "none of those that matter"
+    yield Finding("processor", "ok", f"{machine.cpu}, {machine.cores} cores; {features}")
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+        low = memory < NEEDED_MEMORY_GB
+        hint = f"a build of a small model needs {NEEDED_MEMORY_GB} GB; try --jobs 1"
+        yield Finding("memory", "warning" if low else "ok", f"{memory:.0f} GB", hint)
+
+
+def _cache() -> Iterator[Finding]:
+    root = default_root()
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        yield Finding(
+            "cache", "error", f"{root} cannot be written", "set OLIVE_BUILD_CACHE to another folder"
+        )
+        return
+    free = shutil.disk_usage(existing).free / 1e9
+    low = free < NEEDED_DISK_GB
+    yield Finding(
+        "cache",
+        "warning" if low else "ok",
+        f"{root}, {free:.0f} GB free",
+        "olive-build cache gc --max-age-days 7 makes room",
+    )
+
+

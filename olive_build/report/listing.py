@@ -1,0 +1,24 @@
+"""What `list` shows. Reads descriptions without checking recipes: it must be quick."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from olive_build.recipe.find import describe
+from olive_build.report.style import table
+
+
+def print_recipes(folder: Path, *, as_json: bool) -> None:
+    """Print the recipes of a folder with their descriptions."""
+    found = list(describe(folder))
+    if as_json:
+        rows = [{"name": name, "description": description} for name, description in found]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif not found:
+        click.echo(f"there are no recipes in {folder}")
+    else:
+        for line in table([["recipe", "description"], *map(list, found)]):
+            click.echo(line)

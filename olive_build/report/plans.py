@@ -1,0 +1,112 @@
+"""Plans and explanations as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import click
+
+from olive_build.build import plan_builds
+from olive_build.bundle.layout import model_files, side_files
+from olive_build.engine.explain import UpToDate, explain
+from olive_build.engine.fingerprint import to_fields
+from olive_build.engine.store import Store
+from olive_build.inspect_model import Request
+from olive_build.plan import Plan
+from olive_build.report.style import paint
+
+
+def say(text: str) -> None:
+    """Print a remark that is not part of the result."""
+    click.echo(text, err=True)
+
+
+def print_plan(requests: Sequence[Request], *, smoke: bool, as_json: bool) -> None:
+    """Print the steps, what each needs, and what becomes of them."""
+    with Store() as store:
+        plan = plan_builds(requests, store, smoke=smoke, report=say)
+        store.stamps.save()
+    if as_json:
+        click.echo(json.dumps(plan_json(plan), indent=2))
+        return
+    slots = {node.id: node.slot for node in plan.graph.nodes}
+    for node in plan.graph.nodes:
+        fields = ", ".join(
+            f"{name}={_short(value)}" for name, value in to_fields(node.step).items()
+        )
+        click.echo(f"{node.slot}  {paint(fields, 'dim')}")
+        for name, source in node.inputs:
+            if source in slots:
+                click.echo(f"    {name}: {slots[source]}")
+    click.echo()
+    for bundle in plan.bundles:
+        click.echo(f"{bundle.build.recipe} for {bundle.build.target} ({bundle.build.provider}):")
+        for item in bundle.variants:
+            for placed in model_files(bundle, item).values():
+                click.echo(f"    {placed.path}  from {slots[placed.node or '']}")
+        for placed in side_files(bundle):
+            click.echo(f"    {placed.path}")
+    click.echo(f"\n{len(plan.graph.nodes)} steps for {len(plan.bundles)} bundles")
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def plan_json(plan: Plan) -> dict[str, object]:
+    """Return the plan for a pipeline: steps with ids, and bundles with their files."""
+    return {
+        "steps": [
+            {
+                "id": node.id,
+                "slot": node.slot,
+                "kind": node.step.kind,
+                "fields": to_fields(node.step),
+                "inputs": dict(node.inputs),
+            }
+            for node in plan.graph.nodes
+        ],
+        "bundles": [
+            {
+                "recipe": bundle.build.recipe,
+                "target": bundle.build.target,
+                "provider": bundle.build.provider,
+                "files": {
+                    placed.path: placed.node
+                    for item in bundle.variants
+                    for placed in model_files(bundle, item).values()
+                },
+            }
+            for bundle in plan.bundles
+        ],
+    }
+
+
+def print_explanation(
+    requests: Sequence[Request], *, smoke: bool, force: bool, as_json: bool
+) -> None:
+    """Print for each step whether a build would run it, and why."""
+    with Store() as store:
+        plan = plan_builds(requests, store, smoke=smoke, report=say)
+        wanted = {node for bundle in plan.bundles for node in bundle.nodes()}
+        explained = explain(plan.graph, store, force=force, wanted=wanted)
+        store.stamps.save()
+    runs = [
+        not all(isinstance(reason, UpToDate) for reason in reasons) for _, reasons in explained
+    ]
+    if as_json:
+        rows = [
+            {"slot": node.slot, "runs": run, "reasons": [reason.text() for reason in reasons]}
+            for (node, reasons), run in zip(explained, runs, strict=True)
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for (node, reasons), run in zip(explained, runs, strict=True):
+        word = paint("runs  ", "yellow") if run else paint("cached", "dim")
+        click.echo(f"{word} {node.slot}")
+        if run:
+            for reason in reasons:
+                click.echo(f"       {reason.text()}")
+    click.echo(f"\n{sum(runs)} of {len(runs)} steps would run")

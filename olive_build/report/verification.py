@@ -1,0 +1,64 @@
+"""What `verify` shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from olive_build.bundle.verify import VerifiedFile, verify
+from olive_build.errors import OliveBuildError
+from olive_build.report.style import paint, table
+
+
+def verify_bundles(folders: Sequence[Path], *, as_json: bool) -> int:
+    """Verify each bundle and return the worst exit code; all are looked at."""
+    results = []
+    worst = 0
+    for folder in folders:
+        try:
+            files = verify(folder)
+            error = None
+        except OliveBuildError as failure:
+            files, error = (), failure
+            worst = max(worst, failure.exit_code)
+        results.append((folder, files, error))
+        if not as_json:
+            _print(folder, files, error)
+    if as_json:
+        click.echo(json.dumps([_json(*result) for result in results], indent=2))
+    return worst
+
+
+def _print(folder: Path, files: tuple[VerifiedFile, ...], error: OliveBuildError | None) -> None:
+    if error:
+        click.echo(f"{folder}: {paint('failed', 'red')}")
+        click.echo(error.render(), err=True)
+        return
+    click.echo(f"{folder}: {paint('verified', 'green')}, every byte and every figure")
+    rows = [["file", "lowest", "p1", "mean", "spearman"]]
+    names = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman")
+    rows += [[item.path, *(f"{item.figures[name]:.5f}" for name in names)] for item in files]
+    for line in table(rows, right=(1, 2, 3, 4)):
+        click.echo(f"  {line}")
+
+
+def _json(
+    folder: Path, files: tuple[VerifiedFile, ...], error: OliveBuildError | None
+) -> dict[str, object]:
+    return {
+        "path": str(folder),
+        "verified": error is None,
+        "error": error.as_json() if error else None,
+        "files": [
+            {
+                "variant": item.variant,
+                "path": item.path,
+                "figures": item.figures,
+                "gates": [gate.as_json() for gate in item.gates],
+            }
+            for item in files
+        ],
+    }
