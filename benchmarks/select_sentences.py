@@ -21,8 +21,10 @@ from pathlib import Path
 from sentence_sources import SOURCES, Source
 from tokenizers import Tokenizer
 
-FILES = (("sentences.jsonl", 256), ("calibration.jsonl", 128))
+PROOF = "sentences.jsonl"
+FILES = ((PROOF, 256), ("calibration.jsonl", 128))
 SHORTEST, LONGEST = 3, 198  # word pieces, without [CLS] and [SEP]
+LONG = 64  # word pieces
 OTHER_LANGUAGE_EVERY = 9  # one in nine texts is not English
 
 CODE = re.compile(r"[\\{}<>|=@#_^~*`\[\]/+§©™&%$]|\w\(|::|!\w|\.\w|--|\b[A-Z]{3,}|www|http|\d{3}")
@@ -73,10 +75,19 @@ def main(folder: Path, tokenizer_file: Path, output: Path) -> None:
     chooser = _Chooser(pools)
     for name, count in FILES:
         chosen = chooser.choose(count)
+        if name == PROOF:
+            chosen = _thinned(chosen)
         lines = [{"text": entry.text, "source": entry.source} for entry in chosen]
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         (output / name).write_text(text, encoding="utf-8")
         _report(name, chosen)
+
+
+def _thinned(chosen: list[Candidate]) -> list[Candidate]:
+    """Leave out every second text of more than LONG pieces: most of a proof's time goes there."""
+    long = [candidate for candidate in chosen if candidate.pieces > LONG]
+    left_out = {id(candidate) for candidate in long[1::2]}
+    return [candidate for candidate in chosen if id(candidate) not in left_out]
 
 
 def _candidates(source: Source, folder: Path, tokenizer: Tokenizer) -> Iterable[Candidate]:

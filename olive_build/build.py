@@ -23,9 +23,9 @@ from olive_build.recipe.build import TargetBuild
 UNTIL = {
     "load": (),
     "export": ("export", "reference"),
-    "fuse": ("fuse", "separate-projection"),
+    "fuse": ("fuse", "separate-projection", "per-token-scale"),
     "quantize": ("dynamic-int8", "weight-only", "fp16", "olive-pass"),
-    "compose": ("compose", "convert-ort"),
+    "compose": ("tokenizer", "compose", "convert-ort"),
     "prove": ("describe", "quality", "latency"),
 }
 STAGES = (*UNTIL, "bundle")
@@ -155,9 +155,7 @@ def _finish(
     return BundleResult(recipe, target, status, folder, assembled)
 
 
-def _first_error(
-    bundle: BundlePlan, outcomes: dict[str, Outcome]
-) -> OliveBuildError | None:
+def _first_error(bundle: BundlePlan, outcomes: dict[str, Outcome]) -> OliveBuildError | None:
     """Return why the bundle has no artifacts: its own failed step, or the one that stopped all."""
     ended = [outcomes[node] for node in bundle.nodes() if node in outcomes]
     blocked = {outcome.blocked_by for outcome in ended if outcome.blocked_by}

@@ -34,7 +34,8 @@ Exit codes: 0 done, 1 a bug of ours, 2 usage or recipe, 3 plan or model, 4 a ste
 
 
 @click.group(
-    epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="olive-build", message="%(prog)s %(version)s")
 def cli() -> None:
@@ -137,7 +138,9 @@ def explain(force: bool, as_json: bool, **chosen: Any) -> None:
 @cli.command()
 @selection
 @outputs_option
-@click.option("--jobs", type=click.IntRange(1), help="Steps at once.  [default: 2, or 1 on one CPU]")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Steps at once.  [default: 2, or 1 on one CPU]"
+)
 @click.option("--force", is_flag=True, help="Run every step again, recorded or not.")
 @click.option("--keep-going", is_flag=True, help="When one target fails, build the others.")
 @click.option(
@@ -270,7 +273,9 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 
 def _interrupted() -> None:
-    click.echo("interrupted; what was finished is kept, the next build goes on from there", err=True)
+    click.echo(
+        "interrupted; what was finished is kept, the next build goes on from there", err=True
+    )
     sys.exit(EXIT_INTERRUPTED)
 
 

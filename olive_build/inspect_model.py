@@ -1,4 +1,4 @@
-"""Bring every model here and read its facts: configurations and file digests, no weights, no torch."""
+"""Bring models here and read their facts: configurations and digests, no weights, no torch."""
 
 from __future__ import annotations
 

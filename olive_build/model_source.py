@@ -66,7 +66,7 @@ def fetch_hub(repo: str, revision: str, *, into: Path, report: Report) -> ModelF
 
 
 def use_folder(folder: Path) -> ModelFiles:
-    """Return the model in a folder. Raises PlanError when there is none, or only pickled weights."""
+    """Return the model in a folder. Raises PlanError for none, or only pickled weights."""
     if not folder.is_dir():
         raise PlanError("the model's folder does not exist", where=str(folder))
     _refuse_pickles(folder)

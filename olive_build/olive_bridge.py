@@ -110,9 +110,7 @@ def _pass_class(name: str) -> tuple[Callable[..., Any], Any, Any]:
     from olive.package_config import OlivePackageConfig
     from olive.passes.olive_pass import create_pass_from_dict
 
-    accelerator = AcceleratorSpec(
-        accelerator_type="cpu", execution_provider=PROVIDER_OF_BUILDER
-    )
+    accelerator = AcceleratorSpec(accelerator_type="cpu", execution_provider=PROVIDER_OF_BUILDER)
     try:
         pass_class = OlivePackageConfig.load_default_config().import_pass_module(name)
     except Exception as error:

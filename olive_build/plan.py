@@ -18,11 +18,11 @@ from olive_build.quantizers.dynamic_int8 import QuantizeDynamicInt8
 from olive_build.quantizers.fp16 import ConvertToFp16
 from olive_build.quantizers.weight_only import QuantizeWeights
 from olive_build.recipe.build import DynamicInt8, Fp16, TargetBuild, Variant, WeightOnly
-from olive_build.steps.compose import Compose
+from olive_build.steps.compose import BuildTokenizer, Compose
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, ConvertToOrt
 from olive_build.steps.describe import Describe
 from olive_build.steps.export import Export
-from olive_build.steps.fuse import FuseAttention, SeparateProjection
+from olive_build.steps.fuse import FuseAttention, PerTokenScale, SeparateProjection
 from olive_build.steps.latency import MeasureLatency
 from olive_build.steps.olive_pass import OlivePass
 from olive_build.steps.quality import MeasureQuality
@@ -163,9 +163,7 @@ class _TargetPlanner:
     def _graph_of(self, variant: Variant | None) -> str:
         """Return the node of a variant's shipped graph; None gives the fp32 graph it came from."""
         build, facts = self.build, self.model.facts
-        node = self._add(
-            Export(build.family, build.opset), {"source": self.source}, None, "export"
-        )
+        node = self._add(Export(build.family, build.opset), {"source": self.source}, None, "export")
         node = self._passes("after", "export", variant, node)
         node = self._passes("before", "fuse", variant, node)
         if build.attention == "fused":
@@ -177,7 +175,9 @@ class _TargetPlanner:
         node = self._passes("after", "quantize", variant, node)
         node = self._passes("before", "compose", variant, node)
         if build.compose == "single-file":
-            inputs = {"model": node, "source": self.source}
+            step = BuildTokenizer(build.family, build.opset)
+            tokenizer = self._add(step, {"source": self.source}, None, "tokenizer")
+            inputs = {"model": node, "tokenizer": tokenizer, "source": self.source}
             node = self._add(Compose(build.family), inputs, variant, "compose")
         return self._passes("after", "compose", variant, node)
 
@@ -185,6 +185,9 @@ class _TargetPlanner:
         method = variant.quantize
         if self.build.attention == "fused" and not isinstance(method, Fp16):
             node = self._add(SeparateProjection(), {"model": node}, None, "separate-projection")
+        if isinstance(method, DynamicInt8) and method.per_token != "none":
+            scale = PerTokenScale(method.per_token == "after-activations")
+            node = self._add(scale, {"model": node}, None, "per-token-scale")
         return self._add(_quantizer(method), {"model": node}, variant, "quantize")
 
     def _passes(self, placement: str, stage: str, variant: Variant | None, node: str) -> str:
@@ -222,7 +225,7 @@ class _TargetPlanner:
     ) -> str:
         """Add a step under a slot that says whose it is: all targets', or this target's."""
         parts = [self.build.recipe]
-        if stage not in ("export",):
+        if stage not in ("export", "tokenizer"):
             parts.append(self.build.attention if not self.build.passes else self.build.target)
         if variant is not None:
             parts.append(variant.name)

@@ -44,6 +44,6 @@ def select(
         raise UsageError(
             f"no recipe that was named has a target '{unknown[0]}'",
             why=f"they have {', '.join(sorted(offered))}",
-            hint=did_you_mean(unknown[0], offered),
+            hint=did_you_mean(unknown[0], offered, "choose one of them, or leave out --target"),
         )
     return requests

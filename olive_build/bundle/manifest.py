@@ -1,4 +1,4 @@
-"""manifest.json: what a bundle is. Deterministic: nothing measured, no time, no path of a machine."""
+"""manifest.json: what a bundle is. Deterministic: nothing measured, no time, no machine's path."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def manifest(
     *,
     smoke: bool,
 ) -> dict[str, Any]:
-    """Return the manifest. `descriptions` maps variants to description.json; `files` are all files."""
+    """Return the manifest; `descriptions` maps variants to what description.json holds."""
     build = bundle.build
     provider = load_provider(build.provider)
     return {

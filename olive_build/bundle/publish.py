@@ -33,9 +33,7 @@ class BundleFile:
 
 def from_bytes(path: str, content: bytes) -> BundleFile:
     """Return a file whose content is made here."""
-    return BundleFile(
-        path, hashlib.sha256(content).hexdigest(), len(content), content=content
-    )
+    return BundleFile(path, hashlib.sha256(content).hexdigest(), len(content), content=content)
 
 
 def is_published(

@@ -149,9 +149,7 @@ def _drift(result: VerifiedFile, recorded: dict[str, Any], proof: dict[str, Any]
     if not result.figures or proof["machine"]["fingerprint"] != this_machine().fingerprint:
         return []
     return [
-        f"{result.path}: {name} is {result.figures[name]:.7f} now, {recorded[name]:.7f} was recorded"
+        f"{result.path}: {name} is {result.figures[name]:.7f}, recorded was {recorded[name]:.7f}"
         for name in FLOORS
         if abs(result.figures[name] - recorded[name]) > SAME_MACHINE_TOLERANCE
     ]
-
-

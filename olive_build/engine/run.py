@@ -26,6 +26,7 @@ from olive_build.engine.explain import Reason, UpToDate, reasons
 from olive_build.engine.fingerprint import Description
 from olive_build.engine.graph import Graph, Node
 from olive_build.engine.locks import Lock
+from olive_build.engine.registry import worker_kind
 from olive_build.engine.store import Record, Store
 from olive_build.engine.workers import Pool, Worker
 from olive_build.errors import OliveBuildError
@@ -122,6 +123,8 @@ class _Run:
         # Exclusive steps come last: they start when everything else has ended.
         ready.sort(key=lambda node: (node.step.exclusive, -self.unblocks[node.id]))
         for node in ready:
+            if self._kind_is_busy(node.step.worker):
+                continue
             alone = any(attempt.node.step.exclusive for attempt in self.running.values())
             full = len(self.running) >= self.jobs
             if alone or full or (node.step.exclusive and self.running):
@@ -129,6 +132,10 @@ class _Run:
             if self._start(node):
                 return True
         return False
+
+    def _kind_is_busy(self, kind: str) -> bool:
+        busy = sum(attempt.node.step.worker == kind for attempt in self.running.values())
+        return busy >= worker_kind(kind).at_most(self.jobs)
 
     def _startable(self, node: Node) -> bool:
         before = self.ended.get(node.id)  # one that ran may have to again, for another input
@@ -184,7 +191,7 @@ class _Run:
             seconds, peak = attempt.worker.call(request, node.slot)
             made = self.store.publish(attempt.description, out, attempt.log, seconds, peak)
             attempt.record = made
-        except BaseException as error:  # handed to the main thread, which knows what to do
+        except BaseException as error:  # noqa: BLE001 - handed to the main thread, which knows what to do
             attempt.error = error
         shutil.rmtree(out, ignore_errors=True)
         self.done.put(attempt)

@@ -100,8 +100,9 @@ def gc(
     max_size_mb: float | None = None,
     dry_run: bool = False,
 ) -> Collected:
-    """Remove what was not used for `max_age_days`, then the least recently used until the rest
-    is at most `max_size_mb` (10^6 bytes); also what nothing refers to, and leftovers.
+    """Remove what was not used for `max_age_days`, and the oldest down to `max_size_mb`.
+
+    Sizes are in 10^6 bytes. What nothing refers to goes too, and what killed builds left.
 
     What a running build made or looked up stays, whatever the limits: every record that was used
     since the oldest living lease began. Raises StepError if the store cannot be written.

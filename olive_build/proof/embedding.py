@@ -55,9 +55,9 @@ def agreement(candidate: Floats, reference: Floats) -> Agreement:
 
     A row with a value that is no finite number counts as cosine -1: it must never pass a gate.
     """
-    bad = ~np.isfinite(candidate).all(axis=1)
-    candidate = np.where(bad[:, None], 0.0, candidate).astype(np.float64)
-    one, other = _unit(candidate), _unit(reference.astype(np.float64))
+    bad = np.asarray(~np.isfinite(candidate).all(axis=1))
+    finite = np.where(bad[:, None], 0.0, candidate).astype(np.float64)
+    one, other = _unit(finite), _unit(reference.astype(np.float64))
     cosines = (one * other).sum(1)
     cosines[bad] = -1.0
     return Agreement(
@@ -89,5 +89,5 @@ def _spearman(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> n
     ranks = [np.argsort(np.argsort(values)).astype(np.float64) for values in (one, other)]
     if any(len(rank) < 2 for rank in ranks):
         return np.float64(1.0)
-    value: np.floating = np.corrcoef(*ranks)[0, 1]
+    value: np.floating = np.corrcoef(ranks[0], ranks[1])[0, 1]
     return value

@@ -112,10 +112,8 @@ def compare(
     children: list[_Child] = []
     try:
         for candidate in candidates:
-            children.append(_Child(candidate))
-        return [
-            _row(children, length, count) for count in threads for length in tokens
-        ]
+            children.append(_Child(candidate))  # noqa: PERF401 - those started must be closed
+        return [_row(children, length, count) for count in threads for length in tokens]
     finally:
         for child in children:
             child.close()

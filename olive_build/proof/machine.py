@@ -10,7 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 # What decides which kernels onnxruntime picks; the rest of the flags says nothing about figures.
-RELEVANT_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm", "sve")
+RELEVANT_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "amx_int8",
+    "asimddp",
+    "i8mm",
+    "sve",
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How well a file does what PyTorch does, on stored references. Needs onnxruntime and numpy alone."""
+"""How well a file does what PyTorch does, on stored references. onnxruntime and numpy alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from olive_build.proof.embedding import Agreement, agreement, pool
 from olive_build.proof.reference import EmbeddingReference
 
 BATCH = 8
-GROUPS = 4
+GROUPS = 8
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,17 @@ def measure_quality(model: Path, reference: EmbeddingReference, *, threads: int 
 
 
 def _batches(reference: EmbeddingReference) -> list[npt.NDArray[np.int64]]:
-    """Return the rows of each padded batch: shuffled within each quarter of the lengths.
+    """Return the rows of each padded batch: shuffled within each eighth of the lengths.
 
-    Lengths in a batch then differ by a factor of two to four, as in an application that sorts
-    its texts roughly; without any order most of the work would be padding.
+    Lengths in a batch then differ by a third or two thirds, as in an application that sorts its
+    texts roughly; without any order most of the work would be padding.
     """
     lengths = np.array([len(ids) for ids in reference.token_ids])
     shuffle = np.random.default_rng(0).permutation
-    quarters = np.array_split(np.argsort(lengths, kind="stable"), GROUPS)
+    eighths = np.array_split(np.argsort(lengths, kind="stable"), GROUPS)
     return [
         rows[start : start + BATCH]
-        for rows in map(shuffle, quarters)
+        for rows in map(shuffle, eighths)
         for start in range(0, len(rows), BATCH)
     ]
 

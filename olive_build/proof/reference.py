@@ -1,7 +1,7 @@
-"""Reference inputs with PyTorch's outputs, stored with every bundle: `verify` re-runs files on them.
+"""Reference inputs with PyTorch's outputs, stored with every bundle for `verify`.
 
-    reference.json   texts, pooling, normalization
-    reference.npz    token_ids [all tokens], lengths [texts], embeddings [texts, dimensions]
+reference.json   texts, pooling, normalization
+reference.npz    token_ids [all tokens], lengths [texts], embeddings [texts, dimensions]
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from olive_build.errors import BundleError
 from olive_build.rewrites.clean import graphs
 
 # onnx's names of the types that the config tracks -> C++ names, as onnxruntime writes them.
-CPP_TYPES = {
+CPP_TYPES: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float",
     onnx.TensorProto.FLOAT16: "MLFloat16",
     onnx.TensorProto.DOUBLE: "double",
@@ -64,7 +64,8 @@ def _operators(text: str, path: Path, number: int) -> list[tuple[str, dict[str, 
         end = position
         while end < len(text) and text[end] not in ",{":
             end += 1
-        name, types = text[position:end].strip(), {}
+        name = text[position:end].strip()
+        types: dict[str, Any] = {}
         if end < len(text) and text[end] == "{":
             try:
                 types, end = decoder.raw_decode(text, end)
@@ -81,7 +82,7 @@ def _operators(text: str, path: Path, number: int) -> list[tuple[str, dict[str, 
 
 
 def missing_from_config(model: onnx.ModelProto, config: Path) -> list[str]:
-    """Name each operator of the graph, and each type of its inputs and outputs, that `config` lacks.
+    """Name each operator of the graph, and each type at its ends, that `config` lacks.
 
     Types are compared where the config restricts them and the graph says them.
     """

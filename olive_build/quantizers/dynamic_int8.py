@@ -1,4 +1,4 @@
-"""int8 weights, activations quantized at run time by their own range: no calibration data needed."""
+"""int8 weights, activations quantized at run time by their own range: no calibration data."""
 
 from __future__ import annotations
 

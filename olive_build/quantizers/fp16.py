@@ -36,6 +36,4 @@ class ConvertToFp16:
             "op_block_list": list(self.exclude_operators) or None,
         }
         run_pass("OnnxFloatToFloat16", options, inputs["model"] / MODEL, out)
-        require_quantized(
-            read(out / MODEL), excluded=(), exempt=self.exclude_operators, step=STEP
-        )
+        require_quantized(read(out / MODEL), excluded=(), exempt=self.exclude_operators, step=STEP)

@@ -29,24 +29,28 @@ class BudgetsSpec(Strict):
     """What a variant must keep to; a breach fails the build."""
 
     cosine_lowest: float | None = Field(
-        default=None, description="The least cosine to PyTorch's output over all verify texts."
+        default=None, description="The least cosine to PyTorch's output that any text may have."
     )
     cosine_p1: float | None = Field(
-        default=None, description="The cosine that 99 of 100 texts must reach."
+        default=None,
+        description="The least first percentile of the cosines: 99 of 100 texts must reach it.",
     )
-    cosine_mean: float | None = Field(default=None, description="The least mean cosine.")
+    cosine_mean: float | None = Field(default=None, description="The least mean of the cosines.")
     spearman: float | None = Field(
         default=None,
-        description="The least rank correlation of all pairwise similarities: does search still "
-        "rank alike?",
+        description="The least rank correlation of the similarities of all pairs of texts: does "
+        "search still rank alike?",
     )
-    size_mb: float | None = Field(default=None, description="The most megabytes, of 10^6 bytes.")
+    size_mb: float | None = Field(
+        default=None, description="The largest file, in megabytes of 10^6 bytes."
+    )
     size_ratio: float | None = Field(
-        default=None, description="The most of the fp32 graph's size: 0.26 is 26 %."
+        default=None, description="The largest share of the fp32 graph's size: 0.26 is 26 %."
     )
     slowdown: float | None = Field(
         default=None,
-        description="The most latency against the fp32 graph's: 1.0 is as slow, 0.5 twice as fast.",
+        description="The longest latency against the fp32 graph's: 1.0 is as slow, 0.5 twice as "
+        "fast. Held only where it is measured.",
     )
 
 

@@ -47,6 +47,7 @@ class DynamicInt8:
     per_channel: bool
     weight_type: Literal["int8", "uint8"]
     reduce_range: bool
+    per_token: Literal["none", "after-activations", "all"]
     operators: tuple[str, ...] | None
     exclude: tuple[str, ...]
     method: Literal["dynamic-int8"] = "dynamic-int8"

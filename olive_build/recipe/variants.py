@@ -19,14 +19,14 @@ from olive_build.recipe.tree import KeyPath
 
 # The built-in variants: the method of each, None for the fp32 graph. Options are the methods' own
 # defaults.
-_BUILT_IN_METHODS: Mapping[str, str | None] = {
+BUILT_IN_METHODS: Mapping[str, str | None] = {
     "fp32": None,
     "fp16": "fp16",
     "int8": "dynamic-int8",
     "q8": "dynamic-int8",
     "q4": "weight-only",
 }
-_Q4_BECAUSE = "4-bit weights are for download size"
+Q4_BECAUSE = "4-bit weights are for download size"
 # The dtypes that transformers.js 4.3 turns into file suffixes (its src/utils/dtypes.js).
 _TRANSFORMERS_JS = ("fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4")
 
@@ -83,7 +83,7 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
     if isinstance(quantize, WeightOnly):
         _check_accuracy_level(place, name, quantize.accuracy_level, path)
     speed: Literal["gated", "any"] = spec.speed or ("any" if name == "q4" else "gated")
-    because = spec.because if spec.because or name != "q4" else _Q4_BECAUSE
+    because = spec.because if spec.because or name != "q4" else Q4_BECAUSE
     given = _given_budgets(place, name, precision, speed)
     return Variant(
         name=name,
@@ -98,7 +98,7 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
 def _layers(place: Place, name: str, spec: VariantSpec) -> tuple[list[dict[str, Any]], str | None]:
     """Return the settings that are laid over each other, and the method of the variant."""
     own = written(spec.quantize)
-    method = own.get("method", _BUILT_IN_METHODS.get(name))
+    method = own.get("method", BUILT_IN_METHODS.get(name))
     recipe_wide = written(place.context.recipe.quantize)
     assert method is None or method in METHODS
     return [recipe_wide, own, written(place.spec.quantize)], method

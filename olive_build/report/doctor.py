@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
-from pathlib import Path
 from typing import Literal
 
 import click
@@ -111,5 +110,3 @@ def _cache() -> Iterator[Finding]:
         f"{root}, {free:.0f} GB free",
         "olive-build cache gc --max-age-days 7 makes room",
     )
-
-

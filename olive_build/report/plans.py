@@ -93,9 +93,7 @@ def print_explanation(
         wanted = {node for bundle in plan.bundles for node in bundle.nodes()}
         explained = explain(plan.graph, store, force=force, wanted=wanted)
         store.stamps.save()
-    runs = [
-        not all(isinstance(reason, UpToDate) for reason in reasons) for _, reasons in explained
-    ]
+    runs = [not all(isinstance(reason, UpToDate) for reason in reasons) for _, reasons in explained]
     if as_json:
         rows = [
             {"slot": node.slot, "runs": run, "reasons": [reason.text() for reason in reasons]}

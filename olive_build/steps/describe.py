@@ -73,10 +73,11 @@ def _value(value: Any) -> dict[str, Any]:
 
 
 def _mobile_usability(path: Path) -> dict[str, Any]:
-    from onnxruntime.tools.mobile_helpers import usability_checker as checker
+    from onnxruntime.tools.mobile_helpers import usability_checker
 
+    checker: Any = usability_checker
     model = checker.ModelProtoWithShapeInfo(path).model_with_shape_info
-    checks = {
+    checks: dict[str, Any] = {
         "nnapi": lambda fixed: checker.check_nnapi_partitions(model, fixed),
         "coreml_mlprogram": lambda fixed: checker.check_coreml_partitions(
             model, fixed, "coreml_supported_mlprogram_ops.md"

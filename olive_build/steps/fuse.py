@@ -1,4 +1,4 @@
-"""Attention and its neighbours into contrib operators, counted layer by layer."""
+"""Attention into contrib operators, counted layer by layer; and rewrites that help quantizers."""
 
 from __future__ import annotations
 
@@ -71,5 +71,37 @@ class SeparateProjection:
                 "the attention's projections could not be separated",
                 why="; ".join(result.declined) or "the graph has no com.microsoft::Attention",
                 hint="write `fuse: {attention: plain}` where this target quantizes weights",
+            )
+        save_clean(model, out / MODEL)
+
+
+@dataclass(frozen=True)
+class PerTokenScale:
+    """Write model.onnx in which matrix products scale each token by its own range.
+
+    Inputs: model. `after_activations_only` leaves alone what no activation function feeds. Exact
+    in fp32. Raises StepError when there is nothing to scale.
+    """
+
+    after_activations_only: bool
+
+    kind: ClassVar[str] = "per-token-scale"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("onnx",)
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.rewrites.clean import save_clean
+        from olive_build.rewrites.per_token_scale import per_token_scale
+        from olive_build.steps.model_check import MODEL, read
+
+        model = read(inputs["model"] / MODEL)
+        only = self.after_activations_only
+        if not per_token_scale(model, after_activations_only=only).count:
+            raise StepError(
+                "no matrix product to scale per token was found",
+                why="none has a stored weight" + " and is fed by an activation function" * only,
+                hint="write `per_token: none` for this quantizer",
             )
         save_clean(model, out / MODEL)

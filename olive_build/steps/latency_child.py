@@ -22,7 +22,7 @@ def main() -> None:
     candidate = json.loads(sys.stdin.readline())
     prepare = {"onnxruntime": _onnxruntime, "pytorch": _pytorch}[candidate["kind"]](candidate)
     answers.write("{}\n")
-    call: Callable[[], Any] = lambda: None
+    call: Callable[[], Any] = time.perf_counter
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "setup":

@@ -16,7 +16,7 @@ class Miniature:
 
     kind: ClassVar[str] = "miniature"
     version: ClassVar[int] = 1
-    worker: ClassVar[str] = "olive"
+    worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers")
     exclusive: ClassVar[bool] = False
 

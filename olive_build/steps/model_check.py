@@ -1,4 +1,4 @@
-"""What every step that writes a model is checked for: it loads, it changed, it holds its operators."""
+"""What a step that writes a model is checked for: it loads, changed, and holds its operators."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ def read(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(str(path))
     except Exception as error:
-        raise StepError(
-            f"{path.name} is no ONNX model", why=str(error).splitlines()[0]
-        ) from error
+        raise StepError(f"{path.name} is no ONNX model", why=str(error).splitlines()[0]) from error
     if not model.graph.node:
         raise StepError(f"{path.name} is no ONNX model", why="its graph has no nodes")
     return model
 
 
 def operators(model: onnx.ModelProto) -> Counter[str]:
-    """Count operators as `domain::operator`, subgraphs included; the default domain has no prefix."""
+    """Count operators as `domain::operator`, subgraphs included; ONNX's own have no prefix."""
     return Counter(
         f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
         for graph in graphs(model.graph)
@@ -129,6 +127,5 @@ def require_quantized(
             f"{step} left {len(left)} large weights in fp32",
             where=f"node '{node}' ({kinds[node]}), weight '{weights[0]}'",
             why="the quantizer passed them by without a word",
-            hint="exclude them in the recipe if that is wanted: "
-            f"`exclude: ['{node}']`",
+            hint=f"exclude them in the recipe if that is wanted: `exclude: ['{node}']`",
         )

@@ -23,7 +23,7 @@ class MeasureQuality:
     machine: str
 
     kind: ClassVar[str] = "quality"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "numpy")
     exclusive: ClassVar[bool] = False

@@ -22,7 +22,7 @@ class Reference:
 
     kind: ClassVar[str] = "reference"
     version: ClassVar[int] = 1
-    worker: ClassVar[str] = "olive"
+    worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers", "numpy")
     exclusive: ClassVar[bool] = False
 
@@ -40,7 +40,9 @@ class Reference:
         ids = side.encode(inputs["source"], texts)
         embeddings = side.embed(inputs["source"], ids)
         write_reference(
-            EmbeddingReference(tuple(texts), tuple(ids), embeddings, facts.pooling, facts.normalize),
+            EmbeddingReference(
+                tuple(texts), tuple(ids), embeddings, facts.pooling, facts.normalize
+            ),
             out,
         )
 
@@ -51,7 +53,9 @@ def read_texts(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise StepError("the proof's data cannot be read", where=str(path), why=str(error)) from error
+        raise StepError(
+            "the proof's data cannot be read", where=str(path), why=str(error)
+        ) from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -143,7 +143,7 @@ def _check_attention(graph: Counts, provider: Provider) -> Iterator[Finding]:
         yield Finding(
             "error",
             f"{_nodes(fused)} of fused attention: {_listed(fused)}",
-            f"{provider.title} has no kernel for it, so each one cuts the graph and runs on the CPU",
+            f"{provider.title} has no kernel for it: each one cuts the graph and runs on the CPU",
             "build this target with attention: plain",
         )
 
@@ -166,7 +166,7 @@ def _note_runtime(
         if version_key(package.onnxruntime) < version_key(needed.version):
             yield Finding(
                 "note",
-                f"the file needs onnxruntime {needed.version}, above {package.name} {package.lowest}",
+                f"it needs onnxruntime {needed.version}, over {package.name} {package.lowest}",
                 needed.because,
                 "",
             )

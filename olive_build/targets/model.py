@@ -15,8 +15,10 @@ PRECISIONS = ("fp32", "fp16", "int8", "int4", "weight-int8")
 
 @dataclass(frozen=True)
 class Claim:
-    """A fact and where it comes from: a public address, a file of a named release, or what was
-    measured and with what. A text that begins with ``assumed`` says that it was not verified."""
+    """A fact and its source: a public address, a file of a release, or what was measured.
+
+    A text that begins with ``assumed`` says that it was not verified.
+    """
 
     what: str
     source: str
@@ -78,8 +80,10 @@ class Target:
 
 @dataclass(frozen=True)
 class OperatorSupport:
-    """An operator for which a provider has a kernel of its own, and the limit, if any, under
-    which it takes a node (the words of our data files)."""
+    """An operator for which a provider has a kernel of its own.
+
+    ``limit`` says, in the words of our data files, under which condition it takes a node.
+    """
 
     domain: str
     name: str

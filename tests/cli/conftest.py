@@ -37,9 +37,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def new_workplace(
-    tmp_path: Path, miniature: Path, shared_cache: Path
-) -> Callable[..., Workplace]:
+def new_workplace(tmp_path: Path, miniature: Path, shared_cache: Path) -> Callable[..., Workplace]:
     """Make a workplace: a folder of its own, the session's cache unless another is given."""
 
     def make(name: str = "work", cache: Path | None = None) -> Workplace:

@@ -15,7 +15,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-
 from tiny_recipe import RECIPE, Workplace
 
 pytestmark = pytest.mark.xdist_group("tiny-builds")
@@ -76,7 +75,12 @@ def test_out_of_budget_is_exit_5_and_leaves_what_was_published(workplace: Workpl
     built(workplace, "--target", "desktop")
     before = (workplace.bundle("desktop") / "manifest.json").read_bytes()
     result = workplace.run(
-        "build", "tiny", "--target", "desktop", "--set", "verify.budgets.int8.cosine_lowest=0.9999999"
+        "build",
+        "tiny",
+        "--target",
+        "desktop",
+        "--set",
+        "verify.budgets.int8.cosine_lowest=0.9999999",
     )
     assert result.code == 5
     assert "error: the bundle is out of its budgets and was not published" in result.err
@@ -160,7 +164,12 @@ def test_explain_names_the_field_that_changed(workplace: Workplace) -> None:
     built(workplace, "--target", "web")
     assert "0 of 7 steps would run" in workplace.run("explain", "tiny", "--target", "web").out
     result = workplace.run(
-        "explain", "tiny", "--target", "web", "--set", "quantize={method: dynamic-int8, reduce_range: true}"
+        "explain",
+        "tiny",
+        "--target",
+        "web",
+        "--set",
+        "quantize={method: dynamic-int8, reduce_range: true}",
     )
     assert "reduce_range changed: False -> True" in result.out
     assert "tiny/plain/q8/quantize" in result.out

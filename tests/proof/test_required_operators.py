@@ -12,7 +12,8 @@ from olive_build.errors import BundleError
 from olive_build.proof.required_operators import missing_from_config, read_config
 
 COMPLETE = """# a comment
-ai.onnx;18;Add{"inputs": {"0": ["float"]}},Cast{"inputs": {"0": ["float"]}, "outputs": {"0": ["int64_t"]}}
+ai.onnx;18;Add{"inputs": {"0": ["float"]}},\
+Cast{"inputs": {"0": ["float"]}, "outputs": {"0": ["int64_t"]}}
 com.microsoft;1;BiasGelu
 ai.onnx.contrib;1;StringJoin
 """
@@ -48,7 +49,10 @@ def test_a_complete_config_lacks_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "missing"),
     [
-        (COMPLETE.replace("com.microsoft;1;BiasGelu\n", ""), "the operator com.microsoft::BiasGelu"),
+        (
+            COMPLETE.replace("com.microsoft;1;BiasGelu\n", ""),
+            "the operator com.microsoft::BiasGelu",
+        ),
         (COMPLETE.replace("StringJoin", "Other"), "the operator ai.onnx.contrib::StringJoin"),
         (COMPLETE.replace("Add{", "Sub{"), "the operator ai.onnx::Add"),
         (

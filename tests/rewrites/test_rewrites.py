@@ -142,3 +142,100 @@ def test_stripping_leaves_no_path_of_a_machine_even_in_subgraphs() -> None:
     model.metadata_props.add(key="where", value="/home/somebody")
     strip_metadata(model)
     assert b"somebody" not in model.SerializeToString()
+
+
+def feed_forward(activation: str, opset: int = 18) -> onnx.ModelProto:
+    """Two matrix products with an activation between, as exporters write it."""
+    random = np.random.default_rng(2)
+    weights = {
+        "w1": random.normal(size=(8, 16)).astype(np.float32),
+        "w2": random.normal(size=(16, 8)).astype(np.float32),
+        "half": np.array(0.5, np.float32),
+        "one": np.array(1, np.float32),
+        "root": np.array(1.4142135, np.float32),
+    }
+    gelu = {
+        "relu": [helper.make_node("Relu", ["h"], ["a"])],
+        "erf": [
+            helper.make_node("Div", ["h", "root"], ["d"]),
+            helper.make_node("Erf", ["d"], ["e"]),
+            helper.make_node("Add", ["e", "one"], ["p"]),
+            helper.make_node("Mul", ["h", "p"], ["m"]),
+            helper.make_node("Mul", ["m", "half"], ["a"]),
+        ],
+        "softmax": [helper.make_node("Softmax", ["h"], ["a"])],
+    }[activation]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["h"], name="up"),
+        *gelu,
+        helper.make_node("MatMul", ["a", "w2"], ["y"], name="down"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "feed_forward",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", "s", 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", "s", 8])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    imports = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=10)
+
+
+def outputs(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, {"x": x})[0]
+
+
+@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize(
+    ("activation", "only", "scaled"),
+    [
+        ("relu", True, ["down"]),
+        ("erf", True, ["down"]),
+        ("softmax", True, []),
+        ("softmax", False, ["up", "down"]),
+        ("erf", False, ["up", "down"]),
+    ],
+)
+def test_scaling_per_token_keeps_the_numbers(
+    activation: str, only: bool, scaled: list[str], opset: int
+) -> None:
+    from olive_build.rewrites.per_token_scale import per_token_scale
+
+    random = np.random.default_rng(3)
+    x = (random.normal(size=(2, 5, 8)) * np.array([1e-3, 1, 10, 100, 0])[:, None]).astype(
+        np.float32
+    )
+    model = feed_forward(activation, opset)
+    before = outputs(model, x)
+    result = per_token_scale(model, after_activations_only=only)
+    assert result.count == len(scaled)
+    names = [node.name.removesuffix("/rescaled") for node in model.graph.node]
+    assert [name for name in names if names.count(name) == 2][::2] == scaled
+    largest = np.maximum(np.abs(before).max(-1, keepdims=True), 1e-6)
+    assert (np.abs(outputs(model, x) - before) / largest).max() < 2e-6
+
+
+def test_scaling_per_token_helps_the_small_tokens_under_int8(tmp_path: object) -> None:
+    from pathlib import Path
+
+    from onnxruntime.quantization import quantize_dynamic
+
+    from olive_build.rewrites.per_token_scale import per_token_scale
+
+    folder = Path(str(tmp_path))
+    x = np.random.default_rng(4).normal(size=(1, 2, 8)).astype(np.float32)
+    x[0, 1] *= 100
+    errors = []
+    for scaled in (False, True):
+        model = feed_forward("relu")
+        exact = outputs(model, x)
+        if scaled:
+            per_token_scale(model, after_activations_only=False)
+        onnx.save(model, str(folder / "fp32.onnx"))
+        quantize_dynamic(folder / "fp32.onnx", folder / "int8.onnx", per_channel=True)
+        difference = outputs(onnx.load(str(folder / "int8.onnx")), x) - exact
+        errors.append(np.abs(difference[0, 0]).max() / np.abs(exact[0, 0]).max())
+    assert errors[1] < 0.1 * errors[0]

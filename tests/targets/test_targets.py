@@ -29,7 +29,15 @@ def test_names() -> None:
     ("name", "layout", "variants", "attention", "compose", "provider", "language"),
     [
         ("desktop", "plain", ("int8",), "fused", "single-file", "cpu", "python"),
-        ("web", "transformers.js", ("fp32", "fp16", "q8", "q4"), "plain", "none", "wasm", "javascript"),
+        (
+            "web",
+            "transformers.js",
+            ("fp32", "fp16", "q8", "q4"),
+            "plain",
+            "none",
+            "wasm",
+            "javascript",
+        ),
         ("android", "mobile", ("int8", "fp32"), "plain", "single-file", "xnnpack", "kotlin"),
         ("ios", "mobile", ("int8", "fp32"), "plain", "single-file", "coreml", "swift"),
         ("windows", "plain", ("fp16",), "fused", "single-file", "directml", "csharp"),
@@ -199,7 +207,7 @@ def test_a_bad_target_file_is_explained(tmp_path: Path, old: str, new: str, mess
 
 def test_a_target_without_claims_is_refused(tmp_path: Path) -> None:
     text = GOOD_TARGET[: GOOD_TARGET.index("claims:")] + "claims: []\n"
-    with pytest.raises(DataError, match="no claim in desktop.yaml"):
+    with pytest.raises(DataError, match=r"no claim in desktop\.yaml"):
         targets.read_target(write(tmp_path / "desktop.yaml", text))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,16 +22,22 @@ EMBEDDING = "embedding"
 HIDDEN = "last_hidden_state"
 
 
-def compose(core: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
-    """Return one model: `text` (string [batch_size]) to `embedding` (float [batch_size, dimensions]).
+def tokenizer(folder: Path, opset: int) -> onnx.ModelProto:
+    """Return the graph from `text` to the transformer's inputs, cut at the model's length.
 
-    `core` maps token ids to last_hidden_state; `folder` holds the tokenizer and the pooling
-    configuration. Raises StepError when the tokenizer cannot be put into a graph.
+    Raises StepError when the tokenizer in `folder` cannot be put into a graph.
+    """
+    description = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    return wordpiece_graph(description, max_length=inspect(folder).max_length, opset=opset)
+
+
+def compose(core: onnx.ModelProto, tokenizer: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """Return one model: `text` [batch_size] to `embedding` (float [batch_size, dimensions]).
+
+    `tokenizer` maps text to token ids, `core` those to last_hidden_state; `folder` holds the
+    pooling configuration. Raises StepError when one does not make what the next one takes.
     """
     facts = inspect(folder)
-    opset = _opset(core)
-    description = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    tokenizer = wordpiece_graph(description, max_length=facts.max_length, opset=opset)
     pooling = _pooling_nodes(facts)
     _check_names(core, tokenizer)
     _free_names(core, {TEXT, EMBEDDING})
@@ -61,16 +68,12 @@ def compose(core: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     )
 
 
-def _opset(model: onnx.ModelProto) -> int:
-    return next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
-
-
 def _check_names(core: onnx.ModelProto, tokenizer: onnx.ModelProto) -> None:
     wanted = {value.name for value in core.graph.input}
     made = {value.name for value in tokenizer.graph.output}
     if not wanted <= made:
         raise StepError(
-            f"the tokenizer does not make the model's input '{sorted(wanted - made)[0]}'",
+            f"the tokenizer does not make the model's input '{min(wanted - made)}'",
             why=f"it makes {', '.join(sorted(made))}",
             hint="use `compose: none` for this model",
         )
@@ -95,7 +98,7 @@ def _free_names(core: onnx.ModelProto, reserved: set[str]) -> None:
 
 
 def _pooling_constants() -> list[onnx.TensorProto]:
-    constants = {
+    constants: dict[str, np.ndarray[Any, Any]] = {
         "pooling/tokens_axis": np.array([1], np.int64),
         "pooling/last_axis": np.array([2], np.int64),
         "pooling/smallest_count": np.array(1e-9, np.float32),
@@ -120,7 +123,7 @@ def _pooling_nodes(facts: SentenceEmbeddingFacts) -> list[onnx.NodeProto]:
     return nodes
 
 
-def _node(op: str, inputs: list[str], output: str, **attributes: int) -> onnx.NodeProto:
+def _node(op: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
     name = f"pooling/{output}"
     return helper.make_node(op, inputs, [name], name=name, **attributes)
 
@@ -133,7 +136,9 @@ def _mean(output: str) -> list[onnx.NodeProto]:
         _node("ReduceSum", ["pooling/weighted", "pooling/tokens_axis"], "sum", keepdims=0),
         _node("ReduceSum", ["pooling/weights", "pooling/tokens_axis"], "count", keepdims=0),
         _node("Max", ["pooling/count", "pooling/smallest_count"], "safe_count"),
-        helper.make_node("Div", ["pooling/sum", "pooling/safe_count"], [output], name="pooling/mean"),
+        helper.make_node(
+            "Div", ["pooling/sum", "pooling/safe_count"], [output], name="pooling/mean"
+        ),
     ]
 
 
@@ -154,7 +159,5 @@ def _max(output: str) -> list[onnx.NodeProto]:
 
 def _first(output: str) -> list[onnx.NodeProto]:
     return [
-        helper.make_node(
-            "Gather", [HIDDEN, "pooling/first"], [output], name="pooling/cls", axis=1
-        )
+        helper.make_node("Gather", [HIDDEN, "pooling/first"], [output], name="pooling/cls", axis=1)
     ]

@@ -1,4 +1,4 @@
-"""What a sentence-embedding model is, read from its configuration files alone: no weights, no torch.
+"""What a sentence-embedding model is, read from its configuration alone: no weights, no torch.
 
 The files are those that sentence-transformers writes: config.json of the transformer, modules.json,
 1_Pooling/config.json, sentence_bert_config.json and tokenizer.json.
@@ -100,7 +100,9 @@ def _pooling(folder: Path) -> str:
     if not (folder / "1_Pooling" / "config.json").is_file():
         return "mean"
     config = _read(folder, "1_Pooling/config.json")
-    chosen = sorted(key for key, value in config.items() if key.startswith("pooling_mode") and value)
+    chosen = sorted(
+        key for key, value in config.items() if key.startswith("pooling_mode") and value
+    )
     names = {
         "pooling_mode_cls_token": "cls",
         "pooling_mode_max_tokens": "max",

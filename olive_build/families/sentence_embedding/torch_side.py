@@ -15,6 +15,7 @@ import transformers
 
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts, inspect
 from olive_build.olive_bridge import TorchExport
+from olive_build.proof.embedding import pool
 
 OUTPUT = "last_hidden_state"
 # Traced with sizes that are no powers of two, so that no axis is taken for a constant.
@@ -23,8 +24,10 @@ PROBE_SHAPES = ((1, 16), (2, 7), (3, 33))
 
 
 class Encoder(torch.nn.Module):
-    """The transformer with named inputs and one output, last_hidden_state
-    [batch_size, sequence_length, hidden]."""
+    """The transformer with named inputs and one output.
+
+    last_hidden_state is [batch_size, sequence_length, hidden].
+    """
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
@@ -51,7 +54,7 @@ def load(folder: Path) -> Encoder:
 
 
 def torch_export(folder: Path) -> TorchExport:
-    """Return what Olive's conversion needs to export the encoder with batch and sequence dynamic."""
+    """Return what Olive's conversion needs; batch and sequence are dynamic."""
     facts = inspect(folder)
     axes = {0: "batch_size", 1: "sequence_length"}
     return TorchExport(
@@ -62,7 +65,7 @@ def torch_export(folder: Path) -> TorchExport:
         },
         inputs=facts.inputs,
         outputs=(OUTPUT,),
-        dynamic_axes={name: axes for name in (*facts.inputs, OUTPUT)},
+        dynamic_axes=dict.fromkeys((*facts.inputs, OUTPUT), axes),
     )
 
 
@@ -112,8 +115,6 @@ def forward(
     model: Encoder, facts: SentenceEmbeddingFacts, ids: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     """Return the pooled embedding [dimensions] of one text's token ids."""
-    from olive_build.proof.embedding import pool
-
     row = torch.from_numpy(ids[None])
     inputs = {
         "input_ids": row,
@@ -122,7 +123,9 @@ def forward(
     }
     with torch.inference_mode():
         hidden = model(**{name: inputs[name] for name in facts.inputs}).numpy()
-    return pool(hidden, np.ones((1, len(ids)), np.int64), facts.pooling, facts.normalize)[0]
+    mask = np.ones((1, len(ids)), np.int64)
+    pooled: npt.NDArray[np.float32] = pool(hidden, mask, facts.pooling, facts.normalize)[0]
+    return pooled
 
 
 def text_runner(folder: Path, model: Encoder) -> Any:

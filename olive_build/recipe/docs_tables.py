@@ -1,0 +1,155 @@
+"""The tables of docs/recipes.md that are made of registries: methods, targets, passes, codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from olive_build.families import FAMILIES
+from olive_build.recipe.budgets import FLOORS, SHIPPED_CEILINGS, SHIPPED_FLOORS
+from olive_build.recipe.catalogue import load_catalogue
+from olive_build.recipe.checks import BUILT_IN_VARIANTS
+from olive_build.recipe.codes import Code
+from olive_build.recipe.quantize import METHODS, layered, precision_of
+from olive_build.recipe.variants import BUILT_IN_METHODS, Q4_BECAUSE
+from olive_build.targets import load_provider, load_target, target_names
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return ["| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines]
+
+
+def value(given: Any) -> str:
+    """Return a value as a recipe writes it."""
+    if given is None or given in ([], {}):
+        return "-"
+    return code(str(given).lower() if isinstance(given, bool) else str(given))
+
+
+def code(text: str) -> str:
+    """Return text as it is typed."""
+    return f"`{text}`"
+
+
+def anchor(heading: str) -> str:
+    """Return a heading's anchor as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def link(section: str) -> str:
+    """Return a link to a section of the page."""
+    return f"[{section}](#{anchor(section)})"
+
+
+def _methods() -> list[str]:
+    rows = [
+        (f"[`{method}`](#{anchor(f'quantize.{method}')})", str(spec.__doc__))
+        for method, spec in METHODS.items()
+    ]
+    return table(("method", "what it does"), rows)
+
+
+def _built_in_variants() -> list[str]:
+    rows = []
+    for name in BUILT_IN_VARIANTS:
+        method = BUILT_IN_METHODS[name]
+        precision = precision_of(layered([], method))
+        speed = f"any: {Q4_BECAUSE}" if name == "q4" else "gated"
+        rows.append((code(name), code(method) if method else "none", precision, speed))
+    return table(("variant", "method", "precision", "speed"), rows)
+
+
+def _floors() -> list[str]:
+    ceilings = [f"{key} {value:g}" for key, value in SHIPPED_CEILINGS.items()]
+    rows = []
+    for precision, floors in SHIPPED_FLOORS.items():
+        lowest = [f"{key} {floors[key]:g}" for key in FLOORS if key in floors]
+        rows.append((precision, ", ".join(lowest), ", ".join(ceilings)))
+    return table(("precision", "at least", "at most"), rows)
+
+
+def _families() -> list[str]:
+    rows = [
+        (code(f.name), *(", ".join(map(code, x)) for x in (f.tasks, f.metrics, f.data)),
+         f.description)
+        for f in FAMILIES.values()
+    ]  # fmt: skip
+    return table(("family", "tasks", "metrics", "data", "models"), rows)
+
+
+def _targets() -> list[str]:
+    rows = []
+    for target in map(load_target, target_names()):
+        lists = (target.providers, target.formats, target.default_variants)
+        providers, formats, chosen = (", ".join(map(code, names)) for names in lists)
+        default = code(target.default_provider)
+        providers = providers.replace(default, f"**{default}**")
+        opset = f"{target.opset_default}, {target.opset_max}"
+        rows.append(
+            (code(target.name), providers, formats, target.layout, target.compose,
+             target.attention, chosen, opset)
+        )  # fmt: skip
+    heads = ("target", "providers (default bold)", "formats", "layout", "compose", "attention",
+             "variants", "opset, ceiling")  # fmt: skip
+    return table(heads, rows)
+
+
+def _providers() -> list[str]:
+    names = dict.fromkeys(p for name in target_names() for p in load_target(name).providers)
+    rows = []
+    for provider in map(load_provider, sorted(names)):
+        own, fallback = provider.precisions, provider.precisions_by_fallback
+        fused = "yes" if provider.contrib_attention else "no"
+        ceiling = str(provider.opset_max or "the target's")
+        fixed = "yes" if provider.needs_fixed_shapes else "no"
+        cells = (code(provider.name), provider.title, ", ".join(own), ", ".join(fallback) or "none")
+        rows.append((*cells, fused, fixed, ceiling))
+    heads = ("provider", "is", "own kernels", "on the CPU or cast", "fused attention",
+             "fixed shapes only", "opset ceiling")  # fmt: skip
+    return table(heads, rows)
+
+
+def _packages() -> list[str]:
+    rows = []
+    for target in map(load_target, target_names()):
+        for package in (*target.packages, *target.extension_packages):
+            use = f"provider {', '.join(map(code, package.providers))}"
+            if package in target.extension_packages:
+                use = "single-file"
+            elif not package.providers:
+                use = "other providers" if any(p.providers for p in target.packages) else "all"
+            name = f"`{package.name}` ({package.ecosystem})"
+            rows.append((code(target.name), use, name, package.lowest, package.why))
+    return table(("target", "for", "package", "lowest", "because"), rows)
+
+
+def _passes() -> list[str]:
+    catalogue = load_catalogue()
+    rows = []
+    for entry in catalogue.passes.values():
+        if entry.accepts == "onnx":
+            needed = [key for key, option in entry.options.items() if option.required]
+            others = len(entry.options) - len(needed)
+            rows.append((code(entry.name), ", ".join(map(code, needed)) or "none", str(others)))
+    head = (f"pass of Olive {catalogue.olive_version}", "required options", "others")
+    return table(head, rows)
+
+
+def _codes() -> list[str]:
+    return table(("code", "means"), [(code(item.value), item.meaning) for item in Code])
+
+
+TABLES: Mapping[str, Callable[[], list[str]]] = {
+    "methods": _methods,
+    "built-in variants": _built_in_variants,
+    "shipped budgets": _floors,
+    "families": _families,
+    "targets": _targets,
+    "providers": _providers,
+    "runtime packages": _packages,
+    "passes": _passes,
+    "codes": _codes,
+}

