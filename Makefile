@@ -17,7 +17,7 @@ recipes := $(recipe_files:recipes/%.yaml=%)
 # A version manager may have a command python3.12 that only says it is not installed: run it to know.
 usable = $(shell $(1) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
 	2>/dev/null && echo $(1))
-torch_version = $(shell sed -n 's/^torch==//p' requirements/build.lock)
+torch_version = $(shell sed -n 's/^torch==//p' olive_build/toolchains/build.lock)
 pip = .venv/bin/python -m pip --disable-pip-version-check --no-input
 # On a terminal pip shows how far a download is; a log needs only what goes wrong. Compiling all of
 # torch and transformers in advance takes half of the setup, and most of it is never imported.
@@ -93,7 +93,7 @@ distclean: clean  ## remove .venv too
 # The stamps are made last, so a setup that was stopped has none and begins anew; what pip
 # downloaded is in its cache. A new lock or another torch makes a new environment: nothing is left
 # in it that the lock does not name. --no-deps: the lock names everything.
-$(locked): requirements/build.lock
+$(locked): olive_build/toolchains/build.lock
 	@case '$(TORCH)' in cpu|cuda) ;; *) echo 'error: TORCH is $(TORCH); it is cpu or cuda' >&2; exit 2;; esac
 	@test -n '$(PYTHON)' || { echo 'error: no Python 3.11 or 3.12 found; install one, or name it:' \
 		'make setup PYTHON=/path/to/python3.12' >&2; exit 2; }
@@ -101,11 +101,11 @@ $(locked): requirements/build.lock
 	@echo 'Making .venv with $(PYTHON) and torch for $(TORCH): about a minute after the downloads, and 2 GB.'
 	@rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(install) $(torch) --constraint requirements/build.lock || { \
+	$(install) $(torch) --constraint olive_build/toolchains/build.lock || { \
 		echo 'error: torch $(torch_version) for $(TORCH) cannot be installed, see above.' \
 		'Without access to download.pytorch.org, "make setup TORCH=cuda" takes the build of the' \
 		'default index.' >&2; exit 2; }
-	$(install) --no-deps --only-binary :all: --requirement requirements/build.lock
+	$(install) --no-deps --only-binary :all: --requirement olive_build/toolchains/build.lock
 	@touch $@
 
 $(ready): $(locked) pyproject.toml

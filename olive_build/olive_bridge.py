@@ -59,7 +59,7 @@ def convert(module: TorchExport, *, opset: int, out: Path) -> None:
         },
     )
     options = {"use_dynamo_exporter": True, "target_opset": opset}
-    _run("OnnxConversion", options, handler, out)
+    _run("OnnxConversion", options, handler, out, exported=True)
 
 
 def run_pass(name: str, options: Mapping[str, Any], model: Path, out: Path) -> None:
@@ -73,7 +73,9 @@ def run_pass(name: str, options: Mapping[str, Any], model: Path, out: Path) -> N
     _run(name, options, ONNXModelHandler(str(model)), out)
 
 
-def _run(name: str, options: Mapping[str, Any], handler: Any, out: Path) -> None:
+def _run(
+    name: str, options: Mapping[str, Any], handler: Any, out: Path, *, exported: bool = False
+) -> None:
     with tempfile.TemporaryDirectory(prefix="olive-pass-", dir=out.parent) as scratch:
         result = _call(name, options, handler, Path(scratch) / "out")
         written = Path(result.model_path)
@@ -86,7 +88,7 @@ def _run(name: str, options: Mapping[str, Any], handler: Any, out: Path) -> None
                 hint="remove the pass from the recipe, or place it before a stage that changes "
                 "what it looks for",
             )
-        _collect(written, out, name)
+        _collect(written, out, name, exported=exported)
 
 
 def _call(name: str, options: Mapping[str, Any], handler: Any, out: Path) -> Any:
@@ -136,8 +138,14 @@ def _refuse_unknown_options(
         )
 
 
-def _collect(written: Path, out: Path, name: str) -> None:
+def _collect(written: Path, out: Path, name: str, *, exported: bool) -> None:
+    """Load what the pass wrote and keep it, clean, as `out`/model.onnx.
+
+    An exporter's metadata says which module a node is from; that becomes the node's name.
+    """
     import onnx
+
+    from olive_build.rewrites.clean import name_nodes, save_clean
 
     folder, file = (written, "model.onnx") if written.is_dir() else (written.parent, written.name)
     if not (folder / file).is_file():
@@ -153,8 +161,8 @@ def _collect(written: Path, out: Path, name: str) -> None:
             f"Olive pass '{name}' wrote a model that cannot be loaded",
             why=_first_line(error),
         ) from error
-    from olive_build.rewrites.clean import save_clean
-
+    if exported:
+        name_nodes(model)
     save_clean(model, out / "model.onnx")
     shutil.rmtree(folder, ignore_errors=True)
 

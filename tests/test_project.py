@@ -45,7 +45,11 @@ def make(
 def pins() -> dict[str, str]:
     """Return the lock's packages and versions; anything but an exact pin fails."""
     found: dict[str, str] = {}
-    for line in (ROOT / "requirements" / "build.lock").read_text(encoding="utf-8").splitlines():
+    for line in (
+        (ROOT / "olive_build" / "toolchains" / "build.lock")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    ):
         if not line or line.startswith("#"):
             continue
         match = re.fullmatch(r"([A-Za-z0-9._-]+)==([0-9][A-Za-z0-9.]*)", line)
@@ -63,7 +67,9 @@ def wanted() -> list[Requirement]:
         *PROJECT["build-system"]["requires"],
         *project["dependencies"],
         *project["optional-dependencies"]["dev"],
-        *(ROOT / "requirements" / "build.in").read_text(encoding="utf-8").splitlines(),
+        *(ROOT / "olive_build" / "toolchains" / "build.in")
+        .read_text(encoding="utf-8")
+        .splitlines(),
     ]
     return [Requirement(text) for line in lines if (text := line.partition("#")[0].strip())]
 
@@ -71,7 +77,7 @@ def wanted() -> list[Requirement]:
 @pytest.mark.parametrize("requirement", wanted(), ids=str)
 def test_the_lock_has_what_is_asked_for(requirement: Requirement) -> None:
     pinned = pins().get(canonicalize_name(requirement.name))
-    assert pinned, f"{requirement.name} is not in requirements/build.lock"
+    assert pinned, f"{requirement.name} is not in olive_build/toolchains/build.lock"
     assert requirement.specifier.contains(pinned, prereleases=True)
 
 
@@ -146,7 +152,7 @@ def test_a_setup_that_cannot_work_says_why(
     tmp_path: Path, variables: dict[str, str], message: str
 ) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
-    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    shutil.copytree(ROOT / "olive_build" / "toolchains", tmp_path / "olive_build" / "toolchains")
     done = make("setup", folder=tmp_path, **variables)
     assert done.returncode
     assert message in done.stderr

@@ -25,7 +25,7 @@ class Export:
     opset: int
 
     kind: ClassVar[str] = "export"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "olive"
     tools: ClassVar[tuple[str, ...]] = ("olive-ai", "torch", "transformers", "onnxscript", "onnx")
     exclusive: ClassVar[bool] = False

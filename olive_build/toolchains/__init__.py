@@ -1,0 +1,1 @@
+"""The locked environments that steps and clients run in."""
