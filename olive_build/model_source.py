@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from olive_build.errors import PlanError
 
 PIECE = 1 << 20
+HUB_TIMEOUT_SECONDS = 20
 HUB_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*/config.json")
 Report = Callable[[str], None]
 
@@ -170,9 +171,11 @@ def _unpack(wheel: Path, folder: str, out: Path) -> None:
 
 def _download_snapshot(repo: str, revision: str, out: Path) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
 
     try:
+        # The download retries for half a minute where there is no network; this asks once.
+        HfApi().model_info(repo, revision=revision, timeout=HUB_TIMEOUT_SECONDS)
         snapshot_download(repo, revision=revision, local_dir=out, allow_patterns=list(HUB_FILES))
     except Exception as error:
         raise PlanError(

@@ -90,10 +90,13 @@ def _not_this_family(folder: Path, why: str) -> PlanError:
 
 
 def _max_length(folder: Path, config: dict[str, Any]) -> int:
-    limit = int(config.get("max_position_embeddings") or DEFAULT_MAX_LENGTH)
-    if (folder / "sentence_bert_config.json").is_file():
-        return min(limit, int(_read(folder, "sentence_bert_config.json")["max_seq_length"]))
-    return min(limit, DEFAULT_MAX_LENGTH)
+    name = "sentence_bert_config.json"
+    wanted = _read(folder, name).get("max_seq_length") if (folder / name).is_file() else None
+    limit = config.get("max_position_embeddings") or DEFAULT_MAX_LENGTH
+    try:
+        return min(int(limit), int(wanted or DEFAULT_MAX_LENGTH))
+    except (TypeError, ValueError) as error:
+        raise _not_this_family(folder, f"its longest text is no number ({error})") from error
 
 
 def _pooling(folder: Path) -> str:
@@ -122,5 +125,8 @@ def _normalizes(folder: Path) -> bool:
     path = folder / "modules.json"
     if not path.is_file():
         return True
-    modules = json.loads(path.read_text(encoding="utf-8"))
-    return any(str(module.get("type", "")).endswith(".Normalize") for module in modules)
+    try:
+        modules = json.loads(path.read_text(encoding="utf-8"))
+        return any(str(module.get("type", "")).endswith(".Normalize") for module in modules)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise PlanError("cannot read modules.json", where=str(path), why=str(error)) from error

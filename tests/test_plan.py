@@ -1,0 +1,111 @@
+"""The plan of the shipped recipe, as a golden text, and what a plan shares and keeps apart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
+from olive_build.plan import Inspected, Model, Plan, make_plan
+from olive_build.recipe.load import load_recipe
+from olive_build.recipe.resolve import resolve_all
+
+ROOT = Path(__file__).resolve().parents[1]
+GOLDEN = Path(__file__).with_name("all-minilm-l6-v2.plan.txt")
+FACTS = SentenceEmbeddingFacts(
+    architecture="bert",
+    layers=6,
+    heads=12,
+    dimensions=384,
+    max_length=256,
+    pooling="mean",
+    normalize=True,
+    inputs=("input_ids", "attention_mask", "token_type_ids"),
+    client_files=("config.json", "tokenizer.json", "tokenizer_config.json"),
+)
+
+
+def plan_of(*overrides: str, smoke: bool = False) -> Plan:
+    loaded = load_recipe(ROOT / "recipes" / "all-minilm-l6-v2.yaml", overrides=overrides)
+    model = Model("/models/minilm", "a" * 64, "package x", "1.0", FACTS)
+    inspected = [
+        Inspected(build, model, "/data/sentences.jsonl", "b" * 64) for build in resolve_all(loaded)
+    ]
+    return make_plan(inspected, "machine", smoke=smoke)
+
+
+def text_of(plan: Plan) -> str:
+    names = {node.id: node.slot for node in plan.graph.nodes}
+    names.update({leaf.id: Path(leaf.path).name for leaf in plan.graph.leaves})
+    lines = []
+    for node in plan.graph.nodes:
+        inputs = ", ".join(f"{name}: {names[source]}" for name, source in node.inputs)
+        lines.append(f"{node.slot}\n    {node.step!r}\n    {inputs}\n")
+    return "".join(lines)
+
+
+def test_the_plan_of_the_shipped_recipe() -> None:
+    text = text_of(plan_of())
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(text, encoding="utf-8")
+        pytest.fail(f"{GOLDEN.name} was rewritten; read the difference")
+    assert text == GOLDEN.read_text(encoding="utf-8")
+
+
+def kinds(plan: Plan) -> list[str]:
+    return [node.step.kind for node in plan.graph.nodes]
+
+
+def test_work_that_targets_share_is_one_node() -> None:
+    found = kinds(plan_of())
+    for kind in ("reference", "export", "fuse", "tokenizer"):
+        assert found.count(kind) == 1
+    assert found.count("dynamic-int8") == 2  # fused for desktop, plain for web, android and ios
+    assert found.count("convert-ort") == 2  # android's and ios's are the same
+
+
+def test_smoke_has_the_same_nodes() -> None:
+    def shape(plan: Plan) -> list[tuple[str, str]]:
+        return [(node.slot, node.step.kind) for node in plan.graph.nodes]
+
+    assert shape(plan_of(smoke=True)) == shape(plan_of())
+
+
+def test_only_what_has_its_provider_here_is_timed() -> None:
+    timed = [node.slot for node in plan_of().graph.nodes if node.step.kind == "latency"]
+    assert timed == ["all-minilm-l6-v2/fused/int8/latency"]
+    assert "latency" not in kinds(plan_of("verify.timing=false"))
+
+
+def test_two_passes_at_one_place_run_in_the_order_of_the_recipe() -> None:
+    passes = (
+        "passes=[{pass: OnnxPeepholeOptimizer, after: export}, "
+        "{pass: OnnxOpVersionConversion, after: export, options: {target_opset: 19}}]"
+    )
+    plan = plan_of(passes)
+    by_id = {node.id: node for node in plan.graph.nodes}
+    fuse = next(node for node in plan.graph.nodes if node.step.kind == "fuse")
+    second = by_id[dict(fuse.inputs)["model"]]
+    first = by_id[dict(second.inputs)["model"]]
+    names = [node.step.name for node in (first, second)]  # type: ignore[attr-defined]
+    assert names == ["OnnxPeepholeOptimizer", "OnnxOpVersionConversion"]
+
+
+def test_a_pass_for_one_variant_leaves_the_others_alone() -> None:
+    plan = plan_of(
+        "targets.web.passes=[{pass: OnnxPeepholeOptimizer, after: export, variants: [q8]}]"
+    )
+    bundle = next(b for b in plan.bundles if b.build.target == "web")
+    by_id = {node.id: node for node in plan.graph.nodes}
+
+    def ancestors(node_id: str) -> set[str]:
+        node = by_id.get(node_id)
+        if node is None:
+            return set()
+        above = {kind for _, source in node.inputs for kind in ancestors(source)}
+        return {node.step.kind, *above}
+
+    with_pass = {v.variant.name for v in bundle.variants if "olive-pass" in ancestors(v.model)}
+    assert with_pass == {"q8"}
