@@ -14,9 +14,9 @@ from olive_build.engine.run import ignore, run_graph
 from olive_build.engine.store import Artifact, Store
 from olive_build.engine.trees import Stamps
 from olive_build.errors import OliveBuildError, ProofError, StepError
-from olive_build.inspect_model import Request, inspect_models
-from olive_build.plan import BundlePlan, Plan, make_plan
-from olive_build.proof.machine import this_machine
+from olive_build.inspect_model import Request
+from olive_build.plan import BundlePlan, Plan
+from olive_build.prepare import plan_builds
 from olive_build.recipe.build import TargetBuild
 
 # Which steps are done when a stage is done. The last, `bundle`, is the whole build.
@@ -70,14 +70,6 @@ class BuildReport:
     def exit_code(self) -> int:
         """0, or the code of the worst failure."""
         return max((b.error.exit_code for b in self.bundles if b.error), default=0)
-
-
-def plan_builds(
-    requests: Sequence[Request], store: Store, *, smoke: bool, report: Callable[[str], None]
-) -> Plan:
-    """Fetch and inspect the models of the requested builds and return their plan."""
-    inspected = inspect_models(requests, store, smoke=smoke, report=report)
-    return make_plan(inspected, this_machine().fingerprint, smoke=smoke)
 
 
 def build(

@@ -21,7 +21,7 @@ os.environ.update(QUIET)
 
 import click  # noqa: E402
 
-from olive_build.errors import EXIT_BUG, EXIT_INTERRUPTED, OliveBuildError  # noqa: E402
+from olive_build.errors import EXIT_INTERRUPTED, OliveBuildError, UsageError  # noqa: E402
 
 EPILOG = """\b
 Begin with:
@@ -248,6 +248,9 @@ def main() -> None:
 
     # A pipeline stops a build with SIGTERM; it must leave as clean a state as Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
+    # A service may start it without them; what is said then goes nowhere.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     as_json = "--json" in sys.argv[1:]
     try:
         cli.main(standalone_mode=False)
@@ -256,6 +259,8 @@ def main() -> None:
     except KeyboardInterrupt:
         _interrupted()
     except click.ClickException as error:
+        if as_json:
+            _say_json(UsageError(error.format_message()))
         error.show()
         sys.exit(error.exit_code)
     except OliveBuildError as error:
@@ -265,7 +270,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:  # noqa: BLE001
-        _bug(error)
+        _bug(error, as_json=as_json)
 
 
 def _interrupt(_signal: int, _frame: object) -> None:
@@ -281,14 +286,18 @@ def _interrupted() -> None:
 
 def _fail(error: OliveBuildError, *, as_json: bool) -> None:
     if as_json:
-        import json
-
-        click.echo(json.dumps({"error": error.as_json()}, indent=2))
+        _say_json(error)
     click.echo(error.render(), err=True)
     sys.exit(error.exit_code)
 
 
-def _bug(error: Exception) -> None:
+def _say_json(error: OliveBuildError) -> None:
+    import json
+
+    click.echo(json.dumps({"error": error.as_json()}, indent=2))
+
+
+def _bug(error: Exception, *, as_json: bool) -> None:
     import tempfile
     import traceback
 
@@ -298,13 +307,12 @@ def _bug(error: Exception) -> None:
         file.write(f"{' '.join(sys.argv)}\n\n")
         traceback.print_exception(error, file=file)
     first = next(iter(str(error).splitlines()), "")
-    click.echo(
-        f"error: this is a bug of olive-build: {type(error).__name__}: {first}\n"
-        f"  at:      {file.name} has the details\n"
-        "  to fix:  please report it with that file",
-        err=True,
+    bug = OliveBuildError(
+        f"this is a bug of olive-build: {type(error).__name__}: {first}",
+        where=f"{file.name} has the details",
+        hint="please report it with that file",
     )
-    sys.exit(EXIT_BUG)
+    _fail(bug, as_json=as_json)
 
 
 if __name__ == "__main__":

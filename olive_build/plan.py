@@ -213,6 +213,7 @@ class _TargetPlanner:
         if not build.timing or build.provider != TIMED_PROVIDER or shipped == fp32:
             return None
         tokens, threads = (TIMED_TOKENS, TIMED_THREADS) if not self.smoke else ((16,), (1,))
+        tokens = tuple(sorted({min(n, self.model.facts.max_length) for n in tokens}))
         return self._add(
             MeasureLatency(build.family, tokens, threads, self.machine),
             {"model": shipped, "baseline": fp32, "source": self.source},

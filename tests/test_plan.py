@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.plan import Inspected, Model, Plan, make_plan
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
+from olive_build.steps.latency import MeasureLatency
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).with_name("all-minilm-l6-v2.plan.txt")
@@ -27,9 +29,9 @@ FACTS = SentenceEmbeddingFacts(
 )
 
 
-def plan_of(*overrides: str, smoke: bool = False) -> Plan:
+def plan_of(*overrides: str, smoke: bool = False, facts: SentenceEmbeddingFacts = FACTS) -> Plan:
     loaded = load_recipe(ROOT / "recipes" / "all-minilm-l6-v2.yaml", overrides=overrides)
-    model = Model("/models/minilm", "a" * 64, "package x", "1.0", FACTS)
+    model = Model("/models/minilm", "a" * 64, "package x", "1.0", facts)
     inspected = [
         Inspected(build, model, "/data/sentences.jsonl", "b" * 64) for build in resolve_all(loaded)
     ]
@@ -77,6 +79,12 @@ def test_only_what_has_its_provider_here_is_timed() -> None:
     timed = [node.slot for node in plan_of().graph.nodes if node.step.kind == "latency"]
     assert timed == ["all-minilm-l6-v2/fused/int8/latency"]
     assert "latency" not in kinds(plan_of("verify.timing=false"))
+
+
+def test_nothing_longer_than_the_model_takes_is_timed() -> None:
+    plan = plan_of(facts=replace(FACTS, max_length=64))
+    (step,) = (n.step for n in plan.graph.nodes if isinstance(n.step, MeasureLatency))
+    assert step.tokens == (16, 64)
 
 
 def test_two_passes_at_one_place_run_in_the_order_of_the_recipe() -> None:

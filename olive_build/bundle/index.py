@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.manifest import MANIFEST, PROOF, to_bytes
 from olive_build.bundle.publish import replace_file
 from olive_build.engine.locks import wait_lock
+from olive_build.errors import BundleError
 
 INDEX = "index.json"
 
 
 def write_index(outputs: Path) -> None:
-    """Write index.json from the bundles that lie below `outputs` now."""
-    with wait_lock(outputs / ".index.lock"):
-        entries = [entry(folder, outputs) for folder in published(outputs)]
-        index = to_bytes({"index_version": 1, "bundles": entries})
-        path = outputs / INDEX
-        if not path.is_file() or path.read_bytes() != index:
-            replace_file(path, index)
+    """Write index.json from the bundles that lie below `outputs` now; what is none is left out.
+
+    Raises BundleError when it cannot be written. An index that is right is not touched.
+    """
+    path = outputs / INDEX
+    try:
+        if not path.is_file() or path.read_bytes() != _index(outputs):
+            with wait_lock(outputs / ".index.lock"):
+                replace_file(path, _index(outputs))
+    except OSError as error:
+        raise BundleError(
+            "the index of bundles cannot be written",
+            where=str(path),
+            why=f"{type(error).__name__}: {error}",
+            hint="choose another folder with --outputs",
+        ) from error
+
+
+def _index(outputs: Path) -> bytes:
+    entries = []
+    for folder in published(outputs):
+        # Damaged by someone, or being replaced by another build, which writes the index again.
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            entries.append(entry(folder, outputs))
+    return to_bytes({"index_version": 1, "bundles": entries})
 
 
 def published(outputs: Path) -> list[Path]:

@@ -141,7 +141,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object. Raises BundleError when the file is missing or is none."""
     try:
         data = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(
             "this is no bundle",
             where=str(path.parent),

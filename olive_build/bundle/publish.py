@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.manifest import MANIFEST, PROOF
+from olive_build.engine.locks import wait_lock
 from olive_build.errors import BundleError
 
 PIECE = 1 << 20
@@ -72,7 +73,8 @@ def publish(folder: Path, files: list[BundleFile], manifest: bytes, proof: bytes
             _write(file, stage / file.path)
         (stage / MANIFEST).write_bytes(manifest)
         (stage / PROOF).write_bytes(proof)
-        _replace(stage, folder)
+        with wait_lock(folder.parent / f".{folder.name}.lock"):
+            _replace(stage, folder)
     except OSError as error:
         raise BundleError(
             "the bundle cannot be written",
@@ -123,7 +125,14 @@ def _replace(stage: Path, folder: Path) -> None:
     except OSError:
         old.rename(folder)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -131,7 +140,7 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.parent.glob(f".{folder.name}-*"):
         pid = path.name.removeprefix(f".{folder.name}-").partition("-")[0]
         if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
 
 
 def _alive(pid: int) -> bool:

@@ -79,15 +79,20 @@ def _check_version(manifest: dict[str, Any], folder: Path) -> None:
 
 def _check_files(manifest: dict[str, Any], folder: Path) -> None:
     try:
-        listed = {item["path"]: (item["sha256"], item["size_bytes"]) for item in manifest["files"]}
-    except (KeyError, TypeError) as error:
+        listed = {
+            str(item["path"]): (item["sha256"], item["size_bytes"]) for item in manifest["files"]
+        }
+        named = {
+            str(path) for item in manifest["variants"].values() for path in item["files"].values()
+        }
+    except (KeyError, TypeError, AttributeError) as error:
         raise BundleError(
             "the manifest's list of files is damaged",
             where=str(folder / MANIFEST),
             why=f"{type(error).__name__}: {error}",
             hint="build or download the bundle again",
         ) from error
-    problems = []
+    problems = [f"{path}: not listed, but a variant's file" for path in sorted(named - set(listed))]
     for path, (sha256, size) in sorted(listed.items()):
         problems += _file_problem(folder, path, sha256, size)
     there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}

@@ -29,7 +29,7 @@ from olive_build.engine.trees import (
     tree_of,
     write_atomically,
 )
-from olive_build.errors import StepError
+from olive_build.errors import StepError, UsageError
 
 FORMAT = "v1"
 
@@ -89,7 +89,14 @@ def default_root() -> Path:
     """Return the folder of the cache: $OLIVE_BUILD_CACHE, or below $XDG_CACHE_HOME or ~/.cache."""
     if chosen := os.environ.get("OLIVE_BUILD_CACHE"):
         return Path(chosen).absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:  # a container's user without an entry in passwd
+        raise UsageError(
+            "there is no folder for the cache",
+            why="neither HOME nor XDG_CACHE_HOME is set",
+            hint="set OLIVE_BUILD_CACHE to a folder that can be written",
+        ) from error
     return Path(base, "olive_build").absolute()
 
 

@@ -60,11 +60,11 @@ def ls(store: Store) -> tuple[Entry, ...]:
         try:
             record = Record.from_json(json.loads(path.read_text(encoding="utf-8")))
             used = path.stat().st_mtime
+            slot = PurePosixPath(record.log).parent.relative_to("logs").as_posix()
+            size = sum(entry.size_bytes for entry in record.files)
+            present = store.artifact(record) is not None
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        slot = PurePosixPath(record.log).parent.relative_to("logs").as_posix()
-        size = sum(entry.size_bytes for entry in record.files)
-        present = store.artifact(record) is not None
         entries.append(Entry(record, slot, size, used, present))
     return tuple(sorted(entries, key=lambda entry: entry.last_used))
 

@@ -95,6 +95,11 @@ def _with_override(tree: Node, override: str, order: int, report: Report) -> Nod
         message = f"no value is given for '{key}'"
         report.add(Code.BAD_OVERRIDE, message, key_span, hint=hint)
         return tree
+    if keys == ["extends"]:
+        message = "`extends` cannot be set on the command line: the bases are read before"
+        hint = "write it in the recipe's file, or in another recipe"
+        report.add(Code.BAD_OVERRIDE, message, key_span, hint=hint)
+        return tree
     inside = _list_on_the_way(tree, keys)
     if inside:
         message = f"'{inside}' is not a map, so nothing can be set inside it"

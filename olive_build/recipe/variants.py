@@ -55,7 +55,7 @@ def _chosen(place: Place) -> Iterator[tuple[str, KeyPath]]:
         for name in place.target.default_variants:
             yield name, here[:2]
         return
-    if not place.spec.variants:
+    if not place.spec.variants and not any(path[:-1] == here for path in context.dropped):
         message = f"the target '{place.target.name}' builds no variant"
         hint = f"name at least one of {listed(known)}, or leave `variants` out"
         context.add(Code.BAD_VARIANT, here, message, hint=hint)

@@ -40,10 +40,20 @@ def run_build(chosen: dict[str, Any], *, as_json: bool) -> int:
         click.echo(json.dumps(to_json(result), indent=2))
     else:
         print_result(result, progress)
+    print_errors(result)
+    return result.exit_code
+
+
+def print_errors(result: BuildReport) -> None:
+    """Print why each target failed, with the log of the step where a step did."""
+    logs = {id(outcome.error): outcome.log for outcome in result.outcomes.values()}
     for item in result.bundles:
         if item.error:
-            click.echo(f"\n{item.recipe}, target {item.target}:\n{item.error.render()}", err=True)
-    return result.exit_code
+            text = item.error.render()
+            log = logs.get(id(item.error))
+            if log and str(log) not in text:
+                text += f"\n  log:     {log}"
+            click.echo(f"\n{item.recipe}, target {item.target}:\n{text}", err=True)
 
 
 class Progress:

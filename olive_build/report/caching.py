@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 
 import click
 
 from olive_build.engine import upkeep
 from olive_build.engine.store import Store
-from olive_build.errors import EXIT_DONE, EXIT_STEP
+from olive_build.errors import EXIT_DONE, EXIT_STEP, UsageError
 from olive_build.report.style import megabytes, table
 
 
@@ -76,6 +77,8 @@ def collect_garbage(
     max_age_days: float | None, max_size_mb: float | None, *, dry_run: bool, as_json: bool
 ) -> None:
     """Remove what was not used for long and say how much that was."""
+    if any(limit is not None and math.isnan(limit) for limit in (max_age_days, max_size_mb)):
+        raise UsageError("nan is no limit", hint="write a number, such as --max-size-mb 2000")
     with Store() as store:
         removed = upkeep.gc(
             store, max_age_days=max_age_days, max_size_mb=max_size_mb, dry_run=dry_run

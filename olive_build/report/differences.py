@@ -10,14 +10,23 @@ from typing import Any
 import click
 
 from olive_build.bundle.manifest import MANIFEST, PROOF, read_json
+from olive_build.errors import BundleError
 from olive_build.report.style import table
 
 FIGURES = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman")
 
 
 def print_differences(old: Path, new: Path, *, as_json: bool) -> None:
-    """Print what differs between two bundles."""
-    rows = list(differences(old, new))
+    """Print what differs between two bundles. Raises BundleError when one is damaged."""
+    try:
+        rows = list(differences(old, new))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise BundleError(
+            "one of the bundles is damaged",
+            where=f"{old} or {new}",
+            why=f"a manifest.json or proof.json is not as it was written: {error}",
+            hint="olive-build verify says which",
+        ) from error
     if as_json:
         keys = ("what", "old", "new")
         click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))

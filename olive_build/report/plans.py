@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 import click
 
-from olive_build.build import plan_builds
 from olive_build.bundle.layout import model_files, side_files
-from olive_build.engine.explain import UpToDate, explain
 from olive_build.engine.fingerprint import to_fields
 from olive_build.engine.store import Store
 from olive_build.inspect_model import Request
 from olive_build.plan import Plan
+from olive_build.prepare import plan_builds
 from olive_build.report.style import paint
 
 
@@ -88,6 +87,8 @@ def print_explanation(
     requests: Sequence[Request], *, smoke: bool, force: bool, as_json: bool
 ) -> None:
     """Print for each step whether a build would run it, and why."""
+    from olive_build.engine.explain import UpToDate, explain
+
     with Store() as store:
         plan = plan_builds(requests, store, smoke=smoke, report=say)
         wanted = {node for bundle in plan.bundles for node in bundle.nodes()}

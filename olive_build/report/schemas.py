@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from olive_build.bundle.publish import replace_file
-from olive_build.errors import EXIT_DONE, EXIT_USAGE
+from olive_build.errors import EXIT_DONE, EXIT_USAGE, UsageError
 from olive_build.recipe.schema import recipe_schema
 
 SCHEMA = "recipe.schema.json"
@@ -25,6 +25,14 @@ def write_schema(folder: Path, *, check: bool) -> int:
     if check:
         click.echo(f"{path} is out of date; run `olive-build schema`", err=True)
         return EXIT_USAGE
-    replace_file(path, content)
+    try:
+        replace_file(path, content)
+    except OSError as error:
+        raise UsageError(
+            "the schema cannot be written",
+            where=str(path),
+            why=f"{type(error).__name__}: {error}",
+            hint="name the folder of recipes with --recipes",
+        ) from error
     click.echo(f"{path} written")
     return EXIT_DONE

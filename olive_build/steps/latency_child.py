@@ -56,7 +56,7 @@ def _onnxruntime(candidate: dict[str, str]) -> Callable[[dict[str, Any]], Callab
         shape = (1, request["tokens"])
         feeds = {
             "text": np.array([request["text"]], dtype=object),
-            "input_ids": np.full(shape, 1000, np.int64),
+            "input_ids": np.ones(shape, np.int64),  # every vocabulary has it
             "attention_mask": np.ones(shape, np.int64),
             "token_type_ids": np.zeros(shape, np.int64),
         }

@@ -14,7 +14,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from tiny_recipe import ROOT, Workplace  # noqa: E402
+from tiny_recipe import ROOT, Workplace, built  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,9 @@ def miniature(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+    """One cache for all processes that run tests: builds at once do each other no harm."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "tiny-cache"
 
 
 @pytest.fixture
@@ -55,3 +57,9 @@ def workplace(new_workplace: Callable[..., Workplace]) -> Workplace:
     work = new_workplace()
     work.write_recipe()
     return work
+
+
+@pytest.fixture
+def published(workplace: Workplace) -> Workplace:
+    """A workplace in which both targets are built."""
+    return built(workplace)

@@ -87,3 +87,10 @@ class Workplace:
 
     def bundle(self, target: str, recipe: str = "tiny") -> Path:
         return self.folder / "outputs" / recipe / target
+
+
+def built(workplace: Workplace, *words: str) -> Workplace:
+    """Build the tiny recipe, which must succeed."""
+    result = workplace.run("build", "tiny", *words)
+    assert result.code == 0, result.out + result.err
+    return workplace

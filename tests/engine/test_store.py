@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_steps import Join
@@ -69,6 +71,15 @@ def test_a_damaged_record_is_no_record(store: Store, text: str) -> None:
     assert outcome.key is not None
     store.record_path(outcome.key).write_text(text)
     assert build(store, "abc")[0].status == "ran"
+
+
+@pytest.mark.parametrize("change", [{"log": "elsewhere/x.log"}, {"files": [[1, "", 2]]}])
+def test_a_record_with_odd_values_is_not_listed(store: Store, change: dict[str, Any]) -> None:
+    (outcome,) = build(store, "abc")
+    assert outcome.key is not None
+    path = store.record_path(outcome.key)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert ls(store) == ()
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(

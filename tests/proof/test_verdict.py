@@ -62,6 +62,11 @@ def test_quartiles_across_the_limit_leave_the_verdict_open() -> None:
     assert failures([result]) == []
 
 
+def test_what_is_slower_beyond_doubt_is_not_hidden_by_a_noisier_row() -> None:
+    result = speed_gate(rows((0.9, 1.3, 1.7), (1.05, 1.1, 1.15)), 1.0, waived=None, absent="")
+    assert (result.status, result.value) == ("failed", 1.1)
+
+
 def test_a_variant_that_may_be_slower_says_so_with_its_reason() -> None:
     result = speed_gate(rows((2, 2, 2)), 1.0, waived="for its size", absent="")
     assert (result.status, result.note, result.value) == ("waived", "for its size", 2)

@@ -28,8 +28,6 @@ RECIPE = "all-minilm-l6-v2"
 TARGETS = ("android", "desktop", "ios", "web", "windows")
 FP32_FLOORS = {"cosine_lowest": 0.99999}
 
-pytestmark = pytest.mark.xdist_group("real-minilm")
-
 
 def call(cache: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

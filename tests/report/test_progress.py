@@ -1,0 +1,76 @@
+"""What a build prints as it goes: live and coloured on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from olive_build.engine.events import Outcome, StepFinished, StepStarted
+from olive_build.engine.explain import FirstRun
+from olive_build.report.building import Progress
+from olive_build.report.style import megabytes, paint, table
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> str:
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress(to_stderr=False)
+    progress.show(StepStarted("r/export", "export", FirstRun()))
+    progress.show(
+        StepFinished(Outcome("1", "r/export", "ran", seconds=1.25, peak_bytes=10_000_000))
+    )
+    progress.show(StepFinished(Outcome("2", "r/fuse", "cached")))
+    progress.show(StepFinished(Outcome("3", "r/int8", "skipped", blocked_by="r/fuse")))
+    progress.close()
+    assert (progress.ran, progress.cached) == (1, 1)
+    return stream.getvalue()
+
+
+def test_elsewhere_it_is_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = shown(monkeypatch, io.StringIO())
+    assert "\x1b" not in text and "\r" not in text
+    lines = [line.split() for line in text.splitlines()]
+    assert lines == [
+        ["ran", "r/export", "1.2", "s", "10.0", "MB", "peak", "0.0", "kB"],
+        ["skipped", "r/int8", "after", "r/fuse"],
+    ]
+
+
+def test_on_a_terminal_it_shows_what_runs_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    text = shown(monkeypatch, Terminal())
+    assert "\r\x1b[2K  r/export" in text
+    assert "\x1b[32mran" in text
+    assert text.endswith("\r\x1b[2K")
+
+
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[32m" not in shown(monkeypatch, Terminal())
+
+
+def test_columns_line_up() -> None:
+    assert table([["name", "MB"], ["a", "1.0"], ["longer", "10.0"]], right=(1,)) == [
+        "name      MB",
+        "------  ----",
+        "a        1.0",
+        "longer  10.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(999, "1.0 kB"), (99_999, "100.0 kB"), (23_236_063, "23.2 MB")]
+)
+def test_a_megabyte_is_a_million_bytes(size: int, text: str) -> None:
+    assert megabytes(size) == text
+
+
+def test_paint_without_a_terminal_changes_nothing() -> None:
+    assert paint("text", "red", io.StringIO()) == "text"
