@@ -10,6 +10,7 @@ from olive_build.bundle.assemble import Assembled, VariantProof, assemble
 from olive_build.bundle.index import write_index
 from olive_build.bundle.publish import is_published, publish, remove_leftovers
 from olive_build.engine.events import Event, Outcome
+from olive_build.engine.graph import Node
 from olive_build.engine.run import ignore, run_graph
 from olive_build.engine.store import Artifact, Store
 from olive_build.engine.trees import Stamps
@@ -24,7 +25,7 @@ UNTIL = {
     "load": (),
     "export": ("export", "reference"),
     "fuse": ("fuse", "separate-projection", "per-token-scale"),
-    "quantize": ("dynamic-int8", "weight-only", "fp16", "olive-pass"),
+    "quantize": ("dynamic-int8", "weight-only", "fp16"),
     "compose": ("tokenizer", "compose", "convert-ort"),
     "prove": ("describe", "quality", "latency"),
 }
@@ -111,7 +112,15 @@ def _wanted(plan: Plan, until: str) -> set[str]:
         return wanted
     done = STAGES[: STAGES.index(until) + 1]
     kinds = {kind for stage in done for kind in UNTIL[stage]}
-    return {node.id for node in plan.graph.nodes if node.step.kind in kinds}
+    return {node.id for node in plan.graph.nodes if _kind(node) in kinds}
+
+
+def _kind(node: Node) -> str:
+    """Return the node's kind; a pass of the recipe counts for the stage that its slot names."""
+    if node.step.kind != "olive-pass":
+        return node.step.kind
+    stage = node.slot.rpartition("/")[2].partition("-")[0]
+    return UNTIL[stage][0]
 
 
 def bundle_folder(build_: TargetBuild, options: Options) -> Path:

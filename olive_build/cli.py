@@ -116,7 +116,10 @@ def validate(recipe: tuple[str, ...], recipes: Path, as_json: bool) -> None:
 @selection
 @json_option
 def plan(as_json: bool, **chosen: Any) -> None:
-    """Show the steps of a build, what each needs, and what comes out. Runs nothing."""
+    """Show the steps of a build, what each needs, and what comes out.
+
+    Runs none of them; a model that is not on this machine is downloaded.
+    """
     from olive_build.report.plans import print_plan
     from olive_build.select import select
 
@@ -128,7 +131,7 @@ def plan(as_json: bool, **chosen: Any) -> None:
 @click.option("--force", is_flag=True, help="As if every step were to run again.")
 @json_option
 def explain(force: bool, as_json: bool, **chosen: Any) -> None:
-    """Say for each step whether a build would run it, and why. Runs nothing."""
+    """Say for each step whether a build would run it, and why. Runs none of them."""
     from olive_build.report.plans import print_explanation
     from olive_build.select import select
 

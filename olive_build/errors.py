@@ -61,6 +61,12 @@ class OliveBuildError(Exception):
         return _rebuild, (type(self), self.what, self.where, self.why, self.hint)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text, or its kind where it has none."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(error).__name__
+
+
 def _rebuild(
     kind: type[OliveBuildError], what: str, where: str | None, why: str | None, hint: str | None
 ) -> OliveBuildError:

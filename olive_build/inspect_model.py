@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from olive_build.engine.store import Store
+from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError
 from olive_build.families import family_module
 from olive_build.model_source import ModelFiles, fetch_hub, fetch_package, use_folder
@@ -75,9 +77,28 @@ def _miniature(family: str, store: Store) -> ModelFiles:
 
 
 def _inspected(family: str, found: ModelFiles, store: Store) -> Model:
-    facts = family_module(family, "spec").inspect(found.folder)
     digest = store.digest_tree(found.folder).digest
+    if found.folder.is_relative_to(store.root / "sources"):
+        _check_seal(found.folder, digest)
+    facts = family_module(family, "spec").inspect(found.folder)
     return Model(str(found.folder), digest, found.origin, found.revision, facts)
+
+
+def _check_seal(folder: Path, digest: str) -> None:
+    """Hold a downloaded model to the digest that it had when it was unpacked.
+
+    Raises PlanError when a file was changed since: the recipe's digest is of the download alone.
+    """
+    seal = folder.with_name(f"{folder.name}.seal.json")
+    if not seal.is_file():
+        write_atomically(seal, digest)
+    elif json.loads(seal.read_text(encoding="utf-8")) != digest:
+        raise PlanError(
+            "the downloaded model was changed in the cache",
+            where=str(folder),
+            why="its files are not those that were unpacked",
+            hint="remove this folder and its .seal.json; the next build downloads it again",
+        )
 
 
 def _data(request: Request, store: Store) -> tuple[str, str]:

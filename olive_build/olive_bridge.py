@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.errors import StepError
+from olive_build.errors import StepError, first_line
 
 PROVIDER_OF_BUILDER = "CPUExecutionProvider"
 
@@ -102,7 +102,7 @@ def _call(name: str, options: Mapping[str, Any], handler: Any, out: Path) -> Any
     except Exception as error:
         raise StepError(
             f"Olive pass '{name}' failed",
-            why=f"{type(error).__name__}: {_first_line(error)}",
+            why=f"{type(error).__name__}: {first_line(error)}",
             hint="the log of the step has Olive's own messages and the traceback",
         ) from error
 
@@ -118,7 +118,7 @@ def _pass_class(name: str) -> tuple[Callable[..., Any], Any, Any]:
     except Exception as error:
         raise StepError(
             f"Olive has no usable pass '{name}'",
-            why=_first_line(error),
+            why=first_line(error),
             hint="olive-build validate lists the passes of the pinned Olive version",
         ) from error
     return create_pass_from_dict, pass_class, accelerator
@@ -159,13 +159,9 @@ def _collect(written: Path, out: Path, name: str, *, exported: bool) -> None:
     except Exception as error:
         raise StepError(
             f"Olive pass '{name}' wrote a model that cannot be loaded",
-            why=_first_line(error),
+            why=first_line(error),
         ) from error
     if exported:
         name_nodes(model)
     save_clean(model, out / "model.onnx")
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), repr(error))

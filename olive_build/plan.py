@@ -29,12 +29,11 @@ from olive_build.steps.quality import MeasureQuality
 from olive_build.steps.reference import Reference
 from olive_build.targets import load_provider
 
-STAGES = ("export", "fuse", "quantize", "compose")
 # What is timed, in tokens and threads: a short query and a paragraph, on one core and on two.
 TIMED_TOKENS = (16, 128)
 TIMED_THREADS = (1, 2)
-# The only provider that is on every machine that builds, and so the only one that is timed there.
-TIMED_PROVIDER = "cpu"
+# Where this machine is the target's kind: only there a file is run by its own provider and timed.
+OWN_PROVIDER_RUNS = ("desktop", "cpu")
 
 
 @dataclass(frozen=True)
@@ -210,7 +209,8 @@ class _TargetPlanner:
 
     def _latency(self, variant: Variant, shipped: str, fp32: str) -> str | None:
         build = self.build
-        if not build.timing or build.provider != TIMED_PROVIDER or shipped == fp32:
+        own = (build.target, build.provider) == OWN_PROVIDER_RUNS
+        if not (own and build.timing) or shipped == fp32:
             return None
         tokens, threads = (TIMED_TOKENS, TIMED_THREADS) if not self.smoke else ((16,), (1,))
         tokens = tuple(sorted({min(n, self.model.facts.max_length) for n in tokens}))
@@ -232,7 +232,9 @@ class _TargetPlanner:
             parts.append(variant.name)
         elif stage == "compose":
             parts.append("fp32")
-        return self.graph.add(step, inputs, "/".join([*parts, stage]))
+        # Where another target has other settings under this name, the name says whose it is.
+        own = [self.build.recipe, self.build.target, *parts[1:], stage]
+        return self.graph.add(step, inputs, "/".join([*parts, stage]), otherwise="/".join(own))
 
 
 def _quantizer(method: DynamicInt8 | WeightOnly | Fp16 | None) -> Step:

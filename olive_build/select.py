@@ -30,7 +30,7 @@ def select(
 
     requests: list[Request] = []
     offered: set[str] = set()
-    for name in recipe:
+    for name in dict.fromkeys(recipe):
         path = find_recipe(name, recipes)
         loaded = load_recipe(path, overrides=overrides)
         names = list(loaded.recipe.targets)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from olive_build.bundle.manifest import status_of
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.plan import Inspected, Model, Plan, make_plan
 from olive_build.recipe.load import load_recipe
@@ -85,6 +86,21 @@ def test_nothing_longer_than_the_model_takes_is_timed() -> None:
     plan = plan_of(facts=replace(FACTS, max_length=64))
     (step,) = (n.step for n in plan.graph.nodes if isinstance(n.step, MeasureLatency))
     assert step.tokens == (16, 64)
+
+
+def test_settings_of_one_target_have_slots_of_their_own() -> None:
+    plan = plan_of("targets.ios.quantize={method: dynamic-int8, per_channel: false}")
+    slots = [node.slot for node in plan.graph.nodes]
+    assert len(set(slots)) == len(slots)
+    assert "all-minilm-l6-v2/ios/plain/int8/compose" in slots
+
+
+def test_a_cpu_of_another_platform_is_not_this_one() -> None:
+    plan = plan_of("targets.windows.provider=cpu")
+    windows = next(b for b in plan.bundles if b.build.target == "windows")
+    assert [variant.latency for variant in windows.variants] == [None]
+    assert status_of("windows", "cpu").startswith("prepared, not run")
+    assert status_of("desktop", "cpu").startswith("proved")
 
 
 def test_two_passes_at_one_place_run_in_the_order_of_the_recipe() -> None:

@@ -14,10 +14,11 @@ from olive_build.bundle.publish import BundleFile, from_bytes
 from olive_build.bundle.readme import README, readme
 from olive_build.engine.store import Artifact
 from olive_build.errors import BundleError
-from olive_build.plan import TIMED_PROVIDER, BundlePlan, VariantPlan
+from olive_build.plan import OWN_PROVIDER_RUNS, BundlePlan, VariantPlan
 from olive_build.proof.machine import this_machine
 from olive_build.proof.verdict import Gate, failures, quality_gates, size_gates, speed_gate
 from olive_build.recipe.budgets import SHIPPED_FLOORS
+from olive_build.recipe.build import TargetBuild
 from olive_build.steps.describe import DESCRIPTION
 from olive_build.steps.latency import LATENCY
 from olive_build.steps.quality import QUALITY
@@ -26,6 +27,7 @@ from olive_build.targets.check import Finding, check_operators
 
 PROOF_VERSION = 1
 AS_FAST = 1.0
+MODEL_ROLES = ("onnx", "ort")
 Artifacts = Mapping[str, Artifact]
 
 
@@ -97,7 +99,7 @@ def assemble(bundle: BundlePlan, artifacts: Artifacts, *, smoke: bool) -> Assemb
     described["files"] = [file.as_json() for file in files]
     proof = {
         "proof_version": PROOF_VERSION,
-        "status": status_of(bundle.build.provider),
+        "status": status_of(bundle.build.target, bundle.build.provider),
         "machine": this_machine().as_json(),
         "variants": {item.name: item.as_json() for item in proofs},
     }
@@ -122,7 +124,12 @@ def judge(
     if smoke:
         limits = dict(SHIPPED_FLOORS[variant.precision])
     quality = {form: _json(artifacts[node], QUALITY) for form, node in item.quality.items()}
-    size, fp32 = artifacts[item.model].size_bytes, artifacts[item.fp32].size_bytes
+    size = max(
+        _placed(bundle, placed, artifacts).size_bytes
+        for role, placed in model_files(bundle, item).items()
+        if role in MODEL_ROLES
+    )
+    fp32 = artifacts[item.fp32].size_bytes
     latency = _json(artifacts[item.latency], LATENCY) if item.latency else None
     gates = [
         gate for _, figures in sorted(quality.items()) for gate in quality_gates(figures, limits)
@@ -130,7 +137,7 @@ def judge(
     if item.model != item.fp32 and not smoke:
         gates += size_gates(size, fp32, limits)
         waived = variant.because if variant.speed == "any" else None
-        absent = _why_not_timed(build.provider, build.timing)
+        absent = _why_not_timed(build)
         limit = limits.get("slowdown", AS_FAST)
         gates.append(speed_gate(latency, limit, waived=waived, absent=absent))
     return VariantProof(
@@ -146,10 +153,10 @@ def judge(
     )
 
 
-def _why_not_timed(provider: str, timing: bool) -> str:
-    if provider != TIMED_PROVIDER:
-        return f"{load_provider(provider).title} is not on this machine"
-    return "" if timing else "the recipe says verify.timing: false"
+def _why_not_timed(build: TargetBuild) -> str:
+    if (build.target, build.provider) != OWN_PROVIDER_RUNS:
+        return f"{load_provider(build.provider).title} for {build.target} is not on this machine"
+    return "" if build.timing else "the recipe says verify.timing: false"
 
 
 def _static_check(bundle: BundlePlan, description: dict[str, Any]) -> tuple[Finding, ...]:

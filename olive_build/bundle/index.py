@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.manifest import MANIFEST, PROOF, to_bytes
-from olive_build.bundle.publish import replace_file
 from olive_build.engine.locks import wait_lock
+from olive_build.engine.trees import replace_file
 from olive_build.errors import BundleError
 
 INDEX = "index.json"
@@ -59,7 +59,8 @@ def entry(folder: Path, outputs: Path) -> dict[str, Any]:
     """Return one bundle's line of the index."""
     manifest_bytes = (folder / MANIFEST).read_bytes()
     manifest = json.loads(manifest_bytes)
-    proof = json.loads((folder / PROOF).read_bytes())
+    proof_bytes = (folder / PROOF).read_bytes()
+    proof = json.loads(proof_bytes)
     return {
         "path": folder.relative_to(outputs).as_posix(),
         "recipe": manifest["recipe"],
@@ -68,6 +69,7 @@ def entry(folder: Path, outputs: Path) -> dict[str, Any]:
         "smoke": manifest["smoke"],
         "status": manifest["status"],
         "manifest_sha256": hashlib.sha256(manifest_bytes).hexdigest(),
+        "proof_sha256": hashlib.sha256(proof_bytes).hexdigest(),
         "size_bytes": sum(item["size_bytes"] for item in manifest["files"]),
         "variants": {
             name: {

@@ -11,7 +11,7 @@ from typing import Any
 
 from olive_build.bundle.layout import model_files
 from olive_build.errors import BundleError
-from olive_build.plan import BundlePlan
+from olive_build.plan import OWN_PROVIDER_RUNS, BundlePlan
 from olive_build.targets import Provider, RuntimePackage, load_provider, load_target
 from olive_build.targets.requirement import required_packages, required_runtime, version_key
 
@@ -30,9 +30,9 @@ TOOLS = (
 )
 
 
-def status_of(provider: str) -> str:
+def status_of(target: str, provider: str) -> str:
     """Say what was run where, in the words that a bundle carries."""
-    if provider == "cpu":
+    if (target, provider) == OWN_PROVIDER_RUNS:
         return "proved: run by its own provider"
     if provider == "wasm":
         return "run by onnxruntime on the CPU, not yet in a browser"
@@ -57,7 +57,7 @@ def manifest(
         "target": build.target,
         "provider": build.provider,
         "execution_provider": provider.execution_provider,
-        "status": status_of(build.provider),
+        "status": status_of(build.target, build.provider),
         "model": {
             "family": build.family,
             "origin": bundle.model.origin,

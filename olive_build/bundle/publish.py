@@ -151,13 +151,3 @@ def _alive(pid: int) -> bool:
     except OSError:
         return True
     return True
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader finds the old bytes or the new ones, never a part."""
-    stage = path.with_name(f".{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    try:
-        stage.write_bytes(content)
-        os.replace(stage, path)
-    finally:
-        stage.unlink(missing_ok=True)

@@ -13,13 +13,12 @@ from typing import Any
 from olive_build.targets import load_target
 
 README = "README.md"
-MEBI = 1e6
 
 
 def readme(manifest: dict[str, Any], facts: Any) -> bytes:
     """Return the README for a manifest; the first variant is the one that the code loads."""
     language = load_target(manifest["target"]).language
-    name, variant = next(iter(_in_order(manifest)))
+    name, variant = next(iter(manifest["variants"].items()))
     inputs, outputs = variant["inputs"], variant["outputs"]
     template = files("olive_build.bundle").joinpath("templates", f"{language}.md")
     sample = Template(template.read_text(encoding="utf-8")).substitute(
@@ -62,19 +61,15 @@ def readme(manifest: dict[str, Any], facts: Any) -> bytes:
     return "\n".join(lines).encode()
 
 
-def _in_order(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    return list(manifest["variants"].items())
-
-
 def _variants(manifest: dict[str, Any]) -> list[str]:
     sizes = {item["path"]: item["size_bytes"] for item in manifest["files"]}
     lines = ["| variant | file | MB | inputs | outputs |", "|---|---|---|---|---|"]
-    for name, variant in _in_order(manifest):
+    for name, variant in manifest["variants"].items():
         for role in ("onnx", "ort"):
             path = variant["files"].get(role)
             if path:
                 lines.append(
-                    f"| {name} | `{path}` | {sizes[path] / MEBI:.1f} "
+                    f"| {name} | `{path}` | {sizes[path] / 1e6:.1f} "
                     f"| {_values(variant['inputs'])} | {_values(variant['outputs'])} |"
                 )
     return lines

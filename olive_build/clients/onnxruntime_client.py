@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from olive_build.errors import StepError
+from olive_build.errors import StepError, first_line
 
 # Before the first import: afterwards the native telemetry has already written its files.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -35,7 +35,7 @@ def open_session(path: Path, *, threads: int = 1, provider: str = "CPUExecutionP
     except Exception as error:
         raise StepError(
             f"onnxruntime cannot load {path.name}",
-            why=str(error).splitlines()[0],
+            why=first_line(error),
             hint="the file is damaged, or holds an operator that this runtime lacks",
         ) from error
 

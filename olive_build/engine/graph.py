@@ -71,16 +71,20 @@ class GraphBuilder:
     def __init__(self) -> None:
         self._leaves: dict[str, Leaf] = {}
         self._nodes: dict[str, Node] = {}
+        self._slots: set[str] = set()
 
     def leaf(self, path: str | Path, digest: str) -> str:
         """Add what lies at `path`, whose content has `digest`; return its id."""
         leaf = Leaf(f"leaf-{digest[:32]}", str(Path(path).absolute()), digest)
         return self._leaves.setdefault(leaf.id, leaf).id
 
-    def add(self, step: Step, inputs: Mapping[str, str], slot: str) -> str:
+    def add(
+        self, step: Step, inputs: Mapping[str, str], slot: str, *, otherwise: str | None = None
+    ) -> str:
         """Add a step and return its node's id, which depends on the step and inputs alone.
 
-        If the graph has the node already, its first slot stays. Raises ValueError for an input
+        If the graph has the node already, its first slot stays; if another node has the slot, this
+        one gets the slot `otherwise`. Raises ValueError for an input
         that was not added before and for a slot that could not be a relative path.
         """
         unknown = [i for i in inputs.values() if i not in self._leaves and i not in self._nodes]
@@ -91,7 +95,11 @@ class GraphBuilder:
         pairs = tuple(sorted(inputs.items()))
         shape = {"kind": step.kind, "version": step.version, "inputs": pairs}
         node_id = digest_of({**shape, "fields": to_fields(step)})[:32]
-        return self._nodes.setdefault(node_id, Node(node_id, step, pairs, slot)).id
+        if node_id not in self._nodes:
+            slot = otherwise if otherwise and slot in self._slots else slot
+            self._slots.add(slot)
+            self._nodes[node_id] = Node(node_id, step, pairs, slot)
+        return node_id
 
     def build(self) -> Graph:
         """Return the graph as collected so far."""

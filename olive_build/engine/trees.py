@@ -69,10 +69,15 @@ def files_below(root: Path) -> Iterator[Path]:
 def write_atomically(path: Path, value: object, *, sync: bool = False) -> None:
     """Write JSON so that a reader finds the old text or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, json.dumps(value, separators=(",", ":")).encode(), sync=sync)
+
+
+def replace_file(path: Path, content: bytes, *, sync: bool = False) -> None:
+    """Write a file so that a reader finds the old bytes or the new ones, never a part."""
     attempt = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with attempt.open("w", encoding="utf-8") as file:
-            json.dump(value, file, separators=(",", ":"))
+        with attempt.open("wb") as file:
+            file.write(content)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())

@@ -10,7 +10,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,6 @@ from olive_build.errors import StepError
 
 ROUNDS = 11
 TURN_SECONDS = 0.04
-# Frequent English words, each one token in every vocabulary of the BERT line.
-WORDS = "the people of this city were happy to see that new house near old river".split()
-SPECIAL_TOKENS = 2
 
 
 @dataclass(frozen=True)
@@ -47,11 +44,6 @@ class Spread:
 
     def as_json(self) -> dict[str, float]:
         return {key: round(value, 4) for key, value in vars(self).items()}
-
-
-def text_of(tokens: int) -> str:
-    """Return a text of exactly `tokens` tokens for a BERT tokenizer, special tokens included."""
-    return " ".join(WORDS[i % len(WORDS)] for i in range(tokens - SPECIAL_TOKENS))
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -102,25 +94,30 @@ class _Child:
 
 
 def compare(
-    candidates: Sequence[Candidate], *, tokens: Sequence[int], threads: Sequence[int]
+    candidates: Sequence[Candidate], *, texts: Mapping[int, str], threads: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """Time the candidates against the first one, for each length in tokens and thread count.
+    """Time the candidates against the first one, for each text and thread count.
 
-    Returns one row for each combination: milliseconds of every candidate and the ratio of the
-    first candidate's time to each other's, as median with quartiles.
+    `texts` maps a length in tokens to a text of that length. Returns one row for each combination:
+    milliseconds of every candidate and the ratio of the first candidate's time to each other's,
+    as median with quartiles.
     """
     children: list[_Child] = []
     try:
         for candidate in candidates:
             children.append(_Child(candidate))  # noqa: PERF401 - those started must be closed
-        return [_row(children, length, count) for count in threads for length in tokens]
+        return [
+            _row(children, length, text, count)
+            for count in threads
+            for length, text in texts.items()
+        ]
     finally:
         for child in children:
             child.close()
 
 
-def _row(children: list[_Child], length: int, threads: int) -> dict[str, Any]:
-    setup = {"threads": threads, "text": text_of(length), "tokens": length}
+def _row(children: list[_Child], length: int, text: str, threads: int) -> dict[str, Any]:
+    setup = {"threads": threads, "text": text, "tokens": length}
     for child in children:
         child.ask({"do": "setup", **setup})
     times: dict[str, list[float]] = {child.name: [] for child in children}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olive_build.clients.onnxruntime_client import open_session, run_named
-from olive_build.errors import StepError
+from olive_build.errors import StepError, first_line
 from olive_build.proof.embedding import Agreement, agreement, pool
 from olive_build.proof.reference import EmbeddingReference
 
@@ -60,7 +60,7 @@ def measure_quality(model: Path, reference: EmbeddingReference, *, threads: int 
     except Exception as error:
         raise StepError(
             f"onnxruntime cannot run {model.name}",
-            why=str(error).splitlines()[0],
+            why=first_line(error),
         ) from error
     batched = np.empty_like(reference.embeddings)
     batched[order] = np.concatenate(padded)

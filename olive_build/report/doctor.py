@@ -97,7 +97,7 @@ def _machine() -> Iterator[Finding]:
 def _cache() -> Iterator[Finding]:
     root = default_root()
     existing = next(path for path in (root, *root.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
         yield Finding(
             "cache", "error", f"{root} cannot be written", "set OLIVE_BUILD_CACHE to another folder"
         )

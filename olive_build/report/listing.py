@@ -7,12 +7,19 @@ from pathlib import Path
 
 import click
 
+from olive_build.errors import UsageError
 from olive_build.recipe.find import describe
 from olive_build.report.style import table
 
 
 def print_recipes(folder: Path, *, as_json: bool) -> None:
     """Print the recipes of a folder with their descriptions."""
+    if not folder.is_dir():
+        raise UsageError(
+            "the recipes' folder does not exist",
+            where=str(folder),
+            hint="name another with --recipes",
+        )
     found = list(describe(folder))
     if as_json:
         rows = [{"name": name, "description": description} for name, description in found]

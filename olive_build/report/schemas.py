@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from olive_build.bundle.publish import replace_file
+from olive_build.engine.trees import replace_file
 from olive_build.errors import EXIT_DONE, EXIT_USAGE, UsageError
 from olive_build.recipe.schema import recipe_schema
 

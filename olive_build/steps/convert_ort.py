@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from olive_build.errors import StepError
+from olive_build.errors import StepError, first_line
 
 MODEL_NAME = "model.onnx"
 ORT_MODEL = "model.ort"
@@ -77,7 +77,7 @@ class ConvertToOrt:
             raise StepError(
                 "onnxruntime cannot convert the model to ORT format",
                 where=MODEL_NAME,
-                why=str(error).splitlines()[0],
+                why=first_line(error),
             ) from error
         return _only(folder, "*.optimized.onnx")
 

@@ -25,22 +25,24 @@ class MeasureLatency:
     machine: str
 
     kind: ClassVar[str] = "latency"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "torch")
     exclusive: ClassVar[bool] = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.families import family_module
         from olive_build.proof.latency import Candidate, candidate_for, compare
         from olive_build.steps.model_check import MODEL
 
+        sample = family_module(self.family, "sample")
         rows = compare(
             [
                 candidate_for("this file", inputs["model"] / MODEL),
                 candidate_for("fp32 graph", inputs["baseline"] / MODEL),
                 Candidate("pytorch", "pytorch", str(inputs["source"]), self.family),
             ],
-            tokens=self.tokens,
+            texts={count: sample.text_of(inputs["source"], count) for count in self.tokens},
             threads=self.threads,
         )
         text = json.dumps(rows, indent=2, sort_keys=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx
 
-from olive_build.errors import StepError
+from olive_build.errors import StepError, first_line
 from olive_build.rewrites.clean import graphs
 
 MODEL = "model.onnx"
@@ -22,7 +22,7 @@ def read(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(str(path))
     except Exception as error:
-        raise StepError(f"{path.name} is no ONNX model", why=str(error).splitlines()[0]) from error
+        raise StepError(f"{path.name} is no ONNX model", why=first_line(error)) from error
     if not model.graph.node:
         raise StepError(f"{path.name} is no ONNX model", why="its graph has no nodes")
     return model

@@ -128,6 +128,13 @@ def test_verify_of_no_bundle_says_what_a_bundle_is(workplace: Workplace) -> None
     assert "there is no manifest.json" in result.err
 
 
+def test_the_index_holds_the_digest_of_every_proof(published: Workplace) -> None:
+    index = json.loads((published.folder / "outputs" / "index.json").read_text())
+    for item in index["bundles"]:
+        proof = (published.folder / "outputs" / item["path"] / "proof.json").read_bytes()
+        assert hashlib.sha256(proof).hexdigest() == item["proof_sha256"]
+
+
 def test_diff_shows_settings_and_figures(published: Workplace) -> None:
     old = published.folder / "old"
     shutil.copytree(published.bundle("desktop"), old)

@@ -247,6 +247,41 @@ def test_the_required_operators_are_those_of_the_graph(
     assert "the operator ai.onnx::LayerNormalization" in missing_from_config(model, lacking)
 
 
+def test_the_int8_gate_sees_swapped_tokens_too(
+    bundles: Path, reference: EmbeddingReference
+) -> None:
+    part = some(reference)
+    swapped = [ids[[0, *range(len(ids) - 2, 0, -1), -1]] for ids in part.token_ids]
+    quality = measure_quality(
+        bundles / "web" / "onnx" / "model_quantized.onnx", replace(part, token_ids=tuple(swapped))
+    )
+    assert failures(quality_gates(quality.as_json(), {"cosine_p1": 0.98}))
+
+
+def test_the_mobile_checker_has_looked_at_every_mobile_file(bundles: Path) -> None:
+    for target in ("android", "ios"):
+        proof = json.loads((bundles / target / "proof.json").read_text())
+        for variant in proof["variants"].values():
+            for provider in ("nnapi", "coreml_mlprogram"):
+                found = variant["mobile_usability"][provider]
+                for shapes in ("as_is", "with_fixed_shapes"):
+                    assert 0 < found[shapes]["supported_nodes"] < found[shapes]["nodes"]
+                    assert found[shapes]["suitability"] in ("no", "maybe", "yes")
+
+
+def test_a_model_that_was_changed_in_the_cache_is_not_built(bundles: Path, cache: Path) -> None:
+    folder = next((cache / "v1" / "sources" / "package").glob("gt-*[!n]"))
+    config = folder / "config.json"
+    before = config.read_bytes()
+    config.write_bytes(before + b"\n")
+    try:
+        done = call(cache, "plan", RECIPE)
+    finally:
+        config.write_bytes(before)
+    assert done.returncode == 3
+    assert "the downloaded model was changed in the cache" in done.stderr
+
+
 def test_verify_holds_for_all_of_them(bundles: Path, cache: Path) -> None:
     done = call(cache, "verify", *(str(bundles / target) for target in ("desktop", "android")))
     assert done.returncode == 0, done.stderr
