@@ -19,8 +19,8 @@ usable = $(shell $(1) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info <
 	2>/dev/null && echo $(1))
 torch_version = $(shell sed -n 's/^torch==//p' olive_build/toolchains/build.lock)
 pip = .venv/bin/python -m pip --disable-pip-version-check --no-input
-# On a terminal pip shows how far a download is; a log needs only what goes wrong. Compiling all of
-# torch and transformers in advance takes half of the setup, and most of it is never imported.
+# On a terminal pip shows how far a download is; a log needs only what goes wrong. pip compiles on one
+# core; compileall does it on all, below.
 install = $(pip) install --no-compile $(if $(MAKE_TERMOUT),,--quiet)
 olive_build = .venv/bin/olive-build
 locked = .venv/.locked-$(TORCH)
@@ -98,7 +98,7 @@ $(locked): olive_build/toolchains/build.lock
 	@test -n '$(PYTHON)' || { echo 'error: no Python 3.11 or 3.12 found; install one, or name it:' \
 		'make setup PYTHON=/path/to/python3.12' >&2; exit 2; }
 	@test -n "$(call usable,$(PYTHON))" || { echo 'error: $(PYTHON) is no Python 3.11 or 3.12' >&2; exit 2; }
-	@echo 'Making .venv with $(PYTHON) and torch for $(TORCH): about a minute after the downloads, and 2 GB.'
+	@echo 'Making .venv with $(PYTHON) and torch for $(TORCH): about two minutes after the downloads, and 2 GB.'
 	@rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(install) $(torch) --constraint olive_build/toolchains/build.lock || { \
@@ -106,8 +106,12 @@ $(locked): olive_build/toolchains/build.lock
 		'Without access to download.pytorch.org, "make setup TORCH=cuda" takes the build of the' \
 		'default index.' >&2; exit 2; }
 	$(install) --no-deps --only-binary :all: --requirement olive_build/toolchains/build.lock
+	@# Without this, every start compiles what it imports where PYTHONDONTWRITEBYTECODE is set, as it
+	@# is in many containers. Templates that are no Python make it fail; they are never imported.
+	@.venv/bin/python -m compileall -q -j 0 .venv/lib > .venv/compile.log 2>&1 || true
 	@touch $@
 
 $(ready): $(locked) pyproject.toml
 	$(install) --no-deps --no-build-isolation --editable .
+	@.venv/bin/python -m compileall -q olive_build
 	@touch $@

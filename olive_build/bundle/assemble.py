@@ -43,6 +43,7 @@ class VariantProof:
     findings: tuple[Finding, ...]
     size_bytes: int
     fp32_bytes: int
+    is_fp32_graph: bool
     usability: dict[str, Any] | None
 
     @property
@@ -149,6 +150,7 @@ def judge(
         findings=_static_check(bundle, description),
         size_bytes=size,
         fp32_bytes=fp32,
+        is_fp32_graph=item.model == item.fp32,
         usability=description.get("mobile_usability"),
     )
 

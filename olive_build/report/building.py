@@ -176,12 +176,7 @@ def quality_text(proof: VariantProof) -> str:
 def speed_text(proof: VariantProof) -> str:
     """Return the speed against PyTorch eager at the shortest length on one thread."""
     if not proof.latency:
-        gate = next((gate for gate in proof.gates if gate.figure == "slowdown"), None)
-        return (
-            "is the fp32 graph"
-            if gate is None and proof.size_bytes == proof.fp32_bytes
-            else ("not measured")
-        )
+        return "is the fp32 graph" if proof.is_fp32_graph else "not measured"
     row = min(proof.latency, key=lambda row: (row["threads"], row["tokens"]))
     ratio = 1 / row["ratio_to"]["pytorch"]["median"]
     return f"{ratio:.1f} x PyTorch at {row['tokens']} tokens"
