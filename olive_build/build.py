@@ -182,8 +182,9 @@ def _out_of_budget(bundle: BundlePlan, assembled: Assembled) -> ProofError | Non
         "the bundle is out of its budgets and was not published",
         where=f"{bundle.build.recipe}, target {bundle.build.target}",
         why="\n".join(lines),
-        hint="choose another method or exclude what is hurt most, or, if the loss is acceptable, "
-        "loosen verify.budgets in the recipe",
+        hint="choose another method or exclude what is hurt most; if the loss is acceptable, "
+        "loosen verify.budgets in the recipe; a variant that may be slower says so with "
+        "`speed: any` and a reason",
     )
 
 

@@ -18,7 +18,7 @@ from olive_build.plan import OWN_PROVIDER_RUNS, BundlePlan, VariantPlan
 from olive_build.proof.machine import this_machine
 from olive_build.proof.verdict import Gate, failures, quality_gates, size_gates, speed_gate
 from olive_build.recipe.budgets import SHIPPED_FLOORS
-from olive_build.recipe.build import TargetBuild
+from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.describe import DESCRIPTION
 from olive_build.steps.latency import LATENCY
 from olive_build.steps.quality import QUALITY
@@ -120,7 +120,7 @@ def judge(
     A miniature's size and speed say nothing of the model's, so `smoke` judges quality alone, by
     the shipped floors.
     """
-    build, variant = bundle.build, item.variant
+    variant = item.variant
     limits = {key: value for key, value in asdict(variant.budgets).items() if value is not None}
     if smoke:
         limits = dict(SHIPPED_FLOORS[variant.precision])
@@ -137,10 +137,7 @@ def judge(
     ]
     if item.model != item.fp32 and not smoke:
         gates += size_gates(size, fp32, limits)
-        waived = variant.because if variant.speed == "any" else None
-        absent = _why_not_timed(build)
-        limit = limits.get("slowdown", AS_FAST)
-        gates.append(speed_gate(latency, limit, waived=waived, absent=absent))
+        gates.append(_speed_gate(bundle.build, variant, latency, limits))
     return VariantProof(
         name=variant.name,
         limits=limits,
@@ -152,6 +149,20 @@ def judge(
         fp32_bytes=fp32,
         is_fp32_graph=item.model == item.fp32,
         usability=description.get("mobile_usability"),
+    )
+
+
+def _speed_gate(
+    build: TargetBuild,
+    variant: Variant,
+    latency: list[dict[str, Any]] | None,
+    limits: Mapping[str, float],
+) -> Gate:
+    return speed_gate(
+        latency,
+        limits.get("slowdown", AS_FAST),
+        waived=variant.because if variant.speed == "any" else None,
+        absent=_why_not_timed(build),
     )
 
 

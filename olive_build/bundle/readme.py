@@ -17,21 +17,6 @@ README = "README.md"
 
 def readme(manifest: dict[str, Any], facts: Any) -> bytes:
     """Return the README for a manifest; the first variant is the one that the code loads."""
-    language = load_target(manifest["target"]).language
-    name, variant = next(iter(manifest["variants"].items()))
-    inputs, outputs = variant["inputs"], variant["outputs"]
-    template = files("olive_build.bundle").joinpath("templates", f"{language}.md")
-    sample = Template(template.read_text(encoding="utf-8")).substitute(
-        recipe=manifest["recipe"],
-        variant=name,
-        file=variant["files"].get("onnx") or variant["files"]["ort"],
-        input=inputs[0]["name"],
-        output=outputs[0]["name"],
-        dimensions=outputs[0]["axes"][-1],
-        execution_provider=manifest["execution_provider"],
-        pooling=facts.pooling,
-        normalize=str(facts.normalize).lower(),
-    )
     lines = [
         f"# {manifest['recipe']} for {manifest['target']}",
         "",
@@ -47,7 +32,7 @@ def readme(manifest: dict[str, Any], facts: Any) -> bytes:
         "",
         "## Code",
         "",
-        sample.strip(),
+        _code(manifest, facts),
         "",
         "## Where it comes from",
         "",
@@ -59,6 +44,25 @@ def readme(manifest: dict[str, Any], facts: Any) -> bytes:
         "",
     ]
     return "\n".join(lines).encode()
+
+
+def _code(manifest: dict[str, Any], facts: Any) -> str:
+    language = load_target(manifest["target"]).language
+    name, variant = next(iter(manifest["variants"].items()))
+    output = variant["outputs"][0]
+    template = files("olive_build.bundle").joinpath("templates", f"{language}.md")
+    filled = Template(template.read_text(encoding="utf-8")).substitute(
+        recipe=manifest["recipe"],
+        variant=name,
+        file=variant["files"].get("onnx") or variant["files"]["ort"],
+        input=variant["inputs"][0]["name"],
+        output=output["name"],
+        dimensions=output["axes"][-1],
+        execution_provider=manifest["execution_provider"],
+        pooling=facts.pooling,
+        normalize=str(facts.normalize).lower(),
+    )
+    return filled.strip()
 
 
 def _variants(manifest: dict[str, Any]) -> list[str]:

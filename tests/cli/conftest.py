@@ -14,7 +14,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from tiny_recipe import ROOT, Workplace, built  # noqa: E402
+from tiny_recipe import ROOT, Project, built  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -39,27 +39,27 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def new_workplace(tmp_path: Path, miniature: Path, shared_cache: Path) -> Callable[..., Workplace]:
-    """Make a workplace: a folder of its own, the session's cache unless another is given."""
+def new_project(tmp_path: Path, miniature: Path, shared_cache: Path) -> Callable[..., Project]:
+    """Make a project: a folder of its own, the session's cache unless another is given."""
 
-    def make(name: str = "work", cache: Path | None = None) -> Workplace:
+    def make(name: str = "work", cache: Path | None = None) -> Project:
         folder = tmp_path / name
         (folder / "recipes").mkdir(parents=True)
         (folder / "pyproject.toml").touch()  # what marks a repository
         shutil.copytree(miniature, folder / "recipes" / "model")
-        return Workplace(folder, cache or shared_cache)
+        return Project(folder, cache or shared_cache)
 
     return make
 
 
 @pytest.fixture
-def workplace(new_workplace: Callable[..., Workplace]) -> Workplace:
-    work = new_workplace()
+def project(new_project: Callable[..., Project]) -> Project:
+    work = new_project()
     work.write_recipe()
     return work
 
 
 @pytest.fixture
-def published(workplace: Workplace) -> Workplace:
-    """A workplace in which both targets are built."""
-    return built(workplace)
+def published(project: Project) -> Project:
+    """A project in which both targets are built."""
+    return built(project)

@@ -6,15 +6,15 @@ import hashlib
 import json
 from pathlib import Path
 
-from tiny_recipe import RECIPE, Workplace, built
+from tiny_recipe import RECIPE, Project, built
 
 
-def test_a_build_publishes_whole_bundles_and_an_index(workplace: Workplace) -> None:
-    built(workplace)
-    index = json.loads((workplace.folder / "outputs" / "index.json").read_text())
+def test_a_build_publishes_whole_bundles_and_an_index(project: Project) -> None:
+    built(project)
+    index = json.loads((project.folder / "outputs" / "index.json").read_text())
     assert [item["path"] for item in index["bundles"]] == ["tiny/desktop", "tiny/web"]
     for item in index["bundles"]:
-        folder = workplace.folder / "outputs" / item["path"]
+        folder = project.folder / "outputs" / item["path"]
         manifest = (folder / "manifest.json").read_bytes()
         assert hashlib.sha256(manifest).hexdigest() == item["manifest_sha256"]
         files = {f["path"]: f for f in json.loads(manifest)["files"]}
@@ -25,24 +25,24 @@ def test_a_build_publishes_whole_bundles_and_an_index(workplace: Workplace) -> N
             assert hashlib.sha256(content).hexdigest() == entry["sha256"]
             assert len(content) == entry["size_bytes"]
         assert all(v["verdict"] == "passed" for v in item["variants"].values())
-    assert (workplace.bundle("web") / "onnx" / "model_quantized.onnx").is_file()
-    assert (workplace.bundle("web") / "tokenizer.json").is_file()
+    assert (project.bundle("web") / "onnx" / "model_quantized.onnx").is_file()
+    assert (project.bundle("web") / "tokenizer.json").is_file()
 
 
-def test_nothing_changed_runs_nothing_and_writes_nothing(workplace: Workplace) -> None:
-    built(workplace)
-    before = {p: p.stat().st_mtime_ns for p in (workplace.folder / "outputs").rglob("*")}
-    result = workplace.run("build", "tiny")
+def test_nothing_changed_runs_nothing_and_writes_nothing(project: Project) -> None:
+    built(project)
+    before = {p: p.stat().st_mtime_ns for p in (project.folder / "outputs").rglob("*")}
+    result = project.run("build", "tiny")
     assert "steps: 0 ran" in result.out
     assert result.out.count("up to date: ") == 2
-    after = {p: p.stat().st_mtime_ns for p in (workplace.folder / "outputs").rglob("*")}
+    after = {p: p.stat().st_mtime_ns for p in (project.folder / "outputs").rglob("*")}
     assert after == before
 
 
-def test_out_of_budget_is_exit_5_and_leaves_what_was_published(workplace: Workplace) -> None:
-    built(workplace, "--target", "desktop")
-    before = (workplace.bundle("desktop") / "manifest.json").read_bytes()
-    result = workplace.run(
+def test_out_of_budget_is_exit_5_and_leaves_what_was_published(project: Project) -> None:
+    built(project, "--target", "desktop")
+    before = (project.bundle("desktop") / "manifest.json").read_bytes()
+    result = project.run(
         "build",
         "tiny",
         "--target",
@@ -54,16 +54,16 @@ def test_out_of_budget_is_exit_5_and_leaves_what_was_published(workplace: Workpl
     assert "error: the bundle is out of its budgets and was not published" in result.err
     assert "int8: cosine_lowest 0.99" in result.err
     assert "at least 1: failed" in result.err or "at least 0.9999999: failed" in result.err
-    assert (workplace.bundle("desktop") / "manifest.json").read_bytes() == before
+    assert (project.bundle("desktop") / "manifest.json").read_bytes() == before
 
 
-def test_larger_than_the_size_budget_is_exit_5(workplace: Workplace) -> None:
-    result = workplace.run(
+def test_larger_than_the_size_budget_is_exit_5(project: Project) -> None:
+    result = project.run(
         "build", "tiny", "--target", "desktop", "--set", "verify.budgets.int8.size_ratio=0.1"
     )
     assert result.code == 5
     assert "size_ratio 0.4" in result.err
-    assert not workplace.bundle("desktop").exists()
+    assert not project.bundle("desktop").exists()
 
 
 FAILING = RECIPE.replace(
@@ -73,10 +73,10 @@ FAILING = RECIPE.replace(
 
 
 def test_one_target_that_fails_stops_the_build_unless_it_keeps_going(
-    workplace: Workplace,
+    project: Project,
 ) -> None:
-    workplace.write_recipe(FAILING)
-    result = workplace.run("build", "tiny", "--keep-going", "--json")
+    project.write_recipe(FAILING)
+    result = project.run("build", "tiny", "--keep-going", "--json")
     assert result.code == 4
     status = {item["target"]: item["status"] for item in result.json["bundles"]}
     assert status == {"desktop": "published", "web": "failed"}
@@ -85,55 +85,55 @@ def test_one_target_that_fails_stops_the_build_unless_it_keeps_going(
     assert result.json["exit_code"] == 4
 
 
-def test_until_a_stage_publishes_nothing(workplace: Workplace) -> None:
-    result = workplace.run("build", "tiny", "--until", "quantize", "--json")
+def test_until_a_stage_publishes_nothing(project: Project) -> None:
+    result = project.run("build", "tiny", "--until", "quantize", "--json")
     assert result.code == 0
-    assert not (workplace.folder / "outputs").exists()
+    assert not (project.folder / "outputs").exists()
     kinds = {step["slot"].rpartition("/")[2] for step in result.json["steps"]}
     assert "quantize" in kinds
     assert not kinds & {"compose", "describe", "quality-onnx", "latency"}
 
 
-def test_a_pass_that_changes_nothing_fails_the_build(workplace: Workplace) -> None:
+def test_a_pass_that_changes_nothing_fails_the_build(project: Project) -> None:
     passes = "passes:\n  - {pass: OnnxPeepholeOptimizer, after: export}\n"
-    workplace.write_recipe(RECIPE.replace("verify:\n", f"{passes}verify:\n"))
-    result = workplace.run("build", "tiny", "--target", "web")
+    project.write_recipe(RECIPE.replace("verify:\n", f"{passes}verify:\n"))
+    result = project.run("build", "tiny", "--target", "web")
     assert result.code == 4
     assert "OnnxPeepholeOptimizer" in result.err
     assert "changed nothing" in result.err or "unchanged" in result.err
 
 
-def test_a_pass_of_the_recipe_is_in_the_graph_that_ships(workplace: Workplace) -> None:
+def test_a_pass_of_the_recipe_is_in_the_graph_that_ships(project: Project) -> None:
     passes = (
         "passes:\n  - pass: OnnxIODataTypeConverter\n    after: export\n"
         "    options: {source_dtype: 1, target_dtype: 10, name_pattern: last_hidden_state}\n"
     )
-    workplace.write_recipe(RECIPE.replace("verify:\n", f"{passes}verify:\n"))
-    built(workplace, "--target", "web", "--set", "targets.web.variants=[fp32]")
-    manifest = json.loads((workplace.bundle("web") / "manifest.json").read_text())
+    project.write_recipe(RECIPE.replace("verify:\n", f"{passes}verify:\n"))
+    built(project, "--target", "web", "--set", "targets.web.variants=[fp32]")
+    manifest = json.loads((project.bundle("web") / "manifest.json").read_text())
     assert manifest["variants"]["fp32"]["outputs"][0]["type"] == "float16"
 
 
-def test_data_of_the_users_own_is_read_and_a_bad_line_is_named(workplace: Workplace) -> None:
-    data = workplace.folder / "recipes" / "mine.jsonl"
+def test_data_of_the_users_own_is_read_and_a_bad_line_is_named(project: Project) -> None:
+    data = project.folder / "recipes" / "mine.jsonl"
     data.write_text('{"text": "One."}\n{"text": 2}\n', encoding="utf-8")
     setting = ("--set", "verify.data={file: mine.jsonl}")
-    result = workplace.run("build", "tiny", "--target", "web", *setting)
+    result = project.run("build", "tiny", "--target", "web", *setting)
     assert result.code == 4
     assert "a line of the proof's data is no text" in result.err
     assert "mine.jsonl:2" in result.err
     log = Path(result.err.partition("\n  log:     ")[2].splitlines()[0])
     assert "a line of the proof's data is no text" in log.read_text()
     data.write_text('{"text": "One."}\n{"text": "Another one."}\n', encoding="utf-8")
-    built(workplace, "--target", "web", *setting)
-    proof = json.loads((workplace.bundle("web") / "proof.json").read_text())
+    built(project, "--target", "web", *setting)
+    proof = json.loads((project.bundle("web") / "proof.json").read_text())
     assert proof["variants"]["fp32"]["quality"]["onnx"]["texts"] == 2
 
 
-def test_explain_names_the_field_that_changed(workplace: Workplace) -> None:
-    built(workplace, "--target", "web")
-    assert "\n0 of 8 steps would run" in workplace.run("explain", "tiny", "--target", "web").out
-    result = workplace.run(
+def test_explain_names_the_field_that_changed(project: Project) -> None:
+    built(project, "--target", "web")
+    assert "\n0 of 8 steps would run" in project.run("explain", "tiny", "--target", "web").out
+    result = project.run(
         "explain",
         "tiny",
         "--target",
@@ -146,9 +146,9 @@ def test_explain_names_the_field_that_changed(workplace: Workplace) -> None:
     assert "cached tiny/export" in result.out
 
 
-def test_smoke_has_the_steps_of_the_real_build(workplace: Workplace) -> None:
+def test_smoke_has_the_steps_of_the_real_build(project: Project) -> None:
     def steps(*words: str) -> list[tuple[str, str]]:
-        plan = workplace.run("plan", "tiny", "--json", "--set", "verify.timing=true", *words).json
+        plan = project.run("plan", "tiny", "--json", "--set", "verify.timing=true", *words).json
         return [(step["slot"], step["kind"]) for step in plan["steps"]]
 
     assert steps("--smoke") == steps()

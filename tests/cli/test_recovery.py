@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tiny_recipe import Workplace, built
+from tiny_recipe import Project, built
 
 
 def test_the_same_recipe_gives_the_same_bytes_in_another_place(
-    new_workplace: Callable[..., Workplace], tmp_path: Path
+    new_project: Callable[..., Project], tmp_path: Path
 ) -> None:
     manifests = []
     for name in ("one", "two"):
-        work = new_workplace(name, cache=tmp_path / f"cache-{name}")
+        work = new_project(name, cache=tmp_path / f"cache-{name}")
         work.write_recipe()
         built(work, "--target", "desktop")
         manifests.append((work.bundle("desktop") / "manifest.json").read_bytes())
@@ -26,17 +26,17 @@ def test_the_same_recipe_gives_the_same_bytes_in_another_place(
     assert manifests[0] == manifests[1]
 
 
-def test_force_runs_everything_again_and_says_nothing_of_other_bytes(workplace: Workplace) -> None:
-    built(workplace, "--target", "web")
-    result = workplace.run("build", "tiny", "--target", "web", "--force")
+def test_force_runs_everything_again_and_says_nothing_of_other_bytes(project: Project) -> None:
+    built(project, "--target", "web")
+    result = project.run("build", "tiny", "--target", "web", "--force")
     assert "0 cached" in result.out
     assert "not reproducible" not in result.out
 
 
 def test_ctrl_c_stops_within_a_second_and_the_next_build_goes_on(
-    new_workplace: Callable[..., Workplace], tmp_path: Path
+    new_project: Callable[..., Project], tmp_path: Path
 ) -> None:
-    work = new_workplace(cache=tmp_path / "cache")
+    work = new_project(cache=tmp_path / "cache")
     work.write_recipe()
     process = subprocess.Popen(
         work.command("build", "tiny"),
@@ -63,7 +63,7 @@ def test_ctrl_c_stops_within_a_second_and_the_next_build_goes_on(
 
 
 def test_no_host_is_looked_up_and_no_file_of_telemetry_is_written(
-    new_workplace: Callable[..., Workplace], tmp_path: Path
+    new_project: Callable[..., Project], tmp_path: Path
 ) -> None:
     spy = tmp_path / "spy"
     spy.mkdir()
@@ -78,7 +78,7 @@ def test_no_host_is_looked_up_and_no_file_of_telemetry_is_written(
     )
     home = tmp_path / "home"
     home.mkdir()
-    work = new_workplace(cache=tmp_path / "cache")
+    work = new_project(cache=tmp_path / "cache")
     work.write_recipe()
     paths = f"{spy}:{work.all_variables()['PYTHONPATH']}"
     work.environment = {"PYTHONPATH": paths, "HOME": str(home), "XDG_CACHE_HOME": ""}

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from tiny_recipe import Workplace, built
+from tiny_recipe import Project, built
 
 
-def test_verify_recomputes_every_figure(published: Workplace) -> None:
+def test_verify_recomputes_every_figure(published: Project) -> None:
     folders = [str(published.bundle(target)) for target in ("desktop", "web")]
     result = published.run("verify", *folders, "--json")
     assert result.code == 0, result.err
@@ -25,7 +25,7 @@ def test_verify_recomputes_every_figure(published: Workplace) -> None:
             assert file["figures"] == recorded
 
 
-def test_verify_needs_no_torch(published: Workplace) -> None:
+def test_verify_needs_no_torch(published: Project) -> None:
     blocker = published.folder / "no_torch"
     for name in ("torch", "transformers", "olive", "onnx", "tokenizers"):
         (blocker / name).mkdir(parents=True)
@@ -36,7 +36,7 @@ def test_verify_needs_no_torch(published: Workplace) -> None:
     assert result.code == 0, result.err
 
 
-def test_a_flipped_byte_is_found(published: Workplace) -> None:
+def test_a_flipped_byte_is_found(published: Project) -> None:
     model = published.bundle("desktop") / "int8" / "model.onnx"
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
@@ -46,7 +46,7 @@ def test_a_flipped_byte_is_found(published: Workplace) -> None:
     assert "int8/model.onnx: its bytes were changed" in result.err
 
 
-def test_a_flipped_byte_is_repaired_by_the_next_build(published: Workplace) -> None:
+def test_a_flipped_byte_is_repaired_by_the_next_build(published: Project) -> None:
     model = published.bundle("desktop") / "int8" / "model.onnx"
     good = model.read_bytes()
     model.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
@@ -56,7 +56,7 @@ def test_a_flipped_byte_is_repaired_by_the_next_build(published: Workplace) -> N
 
 
 @pytest.mark.parametrize("change", ["missing", "extra", "shorter"])
-def test_other_files_than_the_manifest_says_are_found(published: Workplace, change: str) -> None:
+def test_other_files_than_the_manifest_says_are_found(published: Project, change: str) -> None:
     folder = published.bundle("desktop")
     readme = folder / "README.md"
     if change == "missing":
@@ -86,7 +86,7 @@ def forge(folder: Path, path: str, content: bytes) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_a_wrong_model_with_right_digests_is_found(published: Workplace) -> None:
+def test_a_wrong_model_with_right_digests_is_found(published: Project) -> None:
     folder = published.bundle("desktop")
     model = onnx.load(str(folder / "int8" / "model.onnx"))
     weight = max(model.graph.initializer, key=lambda t: len(t.raw_data) * (t.data_type == 3))
@@ -99,7 +99,7 @@ def test_a_wrong_model_with_right_digests_is_found(published: Workplace) -> None
     assert "int8/model.onnx: cosine" in result.err
 
 
-def test_a_model_that_does_not_load_is_a_failed_proof_not_a_crash(published: Workplace) -> None:
+def test_a_model_that_does_not_load_is_a_failed_proof_not_a_crash(published: Project) -> None:
     folder = published.bundle("desktop")
     forge(folder, "int8/model.onnx", b"garbage")
     result = published.run("verify", str(folder))
@@ -110,7 +110,7 @@ def test_a_model_that_does_not_load_is_a_failed_proof_not_a_crash(published: Wor
 @pytest.mark.parametrize("name", ["manifest.json", "proof.json"])
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"manifest_version": 1}', b"\xff"])
 def test_a_damaged_manifest_or_proof_is_a_clear_error(
-    published: Workplace, name: str, content: bytes | None
+    published: Project, name: str, content: bytes | None
 ) -> None:
     path = published.bundle("desktop") / name
     path.unlink()
@@ -122,20 +122,20 @@ def test_a_damaged_manifest_or_proof_is_a_clear_error(
     assert "\n  to fix: " in result.err
 
 
-def test_verify_of_no_bundle_says_what_a_bundle_is(workplace: Workplace) -> None:
-    result = workplace.run("verify", "recipes")
+def test_verify_of_no_bundle_says_what_a_bundle_is(project: Project) -> None:
+    result = project.run("verify", "recipes")
     assert result.code == 6
     assert "there is no manifest.json" in result.err
 
 
-def test_the_index_holds_the_digest_of_every_proof(published: Workplace) -> None:
+def test_the_index_holds_the_digest_of_every_proof(published: Project) -> None:
     index = json.loads((published.folder / "outputs" / "index.json").read_text())
     for item in index["bundles"]:
         proof = (published.folder / "outputs" / item["path"] / "proof.json").read_bytes()
         assert hashlib.sha256(proof).hexdigest() == item["proof_sha256"]
 
 
-def test_diff_shows_settings_and_figures(published: Workplace) -> None:
+def test_diff_shows_settings_and_figures(published: Project) -> None:
     old = published.folder / "old"
     shutil.copytree(published.bundle("desktop"), old)
     assert published.run("diff", "old", str(published.bundle("desktop"))).out.startswith(

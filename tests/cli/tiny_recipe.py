@@ -47,7 +47,7 @@ class Result:
 
 
 @dataclass
-class Workplace:
+class Project:
     """A folder with recipes and outputs, and a cache that the module's tests share."""
 
     folder: Path
@@ -89,8 +89,8 @@ class Workplace:
         return self.folder / "outputs" / recipe / target
 
 
-def built(workplace: Workplace, *words: str) -> Workplace:
+def built(project: Project, *words: str) -> Project:
     """Build the tiny recipe, which must succeed."""
-    result = workplace.run("build", "tiny", *words)
+    result = project.run("build", "tiny", *words)
     assert result.code == 0, result.out + result.err
-    return workplace
+    return project
