@@ -215,7 +215,13 @@ class _TargetPlanner:
         tokens, threads = (TIMED_TOKENS, TIMED_THREADS) if not self.smoke else ((16,), (1,))
         tokens = tuple(sorted({min(n, self.model.facts.max_length) for n in tokens}))
         return self._add(
-            MeasureLatency(build.family, tokens, threads, self.machine),
+            MeasureLatency(
+                build.family,
+                takes="text" if build.compose == "single-file" else "tokens",
+                tokens=tokens,
+                threads=threads,
+                machine=self.machine,
+            ),
             {"model": shipped, "baseline": fp32, "source": self.source},
             variant,
             "latency",

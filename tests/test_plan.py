@@ -103,6 +103,13 @@ def test_a_cpu_of_another_platform_is_not_this_one() -> None:
     assert status_of("desktop", "cpu").startswith("proved")
 
 
+@pytest.mark.parametrize(("compose", "takes"), [("single-file", "text"), ("none", "tokens")])
+def test_pytorch_is_timed_on_what_the_file_is_given(compose: str, takes: str) -> None:
+    plan = plan_of(f"targets.desktop.compose={compose}")
+    steps = [node.step for node in plan.graph.nodes if node.step.kind == "latency"]
+    assert [step.takes for step in steps] == [takes]  # type: ignore[attr-defined]
+
+
 def test_two_passes_at_one_place_run_in_the_order_of_the_recipe() -> None:
     passes = (
         "passes=[{pass: OnnxPeepholeOptimizer, after: export}, "

@@ -23,7 +23,7 @@ TURN_SECONDS = 0.04
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is timed: `kind` is onnxruntime (a file) or pytorch (a model folder)."""
+    """What is timed: `kind` is onnxruntime (a file), pytorch-text or pytorch-tokens (a folder)."""
 
     name: str
     kind: str

@@ -15,17 +15,19 @@ LATENCY = "latency.json"
 class MeasureLatency:
     """Write latency.json. Inputs: model, baseline (the fp32 graph), source (model folder).
 
-    Every combination of `tokens` and `threads` is timed; the step runs alone on the machine whose
+    `takes` is what the file is given, `text` or `tokens`; PyTorch is given the same. Every
+    combination of `tokens` and `threads` is timed; the step runs alone on the machine whose
     fingerprint is `machine`.
     """
 
     family: str
+    takes: str
     tokens: tuple[int, ...]
     threads: tuple[int, ...]
     machine: str
 
     kind: ClassVar[str] = "latency"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "torch")
     exclusive: ClassVar[bool] = True
@@ -40,7 +42,7 @@ class MeasureLatency:
             [
                 candidate_for("this file", inputs["model"] / MODEL),
                 candidate_for("fp32 graph", inputs["baseline"] / MODEL),
-                Candidate("pytorch", "pytorch", str(inputs["source"]), self.family),
+                Candidate("pytorch", f"pytorch-{self.takes}", str(inputs["source"]), self.family),
             ],
             texts={count: sample.text_of(inputs["source"], count) for count in self.tokens},
             threads=self.threads,

@@ -20,7 +20,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     candidate = json.loads(sys.stdin.readline())
-    prepare = {"onnxruntime": _onnxruntime, "pytorch": _pytorch}[candidate["kind"]](candidate)
+    kinds = {"onnxruntime": _onnxruntime, "pytorch-text": _pytorch, "pytorch-tokens": _pytorch}
+    prepare = kinds[candidate["kind"]](candidate)
     answers.write("{}\n")
     call: Callable[[], Any] = time.perf_counter
     for line in sys.stdin:
@@ -74,13 +75,14 @@ def _pytorch(candidate: dict[str, str]) -> Callable[[dict[str, Any]], Callable[[
     folder = Path(candidate["path"])
     side = family_module(candidate["family"], "torch_side")
     model = side.load(folder)
-    run = side.text_runner(folder, model)
+    runner = side.text_runner if candidate["kind"] == "pytorch-text" else side.token_runner
 
     def prepare(request: dict[str, Any]) -> Callable[[], Any]:
         torch.set_num_threads(request["threads"])
         if side.encode(folder, [request["text"]])[0].size != request["tokens"]:
             raise ValueError(f"the text has not {request['tokens']} tokens for this tokenizer")
-        return lambda: run(request["text"])
+        run: Callable[[], Any] = runner(folder, model, request["text"])
+        return run
 
     return prepare
 

@@ -5,6 +5,7 @@ Imported in worker processes only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -128,13 +129,32 @@ def forward(
     return pooled
 
 
-def text_runner(folder: Path, model: Encoder) -> Any:
-    """Return text -> embedding in PyTorch eager as an application would run it, for timing."""
+def text_runner(folder: Path, model: Encoder, text: str) -> Callable[[], Any]:
+    """Return a call that embeds `text` in PyTorch eager as an application would, for timing."""
     facts = inspect(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), use_fast=True)
 
-    def run(text: str) -> npt.NDArray[np.float32]:
+    def run() -> npt.NDArray[np.float32]:
         ids = tokenizer(text, truncation=True, max_length=facts.max_length)["input_ids"]
         return forward(model, facts, np.asarray(ids, np.int64))
+
+    return run
+
+
+def token_runner(folder: Path, model: Encoder, text: str) -> Callable[[], Any]:
+    """Return a call that runs the model alone on the token ids of `text`, for timing."""
+    facts = inspect(folder)
+    row = torch.from_numpy(encode(folder, [text])[0][None])
+    inputs = {
+        "input_ids": row,
+        "attention_mask": torch.ones_like(row),
+        "token_type_ids": torch.zeros_like(row),
+    }
+    wanted = {name: inputs[name] for name in facts.inputs}
+
+    def run() -> torch.Tensor:
+        with torch.inference_mode():
+            hidden: torch.Tensor = model(**wanted)
+        return hidden
 
     return run
