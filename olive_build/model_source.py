@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from olive_build.engine.trees import sha256_of
 from olive_build.errors import PlanError
 
 PIECE = 1 << 20
@@ -137,14 +138,11 @@ def _download_wheel(name: str, version: str, folder: Path) -> Path:
 
 
 def _check_digest(path: Path, sha256: str, what: str) -> None:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    if digest.hexdigest() != sha256:
+    found = sha256_of(path)
+    if found != sha256:
         raise PlanError(
             f"{what} is not the package that the recipe names",
-            why=f"its sha256 is {digest.hexdigest()}, the recipe's {sha256}",
+            why=f"its sha256 is {found}, the recipe's {sha256}",
             hint="if the package was replaced on purpose, correct `sha256` in the recipe",
         )
 

@@ -5,18 +5,17 @@ Needs onnxruntime and numpy, no torch: this is what a release pipeline or a reci
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json
+from olive_build.engine.trees import sha256_of
 from olive_build.errors import BundleError, OliveBuildError, ProofError
 from olive_build.proof.machine import this_machine
 from olive_build.proof.verdict import FLOORS, Gate, quality_gates
 
-PIECE = 1 << 20
 # On the machine that built it the same kernels run; seven digits are kept in the figures.
 SAME_MACHINE_TOLERANCE = 1e-6
 
@@ -114,17 +113,9 @@ def _file_problem(folder: Path, path: str, sha256: str, size: int) -> list[str]:
     try:
         if (folder / path).stat().st_size != size:
             return [f"{path}: has {(folder / path).stat().st_size} bytes, not {size}"]
-        return [] if _sha256(folder / path) == sha256 else [f"{path}: its bytes were changed"]
+        return [] if sha256_of(folder / path) == sha256 else [f"{path}: its bytes were changed"]
     except OSError:
         return [f"{path}: missing"]
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _models(
