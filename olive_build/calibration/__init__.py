@@ -1,0 +1,1 @@
+"""Inputs that quantizers and the search may look at, and what a graph computes on them."""
