@@ -38,7 +38,7 @@ endif
 .DELETE_ON_ERROR:
 # A build runs its own steps side by side; two at once would fight for memory under `make -j`.
 .NOTPARALLEL:
-.PHONY: help setup all smoke check test slow bench clean distclean $(recipes)
+.PHONY: help setup all smoke check test slow bench bench-peers clean distclean $(recipes)
 
 help:  ## list what make can do
 	@echo 'make <recipe>   build, prove and publish a model for all its targets, in outputs/<recipe>/:'
@@ -50,7 +50,7 @@ help:  ## list what make can do
 		folded && NF { sub(/^[ \t]+/, ""); text = $$0; folded = 0 } \
 		END { flush() }' $(recipe_files) /dev/null
 	@echo 'make <goal>:'
-	@sed -n 's/^\([a-z]*\):.*  ## /\1|/p' Makefile | awk -F'|' '{ printf "  %-22s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1|/p' Makefile | awk -F'|' '{ printf "  %-22s %s\n", $$1, $$2 }'
 	@echo 'Variables: TORCH=cpu|cuda  PYTHON=...  ARGS="--target web"'
 
 setup: $(ready)  ## make .venv with the locked packages and this project; every goal does it
@@ -82,13 +82,19 @@ slow: $(ready)  ## run the tests that take minutes
 bench: $(ready)  ## measure the project's figures against Olive and PyTorch
 	.venv/bin/python benchmarks/bench.py $(ARGS)
 
+# What the peers lack is said at the end, by the exit code; what there is gets measured.
+bench-peers: $(ready)  ## set up other tools in .peers (4 GB), measure the desktop bundle against them
+	$(olive_build) build all-minilm-l6-v2 --target desktop
+	.venv/bin/python benchmarks/peers/produce.py --torch '$(torch)'; made=$$?; \
+		.venv/bin/python benchmarks/peers/compare.py $(ARGS) && exit $$made
+
 clean:  ## remove what was built and the caches of tools
 	rm -rf outputs build *.egg-info .grimp_cache .hypothesis .import_linter_cache .mypy_cache
 	rm -rf .pytest_cache .ruff_cache
 	find olive_build tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean  ## remove .venv too
-	rm -rf .venv
+distclean: clean  ## remove .venv and .peers too
+	rm -rf .venv .peers
 
 # The stamps are made last, so a setup that was stopped has none and begins anew; what pip
 # downloaded is in its cache. A new lock or another torch makes a new environment: nothing is left

@@ -21,8 +21,7 @@ from pathlib import Path
 from sentence_sources import SOURCES, Source
 from tokenizers import Tokenizer
 
-PROOF = "sentences.jsonl"
-FILES = ((PROOF, 256), ("calibration.jsonl", 128))
+FILES = (("sentences.jsonl", 256), ("calibration.jsonl", 320))
 SHORTEST, LONGEST = 3, 198  # word pieces, without [CLS] and [SEP]
 LONG = 64  # word pieces
 OTHER_LANGUAGE_EVERY = 9  # one in nine texts is not English
@@ -74,9 +73,7 @@ def main(folder: Path, tokenizer_file: Path, output: Path) -> None:
     pools = {source.name: list(_candidates(source, folder, tokenizer)) for source in SOURCES}
     chooser = _Chooser(pools)
     for name, count in FILES:
-        chosen = chooser.choose(count)
-        if name == PROOF:
-            chosen = _thinned(chosen)
+        chosen = _thinned(chooser.choose(count))
         lines = [{"text": entry.text, "source": entry.source} for entry in chosen]
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         (output / name).write_text(text, encoding="utf-8")
@@ -84,7 +81,7 @@ def main(folder: Path, tokenizer_file: Path, output: Path) -> None:
 
 
 def _thinned(chosen: list[Candidate]) -> list[Candidate]:
-    """Keep one of four texts of more than LONG pieces: most of a proof's time goes there."""
+    """Keep one of four texts of more than LONG pieces: most of the time goes there."""
     long = [candidate for candidate in chosen if candidate.pieces > LONG]
     left_out = {id(candidate) for candidate in long} - {id(candidate) for candidate in long[::4]}
     return [candidate for candidate in chosen if id(candidate) not in left_out]

@@ -18,16 +18,27 @@ from olive_build.errors import OliveBuildError, ProofError, StepError
 from olive_build.inspect_model import Request
 from olive_build.plan import BundlePlan, Plan
 from olive_build.prepare import plan_builds
+from olive_build.proof.verdict import undecided
 from olive_build.recipe.build import TargetBuild
 
 # Which steps are done when a stage is done. The last, `bundle`, is the whole build.
 UNTIL = {
     "load": (),
     "export": ("export", "reference"),
-    "fuse": ("fuse", "separate-projection", "per-token-scale"),
-    "quantize": ("dynamic-int8", "weight-only", "fp16"),
+    "fuse": ("fuse", "fix-shapes", "separate-projection", "simplify"),
+    "quantize": (
+        "calibration",
+        "smooth",
+        "per-token-scale",
+        "embedding-int8",
+        "dynamic-int8",
+        "static-int8",
+        "weight-only",
+        "gptq-rounding",
+        "fp16",
+    ),
     "compose": ("tokenizer", "compose", "convert-ort"),
-    "prove": ("describe", "quality", "latency"),
+    "prove": ("describe", "quality", "latency", "footprint", "without-vnni"),
 }
 STAGES = (*UNTIL, "bundle")
 
@@ -42,6 +53,7 @@ class Options:
     keep_going: bool = False
     until: str = "bundle"
     smoke: bool = False
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +99,14 @@ def build(
     what was complete before the failure is published in any case. Raises the errors of loading
     and planning, which concern all targets.
     """
-    plan = plan_builds(requests, store, smoke=options.smoke, report=report)
+    plan = plan_builds(
+        requests,
+        store,
+        smoke=options.smoke,
+        report=report,
+        may_search=True,
+        jobs=options.jobs,
+    )
     outcomes = run_graph(
         plan.graph,
         store,
@@ -146,8 +165,8 @@ def _finish(
             return BundleResult(recipe, target, status, folder, error=error)
         artifacts[node] = outcome.artifact
     try:
-        assembled = assemble(bundle, artifacts, smoke=options.smoke)
-        error = _out_of_budget(bundle, assembled)
+        assembled = assemble(bundle, artifacts, smoke=options.smoke, published=folder)
+        error = _out_of_budget(bundle, assembled, strict=options.strict)
         if error:
             return BundleResult(recipe, target, "failed", folder, assembled, error)
         status = _publish(folder, assembled, store.stamps)
@@ -172,10 +191,13 @@ def _first_error(bundle: BundlePlan, outcomes: dict[str, Outcome]) -> OliveBuild
     return None
 
 
-def _out_of_budget(bundle: BundlePlan, assembled: Assembled) -> ProofError | None:
+def _out_of_budget(bundle: BundlePlan, assembled: Assembled, *, strict: bool) -> ProofError | None:
+    """Return why the bundle must not be published; `strict` counts what noise left open."""
     lines = [
         f"{proof.name}: {problem}" for proof in assembled.variants for problem in proof.problems
     ]
+    if not lines and strict:
+        return _undecided(bundle, assembled)
     if not lines:
         return None
     return ProofError(
@@ -185,6 +207,24 @@ def _out_of_budget(bundle: BundlePlan, assembled: Assembled) -> ProofError | Non
         hint="choose another method or exclude what is hurt most; if the loss is acceptable, "
         "loosen verify.budgets in the recipe; a variant that may be slower says so with "
         "`speed: any` and a reason",
+    )
+
+
+def _undecided(bundle: BundlePlan, assembled: Assembled) -> ProofError | None:
+    lines = [
+        f"{proof.name}: {gate.text()}"
+        for proof in assembled.variants
+        for gate in undecided(proof.gates)
+    ]
+    if not lines:
+        return None
+    return ProofError(
+        "the measurement could not decide whether the bundle is in its budgets, so it was not "
+        "published",
+        where=f"{bundle.build.recipe}, target {bundle.build.target}",
+        why="\n".join(lines),
+        hint="build with --force on a machine that does nothing else, move the limit away from "
+        "the figure, or leave out --strict",
     )
 
 

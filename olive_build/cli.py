@@ -61,6 +61,7 @@ outputs_option = click.option(
     show_default=True,
     help="Folder in which bundles are published.",
 )
+a_file = click.Path(path_type=Path, dir_okay=False)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a pipeline.")
 
 
@@ -129,9 +130,24 @@ def plan(as_json: bool, **chosen: Any) -> None:
 @cli.command()
 @selection
 @click.option("--force", is_flag=True, help="As if every step were to run again.")
+@click.option("--quality", is_flag=True, help="Say where a BUNDLE, or ONNX against ONNX, loses.")
+@click.option("--variant", metavar="V", help="With --quality: which variant of the bundle.")
+@click.option("--inputs", type=a_file, help="With --quality: .npz with samples for two files.")
+@click.option("--plot", type=a_file, help="With --quality: write a picture to this .svg.")
+@click.option("--samples", type=click.IntRange(1), help="With --quality: at most.  [default: 32]")
 @json_option
-def explain(force: bool, as_json: bool, **chosen: Any) -> None:
-    """Say for each step whether a build would run it, and why. Runs none of them."""
+def explain(force: bool, quality: bool, as_json: bool, **chosen: Any) -> None:
+    """Say for each step whether a build would run it, and why. Runs none of them.
+
+    With --quality: where a bundle, or VARIANT.onnx against FP32.onnx, loses fidelity.
+    """
+    if quality:
+        from olive_build.report.attribution import print_quality
+
+        print_quality(chosen, as_json=as_json)
+        return
+    if any(chosen[name] is not None for name in ("variant", "inputs", "plot", "samples")):
+        raise click.UsageError("--variant, --inputs, --plot and --samples belong to --quality")
     from olive_build.report.plans import print_explanation
     from olive_build.select import select
 
@@ -146,6 +162,7 @@ def explain(force: bool, as_json: bool, **chosen: Any) -> None:
 )
 @click.option("--force", is_flag=True, help="Run every step again, recorded or not.")
 @click.option("--keep-going", is_flag=True, help="When one target fails, build the others.")
+@click.option("--strict", is_flag=True, help="Refuse a bundle with a verdict that noise left open.")
 @click.option(
     "--until",
     type=click.Choice(["load", "export", "fuse", "quantize", "compose", "prove", "bundle"]),
@@ -179,6 +196,37 @@ def verify(bundle: tuple[Path, ...], as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("bundle", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="WHAT",
+    help="pytorch, fp32, a path to an .onnx file, or a peer of `make bench-peers`; repeatable.",
+)
+@click.option("--lengths", metavar="N,N", help="Sizes of the input.  [default: the family's]")
+@click.option("--batches", metavar="N,N", help="Inputs at once.  [default: 1]")
+@click.option("--threads", metavar="N,N", help="Threads of the runtime.  [default: 1]")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.01, 600),
+    default=1.0,
+    show_default=True,
+    help="How long each candidate runs at each size.",
+)
+@recipes_option
+@outputs_option
+@json_option
+def bench(bundle: tuple[Path, ...], as_json: bool, **chosen: Any) -> None:
+    """Time bundles: latency, throughput, load time, memory, each in a process of its own, in turn.
+
+    BUNDLE is a folder with a manifest.json. Ratios are against the first of --against.
+    """
+    from olive_build.report.benching import run_bench
+
+    sys.exit(run_bench(bundle, chosen, as_json=as_json))
+
+
+@cli.command()
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @json_option
@@ -187,6 +235,32 @@ def diff(old: Path, new: Path, as_json: bool) -> None:
     from olive_build.report.differences import print_differences
 
     print_differences(old, new, as_json=as_json)
+
+
+@cli.command()
+@click.argument("subject", nargs=-1, required=True)
+@click.option("--output", type=a_file, help="Where the page goes.  [default: beside the bundles]")
+@click.option(
+    "--attribution",
+    "attributions",
+    type=a_file,
+    multiple=True,
+    help="Show the layers by damage in this JSON of `explain --quality --json`; repeatable.",
+)
+@click.option(
+    "--layers", "measure_layers", is_flag=True, help="Measure the layers by damage now: minutes."
+)
+@recipes_option
+@outputs_option
+def report(subject: tuple[str, ...], **chosen: Any) -> None:
+    """Write one HTML page about a build, or one that compares two.
+
+    SUBJECT is a recipe that was built, or a bundle's folder; with a second one, what became
+    better and worse from the first to it. The page needs no network and no script.
+    """
+    from olive_build.report.html.write import write_report
+
+    write_report(subject, **chosen)
 
 
 @cli.command()

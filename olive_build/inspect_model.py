@@ -11,13 +11,16 @@ from pathlib import Path
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError
-from olive_build.families import family_module
+from olive_build.families import FAMILIES, family_module
 from olive_build.model_source import ModelFiles, fetch_hub, fetch_package, use_folder
 from olive_build.plan import Inspected, Model
-from olive_build.recipe.build import HubSource, PackageSource, PathSource, TargetBuild
+from olive_build.recipe.build import DataSource, HubSource, PackageSource, PathSource, TargetBuild
 
 Report = Callable[[str], None]
-BUILT_IN_DATA = {"sentences": "sentences.jsonl"}
+BUILT_IN_DATA = {
+    "sentences": "sentences.jsonl",
+    "calibration-sentences": "calibration.jsonl",
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ def inspect_models(
         if key not in known:
             found = _miniature(build.family, store) if smoke else _fetch(request, store, report)
             known[key] = _inspected(build.family, found, store)
-        result.append(Inspected(build, known[key], *_data(request, store)))
+        data, calibration = _samples(request, known[key] if smoke else None, store)
+        result.append(Inspected(build, known[key], *data, *calibration))
     return result
 
 
@@ -101,13 +105,40 @@ def _check_seal(folder: Path, digest: str) -> None:
         )
 
 
-def _data(request: Request, store: Store) -> tuple[str, str]:
-    source = request.build.data
+def _samples(
+    request: Request, miniature: Model | None, store: Store
+) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return path and digest of the proof's data and of the calibration.
+
+    A miniature may bring its own, since a recipe's fit the recipe's model. Raises PlanError for a
+    file that is not there, and for a calibration that is the proof's data.
+    """
+    build = request.build
+    own = FAMILIES[build.family].miniature_data if miniature else None
+    if miniature and own:
+        data, calibration = (Path(miniature.folder) / name for name in own)
+    else:
+        data = _file(request, build.data, "the proof's data")
+        calibration = _file(request, build.calibration, "the calibration data")
+    trees = [store.digest_tree(path) for path in (data, calibration)]
+    # A copy has another name, and with it another digest: it is the bytes that must differ.
+    if trees[0].files[0].sha256 == trees[1].files[0].sha256:
+        raise PlanError(
+            "the calibration holds the proof's own data",
+            where=str(calibration),
+            why=f"it has the bytes of {data}, so a quantizer would be proved on what it was fit to",
+            hint="give samples of their own to one of the two in `verify`",
+        )
+    return (str(data), trees[0].digest), (str(calibration), trees[1].digest)
+
+
+def _file(request: Request, source: DataSource, what: str) -> Path:
     if source.file is not None:
         path = request.folder / source.file
         if not path.is_file():
-            raise PlanError("the proof's data file does not exist", where=str(path))
-        return str(path), store.digest_tree(path).digest
-    name = BUILT_IN_DATA[source.name or "sentences"]
-    with as_file(files("olive_build.proof").joinpath("data", name)) as path:
-        return str(path), store.digest_tree(path).digest
+            raise PlanError(f"{what} file does not exist", where=str(path))
+        return path
+    assert source.name is not None
+    built_in = files("olive_build.proof").joinpath("data", BUILT_IN_DATA[source.name])
+    with as_file(built_in) as path:
+        return path

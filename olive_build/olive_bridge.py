@@ -146,6 +146,7 @@ def _collect(written: Path, out: Path, name: str, *, exported: bool) -> None:
     import onnx
 
     from olive_build.rewrites.clean import name_nodes, save_clean
+    from olive_build.rewrites.repeated_nodes import drop_repeated_nodes
 
     folder, file = (written, "model.onnx") if written.is_dir() else (written.parent, written.name)
     if not (folder / file).is_file():
@@ -163,5 +164,6 @@ def _collect(written: Path, out: Path, name: str, *, exported: bool) -> None:
         ) from error
     if exported:
         name_nodes(model)
+    drop_repeated_nodes(model)
     save_clean(model, out / "model.onnx")
     shutil.rmtree(folder, ignore_errors=True)

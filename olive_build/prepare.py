@@ -8,11 +8,35 @@ from olive_build.engine.store import Store
 from olive_build.inspect_model import Request, inspect_models
 from olive_build.plan import Plan, make_plan
 from olive_build.proof.machine import this_machine
+from olive_build.recipe.build import Auto
 
 
 def plan_builds(
-    requests: Sequence[Request], store: Store, *, smoke: bool, report: Callable[[str], None]
+    requests: Sequence[Request],
+    store: Store,
+    *,
+    smoke: bool,
+    report: Callable[[str], None],
+    may_search: bool = False,
+    jobs: int | None = None,
 ) -> Plan:
-    """Fetch and inspect the models of the requested builds and return their plan."""
+    """Fetch and inspect the models of the requested builds and return their plan.
+
+    Methods that a recipe leaves to a search are searched where `may_search` is set, and taken from
+    an earlier search otherwise; what was never searched is reported and left out.
+    """
+    machine = this_machine().fingerprint
     inspected = inspect_models(requests, store, smoke=smoke, report=report)
-    return make_plan(inspected, this_machine().fingerprint, smoke=smoke)
+    if any(isinstance(v.quantize, Auto) for item in inspected for v in item.build.variants):
+        # Only here: the search knows all of the plan, and most recipes need none.
+        from olive_build.search.resolve import with_searches, without_search
+
+        inspected = [
+            without_search(item)
+            if smoke
+            else with_searches(
+                item, store, machine=machine, may_run=may_search, jobs=jobs, report=report
+            )
+            for item in inspected
+        ]
+    return make_plan(inspected, machine, smoke=smoke)

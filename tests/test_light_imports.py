@@ -16,10 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("numpy", "olive", "onnx", "onnxruntime", "pandas", "tokenizers", "torch", "transformers")
 # Rooms that work on models: imported in workers, or inside the function that needs them.
 MAY_BE_HEAVY = (
+    "olive_build.attribution.",
     "olive_build.calibration.",
     "olive_build.clients.",
     "olive_build.families.",
     "olive_build.proof.",
+    "olive_build.quantizers.algorithms.",
     "olive_build.rewrites.",
     "olive_build.steps.model_check",
 )

@@ -34,7 +34,10 @@ def plan_of(*overrides: str, smoke: bool = False, facts: SentenceEmbeddingFacts 
     loaded = load_recipe(ROOT / "recipes" / "all-minilm-l6-v2.yaml", overrides=overrides)
     model = Model("/models/minilm", "a" * 64, "package x", "1.0", facts)
     inspected = [
-        Inspected(build, model, "/data/sentences.jsonl", "b" * 64) for build in resolve_all(loaded)
+        Inspected(
+            build, model, "/data/sentences.jsonl", "b" * 64, "/data/calibration.jsonl", "c" * 64
+        )
+        for build in resolve_all(loaded)
     ]
     return make_plan(inspected, "machine", smoke=smoke)
 
@@ -63,8 +66,9 @@ def kinds(plan: Plan) -> list[str]:
 
 def test_work_that_targets_share_is_one_node() -> None:
     found = kinds(plan_of())
-    for kind in ("reference", "export", "fuse", "tokenizer"):
+    for kind in ("export", "fuse", "tokenizer", "fix-shapes"):
         assert found.count(kind) == 1
+    assert found.count("reference") == 2  # the npu's texts are cut at its fixed length
     assert found.count("dynamic-int8") == 2  # fused for desktop, plain for web, android and ios
     assert found.count("convert-ort") == 2  # android's and ios's are the same
 
@@ -140,3 +144,22 @@ def test_a_pass_for_one_variant_leaves_the_others_alone() -> None:
 
     with_pass = {v.variant.name for v in bundle.variants if "olive-pass" in ancestors(v.model)}
     assert with_pass == {"q8"}
+
+
+def test_a_model_without_attention_has_nothing_to_fuse() -> None:
+    found = kinds(plan_of(facts=replace(FACTS, layers=0)))
+    assert not {"fuse", "separate-projection"} & set(found)
+    assert "fuse" in kinds(plan_of())
+
+
+def test_a_variant_is_compared_with_its_fp32_graph_and_that_graph_with_pytorch_alone() -> None:
+    plan = plan_of()
+    by_id = {node.id: dict(node.inputs) for node in plan.graph.nodes}
+    seen = set()
+    for bundle in plan.bundles:
+        for variant in bundle.variants:
+            is_fp32 = variant.model == variant.fp32
+            seen.add(is_fp32)
+            for node in variant.quality.values():
+                assert by_id[node].get("baseline") == (None if is_fp32 else variant.fp32)
+    assert seen == {True, False}

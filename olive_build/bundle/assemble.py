@@ -4,29 +4,45 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.layout import Placed, model_files, side_files
 from olive_build.bundle.manifest import manifest, status_of, to_bytes
+from olive_build.bundle.previous import previous_build, reference_digests
 from olive_build.bundle.publish import BundleFile, from_bytes
 from olive_build.bundle.readme import README, readme
 from olive_build.engine.store import Artifact
 from olive_build.errors import BundleError
+from olive_build.families import FAMILIES
 from olive_build.plan import OWN_PROVIDER_RUNS, BundlePlan, VariantPlan
 from olive_build.proof.machine import this_machine
-from olive_build.proof.verdict import Gate, failures, quality_gates, size_gates, speed_gate
-from olive_build.recipe.budgets import SHIPPED_FLOORS
+from olive_build.proof.regression import regression_gates, summary
+from olive_build.proof.verdict import (
+    Gate,
+    failures,
+    load_gates,
+    memory_gates,
+    quality_gates,
+    size_gates,
+    speed_gate,
+    speedup_gates,
+    undecided,
+)
+from olive_build.recipe.budgets import shipped_quality
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.describe import DESCRIPTION
-from olive_build.steps.latency import LATENCY
+from olive_build.steps.footprint import MEMORY
+from olive_build.steps.latency import LATENCY, LOAD
 from olive_build.steps.quality import QUALITY
+from olive_build.steps.without_vnni import WITHOUT_VNNI
 from olive_build.targets import load_provider, load_target
 from olive_build.targets.check import Finding, check_operators
 
-PROOF_VERSION = 1
+PROOF_VERSION = 2
 AS_FAST = 1.0
+AGAINST_FP32 = ("size_ratio", "slowdown", "load_ratio", "memory_ratio")
 MODEL_ROLES = ("onnx", "ort")
 Artifacts = Mapping[str, Artifact]
 
@@ -36,20 +52,24 @@ class VariantProof:
     """What was measured of one variant, and the verdict."""
 
     name: str
-    limits: dict[str, float]
+    limits: dict[str, Any]
     quality: dict[str, dict[str, Any]]
     latency: list[dict[str, Any]] | None
+    load: dict[str, Any] | None
+    memory: dict[str, list[dict[str, Any]]] | None
+    without_vnni: dict[str, Any] | None
     gates: tuple[Gate, ...]
     findings: tuple[Finding, ...]
     size_bytes: int
     fp32_bytes: int
     is_fp32_graph: bool
     usability: dict[str, Any] | None
+    partition: dict[str, Any] | None
 
     @property
     def problems(self) -> list[str]:
         """What keeps the variant from being published, as a person reads it."""
-        found = [item.text() for item in failures(list(self.gates))]
+        found = [item.text() for item in failures(self.gates)]
         return found + [f"{f.what}: {f.why}" for f in self.findings if f.severity == "error"]
 
     @property
@@ -57,7 +77,7 @@ class VariantProof:
         """`passed`, `failed`, or `undecided` where noise left a gate open."""
         if self.problems:
             return "failed"
-        return "undecided" if any(g.status == "undecided" for g in self.gates) else "passed"
+        return "undecided" if undecided(self.gates) else "passed"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -65,9 +85,13 @@ class VariantProof:
             "limits": self.limits,
             "quality": self.quality,
             "latency": self.latency,
+            "load": self.load,
+            "memory": self.memory,
+            "without_vnni": self.without_vnni,
             "gates": [item.as_json() for item in self.gates],
             "static_check": [asdict(finding) for finding in self.findings],
             "mobile_usability": self.usability,
+            "partition": self.partition,
             "size_bytes": self.size_bytes,
             "fp32_bytes": self.fp32_bytes,
         }
@@ -83,8 +107,13 @@ class Assembled:
     variants: tuple[VariantProof, ...]
 
 
-def assemble(bundle: BundlePlan, artifacts: Artifacts, *, smoke: bool) -> Assembled:
-    """Judge the bundle's variants and list its files. Reads JSON artifacts only, no weights."""
+def assemble(
+    bundle: BundlePlan, artifacts: Artifacts, *, smoke: bool, published: Path | None = None
+) -> Assembled:
+    """Judge the bundle's variants and list its files. Reads JSON artifacts only, no weights.
+
+    `published` is the folder where the bundle will be, and where the previous one may lie.
+    """
     descriptions = {
         item.variant.name: _json(artifacts[item.description], DESCRIPTION)
         for item in bundle.variants
@@ -102,9 +131,31 @@ def assemble(bundle: BundlePlan, artifacts: Artifacts, *, smoke: bool) -> Assemb
         "proof_version": PROOF_VERSION,
         "status": status_of(bundle.build.target, bundle.build.provider),
         "machine": this_machine().as_json(),
-        "variants": {item.name: item.as_json() for item in proofs},
     }
+    if any("regression" in item.limits for item in proofs):
+        previous = previous_build(published, to_bytes(described))
+        inputs = reference_digests(described["files"])
+        proofs = tuple(_compared(item, previous, inputs) for item in proofs)
+        proof["previous"] = previous
+    proof["variants"] = {item.name: item.as_json() for item in proofs}
     return Assembled(files, to_bytes(described), to_bytes(proof), proofs)
+
+
+def _compared(
+    proof: VariantProof, previous: dict[str, Any] | None, inputs: list[str]
+) -> VariantProof:
+    """Return the proof with the gates on what it may lose against the previous build."""
+    limits = proof.limits.get("regression")
+    if limits is None:
+        return proof
+    gates = regression_gates(
+        summary(proof.as_json()),
+        (previous or {"variants": {}})["variants"].get(proof.name),
+        limits,
+        same_machine=previous is not None and previous["machine"] == this_machine().fingerprint,
+        same_inputs=previous is not None and previous["inputs"] == inputs,
+    )
+    return replace(proof, gates=(*proof.gates, *gates))
 
 
 def judge(
@@ -121,42 +172,59 @@ def judge(
     the shipped floors.
     """
     variant = item.variant
-    limits = {key: value for key, value in asdict(variant.budgets).items() if value is not None}
+    limits = variant.budgets.limits()
     if smoke:
-        limits = dict(SHIPPED_FLOORS[variant.precision])
+        limits = shipped_quality(variant.precision, FAMILIES[bundle.build.family].figures)
     quality = {form: _json(artifacts[node], QUALITY) for form, node in item.quality.items()}
     size = max(
         _placed(bundle, placed, artifacts).size_bytes
         for role, placed in model_files(bundle, item).items()
         if role in MODEL_ROLES
     )
-    fp32 = artifacts[item.fp32].size_bytes
-    latency = _json(artifacts[item.latency], LATENCY) if item.latency else None
-    gates = [
-        gate for _, figures in sorted(quality.items()) for gate in quality_gates(figures, limits)
-    ]
-    if item.model != item.fp32 and not smoke:
-        gates += size_gates(size, fp32, limits)
-        gates.append(_speed_gate(bundle.build, variant, latency, limits))
-    return VariantProof(
+    proof = VariantProof(
         name=variant.name,
         limits=limits,
         quality=quality,
-        latency=latency,
-        gates=tuple(gates),
+        latency=_json(artifacts[item.latency], LATENCY) if item.latency else None,
+        load=_json(artifacts[item.latency], LOAD) if item.latency else None,
+        memory={who: _json(artifacts[node], MEMORY) for who, node in item.memory.items()} or None,
+        without_vnni=_json(artifacts[item.without_vnni], WITHOUT_VNNI)
+        if item.without_vnni
+        else None,
+        gates=tuple(
+            gate
+            for _, figures in sorted(quality.items())
+            for gate in quality_gates(figures, limits)
+        ),
         findings=_static_check(bundle, description),
         size_bytes=size,
-        fp32_bytes=fp32,
+        fp32_bytes=artifacts[item.fp32].size_bytes,
         is_fp32_graph=item.model == item.fp32,
         usability=description.get("mobile_usability"),
+        partition=description.get("partition"),
     )
+    return proof if smoke else replace(proof, gates=_all_gates(bundle.build, variant, proof))
+
+
+def _all_gates(build: TargetBuild, variant: Variant, proof: VariantProof) -> tuple[Gate, ...]:
+    """Return the gates on quality, size, time and memory; the fp32 graph has none on ratios."""
+    limits = proof.limits
+    if proof.is_fp32_graph:
+        limits = {key: value for key, value in limits.items() if key not in AGAINST_FP32}
+    gates = [*proof.gates, *size_gates(proof.size_bytes, proof.fp32_bytes, limits)]
+    absent = _why_not_timed(build)
+    if not proof.is_fp32_graph:
+        gates.append(_speed_gate(build, variant, proof.latency, limits))
+    gates += speedup_gates(proof.latency, limits.get("speedup", ()), absent)
+    gates += load_gates(proof.load, limits, absent)
+    return (*gates, *memory_gates(proof.memory, limits, absent))
 
 
 def _speed_gate(
     build: TargetBuild,
     variant: Variant,
     latency: list[dict[str, Any]] | None,
-    limits: Mapping[str, float],
+    limits: Mapping[str, Any],
 ) -> Gate:
     return speed_gate(
         latency,

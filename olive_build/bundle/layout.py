@@ -53,9 +53,9 @@ def side_files(bundle: BundlePlan) -> list[Placed]:
         Placed(f"reference/{name}", bundle.reference, name)
         for name in ("reference.json", "reference.npz")
     ]
-    if bundle.build.compose == "none":
-        placed += [Placed(name, None, name) for name in bundle.model.facts.client_files]
-    return placed
+    facts = bundle.model.facts
+    beside = facts.client_files if bundle.build.compose == "none" else facts.composed_files
+    return placed + [Placed(name, None, name) for name in beside]
 
 
 def _client_path(variant: VariantPlan) -> str:

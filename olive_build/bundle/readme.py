@@ -10,9 +10,12 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from olive_build.plan import EIGHT_BIT_PRODUCTS
 from olive_build.targets import load_target
 
 README = "README.md"
+# Where the CPU that runs a file may be an x86 one.
+X86 = (("desktop", "cpu"), ("windows", "cpu"))
 
 
 def readme(manifest: dict[str, Any], facts: Any) -> bytes:
@@ -26,6 +29,8 @@ def readme(manifest: dict[str, Any], facts: Any) -> bytes:
         "",
         *_variants(manifest),
         "",
+        *_estimates(manifest),
+        *_processors(manifest),
         "## What the application needs",
         "",
         *_packages(manifest),
@@ -46,21 +51,38 @@ def readme(manifest: dict[str, Any], facts: Any) -> bytes:
     return "\n".join(lines).encode()
 
 
+def _processors(manifest: dict[str, Any]) -> list[str]:
+    """Say what an int8 file does on other x86 processors than one like the one it was proved on."""
+    names = [n for n, v in manifest["variants"].items() if v["precision"] in EIGHT_BIT_PRODUCTS]
+    if not names or (manifest["target"], manifest["provider"]) not in X86:
+        return []
+    text = (
+        f"{', '.join(f'`{name}`' for name in names)} multiplies 8 bits by 8 bits. x86 processors "
+        "with VNNI or AMX add such products in 32 bits; older ones cut the sum of two to 16 bits, "
+        "which changes the results. `proof.json` says on which features its figures were measured "
+        "(`machine`), and in `without_vnni` what older ones give, where that was measured. There "
+        "the session option `session.x64quantprecision` set to `1` makes onnxruntime exact, and "
+        "slower; it changes nothing where VNNI is."
+    )
+    return ["## Which processors", "", text, ""]
+
+
 def _code(manifest: dict[str, Any], facts: Any) -> str:
-    language = load_target(manifest["target"]).language
+    code = load_target(manifest["target"]).template
     name, variant = next(iter(manifest["variants"].items()))
-    output = variant["outputs"][0]
-    template = files("olive_build.bundle").joinpath("templates", f"{language}.md")
+    output, takes = variant["outputs"][-1], variant["inputs"][0]["name"]
+    path = f"templates/{facts.template(code, takes)}"
+    template = files("olive_build.bundle").joinpath(*path.split("/"))
     filled = Template(template.read_text(encoding="utf-8")).substitute(
         recipe=manifest["recipe"],
         variant=name,
         file=variant["files"].get("onnx") or variant["files"]["ort"],
-        input=variant["inputs"][0]["name"],
+        input=takes,
         output=output["name"],
         dimensions=output["axes"][-1],
+        length=variant["inputs"][0]["axes"][-1],
         execution_provider=manifest["execution_provider"],
-        pooling=facts.pooling,
-        normalize=str(facts.normalize).lower(),
+        **facts.placeholders(takes),
     )
     return filled.strip()
 
@@ -77,6 +99,16 @@ def _variants(manifest: dict[str, Any]) -> list[str]:
                     f"| {_values(variant['inputs'])} | {_values(variant['outputs'])} |"
                 )
     return lines
+
+
+def _estimates(manifest: dict[str, Any]) -> list[str]:
+    """Return how the provider would take each graph, by the operators that it has kernels for."""
+    found = [
+        f"- {name}: {variant['partition']['text']}"
+        for name, variant in manifest["variants"].items()
+        if variant.get("partition")
+    ]
+    return ["Estimated from the provider's list of operators:", "", *found, ""] if found else []
 
 
 def _values(values: list[dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,51 @@ def write_inputs(feeds: Iterable[Mapping[str, npt.NDArray[Any]]], path: Path) ->
             hint="give at least 32 samples that look like what the model will be given",
         )
     return count
+
+
+def fitted(
+    feeds: Iterable[Mapping[str, npt.NDArray[Any]]], sizes: Sequence[int]
+) -> Iterator[Feeds]:
+    """Yield the samples with their first axes of these sizes, as a graph of fixed shapes takes.
+
+    Batches are filled by repeating the sample; later axes are padded with zeros or cut.
+    """
+    for feed in feeds:
+        yield {name: _fitted(value, sizes) for name, value in feed.items()}
+
+
+def padded_batches(feeds: Iterable[Mapping[str, npt.NDArray[Any]]], count: int) -> Iterator[Feeds]:
+    """Yield batches of up to `count` samples; what is shorter is padded with zeros at its end."""
+    group: list[Mapping[str, npt.NDArray[Any]]] = []
+    for feed in feeds:
+        group.append(feed)
+        if len(group) == count:
+            yield _batch(group)
+            group = []
+    if group:
+        yield _batch(group)
+
+
+def _batch(group: Sequence[Mapping[str, npt.NDArray[Any]]]) -> Feeds:
+    return {name: np.concatenate(_alike([feed[name] for feed in group])) for name in group[0]}
+
+
+def _alike(values: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    longest = np.max([value.shape[1:] for value in values], axis=0) if values[0].ndim > 1 else ()
+    return [
+        np.pad(
+            value, [(0, 0), *((0, to - n) for n, to in zip(value.shape[1:], longest, strict=True))]
+        )
+        for value in values
+    ]
+
+
+def _fitted(value: npt.NDArray[Any], sizes: Sequence[int]) -> npt.NDArray[Any]:
+    for axis, size in enumerate(sizes[1:], 1):
+        cut = value.take(range(min(size, value.shape[axis])), axis)
+        after = [(0, size - cut.shape[axis] if i == axis else 0) for i in range(cut.ndim)]
+        value = np.pad(cut, after)
+    return np.repeat(value, sizes[0], 0) if sizes else value
 
 
 def read_inputs(path: Path) -> Iterator[Feeds]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.machinery
+import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,13 +26,12 @@ def open_session(path: Path, *, threads: int = 1, provider: str = "CPUExecutionP
     Raises StepError, with the runtime's own reason, when it cannot be loaded.
     """
     import onnxruntime
-    from onnxruntime_extensions import get_library_path
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
-    options.register_custom_ops_library(get_library_path())
+    options.register_custom_ops_library(extensions_library())
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:
@@ -38,6 +40,26 @@ def open_session(path: Path, *, threads: int = 1, provider: str = "CPUExecutionP
             why=first_line(error),
             hint="the file is damaged, or holds an operator that this runtime lacks",
         ) from error
+
+
+@functools.cache
+def extensions_library() -> str:
+    """Return the path of onnxruntime-extensions' library, as its get_library_path does.
+
+    Its package is not imported: that would import transformers and torch, which take three seconds
+    and 200 MB. Raises StepError when it is not installed.
+    """
+    spec = importlib.util.find_spec("onnxruntime_extensions")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+            path = Path(folder) / f"_extensions_pydll{suffix}"
+            if path.is_file():
+                return str(path)
+    raise StepError(
+        "the operators of onnxruntime-extensions are missing",
+        why="its library _extensions_pydll is not installed",
+        hint="run `make setup`, or `pip install onnxruntime-extensions`",
+    )
 
 
 def run_named(session: Any, feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from olive_build.engine.fingerprint import from_fields
+from olive_build.engine.memory import high_water, max_rss, reset_high_water
 from olive_build.engine.registry import step_class, worker_kind
 from olive_build.errors import OliveBuildError
 
@@ -140,42 +141,18 @@ def _redirect(log: str) -> None:
 def _measure(work: Any) -> tuple[float, int | None]:
     """Return seconds and peak resident memory in bytes of the work.
 
-    On Linux the kernel's counter is reset first (5 into /proc/self/clear_refs, proc_pid_clear_refs
-    (5)), so it is the step's own; a subprocess counts if it was larger. Elsewhere it is the most
-    that this worker ever used, which earlier steps may have caused.
+    On Linux the kernel's counter is reset first, so it is the step's own; a subprocess counts if it
+    was larger. Elsewhere it is the most that this worker ever used, which earlier steps may have
+    caused.
     """
-    reset = _reset_peak()
-    children = _max_rss(children=True)
+    reset = reset_high_water()
+    children = max_rss(children=True)
     started = time.perf_counter()
     work()
     seconds = time.perf_counter() - started
-    own = _high_water() if reset else _max_rss(children=False)
-    grown = _max_rss(children=True)
+    own = high_water() if reset else max_rss(children=False)
+    grown = max_rss(children=True)
     return seconds, max(own or 0, grown or 0) if grown != children else own
-
-
-def _reset_peak() -> bool:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def _high_water() -> int | None:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def _max_rss(children: bool) -> int | None:
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF)
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _tidy() -> None:

@@ -10,21 +10,39 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
+COSINES = ("cosine_lowest", "cosine_p1", "cosine_mean")
+
 
 @dataclass(frozen=True)
 class FamilySpec:
     """What a recipe may name for models of this family.
 
-    `tasks` are the Hugging Face tasks that map to it, `metrics` and `data` what `verify` may use
-    (the first of each is the default), `components` the graphs that such a model has.
+    `tasks` are the Hugging Face tasks that map to it; `metrics`, `data` and `calibration` what
+    `verify` may use (the first of each is the default; without any, a recipe names a file of its
+    own), and `figures` what is measured of quality; `components` the graphs that such a model has.
+    A file of data holds `samples` and ends in `data_suffix`; `miniature_data` are those of a
+    miniature's folder that stand in for the recipe's data and calibration, which fit its own model
+    only. `takes` says what a composed file is given and what a bare graph is. Files are timed at
+    these `sizes`, counted in `size_unit`. `axes` are the symbolic axes of its graphs, each with the
+    size suggested where sizes are fixed.
     """
 
     name: str
     tasks: tuple[str, ...]
     metrics: tuple[str, ...]
+    figures: tuple[str, ...]
     data: tuple[str, ...]
+    calibration: tuple[str, ...]
+    samples: str
+    data_suffix: str
+    miniature_data: tuple[str, str] | None
+    takes: tuple[str, str]
+    has_tokenizer: bool
+    sizes: tuple[int, ...]
+    size_unit: str
     components: tuple[str, ...]
     description: str
+    axes: tuple[tuple[str, int], ...] = (("batch_size", 1),)
 
 
 FAMILIES: Mapping[str, FamilySpec] = {
@@ -32,9 +50,36 @@ FAMILIES: Mapping[str, FamilySpec] = {
         name="sentence-embedding",
         tasks=("feature-extraction", "sentence-similarity"),
         metrics=("cosine",),
+        figures=(*COSINES, "spearman"),
         data=("sentences",),
+        calibration=("calibration-sentences",),
+        samples="texts",
+        data_suffix=".jsonl",
+        miniature_data=None,
+        takes=("text", "tokens"),
+        has_tokenizer=True,
+        sizes=(16, 128),
+        size_unit="tokens",
         components=("model",),
         description="Text encoders that give one vector a text, as sentence-transformers saves",
+        axes=(("batch_size", 1), ("sequence_length", 128)),
+    ),
+    "image-classification": FamilySpec(
+        name="image-classification",
+        tasks=("image-classification",),
+        metrics=("accuracy",),
+        figures=("accuracy", "accuracy_loss", "top1_agreement", *COSINES),
+        data=(),
+        calibration=(),
+        samples="images",
+        data_suffix=".npz",
+        miniature_data=("test.npz", "calibration.npz"),
+        takes=("image", "pixels"),
+        has_tokenizer=False,
+        sizes=(1, 8),
+        size_unit="images",
+        components=("model",),
+        description="Image classifiers that transformers' AutoModelForImageClassification loads",
     ),
 }
 

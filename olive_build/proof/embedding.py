@@ -53,19 +53,26 @@ class Agreement:
 def agreement(candidate: Floats, reference: Floats) -> Agreement:
     """Compare [texts, dimensions] with [texts, dimensions], text by text and pair by pair.
 
+    A row with a value that is no finite number counts as cosine -1.
+    """
+    lowest, p1, mean = cosine_figures(candidate, reference)
+    pairs = (_pairs(_finite_units(rows)) for rows in (candidate, reference))
+    return Agreement(
+        cosine_lowest=lowest,
+        cosine_p1=p1,
+        cosine_mean=mean,
+        spearman=_figure(_spearman(*pairs)),
+    )
+
+
+def cosine_figures(candidate: Floats, reference: Floats) -> tuple[float, float, float]:
+    """Return the lowest, the first percentile and the mean of the rows' cosines.
+
     A row with a value that is no finite number counts as cosine -1: it must never pass a gate.
     """
-    bad = np.asarray(~np.isfinite(candidate).all(axis=1))
-    finite = np.where(bad[:, None], 0.0, candidate).astype(np.float64)
-    one, other = _unit(finite), _unit(reference.astype(np.float64))
-    cosines = (one * other).sum(1)
-    cosines[bad] = -1.0
-    return Agreement(
-        cosine_lowest=_figure(cosines.min()),
-        cosine_p1=_figure(np.percentile(cosines, 1)),
-        cosine_mean=_figure(cosines.mean()),
-        spearman=_figure(_spearman(_pairs(one), _pairs(other))),
-    )
+    cosines = (_finite_units(candidate) * _finite_units(reference)).sum(1)
+    cosines[~np.isfinite(candidate).all(axis=1)] = -1.0
+    return _figure(cosines.min()), _figure(np.percentile(cosines, 1)), _figure(cosines.mean())
 
 
 def _figure(value: np.floating) -> float:
@@ -73,9 +80,12 @@ def _figure(value: np.floating) -> float:
     return round(float(value), 7)
 
 
-def _unit(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    unit: npt.NDArray[np.float64] = rows / np.maximum(
-        np.linalg.norm(rows, axis=1, keepdims=True), SMALLEST_NORM
+def _finite_units(rows: Floats) -> npt.NDArray[np.float64]:
+    """Return each row at length 1, and zeros for a row that is not finite."""
+    bad = np.asarray(~np.isfinite(rows).all(axis=1))
+    finite = np.where(bad[:, None], 0.0, rows).astype(np.float64)
+    unit: npt.NDArray[np.float64] = finite / np.maximum(
+        np.linalg.norm(finite, axis=1, keepdims=True), SMALLEST_NORM
     )
     return unit
 

@@ -2,125 +2,119 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from olive_build.clients.onnxruntime_client import open_session, run_named
+from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import StepError, first_line
-from olive_build.proof.embedding import Agreement, agreement, pool
-from olive_build.proof.reference import EmbeddingReference
+from olive_build.proof.reference import Figures, Reference
+from olive_build.proof.verdict import FLOORS
 
-BATCH = 8
-GROUPS = 8
+F = TypeVar("F", bound=Figures)
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Comparison(Generic[F]):
+    """Figures of the samples one by one, and of the same in batches of eight."""
+
+    single: F
+    batched: F
+
+    @property
+    def worst(self) -> dict[str, float]:
+        """The worse of both, figure by figure: what budgets are held against."""
+        one, other = self.single.as_json(), self.batched.as_json()
+        return {name: (min if name in FLOORS else max)(one[name], other[name]) for name in one}
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **self.worst,
+            "single": self.single.as_json(),
+            "batched": self.batched.as_json(),
+        }
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Agreement with PyTorch text by text, and in padded batches of eight of other lengths."""
+    """A file against PyTorch, and against the fp32 graph where it is not that graph.
 
-    single: Agreement
-    batched: Agreement
-    texts: int
+    `samples` says what was counted, and `count` how many there were.
+    """
+
+    against_torch: Comparison[Any]
+    against_fp32: Comparison[Any] | None
+    samples: str
+    count: int
 
     @property
-    def worst(self) -> Agreement:
-        """The lower of both, figure by figure: what budgets are held against."""
-        one, other = asdict(self.single), asdict(self.batched)
-        return Agreement(**{name: min(one[name], other[name]) for name in one})
+    def single(self) -> Any:
+        """Figures against PyTorch, sample by sample."""
+        return self.against_torch.single
+
+    @property
+    def batched(self) -> Any:
+        """Figures against PyTorch, in batches."""
+        return self.against_torch.batched
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            **self.worst.as_json(),
-            "single": self.single.as_json(),
-            "batched": self.batched.as_json(),
-            "texts": self.texts,
-        }
+        described = {**self.against_torch.as_json(), self.samples: self.count}
+        if self.against_fp32 is not None:
+            described["against_fp32"] = self.against_fp32.as_json()
+        return described
 
 
-def measure_quality(model: Path, reference: EmbeddingReference, *, threads: int = 1) -> Quality:
-    """Run the .onnx or .ort file on every reference text, singly and in padded batches.
+@dataclass(frozen=True)
+class _Outputs:
+    """What a file gives, [samples, values] each: one by one, and in batches."""
 
-    A file that takes `text` is given the texts; one that takes token ids is given those and its
-    last_hidden_state is pooled here. Raises StepError when it cannot be loaded or run.
+    single: Floats
+    batched: Floats
+
+
+def measure_quality(
+    model: Path, reference: Reference, *, baseline: Path | None = None, threads: int = 1
+) -> Quality:
+    """Run the .onnx or .ort file on every reference sample, singly and in batches of eight.
+
+    `baseline` is the fp32 graph that the file came from, which is run on the same. Raises
+    StepError when a file cannot be loaded or run.
     """
-    session = open_session(model, threads=threads)
-    names = {value.name for value in session.get_inputs()}
-    embed = _embed_texts if "text" in names else _embed_ids
-    batches = _batches(reference)
-    order = np.concatenate(batches)
-    try:
-        single = [embed(session, reference, np.array([i])) for i in range(len(order))]
-        padded = [embed(session, reference, rows) for rows in batches]
-    except StepError:
-        raise
-    except Exception as error:
-        raise StepError(
-            f"onnxruntime cannot run {model.name}",
-            why=first_line(error),
-        ) from error
-    batched = np.empty_like(reference.embeddings)
-    batched[order] = np.concatenate(padded)
+    outputs = _outputs(model, reference, threads)
+    expected = reference.expected
+    against_fp32 = None
+    if baseline is not None:
+        fp32 = _outputs(baseline, reference, threads)
+        against_fp32 = Comparison(
+            reference.compare(outputs.single, fp32.single),
+            reference.compare(outputs.batched, fp32.batched),
+        )
     return Quality(
-        single=agreement(np.concatenate(single), reference.embeddings),
-        batched=agreement(batched, reference.embeddings),
-        texts=len(order),
+        against_torch=Comparison(
+            reference.compare(outputs.single, expected),
+            reference.compare(outputs.batched, expected),
+        ),
+        against_fp32=against_fp32,
+        samples=reference.samples,
+        count=len(expected),
     )
 
 
-def _batches(reference: EmbeddingReference) -> list[npt.NDArray[np.int64]]:
-    """Return the rows of each padded batch: shuffled within each eighth of the lengths.
-
-    Lengths in a batch then differ by a third or two thirds, as in an application that sorts its
-    texts roughly; without any order most of the work would be padding.
-    """
-    lengths = np.array([len(ids) for ids in reference.token_ids])
-    shuffle = np.random.default_rng(0).permutation
-    eighths = np.array_split(np.argsort(lengths, kind="stable"), GROUPS)
-    return [
-        rows[start : start + BATCH]
-        for rows in map(shuffle, eighths)
-        for start in range(0, len(rows), BATCH)
-    ]
-
-
-def _embed_texts(
-    session: Any, reference: EmbeddingReference, rows: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
-    texts = np.array([reference.texts[i] for i in rows], dtype=object)
-    return _checked(run_named(session, {"text": texts})[0], reference, len(rows))
-
-
-def _embed_ids(
-    session: Any, reference: EmbeddingReference, rows: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
-    chosen = [reference.token_ids[i] for i in rows]
-    shape = (len(chosen), max(len(ids) for ids in chosen))
-    ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    for row, tokens in enumerate(chosen):
-        ids[row, : len(tokens)] = tokens
-        mask[row, : len(tokens)] = 1
-    feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-    hidden = run_named(session, feeds)[0]
-    if hidden.ndim != 3:
-        raise StepError(
-            "the model's first output is no hidden state",
-            why=f"it has the shape {list(hidden.shape)}; [batch, sequence, dimensions] is expected",
-        )
-    pooled = pool(hidden, mask, reference.pooling, reference.normalize)
-    return _checked(pooled, reference, len(rows))
-
-
-def _checked(
-    output: npt.NDArray[Any], reference: EmbeddingReference, rows: int
-) -> npt.NDArray[np.float32]:
-    expected = (rows, reference.embeddings.shape[1])
-    if output.shape != expected:
-        raise StepError(
-            "the model's output has another shape than PyTorch's",
-            why=f"it is {list(output.shape)}; {list(expected)} is expected",
-        )
-    return output.astype(np.float32)
+def _outputs(model: Path, reference: Reference, threads: int) -> _Outputs:
+    session = open_session(model, threads=threads)
+    batches = reference.batches()
+    order = np.concatenate(batches)
+    try:
+        single = [reference.run(session, np.array([row])) for row in range(len(order))]
+        together = [reference.run(session, rows) for rows in batches]
+    except StepError:
+        raise
+    except Exception as error:
+        raise StepError(f"onnxruntime cannot run {model.name}", why=first_line(error)) from error
+    batched = np.empty_like(reference.expected)
+    batched[order] = np.concatenate(together)
+    return _Outputs(np.concatenate(single), batched)

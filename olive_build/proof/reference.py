@@ -1,71 +1,96 @@
 """Reference inputs with PyTorch's outputs, stored with every bundle for `verify`.
 
-reference.json   texts, pooling, normalization
-reference.npz    token_ids [all tokens], lengths [texts], embeddings [texts, dimensions]
+A kind of model has a kind of reference: what is stored, how a file is run on it, and how outputs
+are compared. All kinds write reference.json, whose `kind` says which it is, and reference.npz.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from olive_build.errors import BundleError
+from olive_build.proof.classification_reference import ClassificationReference
+from olive_build.proof.embedding_reference import EmbeddingReference
 
-TEXTS = "reference.json"
+DESCRIPTION = "reference.json"
 ARRAYS = "reference.npz"
 
-
-@dataclass(frozen=True)
-class EmbeddingReference:
-    """Texts, their token ids, and PyTorch's embeddings [texts, dimensions]."""
-
-    texts: tuple[str, ...]
-    token_ids: tuple[npt.NDArray[np.int64], ...]
-    embeddings: npt.NDArray[np.float32]
-    pooling: str
-    normalize: bool
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
 
 
-def write_reference(reference: EmbeddingReference, out: Path) -> None:
+class Figures(Protocol):
+    """How near one set of outputs is to another, each figure a number."""
+
+    def as_json(self) -> dict[str, float]:
+        """Return the figures by their names in budgets."""
+        ...
+
+
+class Reference(Protocol):
+    """Stored samples with PyTorch's outputs, and what a file is asked to do with them.
+
+    `samples` names what is counted, such as texts.
+    """
+
+    kind: ClassVar[str]
+    samples: ClassVar[str]
+
+    @property
+    def expected(self) -> Floats:
+        """PyTorch's output for each sample: [samples, values]."""
+        ...
+
+    def batches(self) -> list[Rows]:
+        """Return the samples of each batch of eight; each sample is in one of them."""
+        ...
+
+    def run(self, session: Any, rows: Rows) -> Floats:
+        """Run a session on these samples at once: [rows, values].
+
+        Raises StepError when the file's output is none of this kind.
+        """
+        ...
+
+    def compare(self, candidate: Floats, expected: Floats) -> Figures:
+        """Compare [samples, values] with [samples, values]."""
+        ...
+
+    def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Return what is written: plain data, and arrays."""
+        ...
+
+
+KINDS: Mapping[str, type[EmbeddingReference] | type[ClassificationReference]] = {
+    kind.kind: kind for kind in (EmbeddingReference, ClassificationReference)
+}
+
+
+def write_reference(reference: Reference, out: Path) -> None:
     """Write both files below `out`; the same reference gives the same bytes."""
-    described = {
-        "pooling": reference.pooling,
-        "normalize": reference.normalize,
-        "texts": list(reference.texts),
-    }
-    text = json.dumps(described, indent=1, ensure_ascii=False)
-    (out / TEXTS).write_text(text + "\n", encoding="utf-8")
+    described, arrays = reference.stored()
+    text = json.dumps({"kind": reference.kind, **described}, indent=1, ensure_ascii=False)
+    (out / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
     with (out / ARRAYS).open("wb") as file:
-        np.savez(
-            file,
-            token_ids=np.concatenate(reference.token_ids),
-            lengths=np.array([len(ids) for ids in reference.token_ids], np.int64),
-            embeddings=reference.embeddings,
-        )
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_reference(folder: Path) -> EmbeddingReference:
+def read_reference(folder: Path) -> EmbeddingReference | ClassificationReference:
     """Return the reference below `folder`. Raises BundleError when it is missing or damaged."""
     try:
-        described = json.loads((folder / TEXTS).read_text(encoding="utf-8"))
-        with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
-            lengths, flat = arrays["lengths"], arrays["token_ids"]
-            embeddings = arrays["embeddings"]
-        ids = np.split(flat, np.cumsum(lengths)[:-1])
-        if not len(described["texts"]) == len(ids) == len(embeddings):
-            raise ValueError("texts, token ids and embeddings differ in number")
-        return EmbeddingReference(
-            tuple(described["texts"]),
-            tuple(ids),
-            embeddings.astype(np.float32),
-            str(described["pooling"]),
-            bool(described["normalize"]),
-        )
+        described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        with np.load(folder / ARRAYS, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if described["kind"] not in KINDS:
+            raise ValueError(f"a reference of kind '{described['kind']}' is not known")
+        return KINDS[described["kind"]].restored(described, arrays)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise BundleError(
             "the stored references cannot be read",

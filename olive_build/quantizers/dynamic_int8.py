@@ -15,19 +15,21 @@ class QuantizeDynamicInt8:
     """Write model.onnx with MatMulInteger (and quantized Gather) for the matrix multiplications.
 
     Inputs: model. Through Olive's OnnxDynamicQuantization. `weight_type` is int8 or uint8;
-    `reduce_range` keeps weights to 7 bits, for CPUs without VNNI; `operators` limits what is
-    quantized (None: all that the quantizer knows); `exclude` are shell patterns of node names.
+    `reduce_range` keeps weights to 7 bits, for CPUs without VNNI; `embeddings` quantizes lookup
+    tables that are still fp32, with one scale each; `operators` limits what is quantized (None: all
+    that the quantizer knows); `exclude` are shell patterns of node names.
     Raises StepError when a large weight stays in fp32 without being excluded.
     """
 
     per_channel: bool
     weight_type: str
     reduce_range: bool
+    embeddings: bool
     operators: tuple[str, ...] | None
     exclude: tuple[str, ...]
 
     kind: ClassVar[str] = "dynamic-int8"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "olive"
     tools: ClassVar[tuple[str, ...]] = ("olive-ai", "onnxruntime", "onnx")
     exclusive: ClassVar[bool] = False
@@ -44,6 +46,8 @@ class QuantizeDynamicInt8:
 
         before = read(inputs["model"] / MODEL)
         excluded = matching_nodes(before, self.exclude)
+        if not self.embeddings:
+            excluded += [node.name for node in before.graph.node if node.op_type == "Gather"]
         kinds = {node.op_type for node in before.graph.node}
         del before
         run_pass("OnnxDynamicQuantization", self._options(excluded), inputs["model"] / MODEL, out)

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from olive_build.errors import StepError
+
 STEP = "weight-only quantization"
+PASSES = {"rtn": "OnnxBlockWiseRtnQuantization", "k-quant": "OnnxKQuantQuantization"}
+CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 @dataclass(frozen=True)
@@ -15,10 +19,13 @@ class QuantizeWeights:
     """Write model.onnx with MatMulNBits for the matrix multiplications.
 
     Inputs: model. `algorithm` is rtn (round to nearest; Olive's OnnxBlockWiseRtnQuantization) or
-    k-quant (Olive's OnnxKQuantQuantization). `bits` 4 or 8, `block_size` weights share a scale.
+    k-quant (Olive's OnnxKQuantQuantization: asymmetric; embeddings by rtn, which it does not know).
+    `bits` 4 or 8, `block_size` weights share a scale.
     `accuracy_level` 4 computes in int8, which is faster on CPUs and wrong on WebAssembly; 0 leaves
-    it to the runtime. `embeddings`: quantize lookup tables too (GatherBlockQuantized).
-    Raises StepError when a large weight stays in fp32 without being excluded.
+    it to the runtime. `embeddings`: quantize lookup tables too (GatherBlockQuantized). `only` are
+    the shell patterns of the nodes to quantize, None for all but those of `exclude`.
+    Convolutions are QuantizeConvWeights' work. Raises StepError when a large weight of another
+    operator stays in fp32 without being excluded, and for k-quant with `symmetric`.
     """
 
     algorithm: str
@@ -27,10 +34,11 @@ class QuantizeWeights:
     symmetric: bool
     accuracy_level: int
     embeddings: bool
+    only: tuple[str, ...] | None
     exclude: tuple[str, ...]
 
     kind: ClassVar[str] = "weight-only"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "olive"
     tools: ClassVar[tuple[str, ...]] = ("olive-ai", "onnxruntime", "onnx-ir", "onnx")
     exclusive: ClassVar[bool] = False
@@ -45,31 +53,47 @@ class QuantizeWeights:
             require_quantized,
         )
 
+        self._require_possible()
         before = read(inputs["model"] / MODEL)
         excluded = matching_nodes(before, self.exclude)
+        if self.only is not None:
+            chosen = set(matching_nodes(before, self.only))
+            excluded += [node.name for node in before.graph.node if node.name not in chosen]
         if not self.embeddings:
             excluded += [node.name for node in before.graph.node if node.op_type == "Gather"]
+        lookups = {node.name for node in before.graph.node if node.op_type == "Gather"}
+        others = [node.name for node in before.graph.node if node.op_type != "Gather"]
         del before
-        run_pass(self._pass(), self._options(excluded), inputs["model"] / MODEL, out)
+        source = inputs["model"] / MODEL
+        if self.algorithm == "k-quant" and lookups - set(excluded):
+            run_pass(PASSES["rtn"], self._options("rtn", [*excluded, *others]), source, out)
+            source = out / MODEL
+        run_pass(PASSES[self.algorithm], self._options(self.algorithm, excluded), source, out)
         model = read(out / MODEL)
-        # k-quant knows matrix multiplications only.
-        exempt = ("Gather",) if self.algorithm == "k-quant" else ()
-        require_quantized(model, excluded=excluded, exempt=exempt, step=STEP)
+        require_quantized(model, excluded=excluded, exempt=CONVOLUTIONS, step=STEP)
         require_operators(model, ("com.microsoft::MatMulNBits",), step=STEP)
 
-    def _pass(self) -> str:
-        return {
-            "rtn": "OnnxBlockWiseRtnQuantization",
-            "k-quant": "OnnxKQuantQuantization",
-        }[self.algorithm]
+    def _require_possible(self) -> None:
+        if self.algorithm not in PASSES:
+            raise StepError(
+                f"weights are not quantized by '{self.algorithm}' in one step",
+                why=f"it is one of {', '.join(PASSES)}; gptq is rtn and then GPTQ's rounding",
+                hint="write one of them as `algorithm`",
+            )
+        if self.algorithm == "k-quant" and self.symmetric:
+            raise StepError(
+                "k-quant cannot be symmetric",
+                why="it searches a scale and a zero point for each block",
+                hint="write `symmetric: false`, or `algorithm: rtn`",
+            )
 
-    def _options(self, excluded: list[str]) -> dict[str, Any]:
+    def _options(self, algorithm: str, excluded: list[str]) -> dict[str, Any]:
         options: dict[str, Any] = {
             "bits": self.bits,
             "block_size": self.block_size,
             "accuracy_level": self.accuracy_level,
             "nodes_to_exclude": excluded,
         }
-        if self.algorithm == "rtn":
+        if algorithm == "rtn":
             options["is_symmetric"] = self.symmetric
         return options

@@ -2,44 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
-from olive_build.recipe.build import Budgets
+from olive_build.recipe.build import Budgets, Regression, SizedFloor
 from olive_build.recipe.quantize import Strict
 
-# By precision, for recipes that give none. Measured on held-out sentences with all-MiniLM-L6-v2:
-# a sound conversion of that precision keeps them, a broken layer does not.
+# By precision, for recipes that give none. Measured on held-out sentences with all-MiniLM-L6-v2 and
+# on the test images of recipes/characters: a sound conversion of that precision keeps them, a
+# broken layer does not. A family is held to those that it measures.
 SHIPPED_FLOORS: Mapping[str, Mapping[str, float]] = {
-    "fp32": {"cosine_lowest": 0.99999},
-    "fp16": {"cosine_lowest": 0.999},
-    "int8": {"cosine_p1": 0.98},
-    "weight-int8": {"cosine_p1": 0.98},
-    "int4": {"cosine_p1": 0.93},
+    "fp32": {"cosine_lowest": 0.99999, "accuracy_loss": 0.1},
+    "fp16": {"cosine_lowest": 0.999, "accuracy_loss": 0.25},
+    "int8": {"cosine_p1": 0.98, "accuracy_loss": 1.0},
+    "weight-int8": {"cosine_p1": 0.98, "accuracy_loss": 1.0},
+    "int4": {"cosine_p1": 0.93, "accuracy_loss": 3.0},
+    "w8a8": {"cosine_p1": 0.9, "accuracy_loss": 1.0},
+    "w8a16": {"cosine_p1": 0.99, "accuracy_loss": 1.0},
 }
 SHIPPED_CEILINGS: Mapping[str, float] = {"size_ratio": 1.0, "slowdown": 1.0}
-FLOORS = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman")
-CEILINGS = ("size_mb", "size_ratio", "slowdown")
+CORRELATIONS = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman")
+SHARES = ("accuracy", "top1_agreement")
+FLOORS = (*CORRELATIONS, *SHARES)
+CEILINGS = (
+    "size_mb",
+    "size_ratio",
+    "slowdown",
+    "load_ms",
+    "load_ratio",
+    "memory_mb",
+    "memory_ratio",
+)
+LARGEST_SIZE = 1_000_000
+# What is measured by running the file, which `verify: {timing: false}` leaves out.
+MEASURED = ("slowdown", "load_ms", "load_ratio", "memory_mb", "memory_ratio", "speedup")
+
+SpeedupSpec = Annotated[
+    Annotated[float, Tag("number")] | Annotated[dict[str, float], Tag("by-size")],
+    Discriminator(lambda value: "by-size" if isinstance(value, dict) else "number"),
+]
+
+
+class RegressionSpec(Strict):
+    """What a variant may lose against the bundle that its build is about to replace."""
+
+    size: float | None = Field(
+        default=None, description="The largest ratio of the file's size to the previous one's."
+    )
+    latency: float | None = Field(
+        default=None,
+        description="The largest ratio of latencies, each taken against PyTorch eager in its own "
+        "build's run. Held only on the machine that measured the previous build.",
+    )
+    memory: float | None = Field(
+        default=None,
+        description="The largest ratio of peak memory. Held only on the machine that measured the "
+        "previous build.",
+    )
+    quality: float | None = Field(
+        default=None,
+        description="The most that any figure of quality may fall. Held only where both builds "
+        "were measured on the same inputs.",
+    )
 
 
 class BudgetsSpec(Strict):
     """What a variant must keep to; a breach fails the build."""
 
     cosine_lowest: float | None = Field(
-        default=None, description="The least cosine to PyTorch's output that any text may have."
+        default=None, description="The least cosine to PyTorch's output that any sample may have."
     )
     cosine_p1: float | None = Field(
         default=None,
-        description="The least first percentile of the cosines: 99 of 100 texts must reach it.",
+        description="The least first percentile of the cosines: 99 of 100 samples must reach it.",
     )
     cosine_mean: float | None = Field(default=None, description="The least mean of the cosines.")
     spearman: float | None = Field(
         default=None,
         description="The least rank correlation of the similarities of all pairs of texts: does "
         "search still rank alike?",
+    )
+    accuracy: float | None = Field(
+        default=None, description="The least share of images that it names right: 0.95 is 95 %."
+    )
+    accuracy_loss: float | None = Field(
+        default=None,
+        description="The most that it may lose of PyTorch's accuracy, in points: 0.5 is from 96.0 "
+        "to 95.5 %.",
+    )
+    top1_agreement: float | None = Field(
+        default=None, description="The least share of images that it names as PyTorch does."
     )
     size_mb: float | None = Field(
         default=None, description="The largest file, in megabytes of 10^6 bytes."
@@ -52,36 +107,121 @@ class BudgetsSpec(Strict):
         description="The longest latency against the fp32 graph's: 1.0 is as slow, 0.5 twice as "
         "fast. Held only where it is measured.",
     )
+    load_ms: float | None = Field(
+        default=None,
+        description="The longest time to create a session, in milliseconds, with the file in the "
+        "system's cache.",
+    )
+    load_ratio: float | None = Field(
+        default=None, description="The longest time to create a session against the fp32 graph's."
+    )
+    memory_mb: float | None = Field(
+        default=None,
+        description="The largest peak memory of loading and running on one thread, in megabytes of "
+        "10^6 bytes above a process that has loaded onnxruntime alone.",
+    )
+    memory_ratio: float | None = Field(
+        default=None, description="The largest peak memory against the fp32 graph's."
+    )
+    speedup: SpeedupSpec | None = Field(
+        default=None,
+        description="How many times as fast as PyTorch eager it must be, on one thread: a number "
+        "for every size that is timed, or one by size, such as {16: 6.5, 128: 3} for tokens. A "
+        "size that is named is timed.",
+    )
+    regression: RegressionSpec | None = Field(
+        default=None,
+        description="What it may lose against the bundle in the outputs that it replaces; passes "
+        "where there is none.",
+    )
 
 
-def shipped(precision: str, speed: Literal["gated", "any"]) -> dict[str, float]:
+def shipped_quality(precision: str, figures: Collection[str]) -> dict[str, float]:
+    """Return the defaults of a precision for a family that measures `figures`."""
+    return {key: value for key, value in SHIPPED_FLOORS[precision].items() if key in figures}
+
+
+def shipped(
+    precision: str, speed: Literal["gated", "any"], figures: Collection[str]
+) -> dict[str, float]:
     """Return the defaults of a precision; `speed: any` lifts the one on latency."""
     ceilings = {k: v for k, v in SHIPPED_CEILINGS.items() if k != "slowdown" or speed == "gated"}
-    return {**SHIPPED_FLOORS[precision], **ceilings}
+    return {**shipped_quality(precision, figures), **ceilings}
 
 
-def filled(given: Mapping[str, float], precision: str, speed: Literal["gated", "any"]) -> Budgets:
+def filled(
+    given: Mapping[str, Any],
+    precision: str,
+    speed: Literal["gated", "any"],
+    figures: Collection[str],
+) -> Budgets:
     """Return the budgets of a variant: the shipped ones with the recipe's own on top."""
-    return Budgets(**{**shipped(precision, speed), **given})
+    found: dict[str, Any] = {**shipped(precision, speed, figures), **given}
+    if "speedup" in found:
+        found["speedup"] = _floors_by_size(found["speedup"])
+    if "regression" in found:
+        found["regression"] = Regression(**found["regression"])
+    return Budgets(**found)
 
 
-def looser(given: Mapping[str, float], precision: str) -> Iterator[tuple[str, float]]:
+def _floors_by_size(given: float | Mapping[str, float]) -> tuple[SizedFloor, ...]:
+    if not isinstance(given, Mapping):
+        return (SizedFloor(None, given),)
+    ordered = sorted((int(size), floor) for size, floor in given.items() if _is_size(size))
+    return tuple(SizedFloor(size, floor) for size, floor in ordered)
+
+
+def _is_size(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) <= LARGEST_SIZE
+
+
+def flat(given: Mapping[str, Any]) -> dict[str, float]:
+    """Return budgets with dots in the names of those that lie in maps: `speedup.16`."""
+    found: dict[str, float] = {}
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{inner}": item for inner, item in value.items() if item is not None}
+        elif value is not None:
+            found[key] = value
+    return found
+
+
+def looser(
+    given: Mapping[str, Any], precision: str, figures: Collection[str]
+) -> Iterator[tuple[str, float]]:
     """Yield each budget that allows more than the shipped default, with that default."""
-    for key, default in shipped(precision, "gated").items():
+    for key, default in shipped(precision, "gated", figures).items():
         if key in given and (given[key] < default if key in FLOORS else given[key] > default):
             yield key, default
 
 
 def contradictions(given: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-    """Yield each budget that cannot be meant, with the reason."""
-    for key in FLOORS:
+    """Yield each budget of a `flat` map that cannot be meant, with the reason."""
+    yield from _wrong_in_maps(given)
+    for key in CORRELATIONS:
         if key in given and not -1 <= given[key] <= 1:
             yield key, f"{key} is a correlation, from -1 to 1"
+    for key in SHARES:
+        if key in given and not 0 <= given[key] <= 1:
+            yield key, f"{key} is a share, from 0 to 1"
+    if not 0 <= given.get("accuracy_loss", 0) <= 100:
+        yield "accuracy_loss", "accuracy_loss is in points, from 0 to 100"
     for key in CEILINGS:
         if key in given and given[key] <= 0:
             yield key, f"no file or run can keep {key} at {given[key]:g}"
-    order = [key for key in FLOORS[:3] if key in given]
+    order = [key for key in CORRELATIONS[:3] if key in given]
     for lower, higher in pairwise(order):
         if given[lower] > given[higher]:
             why = f"{lower} is never above {higher}, so {higher} {given[higher]:g} says nothing"
             yield lower, why
+
+
+def _wrong_in_maps(given: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    for key, value in given.items():
+        map_, _, inner = key.partition(".")
+        if map_ == "speedup" and inner and not _is_size(inner):
+            yield key, f"a size is a whole number from 1 to {LARGEST_SIZE}, such as 16 tokens"
+        elif (map_ in ("speedup", "regression") and value <= 0) and key != "regression.quality":
+            yield key, f"no file or run can be held by {key} at {value:g}"
+        elif key == "regression.quality" and value < 0:
+            yield key, "it is how much quality may fall, so 0 is the strictest"

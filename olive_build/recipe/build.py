@@ -41,59 +41,145 @@ Source = PackageSource | HubSource | PathSource
 
 
 @dataclass(frozen=True)
+class BlockWeights:
+    """Matrix products whose nodes match `nodes` keep their weights in blocks of 8 or 4 bits."""
+
+    nodes: tuple[str, ...]
+    bits: Literal[4, 8]
+    block_size: Literal[16, 32, 64, 128]
+
+
+@dataclass(frozen=True)
 class DynamicInt8:
-    """int8 weights; activations are quantized while running, by their own range."""
+    """int8 weights; activations are quantized while running, by their own range.
+
+    `per_token` is a word, or the shell patterns of the nodes that scale each token by itself.
+    """
 
     per_channel: bool
     weight_type: Literal["int8", "uint8"]
     reduce_range: bool
-    per_token: Literal["none", "after-activations", "all"]
+    smooth: bool
+    per_token: Literal["none", "after-activations", "all"] | tuple[str, ...]
+    rounding: Literal["nearest", "gptq"]
+    embeddings: Literal["per-row", "per-tensor", "fp32"]
     operators: tuple[str, ...] | None
     exclude: tuple[str, ...]
+    overrides: tuple[BlockWeights, ...]
     method: Literal["dynamic-int8"] = "dynamic-int8"
+
+
+@dataclass(frozen=True)
+class StaticInt8:
+    """int8 weights; activations are quantized by ranges that calibration inputs showed."""
+
+    activations: Literal["uint8", "uint16"]
+    weights: Literal["int8", "uint8"]
+    per_channel: bool
+    calibration: Literal["min-max", "percentile"]
+    percentile: float
+    smooth: bool
+    rounding: Literal["nearest", "gptq"]
+    operators: tuple[str, ...] | None
+    exclude: tuple[str, ...]
+    method: Literal["static-int8"] = "static-int8"
 
 
 @dataclass(frozen=True)
 class WeightOnly:
     """Weights in 4 or 8 bits, block by block; activations stay in floating point."""
 
-    algorithm: Literal["rtn", "k-quant"]
+    algorithm: Literal["rtn", "k-quant", "gptq"]
     bits: Literal[4, 8]
     block_size: Literal[16, 32, 64, 128]
     symmetric: bool
     accuracy_level: Literal[0, 1, 2, 3, 4]
     embeddings: bool
+    convolutions: bool
+    smooth: bool
     exclude: tuple[str, ...]
+    overrides: tuple[BlockWeights, ...]
     method: Literal["weight-only"] = "weight-only"
 
 
 @dataclass(frozen=True)
 class Fp16:
-    """Weights and arithmetic in half precision."""
+    """Weights and arithmetic in half precision, but for what is excluded."""
 
     keep_io_types: bool
     exclude_operators: tuple[str, ...]
+    exclude: tuple[str, ...]
     method: Literal["fp16"] = "fp16"
 
 
-Quantize = DynamicInt8 | WeightOnly | Fp16
+@dataclass(frozen=True)
+class Auto:
+    """A method that a search finds when the recipe is built: the fastest that holds the budgets."""
+
+    max_minutes: float
+    seed: int
+    method: Literal["auto"] = "auto"
+
+
+Quantize = DynamicInt8 | StaticInt8 | WeightOnly | Fp16 | Auto
+
+
+@dataclass(frozen=True)
+class SizedFloor:
+    """A floor at one size of the input, in tokens; at every size that is timed where it is None."""
+
+    size: int | None
+    at_least: float
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Ceilings on the ratio of a build to the one before it; `quality` is a fall, not a ratio."""
+
+    size: float | None = None
+    latency: float | None = None
+    memory: float | None = None
+    quality: float | None = None
 
 
 @dataclass(frozen=True)
 class Budgets:
     """What a variant must keep to; None where nothing is asked.
 
-    Cosines and Spearman are floors, the others ceilings. `size_mb` is in 10^6 bytes; `size_ratio`
-    and `slowdown` are against the fp32 graph that the variant came from.
+    Cosines, Spearman, `accuracy`, `top1_agreement` and `speedup` are floors, the others ceilings.
+    `size_mb` and `memory_mb` are in 10^6 bytes; what ends in `ratio`, and `slowdown`, is against
+    the fp32 graph that the variant came from; `speedup` is against PyTorch eager on one thread, and
+    `accuracy_loss`, in points, against PyTorch's accuracy.
     """
 
     cosine_lowest: float | None = None
     cosine_p1: float | None = None
     cosine_mean: float | None = None
     spearman: float | None = None
+    accuracy: float | None = None
+    accuracy_loss: float | None = None
+    top1_agreement: float | None = None
     size_mb: float | None = None
     size_ratio: float | None = None
     slowdown: float | None = None
+    load_ms: float | None = None
+    load_ratio: float | None = None
+    memory_mb: float | None = None
+    memory_ratio: float | None = None
+    speedup: tuple[SizedFloor, ...] | None = None
+    regression: Regression | None = None
+
+    def limits(self) -> dict[str, Any]:
+        """Return what is asked, as JSON values by name."""
+        return _without_none(asdict(self))
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 @dataclass(frozen=True)
@@ -129,7 +215,7 @@ class PassRequest:
 
 @dataclass(frozen=True)
 class DataSource:
-    """Text to verify on: a built-in set's `name`, or a .jsonl `file` relative to the recipe's."""
+    """Samples: a built-in set's `name`, or a `file` whose path is relative to the recipe's."""
 
     name: str | None
     file: str | None
@@ -149,11 +235,13 @@ class TargetBuild:
     formats: tuple[str, ...]
     layout: str
     opset: int
+    shapes: tuple[tuple[str, int], ...]
     attention: Literal["fused", "plain"]
     compose: Literal["single-file", "split", "none"]
     variants: tuple[Variant, ...]
     passes: tuple[PassRequest, ...]
     data: DataSource
+    calibration: DataSource
     metric: str
     timing: bool
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from olive_build.families import FAMILIES, FamilySpec, family_of_task
 from olive_build.recipe import model
-from olive_build.recipe.budgets import contradictions
+from olive_build.recipe.budgets import BudgetsSpec, contradictions, flat
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
-from olive_build.recipe.suggest import did_you_mean, listed
+from olive_build.recipe.measuring import check_figures, check_measuring
+from olive_build.recipe.suggest import listed
 from olive_build.recipe.tree import KeyPath
 
-BUILT_IN_VARIANTS = ("fp32", "fp16", "int8", "q8", "q4")
+BUILT_IN_VARIANTS = ("fp32", "fp16", "int8", "q8", "q4", "w8a16")
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 
@@ -190,46 +190,21 @@ def _check_variants(context: Context) -> None:
 def _check_budgets(context: Context, where: KeyPath) -> None:
     spec = context.recipe
     verify = spec.verify if where == ("verify",) else spec.targets[str(where[1])].verify
+    named: dict[tuple[str, ...], BudgetsSpec] = {}
     for name, budgets in verify.budgets.items() if verify else ():
-        given = {k: v for k, v in budgets.model_dump(exclude_unset=True).items() if v is not None}
+        named["budgets", name] = budgets
+    if verify and verify.every_variant:
+        named["every_variant",] = verify.every_variant
+    for path, budgets in named.items():
+        given = flat(budgets.model_dump(exclude_unset=True))
+        whose = f"'{path[-1]}'" if len(path) > 1 else "every variant"
+        check_figures(context, (*where, *path), tuple(given))
         for key, why in contradictions(given):
             context.add(
                 Code.BUDGET_CONTRADICTION,
-                (*where, "budgets", name, key),
-                f"the budget '{key}: {given[key]:g}' of '{name}' cannot be meant",
+                (*where, *path, *key.split(".")),
+                f"the budget '{key}: {given[key]:g}' of {whose} cannot be meant",
                 hint="correct one of the two" if "never" in why else "correct the value",
                 notes=(why,),
             )
-    metric, data = (verify.metric, verify.data) if verify else (None, None)
-    _check_measuring(context, where, metric, data)
-
-
-def _check_measuring(
-    context: Context, where: KeyPath, metric: str | None, data: str | model.DataFileSpec | None
-) -> None:
-    named = context.recipe.model
-    family = FAMILIES.get(named.family or "") or family_of_task(named.task or "")
-    if metric is not None and family:
-        context.known("metric", metric, family.metrics, (*where, "metric"), key=False)
-    if isinstance(data, str) and family and data not in family.data:
-        context.add(
-            Code.UNKNOWN_NAME,
-            (*where, "data"),
-            f"unknown data '{data}'",
-            hint=did_you_mean(data, family.data, "for a file of your own write {file: my.jsonl}"),
-            notes=(f"built in for {family.name}: {listed(family.data)}",),
-        )
-    if isinstance(data, model.DataFileSpec):
-        _check_data_file(context, data.file, (*where, "data", "file"))
-
-
-def _check_data_file(context: Context, text: str, here: KeyPath) -> None:
-    found = context.file(text, here)
-    if found is None:
-        return
-    if Path(text).suffix != ".jsonl":
-        message, hint = f"'{text}' is no .jsonl file", 'write one {"text": ...} a line'
-        context.add(Code.BAD_PATH, here, message, hint=hint)
-    elif not found.is_file():
-        message, hint = f"there is no file '{text}'", "give its path relative to this file"
-        context.add(Code.BAD_PATH, here, message, hint=hint)
+    check_measuring(context, where, verify)

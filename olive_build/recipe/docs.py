@@ -15,7 +15,7 @@ from typing import Any
 
 from olive_build.errors import UsageError
 from olive_build.recipe import model
-from olive_build.recipe.budgets import BudgetsSpec
+from olive_build.recipe.budgets import BudgetsSpec, RegressionSpec
 from olive_build.recipe.docs_tables import TABLES, code, link, table, value
 from olive_build.recipe.quantize import METHODS, Strict
 from olive_build.recipe.schema import recipe_schema
@@ -39,6 +39,7 @@ SECTIONS: Mapping[str, type[Strict]] = {
     "verify": model.VerifySpec,
     "verify.data": model.DataFileSpec,
     "verify.budgets": BudgetsSpec,
+    "verify.budgets.regression": RegressionSpec,
     "targets": model.TargetSpec,
 }
 _KINDS = {

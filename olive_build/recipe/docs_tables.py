@@ -12,7 +12,7 @@ from olive_build.recipe.catalogue import load_catalogue
 from olive_build.recipe.checks import BUILT_IN_VARIANTS
 from olive_build.recipe.codes import Code
 from olive_build.recipe.quantize import METHODS, layered, precision_of
-from olive_build.recipe.variants import BUILT_IN_METHODS, Q4_BECAUSE
+from olive_build.recipe.variants import BUILT_IN_METHODS, Q4_BECAUSE, built_in_layer
 from olive_build.targets import load_provider, load_target, target_names
 
 
@@ -56,24 +56,25 @@ def _built_in_variants() -> list[str]:
     rows = []
     for name in BUILT_IN_VARIANTS:
         method = BUILT_IN_METHODS[name]
-        precision = precision_of(layered([], method))
+        precision = precision_of(layered([built_in_layer(name)], method))
         speed = f"any: {Q4_BECAUSE}" if name == "q4" else "gated"
         rows.append((code(name), code(method) if method else "none", precision, speed))
     return table(("variant", "method", "precision", "speed"), rows)
 
 
 def _floors() -> list[str]:
-    ceilings = [f"{key} {value:g}" for key, value in SHIPPED_CEILINGS.items()]
     rows = []
     for precision, floors in SHIPPED_FLOORS.items():
-        lowest = [f"{key} {floors[key]:g}" for key in FLOORS if key in floors]
-        rows.append((precision, ", ".join(lowest), ", ".join(ceilings)))
+        lowest = [f"{key} {value:g}" for key, value in floors.items() if key in FLOORS]
+        both = {k: v for k, v in floors.items() if k not in FLOORS} | dict(SHIPPED_CEILINGS)
+        highest = [f"{key} {value:g}" for key, value in both.items()]
+        rows.append((precision, ", ".join(lowest), ", ".join(highest)))
     return table(("precision", "at least", "at most"), rows)
 
 
 def _families() -> list[str]:
     rows = [
-        (code(f.name), *(", ".join(map(code, x)) for x in (f.tasks, f.metrics, f.data)),
+        (code(f.name), *(", ".join(map(code, x)) or "-" for x in (f.tasks, f.metrics, f.data)),
          f.description)
         for f in FAMILIES.values()
     ]  # fmt: skip
@@ -104,11 +105,12 @@ def _providers() -> list[str]:
         own, fallback = provider.precisions, provider.precisions_by_fallback
         fused = "yes" if provider.contrib_attention else "no"
         ceiling = str(provider.opset_max or "the target's")
-        fixed = "yes" if provider.needs_fixed_shapes else "no"
-        cells = (code(provider.name), provider.title, ", ".join(own), ", ".join(fallback) or "none")
-        rows.append((*cells, fused, fixed, ceiling))
-    heads = ("provider", "is", "own kernels", "on the CPU or cast", "fused attention",
-             "fixed shapes only", "opset ceiling")  # fmt: skip
+        refused = [item.precision for item in provider.support if item.runs == "refused"]
+        fixed = {"any": "no", "fixed-preferred": "better", "fixed": "yes"}[provider.shapes]
+        lists = [", ".join(precisions) or "none" for precisions in (own, fallback, refused)]
+        rows.append((code(provider.name), provider.title, *lists, fused, fixed, ceiling))
+    heads = ("provider", "is", "own kernels", "on the CPU or cast", "refused", "fused attention",
+             "fixed shapes", "opset ceiling")  # fmt: skip
     return table(heads, rows)
 
 

@@ -55,7 +55,9 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     from olive_build.recipe.resolve import resolve_targets
     from olive_build.recipe.schema_errors import check_schema
     from olive_build.recipe.unused import check_unused
+    from olive_build.recipe.words import with_words_written_out
 
+    tree = with_words_written_out(tree)
     recipe, dropped = check_schema(without_not_built(tree, report), report)
     if recipe is None:
         return None

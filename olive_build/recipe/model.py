@@ -112,6 +112,12 @@ class ExportSpec(Strict):
         description=f"The version of ONNX's operators, from {LOWEST_OPSET} to the target's "
         "ceiling; an older one loads in older runtimes. Left out, the target's default.",
     )
+    shapes: dict[str, int] | None = Field(
+        default=None,
+        description="A size for each symbolic axis, as NPUs need it: {batch_size: 1, "
+        "sequence_length: 128}. Shorter inputs are padded, longer ones cut. Left out, all sizes "
+        "are free; not with `single-file` where a tokenizer would be in the graph.",
+    )
 
 
 class FuseSpec(Strict):
@@ -166,11 +172,12 @@ class PassSpec(Strict):
 
 
 class DataFileSpec(Strict):
-    """The reader's own texts."""
+    """The reader's own texts or images."""
 
     file: str = Field(
-        description='A .jsonl file of the repository, relative to this file: {"text": ...} a '
-        "line. Two texts at least, 200 for figures that mean something."
+        description='A file of the repository, relative to this file. Of texts: .jsonl, {"text": '
+        "...} a line. Of images: .npz with `images`, uint8 [images, height, width, channels], and "
+        "`labels`, the number of each one's class. 200 or more give figures that mean something."
     )
 
 
@@ -185,8 +192,14 @@ class VerifySpec(Strict):
 
     data: DataSpec | None = Field(
         default=None,
-        description="The texts that every figure is measured on: a built-in set's name, or "
-        "{file: ...}. Left out, the family's own.",
+        description="The texts or images that every figure is measured on: a built-in set's name, "
+        "or {file: ...}. Left out, the family's own, where it has one.",
+    )
+    calibration: DataSpec | None = Field(
+        default=None,
+        description="The samples that quantizers and the search may look at: a built-in set's "
+        "name, or {file: ...}; never those of `data`. Left out, the family's own, where it has "
+        "one.",
     )
     metric: str | None = Field(
         default=None,
@@ -196,6 +209,10 @@ class VerifySpec(Strict):
         default=None,
         description="false leaves latency out, so builds are quicker; its gate then says "
         "`not measured`. Left out, true.",
+    )
+    every_variant: BudgetsSpec | None = Field(
+        default=None,
+        description="What each variant must keep to; `budgets` wins, key by key.",
     )
     budgets: dict[str, BudgetsSpec] = Field(
         default_factory=dict,

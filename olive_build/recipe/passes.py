@@ -17,6 +17,23 @@ from olive_build.recipe.tree import KeyPath, Node
 from olive_build.recipe.variants import known_variants
 from olive_build.targets import target_names
 
+# Passes that do damage or cannot work, with why and what to write instead. Each is proved in
+# tests/quantizers/test_olive_passes.py, which fails when a later Olive has mended it.
+REFUSED: dict[str, tuple[str, str]] = {
+    "OnnxHqqQuantization": (
+        "it packs weights without turning them round, so the file computes noise",
+        "write `quantize: {method: weight-only, algorithm: gptq}`",
+    ),
+    "OnnxStaticQuantization": (
+        "its calibration data is code or a download, and it keeps every sample in memory",
+        "write `quantize: {method: static-int8}`",
+    ),
+    "OnnxQuantization": (
+        "its calibration data is code or a download, and it keeps every sample in memory",
+        "write `quantize: {method: static-int8}`, or dynamic-int8",
+    ),
+}
+
 
 def check_passes(context: Context) -> None:
     """Report all that is wrong with `passes`, the recipe's and the targets'."""
@@ -93,7 +110,11 @@ def _check_placement(context: Context, spec: PassSpec, path: KeyPath) -> None:
 def _check_name(context: Context, name: str, path: KeyPath) -> CataloguePass | None:
     catalogue = load_catalogue()
     entry = catalogue.passes.get(name)
-    usable = [known for known, found in catalogue.passes.items() if found.accepts == "onnx"]
+    usable = [
+        known
+        for known, found in catalogue.passes.items()
+        if found.accepts == "onnx" and known not in REFUSED
+    ]
     if entry is None:
         context.add(
             Code.BAD_PASS,
@@ -110,6 +131,11 @@ def _check_name(context: Context, name: str, path: KeyPath) -> CataloguePass | N
             hint=did_you_mean(name, usable, "remove it, or use a pass that takes ONNX"),
             notes=("passes of a recipe run on the exported graph",),
         )
+        return None
+    elif name in REFUSED:
+        reason, instead = REFUSED[name]
+        message = f"the pass '{name}' of Olive {catalogue.olive_version} is not used"
+        context.add(Code.BAD_PASS, path, message, hint=instead, notes=(reason,))
         return None
     return entry
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from olive_build.families import FamilySpec
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
 from olive_build.recipe.model import TargetSpec
@@ -20,6 +21,7 @@ class Place:
     spec: TargetSpec
     target: Target
     provider: Provider
+    family: FamilySpec
 
     def where(self, *field: str) -> KeyPath:
         """Return where a setting is written: under the target or the recipe; else the target."""

@@ -8,7 +8,6 @@ from typing import Literal
 from olive_build.errors import UsageError
 from olive_build.families import FAMILIES, FamilySpec
 from olive_build.recipe.build import (
-    DataSource,
     HubSource,
     PackageSource,
     PathSource,
@@ -20,10 +19,12 @@ from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
 from olive_build.recipe.diagnostics import RecipeErrors
 from olive_build.recipe.load import LoadedRecipe
-from olive_build.recipe.model import LOWEST_OPSET, DataFileSpec
+from olive_build.recipe.measuring import samples
+from olive_build.recipe.model import LOWEST_OPSET
 from olive_build.recipe.passes import passes_for
 from olive_build.recipe.place import Place
 from olive_build.recipe.report import Report
+from olive_build.recipe.shapes import given_shapes, shapes_for
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath
 from olive_build.recipe.variants import variants_for
@@ -75,9 +76,10 @@ def _resolve_target(
     provider = _provider(context, target)
     if provider is None:
         return None
-    place = Place(context, context.recipe.targets[name], target, provider)
+    place = Place(context, context.recipe.targets[name], target, provider, family)
     variants = variants_for(place)
-    data, metric, timing = _verify(place, family)
+    metric, timing = _verify(place, family)
+    data, calibration = samples(place, family)
     chosen = _source(context, source)
     return (
         TargetBuild(
@@ -91,11 +93,13 @@ def _resolve_target(
             formats=_formats(place),
             layout=target.layout,
             opset=_opset(place),
+            shapes=shapes_for(place, family),
             attention=_attention(place),
             compose=_compose(place, family),
             variants=variants,
             passes=passes_for(place, tuple(variant.name for variant in variants)),
             data=data,
+            calibration=calibration,
             metric=metric,
             timing=timing,
         )
@@ -170,9 +174,21 @@ def _attention(place: Place) -> Literal["fused", "plain"]:
             f"`attention: fused` does not go with the provider '{place.provider.name}' of "
             f"'{place.target.name}'",
             hint="write `plain`, or set `fused` under the other targets only",
-            notes=("it has no kernel for the fused operator, so the graph would fall apart",),
+            notes=(place.provider.no_attention_because,),
         )
     return chosen
+
+
+_WHY_NOT_COMPOSED = {
+    True: "no package there has the operators of a tokenizer",
+    False: "transformers.js prepares images itself and gives the file their pixels",
+}
+
+
+def _loads_single_file(target: Target, family: FamilySpec) -> bool:
+    if family.has_tokenizer:
+        return bool(target.extension_packages)
+    return target.layout != "transformers.js"
 
 
 def _compose(place: Place, family: FamilySpec) -> Literal["single-file", "split", "none"]:
@@ -185,36 +201,35 @@ def _compose(place: Place, family: FamilySpec) -> Literal["single-file", "split"
             f"`compose: split` has nothing to split: {family.name} is one graph",
             hint="write `single-file` or `none`",
         )
-    elif chosen == "single-file" and not target.extension_packages:
+    elif chosen == "single-file" and not _loads_single_file(target, family):
         place.add(
             Code.CANNOT_RUN,
             path,
             f"`compose: single-file` cannot be loaded by '{target.name}'",
             hint="write `none`, or set it under the other targets only",
-            notes=("no package there has the operators of a tokenizer",),
+            notes=(_WHY_NOT_COMPOSED[family.has_tokenizer],),
+        )
+    elif chosen == "single-file" and given_shapes(place) and family.has_tokenizer:
+        place.add(
+            Code.CONFLICT,
+            path,
+            "`compose: single-file` does not go with fixed shapes",
+            hint="write `compose: none` for this target",
+            notes=("a tokenizer in the graph gives as many tokens as the text has",),
         )
     if chosen is not None:
         return chosen
+    if given_shapes(place) and family.has_tokenizer:
+        return "none"
     assert target.compose in ("single-file", "split", "none")
     return target.compose  # type: ignore[return-value]
 
 
-def _verify(place: Place, family: FamilySpec) -> tuple[DataSource, str, bool]:
+def _verify(place: Place, family: FamilySpec) -> tuple[str, bool]:
     own, common = place.spec.verify, place.context.recipe.verify
-    data = own.data if own and own.data is not None else common.data
     metric = own.metric if own and own.metric is not None else common.metric
     timing = own.timing if own and own.timing is not None else common.timing
-    if isinstance(data, DataFileSpec):
-        found = place.context.file(data.file, _data_path(place))
-        source = DataSource(None, place.context.relative(found) if found else data.file)
-    else:
-        source = DataSource(data or family.data[0], None)
-    return source, metric or family.metrics[0], True if timing is None else timing
-
-
-def _data_path(place: Place) -> KeyPath:
-    own: KeyPath = ("targets", place.target.name, "verify", "data", "file")
-    return own if place.context.written(own) else ("verify", "data", "file")
+    return metric or family.metrics[0], True if timing is None else timing
 
 
 def _source(context: Context, name: str) -> Source | None:

@@ -36,7 +36,13 @@ _WANTED = {
     "model_attributes_type": "a map of fields",
 }
 # Members of unions by the tag that pydantic puts into the place of an error.
-_TAGS: dict[str, Any] = {**METHODS, "file": DataFileSpec, "name": str}
+_TAGS: dict[str, Any] = {
+    **METHODS,
+    "file": DataFileSpec,
+    "name": str,
+    "number": float,
+    "by-size": dict[str, float],
+}
 # Stand-ins for fields that nothing can be checked without; what is said about them is dropped.
 _STAND_INS: dict[str, Json] = {
     "recipe": 1,

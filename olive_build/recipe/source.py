@@ -217,7 +217,7 @@ class _Builder:
                 hint="put what is shared into a file and name it by `extends:`",
                 notes=("YAML 1.2 has no merge keys",),
             )
-        elif text is None or not isinstance(node.value, str):
+        elif text is None or not (isinstance(node.value, str) or _is_count(text)):
             self._report.add(
                 Code.REFUSED_YAML,
                 "a key must be text",
@@ -263,3 +263,8 @@ def _stop(
 ) -> None:
     report.add(code or Code.UNREADABLE, message, span, hint=hint, notes=(why,) if why else ())
     raise Unparseable
+
+
+def _is_count(text: str) -> bool:
+    # Written in one way only, so it means the same text whatever reads it: `speedup: {16: 6.5}`.
+    return text.isascii() and text.isdigit() and not text.startswith("0")

@@ -6,26 +6,28 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from olive_build.recipe.budgets import filled, looser
+from olive_build.recipe.budgets import BudgetsSpec, filled, looser
 from olive_build.recipe.build import Variant, WeightOnly
 from olive_build.recipe.checks import BUILT_IN_VARIANTS
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
-from olive_build.recipe.model import VARIANT_PATTERN, VariantSpec
+from olive_build.recipe.model import VARIANT_PATTERN, VariantSpec, VerifySpec
 from olive_build.recipe.place import Place
 from olive_build.recipe.quantize import METHODS, layered, precision_of, written
 from olive_build.recipe.suggest import listed
 from olive_build.recipe.tree import KeyPath
 
 # The built-in variants: the method of each, None for the fp32 graph. Options are the methods' own
-# defaults.
+# defaults, but for those below.
 BUILT_IN_METHODS: Mapping[str, str | None] = {
     "fp32": None,
     "fp16": "fp16",
     "int8": "dynamic-int8",
     "q8": "dynamic-int8",
     "q4": "weight-only",
+    "w8a16": "static-int8",
 }
+BUILT_IN_OPTIONS: Mapping[str, Mapping[str, Any]] = {"w8a16": {"activations": "uint16"}}
 Q4_BECAUSE = "4-bit weights are for download size"
 # The dtypes that transformers.js 4.3 turns into file suffixes (its src/utils/dtypes.js).
 _TRANSFORMERS_JS = ("fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4")
@@ -91,7 +93,7 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
         quantize=quantize,
         speed=speed,
         because=because if speed == "any" else None,
-        budgets=filled(given, precision, speed),
+        budgets=filled(given, precision, speed, place.family.figures),
     )
 
 
@@ -101,7 +103,12 @@ def _layers(place: Place, name: str, spec: VariantSpec) -> tuple[list[dict[str, 
     method = own.get("method", BUILT_IN_METHODS.get(name))
     recipe_wide = written(place.context.recipe.quantize)
     assert method is None or method in METHODS
-    return [recipe_wide, own, written(place.spec.quantize)], method
+    return [built_in_layer(name), recipe_wide, own, written(place.spec.quantize)], method
+
+
+def built_in_layer(name: str) -> dict[str, Any]:
+    """Return the settings of a built-in variant, which all others are laid over."""
+    return {"method": BUILT_IN_METHODS.get(name), **BUILT_IN_OPTIONS.get(name, {})}
 
 
 def _check_runs(place: Place, name: str, precision: str, path: KeyPath) -> None:
@@ -113,14 +120,15 @@ def _check_runs(place: Place, name: str, precision: str, path: KeyPath) -> None:
             f"transformers.js has no dtype '{name}', so it would never load that file",
             hint=f"name the variant one of {listed(_TRANSFORMERS_JS)}",
         )
-    able = (*provider.precisions, *provider.precisions_by_fallback)
-    if precision not in able:
+    support = provider.support_of(precision)
+    if support.runs == "refused":
+        able = (*provider.precisions, *provider.precisions_by_fallback)
         place.add(
             Code.CANNOT_RUN,
             path,
             f"the provider '{provider.name}' cannot run {precision}, which '{name}' is",
-            hint=f"build a variant in {listed(able)}, or choose another provider",
-            notes=(f"target '{target.name}' can use {listed(target.providers)}",),
+            hint=f"build a variant with `{support.instead}`; it runs {listed(able)}",
+            notes=(support.how, f"target '{target.name}' can use {listed(target.providers)}"),
         )
 
 
@@ -143,18 +151,17 @@ def _check_accuracy_level(place: Place, name: str, level: int, path: KeyPath) ->
 
 def _given_budgets(
     place: Place, name: str, precision: str, speed: Literal["gated", "any"]
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Return the budgets that the recipe gives, and warn of those looser than the shipped ones."""
-    recipe, given, origin = place.context.recipe, {}, dict[str, KeyPath]()
-    for verify, layer in (
-        (recipe.verify, ("verify",)),
-        (place.spec.verify, ("targets", place.target.name, "verify")),
-    ):
-        spec = verify.budgets.get(name) if verify is not None else None
-        for key, value in spec.model_dump(exclude_none=True).items() if spec else ():
-            given[key] = value
-            origin[key] = (*layer, "budgets", name, key)
-    for key, default in looser(given, precision):
+    given, origin = dict[str, Any](), dict[str, KeyPath]()
+    for spec, path in _budget_layers(place, name):
+        for key, value in spec.model_dump(exclude_none=True).items():
+            merges = isinstance(value, dict) and isinstance(given.get(key), dict)
+            given[key] = given[key] | value if merges else value
+            origin[key] = (*path, key)
+    if speed == "any" and "every_variant" in origin.get("slowdown", ()):
+        del given["slowdown"]  # it is meant for the variants that it is not lifted for
+    for key, default in looser(given, precision, place.family.figures):
         place.add(
             Code.LOOSE_BUDGET,
             origin[key],
@@ -171,3 +178,17 @@ def _given_budgets(
             hint="keep one of the two",
         )
     return given
+
+
+def _budget_layers(place: Place, name: str) -> Iterator[tuple[BudgetsSpec, KeyPath]]:
+    """Yield the recipe's and target's budgets for every variant, then those for this one."""
+    layers: tuple[tuple[VerifySpec | None, KeyPath], ...] = (
+        (place.context.recipe.verify, ("verify",)),
+        (place.spec.verify, ("targets", place.target.name, "verify")),
+    )
+    for verify, layer in layers:
+        if verify is not None and verify.every_variant is not None:
+            yield verify.every_variant, (*layer, "every_variant")
+    for verify, layer in layers:
+        if verify is not None and name in verify.budgets:
+            yield verify.budgets[name], (*layer, "budgets", name)

@@ -11,6 +11,7 @@ from olive_build.build import BuildReport, BundleResult, Options, build
 from olive_build.bundle.assemble import VariantProof
 from olive_build.engine.events import Event, NotReproducible, StepFinished, StepStarted, Waiting
 from olive_build.engine.store import Store
+from olive_build.proof.verdict import undecided
 from olive_build.report.style import megabytes, paint, table
 from olive_build.select import select
 
@@ -26,6 +27,7 @@ def run_build(chosen: dict[str, Any], *, as_json: bool) -> int:
         keep_going=chosen["keep_going"],
         until=chosen["until"],
         smoke=chosen["smoke"],
+        strict=chosen["strict"],
     )
     # Pipelines read JSON from stdout; people's lines then go to stderr.
     progress = Progress(to_stderr=as_json)
@@ -38,6 +40,7 @@ def run_build(chosen: dict[str, Any], *, as_json: bool) -> int:
         import json
 
         click.echo(json.dumps(to_json(result), indent=2))
+        print_undecided(result)
     else:
         print_result(result, progress)
     print_errors(result)
@@ -137,6 +140,13 @@ def print_result(result: BuildReport, progress: Progress) -> None:
     for item in result.bundles:
         if item.status in ("published", "up to date"):
             click.echo(f"{item.status}: {item.folder}")
+    print_undecided(result)
+    for item in result.bundles:
+        for proof in item.proofs:
+            if proof.partition:
+                click.echo(f"estimated, {item.target} {proof.name}: {proof.partition['text']}")
+    for note in sorted({text for item in result.bundles for text in without_vnni(item)}):
+        click.echo(note)
     waived = {
         f"{proof.name}: {gate.note}"
         for item in result.bundles
@@ -146,6 +156,28 @@ def print_result(result: BuildReport, progress: Progress) -> None:
     }
     for note in sorted(waived):
         click.echo(f"speed not gated, {note}")
+
+
+def print_undecided(result: BuildReport) -> None:
+    """Say of each bundle that was published what noise left open: nobody may overlook it."""
+    for item in result.bundles:
+        for proof in item.proofs if item.error is None else ():
+            for gate in undecided(proof.gates):
+                text = f"UNDECIDED: {item.recipe}, {item.target}, {proof.name}: {gate.text()}"
+                click.echo(paint(text, "yellow", sys.stderr), err=True)
+
+
+def without_vnni(item: BundleResult) -> list[str]:
+    """Say of each variant that computes in 8 bits what it does on an x86 CPU without VNNI."""
+    found = []
+    for proof in item.proofs:
+        result = proof.without_vnni or {"status": "same"}
+        name = f"{item.target} {proof.name} on x86 without VNNI"
+        if result["status"] == "emulated":
+            found.append(f"{name}, emulated: quality {figures_text([result['quality']])}")
+        elif result["status"] == "not measured":
+            found.append(f"{name}: not measured, {result['note']}")
+    return found
 
 
 def bundle_rows(item: BundleResult) -> list[list[str]]:
@@ -168,18 +200,26 @@ def bundle_rows(item: BundleResult) -> list[list[str]]:
 
 def quality_text(proof: VariantProof) -> str:
     """Return the worst of the variant's files, figure by figure."""
-    figures = list(proof.quality.values())
+    return figures_text(list(proof.quality.values()))
+
+
+def figures_text(figures: list[dict[str, Any]]) -> str:
+    """Return the worst of several measurements of quality."""
     names = ("cosine_lowest", "cosine_p1", "cosine_mean")
-    return " / ".join(f"{min(item[name] for item in figures):.5f}" for name in names)
+    cosines = " / ".join(f"{min(item[name] for item in figures):.5f}" for name in names)
+    if not all("accuracy" in item for item in figures):
+        return cosines
+    return f"{cosines}, {min(item['accuracy'] for item in figures):.2%} right"
 
 
 def speed_text(proof: VariantProof) -> str:
-    """Return the speed against PyTorch eager at the shortest length on one thread."""
+    """Return the speed against PyTorch eager at the smallest size on one thread."""
     if not proof.latency:
         return "is the fp32 graph" if proof.is_fp32_graph else "not measured"
     row = min(proof.latency, key=lambda row: (row["threads"], row["tokens"]))
     ratio = 1 / row["ratio_to"]["pytorch"]["median"]
-    return f"{ratio:.1f} x PyTorch at {row['tokens']} tokens"
+    unit = row["unit"].removesuffix("s") if row["tokens"] == 1 else row["unit"]
+    return f"{ratio:.1f} x PyTorch at {row['tokens']} {unit}"
 
 
 def to_json(result: BuildReport) -> dict[str, Any]:

@@ -11,9 +11,8 @@ import click
 
 from olive_build.bundle.manifest import MANIFEST, PROOF, read_json
 from olive_build.errors import BundleError
+from olive_build.proof.verdict import QUALITY
 from olive_build.report.style import table
-
-FIGURES = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman")
 
 
 def print_differences(old: Path, new: Path, *, as_json: bool) -> None:
@@ -72,7 +71,7 @@ def _figures(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[tu
         yield from _changed(f"{name}: {key}", old.get(key), new.get(key))
     qualities = [item.get("quality", {}) for item in (old, new)]
     for form in sorted({*qualities[0], *qualities[1]}):
-        for figure in FIGURES:
+        for figure in QUALITY:
             values = [quality.get(form, {}).get(figure) for quality in qualities]
             yield from _changed(f"{name}.{form}: {figure}", *values)
 

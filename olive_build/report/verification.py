@@ -10,6 +10,7 @@ import click
 
 from olive_build.bundle.verify import VerifiedFile, verify
 from olive_build.errors import OliveBuildError
+from olive_build.proof.verdict import QUALITY
 from olive_build.report.style import paint, table
 
 
@@ -38,10 +39,11 @@ def _print(folder: Path, files: tuple[VerifiedFile, ...], error: OliveBuildError
         click.echo(error.render(), err=True)
         return
     click.echo(f"{folder}: {paint('verified', 'green')}, every byte and every figure")
-    rows = [["file", "lowest", "p1", "mean", "spearman"]]
-    names = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman")
+    # A bundle's files are of one family, so all have the same figures.
+    names = [name for name in QUALITY if files and name in files[0].figures]
+    rows = [["file", *(name.removeprefix("cosine_").replace("_", " ") for name in names)]]
     rows += [[item.path, *(f"{item.figures[name]:.5f}" for name in names)] for item in files]
-    for line in table(rows, right=(1, 2, 3, 4)):
+    for line in table(rows, right=range(1, len(names) + 1)):
         click.echo(f"  {line}")
 
 

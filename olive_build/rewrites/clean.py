@@ -14,14 +14,20 @@ from pathlib import Path
 
 import onnx
 
+from olive_build.rewrites.node_order import sort_nodes
+
 # protobuf refuses messages of 2 GiB; stay clear of it.
 EXTERNAL_DATA_BYTES = 1_800_000_000
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def save_clean(model: onnx.ModelProto, path: Path) -> None:
-    """Write `model` to `path` without metadata, external data beside it where it must be."""
+    """Write `model` to `path` without metadata, external data beside it where it must be.
+
+    Nodes are put behind those whose values they read; converters append some of theirs.
+    """
     strip_metadata(model)
+    sort_nodes(model)
     if model.ByteSize() < EXTERNAL_DATA_BYTES:
         onnx.save(model, str(path))
         return

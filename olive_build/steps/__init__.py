@@ -13,19 +13,32 @@ STEPS: Mapping[str, str] = {
     "miniature": "olive_build.steps.miniature:Miniature",
     "export": "olive_build.steps.export:Export",
     "fuse": "olive_build.steps.fuse:FuseAttention",
+    "fix-shapes": "olive_build.steps.fix_shapes:FixShapes",
     "separate-projection": "olive_build.steps.fuse:SeparateProjection",
+    "simplify": "olive_build.steps.simplify:SimplifyForCpu",
+    "smooth": "olive_build.quantizers.smoothing:Smooth",
     "per-token-scale": "olive_build.steps.fuse:PerTokenScale",
+    "embedding-int8": "olive_build.quantizers.embedding_rows:QuantizeEmbeddings",
     "dynamic-int8": "olive_build.quantizers.dynamic_int8:QuantizeDynamicInt8",
+    "static-int8": "olive_build.quantizers.static_int8:QuantizeStaticInt8",
+    "qdq-weights": "olive_build.quantizers.qdq_weights:QuantizeConvWeights",
     "weight-only": "olive_build.quantizers.weight_only:QuantizeWeights",
     "fp16": "olive_build.quantizers.fp16:ConvertToFp16",
+    "gptq-rounding": "olive_build.quantizers.gptq_rounding:GptqRounding",
     "olive-pass": "olive_build.steps.olive_pass:OlivePass",
     "tokenizer": "olive_build.steps.compose:BuildTokenizer",
     "compose": "olive_build.steps.compose:Compose",
     "convert-ort": "olive_build.steps.convert_ort:ConvertToOrt",
     "describe": "olive_build.steps.describe:Describe",
     "reference": "olive_build.steps.reference:Reference",
+    "calibration": "olive_build.steps.calibration:CalibrationInputs",
+    "samples": "olive_build.steps.samples:SplitSamples",
+    "damage": "olive_build.steps.damage:MeasureDamage",
+    "speed": "olive_build.steps.speed:MeasureSpeed",
     "quality": "olive_build.steps.quality:MeasureQuality",
     "latency": "olive_build.steps.latency:MeasureLatency",
+    "footprint": "olive_build.steps.footprint:MeasureFootprint",
+    "without-vnni": "olive_build.steps.without_vnni:MeasureWithoutVnni",
 }
 
 WORKERS: Mapping[str, WorkerKind] = {
@@ -43,7 +56,5 @@ WORKERS: Mapping[str, WorkerKind] = {
         ),
         costly=True,
     ),
-    "onnxruntime": WorkerKind(
-        preload=("numpy", "onnx", "onnxruntime", "onnxruntime_extensions", "tokenizers")
-    ),
+    "onnxruntime": WorkerKind(preload=("numpy", "onnx", "onnxruntime", "tokenizers")),
 }

@@ -37,9 +37,9 @@ class BuildTokenizer:
 class Compose:
     """Write model.onnx with the family's pre- and post-processing in the graph.
 
-    Inputs: model, tokenizer, source (model folder). The composed graph is opened with the
-    extensions library, so that an operator that the runtime lacks is found here and not on the
-    device.
+    Inputs: model, source (model folder), and tokenizer where the family has one. The composed
+    graph is opened with the extensions library, so that an operator that the runtime lacks is
+    found here and not on the device.
     """
 
     family: str
@@ -57,7 +57,9 @@ class Compose:
         from olive_build.steps.model_check import MODEL, read
 
         composition = family_module(self.family, "compose")
-        core, tokenizer = read(inputs["model"] / MODEL), read(inputs["tokenizer"] / MODEL)
-        model = composition.compose(core, tokenizer, inputs["source"])
+        parts = {
+            name: read(inputs[name] / MODEL) for name in ("model", "tokenizer") if name in inputs
+        }
+        model = composition.compose(parts["model"], parts.get("tokenizer"), inputs["source"])
         save_clean(model, out / MODEL)
         open_session(out / MODEL)

@@ -62,13 +62,14 @@ class ConvertToOrt:
             OptimizationStyle,
             convert_onnx_models_to_ort,
         )
-        from onnxruntime_extensions import get_library_path
+
+        from olive_build.clients.onnxruntime_client import extensions_library
 
         try:
             convert_onnx_models_to_ort(
                 folder / MODEL_NAME,
                 optimization_styles=[OptimizationStyle[STYLES[self.style]]],
-                custom_op_library_path=Path(get_library_path()),
+                custom_op_library_path=Path(extensions_library()),
                 target_platform="arm",
                 save_optimized_onnx_model=True,
                 enable_type_reduction=True,

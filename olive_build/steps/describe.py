@@ -16,14 +16,15 @@ class Describe:
     """Write description.json of an ONNX model. Inputs: model.
 
     Holds inputs and outputs (name, type, axes), opset and IR versions, operators by domain with
-    counts, parameters, and what the mobile usability checker of onnxruntime finds where
-    `mobile` asks for it.
+    counts, parameters, what the mobile usability checker of onnxruntime finds where `mobile` asks
+    for it, and into how many pieces `provider` would take the graph apart ("" for none).
     """
 
     mobile: bool
+    provider: str = ""
 
     kind: ClassVar[str] = "describe"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     exclusive: ClassVar[bool] = False
@@ -32,7 +33,12 @@ class Describe:
         from olive_build.steps.model_check import MODEL, read
 
         path = inputs["model"] / MODEL
-        description = describe(read(path))
+        model = read(path)
+        description = describe(model)
+        if self.provider:
+            from olive_build.targets.partition import partition
+
+            description["partition"] = partition(model, self.provider).as_json()
         if self.mobile:
             description["mobile_usability"] = _mobile_usability(path)
         text = json.dumps(description, indent=2, sort_keys=True)

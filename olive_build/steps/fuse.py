@@ -79,14 +79,17 @@ class SeparateProjection:
 class PerTokenScale:
     """Write model.onnx in which matrix products scale each token by its own range.
 
-    Inputs: model. `after_activations_only` leaves alone what no activation function feeds. Exact
-    in fp32. Raises StepError when there is nothing to scale.
+    Inputs: model. `scope` is after-activations, all, or nodes: those that the shell patterns
+    `nodes` match. What `exclude` matches stays as it is. Exact in fp32. Raises StepError when
+    there is nothing to scale, or a pattern matches no node.
     """
 
-    after_activations_only: bool
+    scope: str
+    nodes: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
     kind: ClassVar[str] = "per-token-scale"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx",)
     exclusive: ClassVar[bool] = False
@@ -94,14 +97,20 @@ class PerTokenScale:
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.clean import save_clean
         from olive_build.rewrites.per_token_scale import per_token_scale
-        from olive_build.steps.model_check import MODEL, read
+        from olive_build.steps.model_check import MODEL, matching_nodes, read
 
         model = read(inputs["model"] / MODEL)
-        only = self.after_activations_only
-        if not per_token_scale(model, after_activations_only=only).count:
+        result = per_token_scale(
+            model,
+            nodes=matching_nodes(model, self.nodes) if self.scope == "nodes" else None,
+            after_activations_only=self.scope == "after-activations",
+            exclude=matching_nodes(model, self.exclude),
+        )
+        if not result.count:
+            only = " and is fed by an activation function" * (self.scope == "after-activations")
             raise StepError(
                 "no matrix product to scale per token was found",
-                why="none has a stored weight" + " and is fed by an activation function" * only,
+                why="none has a stored weight" + only,
                 hint="write `per_token: none` for this quantizer",
             )
         save_clean(model, out / MODEL)

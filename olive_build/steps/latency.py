@@ -8,44 +8,55 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from olive_build.proof.limit import Limit
+
 LATENCY = "latency.json"
+LOAD = "load.json"
 
 
 @dataclass(frozen=True)
 class MeasureLatency:
-    """Write latency.json. Inputs: model, baseline (the fp32 graph), source (model folder).
+    """Write latency.json and load.json. Inputs: model, source (model folder), maybe baseline.
 
-    `takes` is what the file is given, `text` or `tokens`; PyTorch is given the same. Every
-    combination of `tokens` and `threads` is timed; the step runs alone on the machine whose
-    fingerprint is `machine`.
+    `baseline` is the fp32 graph, left out where the model is that graph. `takes` is what the file
+    is given, `text` or `tokens`; PyTorch is given the same. Every combination of `tokens` and
+    `threads` is timed; the step runs alone on the machine whose fingerprint is `machine`. Rounds go
+    on while one of `limits` is undecided or an interval is wider than `narrow` of its median.
     """
 
     family: str
     takes: str
     tokens: tuple[int, ...]
     threads: tuple[int, ...]
+    limits: tuple[Limit, ...]
+    narrow: float | None
     machine: str
 
     kind: ClassVar[str] = "latency"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 5
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "torch")
     exclusive: ClassVar[bool] = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.families import family_module
-        from olive_build.proof.latency import Candidate, candidate_for, compare
+        from olive_build.families import FAMILIES, family_module
+        from olive_build.proof.candidate import Candidate, candidate_for
+        from olive_build.proof.latency import compare_loads, compare_running, started
         from olive_build.steps.model_check import MODEL
 
         sample = family_module(self.family, "sample")
-        rows = compare(
-            [
-                candidate_for("this file", inputs["model"] / MODEL),
-                candidate_for("fp32 graph", inputs["baseline"] / MODEL),
-                Candidate("pytorch", f"pytorch-{self.takes}", str(inputs["source"]), self.family),
-            ],
-            texts={count: sample.text_of(inputs["source"], count) for count in self.tokens},
-            threads=self.threads,
-        )
-        text = json.dumps(rows, indent=2, sort_keys=True)
-        (out / LATENCY).write_text(text + "\n", encoding="utf-8")
+        texts = {count: sample.text_of(inputs["source"], count) for count in self.tokens}
+        candidates = [
+            candidate_for("this file", inputs["model"] / MODEL, self.family),
+            Candidate("pytorch", f"pytorch-{self.takes}", str(inputs["source"]), self.family),
+        ]
+        if "baseline" in inputs:
+            fp32 = candidate_for("fp32 graph", inputs["baseline"] / MODEL, self.family)
+            candidates.insert(1, fp32)
+        with started(candidates) as children:
+            rows = compare_running(children, texts, self.threads, self.limits, self.narrow)
+            rows = [{**row, "unit": FAMILIES[self.family].size_unit} for row in rows]
+            load = compare_loads(children, self.limits)
+        for name, figures in ((LATENCY, rows), (LOAD, load)):
+            text = json.dumps(figures, indent=2, sort_keys=True)
+            (out / name).write_text(text + "\n", encoding="utf-8")

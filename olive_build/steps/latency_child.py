@@ -1,17 +1,38 @@
-"""The process of one timed candidate: reads JSON requests from stdin, answers on stdout."""
+"""The process of one measured candidate: reads JSON requests from stdin, answers on stdout.
+
+    {"do": "setup", "threads": 1, "text": "a text", "tokens": 16, "batch": 1}   -> {}
+    {"do": "time", "seconds": 0.04, "samples": false}            -> {"milliseconds": 1.23}
+    {"do": "load", "threads": 1}                                 -> {"milliseconds": 45.6}
+    {"do": "memory"}                      -> {"peak_bytes": 1, "baseline_bytes": 1, "reset": true}
+
+`samples` asks for every call's milliseconds beside their median. `batch` is 1 where it is left out.
+"""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from olive_build.engine.memory import high_water, reset_high_water, resident
+
 WARM_UP = 5
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How a candidate is loaded alone, and how it becomes a call that is timed."""
+
+    load: Callable[[int], Any]
+    prepare: Callable[[dict[str, Any]], Call]
 
 
 def main() -> None:
@@ -20,71 +41,98 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     candidate = json.loads(sys.stdin.readline())
-    kinds = {"onnxruntime": _onnxruntime, "pytorch-text": _pytorch, "pytorch-tokens": _pytorch}
-    prepare = kinds[candidate["kind"]](candidate)
+    is_file = candidate["kind"] == "onnxruntime"
+    runner = _onnxruntime(candidate) if is_file else _pytorch(candidate)
+    # What is used from here on is the model's; the libraries are imported.
+    gc.collect()
+    reset, baseline = reset_high_water(), resident()
     answers.write("{}\n")
-    call: Callable[[], Any] = time.perf_counter
+    call: Call = time.perf_counter
     for line in sys.stdin:
         request = json.loads(line)
-        if request["do"] == "setup":
-            call = prepare(request)
-            for _ in range(WARM_UP):
-                call()
-            answers.write("{}\n")
-        else:
-            answers.write(json.dumps({"milliseconds": _time(call, request["seconds"])}) + "\n")
+        answer: dict[str, Any] = {}
+        match request["do"]:
+            case "setup":
+                call = time.perf_counter  # the last model is freed before the next is loaded
+                call = runner.prepare(request)
+                for _ in range(WARM_UP):
+                    call()
+            case "load":
+                call = time.perf_counter
+                answer = {"milliseconds": _load(runner, request["threads"])}
+            case "memory":
+                peak = high_water()
+                answer = {"peak_bytes": peak, "baseline_bytes": baseline, "reset": reset}
+            case "time":
+                times = _time(call, request["seconds"])
+                answer = {"milliseconds": statistics.median(times)}
+                if request.get("samples"):
+                    answer["samples"] = times
+        answers.write(json.dumps(answer) + "\n")
 
 
-def _time(call: Callable[[], Any], seconds: float) -> float:
-    """Return the median milliseconds of a call, repeated for about `seconds`."""
+def _load(runner: Runner, threads: int) -> float:
+    """Return the milliseconds until the candidate is ready; it is freed again."""
+    gc.collect()
+    start = time.perf_counter()
+    loaded = runner.load(threads)
+    seconds = time.perf_counter() - start
+    del loaded
+    return seconds * 1e3
+
+
+def _time(call: Call, seconds: float) -> list[float]:
+    """Return the milliseconds of each call, repeated for about `seconds`."""
     call()  # The first after another process ran finds cold caches.
     times: list[float] = []
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 3:
+    while time.perf_counter() < end or not times:
         start = time.perf_counter()
         call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e3
+        times.append((time.perf_counter() - start) * 1e3)
+    return times
 
 
-def _onnxruntime(candidate: dict[str, str]) -> Callable[[dict[str, Any]], Callable[[], Any]]:
-    import numpy as np
+def _onnxruntime(candidate: dict[str, str]) -> Runner:
+    import onnxruntime  # noqa: F401 - before memory is counted
 
     from olive_build.clients.onnxruntime_client import open_session
+    from olive_build.families import family_module
 
-    def prepare(request: dict[str, Any]) -> Callable[[], Any]:
-        session = open_session(Path(candidate["path"]), threads=request["threads"])
-        shape = (1, request["tokens"])
-        feeds = {
-            "text": np.array([request["text"]], dtype=object),
-            "input_ids": np.ones(shape, np.int64),  # every vocabulary has it
-            "attention_mask": np.ones(shape, np.int64),
-            "token_type_ids": np.zeros(shape, np.int64),
-        }
-        wanted = {value.name: feeds[value.name] for value in session.get_inputs()}
-        return lambda: session.run(None, wanted)
+    sample = family_module(candidate["family"], "sample")
 
-    return prepare
+    def load(threads: int) -> Any:
+        return open_session(Path(candidate["path"]), threads=threads)
+
+    def prepare(request: dict[str, Any]) -> Call:
+        session = load(request["threads"])
+        batch = request.get("batch", 1)
+        feeds = sample.feeds(session.get_inputs(), request["text"], request["tokens"], batch)
+        return lambda: session.run(None, feeds)
+
+    return Runner(load, prepare)
 
 
-def _pytorch(candidate: dict[str, str]) -> Callable[[dict[str, Any]], Callable[[], Any]]:
+def _pytorch(candidate: dict[str, str]) -> Runner:
     import torch
 
     from olive_build.families import family_module
 
     folder = Path(candidate["path"])
     side = family_module(candidate["family"], "torch_side")
-    model = side.load(folder)
-    runner = side.text_runner if candidate["kind"] == "pytorch-text" else side.token_runner
+    takes = candidate["kind"].removeprefix("pytorch-")
 
-    def prepare(request: dict[str, Any]) -> Callable[[], Any]:
-        torch.set_num_threads(request["threads"])
-        if side.encode(folder, [request["text"]])[0].size != request["tokens"]:
-            raise ValueError(f"the text has not {request['tokens']} tokens for this tokenizer")
-        run: Callable[[], Any] = runner(folder, model, request["text"])
+    def load(threads: int) -> Any:
+        torch.set_num_threads(threads)
+        return side.load(folder)
+
+    def prepare(request: dict[str, Any]) -> Call:
+        model = load(request["threads"])
+        asked = (request["text"], request["tokens"], request.get("batch", 1))
+        run: Call = side.runner(folder, model, takes, *asked)
         return run
 
-    return prepare
+    return Runner(load, prepare)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from olive_build.rewrites.clean import graphs
 MODEL = "model.onnx"
 # Weights below this many values are biases, scales and tables that nobody quantizes.
 LARGE_WEIGHT = 16_384
+WITH_WEIGHTS = ("MatMul", "Gemm", "Gather", "Attention", "Conv", "ConvTranspose")
 
 
 def read(path: Path) -> onnx.ModelProto:
@@ -60,11 +61,16 @@ def require_change(before: Path, after: Path, *, step: str) -> None:
 
 
 def large_float_weights(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
-    """Return the large fp32 weights that MatMul, Gemm or Gather read: {node name: weight names}."""
+    """Return the large fp32 weights that products or lookups read: {node name: weight names}.
+
+    A tensor with all its values along one axis is none: a table of scales, or a bias.
+    """
     large = {
         tensor.name
         for tensor in model.graph.initializer
-        if tensor.data_type == onnx.TensorProto.FLOAT and _values(tensor.dims) >= LARGE_WEIGHT
+        if tensor.data_type == onnx.TensorProto.FLOAT
+        and _values(tensor.dims) >= LARGE_WEIGHT
+        and max(tensor.dims) < _values(tensor.dims)
     }
     # A weight may reach its node through the transposition that a tied embedding needs.
     for node in model.graph.node:
@@ -73,7 +79,7 @@ def large_float_weights(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
     return {
         node.name: tuple(name for name in node.input if name in large)
         for node in model.graph.node
-        if node.op_type in ("MatMul", "Gemm", "Gather", "Attention")
+        if node.op_type in WITH_WEIGHTS
         and any(name in large for name in node.input)
     }
 

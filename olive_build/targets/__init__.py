@@ -19,8 +19,11 @@ from olive_build.targets.model import (
     LANGUAGES,
     LAYOUTS,
     PRECISIONS,
+    RUNS,
+    SHAPES,
     Claim,
     OperatorSupport,
+    PrecisionSupport,
     Provider,
     RuntimePackage,
     Target,
@@ -31,6 +34,7 @@ __all__ = [
     "Claim",
     "DataError",
     "OperatorSupport",
+    "PrecisionSupport",
     "Provider",
     "RuntimePackage",
     "Target",
@@ -102,6 +106,7 @@ def read_target(path: Path) -> Target:
         ir_max=fields.number("ir_max"),
         attention=fields.text("attention", ATTENTIONS),
         language=fields.text("language", LANGUAGES),
+        template=fields.optional_text("template") or fields.text("language", LANGUAGES),
         domains=fields.texts("domains"),
         packages=tuple(_package(item, providers) for item in fields.mappings("packages")),
         extension_packages=tuple(
@@ -117,26 +122,47 @@ def read_target(path: Path) -> Target:
 def read_provider(path: Path) -> Provider:
     """Return the provider in a file. Raises DataError for whatever is wrong with the file."""
     fields = Fields(read_mapping(path), path)
+    shapes = fields.text("shapes", SHAPES)
     provider = Provider(
         name=path.stem,
         title=fields.text("title"),
         execution_provider=fields.text("execution_provider"),
         runs_here_by=fields.optional_text("runs_here_by"),
-        precisions=fields.texts("precisions", PRECISIONS),
-        precisions_by_fallback=fields.texts("precisions_by_fallback", PRECISIONS),
+        support=_support(fields, path),
         falls_back_to_cpu=fields.truth("falls_back_to_cpu"),
-        needs_fixed_shapes=fields.truth("needs_fixed_shapes"),
+        shapes=shapes,
+        shapes_because=fields.text("shapes_because") if shapes != "any" else "",
+        takes_symbolic_axes=fields.truth("takes_symbolic_axes"),
         opset_max=fields.optional_number("opset_max"),
-        contrib_attention=fields.truth("contrib_attention"),
+        no_attention_because=fields.optional_text("no_attention_because", "") or "",
         operators_of=fields.optional_text("operators_of", path.stem) or path.stem,
         claims=_claims(fields),
     )
     fields.done()
-    both = set(provider.precisions) & set(provider.precisions_by_fallback)
-    if both:
-        what = f"{min(both)} is in both lists of precisions in {path.name}"
-        raise DataError(what, where=str(path))
     return provider
+
+
+def _support(fields: Fields, path: Path) -> tuple[PrecisionSupport, ...]:
+    written = fields.mapping("precisions")
+    wrong = sorted(set(written) ^ set(PRECISIONS))
+    if wrong:
+        problem = "is missing" if wrong[0] in PRECISIONS else "is unknown"
+        raise DataError(f"'precisions.{wrong[0]}' {problem} in {path.name}", where=str(path))
+    found = []
+    for precision in PRECISIONS:
+        item = written[precision]
+        runs = item.text("runs", RUNS)
+        found.append(
+            PrecisionSupport(
+                precision=precision,
+                runs=runs,
+                how=item.text("how"),
+                source=item.text("source"),
+                instead=item.text("instead") if runs == "refused" else "",
+            )
+        )
+        item.done()
+    return tuple(found)
 
 
 def read_operators(path: Path) -> tuple[OperatorSupport, ...]:

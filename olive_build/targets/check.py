@@ -143,18 +143,18 @@ def _check_attention(graph: Counts, provider: Provider) -> Iterator[Finding]:
         yield Finding(
             "error",
             f"{_nodes(fused)} of fused attention: {_listed(fused)}",
-            f"{provider.title} has no kernel for it: each one cuts the graph and runs on the CPU",
-            "build this target with attention: plain",
+            f"{provider.title}: {provider.no_attention_because}",
+            "build this target with `fuse: {attention: plain}`",
         )
 
 
 def _check_shapes(provider: Provider, has_dynamic_shapes: bool) -> Iterator[Finding]:
-    if has_dynamic_shapes and provider.needs_fixed_shapes:
+    if has_dynamic_shapes and provider.shapes_because:
         yield Finding(
-            "error",
+            "error" if provider.needs_fixed_shapes else "note",
             "the graph has dynamic shapes",
-            f"{provider.title} takes only values of a fixed size",
-            "fix the input shapes before this step, or choose another provider",
+            f"{provider.title}: {provider.shapes_because}",
+            "give this target `export: {shapes: ...}` with a size for each axis",
         )
 
 

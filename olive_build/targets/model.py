@@ -10,7 +10,11 @@ COMPOSITIONS = ("single-file", "split", "none")
 ATTENTIONS = ("fused", "plain")
 LANGUAGES = ("python", "javascript", "kotlin", "swift", "csharp")
 ECOSYSTEMS = ("pypi", "npm", "maven", "cocoapods", "nuget")
-PRECISIONS = ("fp32", "fp16", "int8", "int4", "weight-int8")
+# int8 is dynamic; weight-int8 and int4 leave activations in float; w8a8 and w8a16 are static QDQ
+# graphs with activations of uint8 and uint16.
+PRECISIONS = ("fp32", "fp16", "int8", "weight-int8", "int4", "w8a8", "w8a16")
+RUNS = ("native", "fallback", "refused")
+SHAPES = ("any", "fixed-preferred", "fixed")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Target:
     """A platform: what is built for it by default, and what loads the files there.
 
     ``opset_max`` and ``ir_max`` are the ceilings of the lowest versions in ``packages``.
+    ``template`` names the code of a bundle's README, the language's own where the data has none.
     ``domains`` are the operator domains of its runtime; ``ai.onnx.contrib`` comes on top where
     there are ``extension_packages``. The defaults are what a recipe gets that says nothing.
     """
@@ -67,6 +72,7 @@ class Target:
     ir_max: int
     attention: str
     language: str
+    template: str
     domains: tuple[str, ...]
     packages: tuple[RuntimePackage, ...]
     extension_packages: tuple[RuntimePackage, ...]
@@ -91,27 +97,73 @@ class OperatorSupport:
 
 
 @dataclass(frozen=True)
+class PrecisionSupport:
+    """What becomes of files of one precision on one provider.
+
+    ``runs`` is native where its own kernels do the arithmetic, fallback where the results are
+    right and the CPU or another precision does it, refused where it does not run or only costs
+    time. ``how`` says which, in a clause; ``instead`` is what a recipe should write in place of a
+    refused one, as YAML.
+    """
+
+    precision: str
+    runs: str
+    how: str
+    source: str
+    instead: str = ""
+
+
+@dataclass(frozen=True)
 class Provider:
     """An execution provider of onnxruntime.
 
-    ``precisions`` run in its own kernels. ``precisions_by_fallback`` give right results too, but
-    the quantized or fp16 nodes run on the CPU or are cast to fp32. Any other precision is not
-    for this provider. ``opset_max`` is a ceiling of its own below the runtime's, or None.
-    ``runs_here_by`` names what runs it on a build machine, None where nothing does.
+    ``support`` decides about every precision. ``opset_max`` is a ceiling of its own below the
+    runtime's, or None. ``shapes`` says whether it needs graphs without symbolic axes, and
+    ``takes_symbolic_axes`` whether it takes any node of one that has them.
+    ``no_attention_because`` is empty where it has a kernel for the fused attention of
+    com.microsoft. ``runs_here_by`` names what runs it on a build machine, None where nothing does.
     """
 
     name: str
     title: str
     execution_provider: str
     runs_here_by: str | None
-    precisions: tuple[str, ...]
-    precisions_by_fallback: tuple[str, ...]
+    support: tuple[PrecisionSupport, ...]
     falls_back_to_cpu: bool
-    needs_fixed_shapes: bool
+    shapes: str
+    shapes_because: str
+    takes_symbolic_axes: bool
     opset_max: int | None
-    contrib_attention: bool
+    no_attention_because: str
     operators_of: str
     claims: tuple[Claim, ...]
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions that its own kernels run."""
+        return self._that_run("native")
+
+    @property
+    def precisions_by_fallback(self) -> tuple[str, ...]:
+        """The precisions with right results, computed on the CPU or in another precision."""
+        return self._that_run("fallback")
+
+    @property
+    def contrib_attention(self) -> bool:
+        """Whether it has a kernel for the fused attention of com.microsoft."""
+        return not self.no_attention_because
+
+    @property
+    def needs_fixed_shapes(self) -> bool:
+        """Whether a graph with symbolic axes is of no use to it."""
+        return self.shapes == "fixed"
+
+    def support_of(self, precision: str) -> PrecisionSupport:
+        """Return what becomes of a precision; KeyError for a name that is none."""
+        return {item.precision: item for item in self.support}[precision]
+
+    def _that_run(self, how: str) -> tuple[str, ...]:
+        return tuple(item.precision for item in self.support if item.runs == how)
 
     def operators(self) -> tuple[OperatorSupport, ...]:
         """Return the operators that it has kernels for; the file is read on the first call."""

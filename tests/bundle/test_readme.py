@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from olive_build.bundle.readme import readme
+from olive_build.families.image_classification.spec import ImageClassificationFacts
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.targets import load_target
 
@@ -56,3 +57,63 @@ def test_the_readme_speaks_of_this_bundle(target: str) -> None:
         assert "in_here" in code and "out_there" in code and "v1/model.onnx" in code
     if target == "desktop":
         ast.parse(code)
+
+
+IMAGES = ImageClassificationFacts(
+    "resnet", 0, 0, 48, 56, 1, ("a", "b"), 1 / 255, (0.5,), (0.25,), composed_files=()
+)
+
+
+@pytest.mark.parametrize("target", ["desktop", "web", "android", "ios", "windows", "npu"])
+@pytest.mark.parametrize("takes", ["image", "pixel_values"])
+def test_the_code_for_images_is_of_their_size_and_has_no_tokenizer(target: str, takes: str) -> None:
+    described = manifest(target)
+    variant = described["variants"]["v1"]
+    variant["inputs"][0]["name"] = takes
+    variant["outputs"] = [{**variant["outputs"][0], "name": name} for name in ("first", "last")]
+    text = readme(described, IMAGES).decode()
+    language = load_target(target).language
+    shown = language if takes == "image" or target == "web" else "python"
+    (code,) = re.findall(rf"```{shown}\n(.*?)```", text, re.DOTALL)
+    assert "$" not in re.sub(r"\$0", "", code)
+    assert "48" in code and "56" in code and "77" in code
+    assert "okenizer" not in text
+    if target == "web":
+        assert "pipeline('image-classification', 'my-model', { dtype: 'v1' })" in code
+        assert "grayscale()" in code
+    else:
+        assert takes in code and "last" in code
+    if shown == "python":
+        ast.parse(code)
+        assert ("pixels.transpose(0, 3, 1, 2)" in code) == (takes == "pixel_values")
+
+
+def test_the_python_for_pixels_prepares_them_as_the_proof_does() -> None:
+    import numpy as np
+
+    from olive_build.proof.pixels import Pixels
+
+    names = IMAGES.placeholders("pixel_values")
+    images = np.random.default_rng(0).integers(0, 256, (1, 48, 56, 1), dtype=np.uint8)
+    (assigned,) = ast.parse(names["prepare"]).body
+    assert isinstance(assigned, ast.Assign)
+    code = compile(ast.Expression(assigned.value), "README", "eval")
+    pixels = eval(code, {"np": np, "images": images})  # noqa: S307 - the code is of this test
+    wanted = Pixels(1 / 255, (0.5,), (0.25,)).prepare(images)
+    np.testing.assert_allclose(pixels.transpose(0, 3, 1, 2), wanted, atol=1e-6)
+
+
+def test_the_code_for_an_npu_pads_to_the_graphs_length_and_says_what_it_takes() -> None:
+    described = manifest("npu")
+    variant = described["variants"]["v1"]
+    variant["inputs"] = [
+        {"name": name, "type": "int64", "axes": [1, 61]} for name in ("input_ids", "attention_mask")
+    ]
+    variant["partition"] = {"text": "Qualcomm QNN takes the graph in 1 piece: 7 of 7 nodes"}
+    text = readme(described, FACTS).decode()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    ast.parse(code)
+    assert "enable_truncation(61)" in code and "enable_padding(length=61)" in code
+    assert "get_qnn_htp_path()" in code and "v1/model.onnx" in code
+    assert "- v1: Qualcomm QNN takes the graph in 1 piece: 7 of 7 nodes" in text
+    assert "61 tokens" in text and "Pool the hidden states (cls" in text

@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from olive_build.proof.verdict import (
+    Gate,
+    Measured,
     failures,
     gate,
+    load_gates,
+    measured_gate,
+    memory_gates,
     quality_gates,
     size_gates,
     speed_gate,
+    speedup_gates,
+    undecided,
 )
 
+Triple = tuple[float, float, float]
 
-def rows(*spreads: tuple[float, float, float]) -> list[dict[str, object]]:
-    return [
-        {"ratio_to": {"fp32 graph": {"low": low, "median": median, "high": high}}}
-        for low, median, high in spreads
-    ]
+
+def row(
+    interval: Triple,
+    *,
+    to: str = "fp32 graph",
+    tokens: int = 16,
+    threads: int = 1,
+    noisy: bool = False,
+) -> dict[str, Any]:
+    low, median, high = interval
+    spread = {"median": median, "median_from": low, "median_to": high}
+    return {
+        "tokens": tokens,
+        "threads": threads,
+        "noisy": noisy,
+        "ratio_to": {to: spread},
+        "milliseconds": {"this file": spread},
+    }
+
+
+def rows(*intervals: Triple) -> list[dict[str, Any]]:
+    return [row(interval) for interval in intervals]
 
 
 @pytest.mark.parametrize(
@@ -52,19 +81,31 @@ def test_size_is_judged_in_megabytes_of_a_million_bytes_and_against_fp32() -> No
 
 def test_the_worst_length_and_thread_count_decides_about_speed() -> None:
     result = speed_gate(rows((0.5, 0.6, 0.7), (1.1, 1.2, 1.3)), 1.0, waived=None, absent="")
-    assert (result.status, result.value) == ("failed", 1.2)
+    assert (result.status, result.value, result.interval) == ("failed", 1.2, (1.1, 1.3))
 
 
-def test_quartiles_across_the_limit_leave_the_verdict_open() -> None:
-    result = speed_gate(rows((0.95, 1.05, 1.2)), 1.0, waived=None, absent="")
-    assert result.status == "undecided"
-    assert "0.95 to 1.2" in result.note
-    assert failures([result]) == []
+def test_an_interval_across_the_limit_leaves_the_verdict_open_on_either_side() -> None:
+    for interval in ((0.95, 1.05, 1.2), (0.8, 0.9, 1.01)):
+        result = speed_gate(rows(interval), 1.0, waived=None, absent="")
+        assert result.status == "undecided"
+        assert f"it lies between {interval[0]:g} and {interval[2]:g}" in result.note
+        assert failures([result]) == []
+        assert undecided([result]) == [result]
+
+
+def test_the_note_says_that_the_machine_was_noisy() -> None:
+    result = speed_gate([row((0.9, 1.0, 1.1), noisy=True)], 1.0, waived=None, absent="")
+    assert result.note == "it lies between 0.9 and 1.1; the machine was noisy"
 
 
 def test_what_is_slower_beyond_doubt_is_not_hidden_by_a_noisier_row() -> None:
     result = speed_gate(rows((0.9, 1.3, 1.7), (1.05, 1.1, 1.15)), 1.0, waived=None, absent="")
     assert (result.status, result.value) == ("failed", 1.1)
+
+
+def test_one_open_row_keeps_the_others_from_passing() -> None:
+    result = speed_gate(rows((0.2, 0.3, 0.4), (0.9, 0.99, 1.01)), 1.0, waived=None, absent="")
+    assert (result.status, result.value) == ("undecided", 0.99)
 
 
 def test_a_variant_that_may_be_slower_says_so_with_its_reason() -> None:
@@ -78,3 +119,90 @@ def test_what_was_not_timed_is_never_a_guess() -> None:
     assert result.text() == (
         "slowdown not measured, at most 1: not measured (DirectML is not on this machine)"
     )
+
+
+def test_speedup_is_judged_on_one_thread_at_its_size() -> None:
+    timed = [
+        row((0.14, 0.15, 0.16), to="pytorch", tokens=16),
+        row((0.30, 0.32, 0.34), to="pytorch", tokens=128),
+        row((0.90, 0.95, 0.99), to="pytorch", tokens=16, threads=2),
+    ]
+    limits = [{"size": 16, "at_least": 6.5}, {"size": 128, "at_least": 2.5}]
+    gates = speedup_gates(timed, limits, "")
+    assert [(g.size, g.status) for g in gates] == [(16, "undecided"), (128, "passed")]
+    assert gates[1].text() == "speedup at 128 3.125, at least 2.5: passed"
+    everywhere = speedup_gates(timed, [{"size": None, "at_least": 4.0}], "")
+    assert [(g.size, g.status) for g in everywhere] == [(16, "passed"), (128, "failed")]
+
+
+def test_load_time_is_judged_in_milliseconds_and_against_fp32() -> None:
+    gates = load_gates(row((40, 50, 60)), {"load_ms": 45, "load_ratio": 70}, "")
+    assert [(g.figure, g.status) for g in gates] == [
+        ("load_ms", "undecided"),
+        ("load_ratio", "passed"),
+    ]
+    assert [g.status for g in load_gates(None, {"load_ms": 45}, "why")] == ["not measured"]
+
+
+def peak(tokens: int, low: float, median: float, high: float) -> dict[str, float]:
+    return {"tokens": tokens, "low": low, "median": median, "high": high}
+
+
+def test_memory_is_judged_at_its_largest_and_as_the_widest_ratio() -> None:
+    memory = {
+        "this file": [peak(16, 30, 31, 32), peak(128, 48, 50, 52)],
+        "fp32 graph": [peak(16, 100, 101, 102), peak(128, 96, 100, 104)],
+    }
+    gates = memory_gates(memory, {"memory_mb": 51, "memory_ratio": 0.5}, "")
+    assert [(g.figure, g.status, g.value) for g in gates] == [
+        ("memory_mb", "undecided", 50),
+        ("memory_ratio", "undecided", 0.5),
+    ]
+    assert gates[1].interval == (48 / 104, 52 / 96)
+    assert memory_gates(memory, {"memory_ratio": 0.6}, "")[0].status == "passed"
+
+
+def test_a_file_that_takes_no_memory_to_speak_of_has_no_ratio() -> None:
+    memory = {"this file": [peak(16, 0, 0.1, 0.2)], "fp32 graph": [peak(16, 0, 0.1, 0.2)]}
+    assert memory_gates(memory, {"memory_ratio": 0.6}, "") == []
+
+
+numbers = st.floats(0.01, 100)
+intervals = st.lists(st.tuples(numbers, numbers, numbers).map(sorted).map(tuple), min_size=1)
+
+
+def reach_across(found: list[Triple], limit: float) -> bool:
+    return any(low < limit < high for low, _, high in found)
+
+
+@given(intervals, numbers)
+def test_a_ceiling_is_never_decided_by_luck(found: list[Triple], limit: float) -> None:
+    check(
+        measured_gate("slowdown", [Measured(m, a, b) for a, m, b in found], limit),
+        wrong=[low > limit for low, _, _ in found],
+        right=[high <= limit for _, _, high in found],
+        crosses=reach_across(found, limit),
+        single=len(found) == 1,
+    )
+
+
+@given(intervals, numbers)
+def test_a_floor_is_never_decided_by_luck(found: list[Triple], limit: float) -> None:
+    check(
+        measured_gate("speedup", [Measured(m, a, b) for a, m, b in found], limit),
+        wrong=[high < limit for _, _, high in found],
+        right=[low >= limit for low, _, _ in found],
+        crosses=reach_across(found, limit),
+        single=len(found) == 1,
+    )
+
+
+def check(
+    result: Gate, *, wrong: list[bool], right: list[bool], crosses: bool, single: bool
+) -> None:
+    expected = "failed" if any(wrong) else "passed" if all(right) else "undecided"
+    assert result.status == expected
+    if crosses:
+        assert result.status != "passed"
+        if single:
+            assert result.status == "undecided"

@@ -22,10 +22,11 @@ from olive_build.proof.quality import measure_quality
 from olive_build.proof.reference import EmbeddingReference, read_reference
 from olive_build.proof.required_operators import missing_from_config, read_config
 from olive_build.proof.verdict import failures, quality_gates
+from olive_build.rewrites.fix_shapes import fix_shapes, unknown_dimensions
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = "all-minilm-l6-v2"
-TARGETS = ("android", "desktop", "ios", "web", "windows")
+TARGETS = ("android", "desktop", "ios", "npu", "web", "windows")
 FP32_FLOORS = {"cosine_lowest": 0.99999}
 
 
@@ -48,7 +49,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bundles(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All five targets, built cold; latency is the benchmark's business."""
+    """All six targets, built cold; latency is the benchmark's business."""
     outputs = tmp_path_factory.mktemp("outputs")
     done = call(cache, "build", RECIPE, "--set", "verify.timing=false", "--outputs", str(outputs))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -90,6 +91,7 @@ def test_every_target_is_published_and_every_variant_passed(bundles: Path) -> No
         ("android", "prepared, not run"),
         ("ios", "prepared, not run"),
         ("windows", "prepared, not run"),
+        ("npu", "prepared, not run"),
     ],
 )
 def test_a_bundle_claims_no_more_than_was_run(
@@ -105,6 +107,7 @@ def test_the_proof_is_on_at_least_200_texts_and_holds_the_issue_floors(bundles: 
         "int8": ("cosine_p1", 0.98),
         "q8": ("cosine_p1", 0.98),
         "q4": ("cosine_p1", 0.93),
+        "w8a16": ("cosine_p1", 0.99),
     }
     for target in TARGETS:
         proof = json.loads((bundles / target / "proof.json").read_text())
@@ -305,3 +308,32 @@ def test_nothing_changed_runs_nothing(bundles: Path, cache: Path) -> None:
     assert done.returncode == 0
     assert "steps: 0 ran" in done.stdout
     assert done.stdout.count("up to date: ") == len(TARGETS)
+
+
+def test_fixed_shapes_leave_no_symbol_and_the_same_numbers(
+    bundles: Path, reference: EmbeddingReference, tmp_path: Path
+) -> None:
+    free = bundles / "web" / "onnx" / "model.onnx"
+    fixed = fix_shapes(onnx.load(str(free)), {"batch_size": 2, "sequence_length": 40})
+    assert unknown_dimensions(fixed) == []
+    kinds = {node.op_type for node in fixed.graph.node}
+    assert not kinds & {"Shape", "Slice", "Range", "Expand", "GatherND", "Unsqueeze", "Squeeze"}
+    onnx.save(fixed, str(tmp_path / "model.onnx"))
+    ids = np.zeros((2, 40), np.int64)
+    for row, tokens in enumerate(sorted(reference.token_ids[:2], key=len)):
+        ids[row, : min(40, len(tokens))] = tokens[:40]
+    mask = (ids > 0).astype(np.int64)
+    feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+    (wanted,) = run_named(open_session(free), feeds)
+    (found,) = run_named(open_session(tmp_path / "model.onnx"), feeds)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_an_npu_takes_the_graph_in_one_piece(
+    bundles: Path, manifest: Callable[[str], dict[str, Any]]
+) -> None:
+    variant = manifest("npu")["variants"]["w8a16"]
+    assert {tuple(value["axes"]) for value in variant["inputs"]} == {(1, 128)}
+    partition = json.loads((bundles / "npu" / "proof.json").read_text())["variants"]["w8a16"]
+    assert partition["partition"]["partitions"] == 1
+    assert partition["partition"]["node_share"] == partition["partition"]["weight_share"] == 1.0

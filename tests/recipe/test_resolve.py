@@ -25,7 +25,7 @@ def test_the_shipped_recipe_has_nothing_to_say_about(shipped: Path) -> None:
 
 def test_the_builds_of_the_shipped_recipe(shipped: Path) -> None:
     builds = resolve_all(load_recipe(shipped))
-    assert [build.target for build in builds] == ["desktop", "web", "android", "ios", "windows"]
+    assert [build.target for build in builds] == ["desktop", "web", "android", "ios", "windows", "npu"]
     text = json.dumps([build.as_json() for build in builds], indent=2) + "\n"
     assert_golden(HERE / "all-minilm-l6-v2.builds.json", text)
 
@@ -33,7 +33,7 @@ def test_the_builds_of_the_shipped_recipe(shipped: Path) -> None:
 def test_builds_are_values(shipped: Path) -> None:
     loaded = load_recipe(shipped)
     assert resolve_all(loaded) == resolve_all(load_recipe(shipped))
-    assert len({hash(build) for build in resolve_all(loaded)}) == 5
+    assert len({hash(build) for build in resolve_all(loaded)}) == 6
 
 
 def test_the_source_is_the_recipes_or_the_callers(shipped: Path) -> None:

@@ -48,9 +48,9 @@ def notes(findings: tuple[Finding, ...]) -> list[str]:
     return [finding.what for finding in findings if finding.severity == "note"]
 
 
-@pytest.mark.parametrize("target", ["desktop", "web", "android", "ios", "windows"])
+@pytest.mark.parametrize("target", ["desktop", "web", "android", "ios", "windows", "npu"])
 def test_a_plain_graph_passes_everywhere(target: str) -> None:
-    assert errors(check(PLAIN, target)) == []
+    assert errors(check(PLAIN, target, dynamic=False)) == []
 
 
 @pytest.mark.parametrize("target", ["desktop", "web", "android", "ios"])
@@ -59,7 +59,7 @@ def test_dynamic_int8_passes(target: str) -> None:
 
 
 def test_opset_above_the_runtime() -> None:
-    (finding,) = errors(check(PLAIN, "android", opset=22))
+    (finding,) = errors(check(PLAIN, "android", "cpu", opset=22))
     assert finding == Finding(
         "error",
         "opset 22 is above 21",
@@ -119,8 +119,8 @@ def test_fused_attention_cuts_a_partition(target: str, provider: str, title: str
     assert finding == Finding(
         "error",
         "6 nodes of fused attention: Attention x6",
-        f"{title} has no kernel for it: each one cuts the graph and runs on the CPU",
-        "build this target with attention: plain",
+        f"{title}: {load_provider(provider).no_attention_because}",
+        "build this target with `fuse: {attention: plain}`",
     )
 
 
@@ -135,11 +135,25 @@ def test_attention_of_onnx_is_not_the_fused_one() -> None:
     assert errors(check({"ai.onnx": {"Attention": 6}}, "desktop", "openvino")) == []
 
 
-def test_fixed_shapes() -> None:
-    (finding,) = errors(check(PLAIN, "android", "nnapi"))
-    assert finding.what == "the graph has dynamic shapes"
-    assert finding.why == "NNAPI takes only values of a fixed size"
-    assert errors(check(PLAIN, "android", "nnapi", dynamic=False)) == []
+def test_fixed_shapes_where_they_must_be() -> None:
+    (finding,) = errors(check(PLAIN, "npu"))
+    assert finding == Finding(
+        "error",
+        "the graph has dynamic shapes",
+        "Qualcomm QNN: it takes only values of a fixed size",
+        "give this target `export: {shapes: ...}` with a size for each axis",
+    )
+    assert errors(check(PLAIN, "npu", dynamic=False)) == []
+
+
+@pytest.mark.parametrize("provider", ["nnapi", "xnnpack"])
+def test_fixed_shapes_where_they_only_help(provider: str) -> None:
+    found = check(PLAIN, "android", provider)
+    assert errors(found) == []
+    assert "the graph has dynamic shapes" in notes(found)
+    assert "the graph has dynamic shapes" not in notes(
+        check(PLAIN, "android", provider, dynamic=False)
+    )
 
 
 def test_an_operator_that_nothing_has() -> None:
@@ -155,7 +169,7 @@ def test_an_onnx_operator_without_a_kernel_is_noted() -> None:
 
 
 def test_the_partition_is_estimated() -> None:
-    (note,) = [f for f in check(PLAIN, "android") if f.severity == "note"]
+    (note,) = [f for f in check(PLAIN, "android", dynamic=False) if f.severity == "note"]
     assert note.what == (
         "XNNPACK takes at most 54 of 119 nodes, 65 run on the CPU: Add x62, Gather x3"
     )
@@ -188,7 +202,7 @@ def test_a_file_above_the_lowest_runtime_is_noted() -> None:
 def test_errors_come_first() -> None:
     severities = [f.severity for f in check(FUSED, "android", opset=30, ir=99)]
     assert severities == sorted(severities)
-    assert severities.count("error") == 3
+    assert severities.count("error") == 4
 
 
 @pytest.mark.parametrize(
@@ -242,7 +256,7 @@ def test_lowest_packages_load_what_is_built_by_default() -> None:
 
 def test_ceilings_are_those_of_the_lowest_packages() -> None:
     releases = load_runtimes(TABLE).releases
-    for name in ("desktop", "web", "android", "ios", "windows"):
+    for name in ("desktop", "web", "android", "ios", "windows", "npu"):
         target = load_target(name)
         lowest = min(version_key(package.onnxruntime) for package in target.packages)
         reads = [release for release in releases if version_key(release.version) <= lowest][-1]

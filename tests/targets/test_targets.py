@@ -12,9 +12,10 @@ import pytest
 from olive_build import targets
 from olive_build.errors import UsageError
 from olive_build.targets import DataError, load_provider, load_target
+from olive_build.targets.model import PRECISIONS
 from olive_build.targets.reading import read_mapping
 
-TARGETS = ("android", "desktop", "ios", "web", "windows")
+TARGETS = ("android", "desktop", "ios", "npu", "web", "windows")
 PROVIDERS = (
     "coreml", "cpu", "cuda", "directml", "nnapi", "openvino", "qnn", "wasm", "webgpu", "xnnpack",
 )  # fmt: skip
@@ -41,6 +42,7 @@ def test_names() -> None:
         ("android", "mobile", ("int8", "fp32"), "plain", "single-file", "xnnpack", "kotlin"),
         ("ios", "mobile", ("int8", "fp32"), "plain", "single-file", "coreml", "swift"),
         ("windows", "plain", ("fp16",), "fused", "single-file", "directml", "csharp"),
+        ("npu", "plain", ("w8a16",), "plain", "none", "qnn", "python"),
     ],
 )  # fmt: skip
 def test_defaults(
@@ -99,10 +101,70 @@ def test_a_provider_has_sources_and_operators(name: str) -> None:
     assert len(set(keys)) == len(keys)
     attention = ("com.microsoft", "Attention") in keys
     assert attention or not provider.contrib_attention
+    assert provider.contrib_attention == (provider.no_attention_because == "")
+    assert (provider.shapes == "any") == (provider.shapes_because == "")
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_is_decided_with_a_source(name: str, precision: str) -> None:
+    support = load_provider(name).support_of(precision)
+    assert support.runs in ("native", "fallback", "refused")
+    assert len(support.how) > 10
+    known = ("https://", "measured: ", "assumed", "onnxruntime 1.31.1 wheel")
+    assert any(text in support.source for text in known), support.source
+
+
+REFUSED = [
+    (name, item.precision)
+    for name in PROVIDERS
+    for item in load_provider(name).support
+    if item.runs == "refused"
+]
+
+
+@pytest.mark.parametrize(("name", "precision"), REFUSED)
+def test_what_is_written_instead_runs_there(name: str, precision: str) -> None:
+    import yaml
+
+    from olive_build.recipe.quantize import layered, precision_of
+
+    provider = load_provider(name)
+    written = yaml.safe_load(provider.support_of(precision).instead)["quantize"]
+    other = precision_of(layered([written], written["method"]))
+    assert other != precision
+    assert provider.support_of(other).runs != "refused"
+
+
+def test_what_a_provider_must_refuse() -> None:
+    assert {
+        ("qnn", "int8"), ("qnn", "int4"), ("xnnpack", "fp16"), ("webgpu", "w8a8"),
+        ("directml", "w8a16"), ("nnapi", "w8a16"),
+    } <= set(REFUSED)  # fmt: skip
+    assert load_provider("qnn").precisions == ("fp16", "w8a8", "w8a16")
+    assert load_provider("qnn").needs_fixed_shapes
+    assert not load_provider("webgpu").contrib_attention
+    assert "mask" in load_provider("webgpu").no_attention_because
+
+
+def test_a_precision_left_out_is_an_error_of_the_data(tmp_path: Path) -> None:
+    text = (targets.DATA / "providers" / "qnn.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "qnn.yaml"
+    path.write_text(text.replace("  fp16:", "  fp61:"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"'precisions\.fp16' is missing in qnn\.yaml"):
+        targets.read_provider(path)
+
+
+def test_a_refusal_without_a_way_out_is_an_error_of_the_data(tmp_path: Path) -> None:
+    text = (targets.DATA / "providers" / "cuda.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "cuda.yaml"
+    path.write_text(text.replace("    instead:", "    #"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"'precisions\.w8a16\.instead' is missing"):
+        targets.read_provider(path)
 
 
 def test_default_variants_are_for_their_provider() -> None:
-    needs = {"q8": "int8", "q4": "int4"}
+    needs = {"q8": "int8", "q4": "int4"}  # others are named as their precision
     for name in TARGETS:
         target = load_target(name)
         provider = load_provider(target.default_provider)
@@ -222,12 +284,13 @@ def test_a_provider_needs_a_package(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("int4,", "int3,", "'precisions' is 'int3', not one of fp32, "),
-        ("by_fallback: [fp16]", "by_fallback: [fp32]", "fp32 is in both lists of precisions"),
+        ("  int4:", "  int3:", "'precisions.int3' is unknown"),
+        ("runs: fallback", "runs: slowly", "'precisions.fp16.runs' is 'slowly', not one of"),
         ("opset_max: null", "opset_max: none", "'opset_max' must be a whole number"),
         ("opset_max: null\n", "", "'opset_max' is missing"),
-        ("contrib_attention: true", "contrib_attention: 1", "must be true or false"),
-        ("needs_fixed_shapes", "needs_fixed_shape", "'needs_fixed_shapes' is missing"),
+        ("shapes: any", "shapes: some", "'shapes' is 'some', not one of any, "),
+        ("shapes: any", "shapes: fixed", "'shapes_because' is missing"),
+        ("axes: true", "axes: 1", "'takes_symbolic_axes' must be true or false"),
     ],
 )
 def test_a_bad_provider_file_is_explained(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from olive_build.errors import StepError
 
@@ -33,3 +38,15 @@ def text_of(folder: Path, tokens: int) -> str:
         why=f"none of {min(TRIES, len(ordered))} words of the vocabulary stays one token in a text",
         hint="write `verify: {timing: false}` for this model",
     )
+
+
+def feeds(inputs: Sequence[Any], text: str, size: int, batch: int) -> dict[str, npt.NDArray[Any]]:
+    """Return what a session with these `inputs` is given: `text` of `size` tokens `batch` times."""
+    shape = (batch, size)
+    known: dict[str, npt.NDArray[Any]] = {
+        "text": np.array([text] * batch, dtype=object),
+        "input_ids": np.ones(shape, np.int64),  # every vocabulary has it
+        "attention_mask": np.ones(shape, np.int64),
+        "token_type_ids": np.zeros(shape, np.int64),
+    }
+    return {value.name: known[value.name] for value in inputs}

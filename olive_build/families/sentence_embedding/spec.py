@@ -22,7 +22,10 @@ DEFAULT_MAX_LENGTH = 256
 
 @dataclass(frozen=True)
 class SentenceEmbeddingFacts:
-    """The numbers that exporting, fusing and composing need."""
+    """The numbers that exporting, fusing and composing need.
+
+    `client_files` are shipped beside a bare graph, `composed_files` beside a composed one.
+    """
 
     architecture: str
     layers: int
@@ -33,6 +36,20 @@ class SentenceEmbeddingFacts:
     normalize: bool
     inputs: tuple[str, ...]
     client_files: tuple[str, ...]
+    composed_files: tuple[str, ...] = ()
+
+    def template(self, code: str, takes: str) -> str:
+        """Return the file of the code that loads a bundle, for a target's kind of code."""
+        return f"{code}.md"
+
+    def placeholders(self, takes: str) -> dict[str, str]:
+        """Return what that code may name of the model."""
+        return {"pooling": self.pooling, "normalize": str(self.normalize).lower()}
+
+    @property
+    def longest(self) -> int:
+        """The longest input that is timed, in tokens: a longer one would be cut."""
+        return self.max_length
 
 
 def inspect(folder: Path) -> SentenceEmbeddingFacts:

@@ -15,8 +15,10 @@ import torch
 import transformers
 
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts, inspect
+from olive_build.families.sentence_embedding.texts import read_texts
 from olive_build.olive_bridge import TorchExport
 from olive_build.proof.embedding import pool
+from olive_build.proof.embedding_reference import EmbeddingReference
 
 OUTPUT = "last_hidden_state"
 # Traced with sizes that are no powers of two, so that no axis is taken for a constant.
@@ -96,10 +98,28 @@ def probe_outputs(folder: Path) -> list[tuple[dict[str, npt.NDArray[np.int64]], 
     return pairs
 
 
-def encode(folder: Path, texts: list[str]) -> list[npt.NDArray[np.int64]]:
-    """Return the token ids of each text, special tokens included, cut at the model's length."""
+def reference(folder: Path, data: Path, sequence_length: int | None = None) -> EmbeddingReference:
+    """Return PyTorch's embeddings of the texts in `data`. Raises StepError for bad data.
+
+    Texts are cut at `sequence_length`, as they are for a file of that fixed length.
+    """
+    facts = inspect(folder)
+    texts = read_texts(data)
+    ids = encode(folder, texts, sequence_length)
+    embeddings = embed(folder, ids)
+    return EmbeddingReference(tuple(texts), tuple(ids), embeddings, facts.pooling, facts.normalize)
+
+
+def encode(
+    folder: Path, texts: list[str], sequence_length: int | None = None
+) -> list[npt.NDArray[np.int64]]:
+    """Return the token ids of each text, special tokens included, cut at the model's length.
+
+    Or at `sequence_length` where that is shorter.
+    """
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), use_fast=True)
-    limit = inspect(folder).max_length
+    longest = inspect(folder).max_length
+    limit = min(longest, sequence_length or longest)
     encoded = tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
     return [np.asarray(ids, np.int64) for ids in encoded]
 
@@ -116,41 +136,64 @@ def forward(
     model: Encoder, facts: SentenceEmbeddingFacts, ids: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     """Return the pooled embedding [dimensions] of one text's token ids."""
-    row = torch.from_numpy(ids[None])
-    inputs = {
-        "input_ids": row,
-        "attention_mask": torch.ones_like(row),
-        "token_type_ids": torch.zeros_like(row),
-    }
-    with torch.inference_mode():
-        hidden = model(**{name: inputs[name] for name in facts.inputs}).numpy()
-    mask = np.ones((1, len(ids)), np.int64)
-    pooled: npt.NDArray[np.float32] = pool(hidden, mask, facts.pooling, facts.normalize)[0]
+    pooled: npt.NDArray[np.float32] = forward_rows(model, facts, ids[None])[0]
     return pooled
 
 
-def text_runner(folder: Path, model: Encoder, text: str) -> Callable[[], Any]:
-    """Return a call that embeds `text` in PyTorch eager as an application would, for timing."""
+def forward_rows(
+    model: Encoder, facts: SentenceEmbeddingFacts, ids: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Return the pooled embeddings [texts, dimensions] of unpadded ids [texts, sequence]."""
+    inputs = _unpadded(facts, ids)
+    with torch.inference_mode():
+        hidden = model(**inputs).numpy()
+    return pool(hidden, np.ones(ids.shape, np.int64), facts.pooling, facts.normalize)
+
+
+def _unpadded(facts: SentenceEmbeddingFacts, ids: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
+    rows = torch.from_numpy(ids)
+    inputs = {
+        "input_ids": rows,
+        "attention_mask": torch.ones_like(rows),
+        "token_type_ids": torch.zeros_like(rows),
+    }
+    return {name: inputs[name] for name in facts.inputs}
+
+
+def runner(
+    folder: Path, model: Encoder, takes: str, text: str, size: int, batch: int
+) -> Callable[[], Any]:
+    """Return a call that runs `text`, `batch` times at once, in PyTorch eager, for timing.
+
+    `takes` is `text`, for all that an application does, or `tokens`, for the model alone. Raises
+    ValueError when the text has not `size` tokens.
+    """
+    if encode(folder, [text])[0].size != size:
+        raise ValueError(f"the text has not {size} tokens for this tokenizer")
+    make = text_runner if takes == "text" else token_runner
+    return make(folder, model, text, batch)
+
+
+def text_runner(folder: Path, model: Encoder, text: str, batch: int = 1) -> Callable[[], Any]:
+    """Return a call that embeds `text`, `batch` times at once, in PyTorch eager, for timing.
+
+    It does what an application does: tokenize, run, pool.
+    """
     facts = inspect(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), use_fast=True)
 
     def run() -> npt.NDArray[np.float32]:
-        ids = tokenizer(text, truncation=True, max_length=facts.max_length)["input_ids"]
-        return forward(model, facts, np.asarray(ids, np.int64))
+        texts = [text] * batch
+        ids = tokenizer(texts, truncation=True, max_length=facts.max_length)["input_ids"]
+        return forward_rows(model, facts, np.asarray(ids, np.int64))
 
     return run
 
 
-def token_runner(folder: Path, model: Encoder, text: str) -> Callable[[], Any]:
+def token_runner(folder: Path, model: Encoder, text: str, batch: int = 1) -> Callable[[], Any]:
     """Return a call that runs the model alone on the token ids of `text`, for timing."""
-    facts = inspect(folder)
-    row = torch.from_numpy(encode(folder, [text])[0][None])
-    inputs = {
-        "input_ids": row,
-        "attention_mask": torch.ones_like(row),
-        "token_type_ids": torch.zeros_like(row),
-    }
-    wanted = {name: inputs[name] for name in facts.inputs}
+    ids = encode(folder, [text])[0]
+    wanted = _unpadded(inspect(folder), np.tile(ids, (batch, 1)))
 
     def run() -> torch.Tensor:
         with torch.inference_mode():

@@ -1,0 +1,1 @@
+"""Which layers of a variant lose fidelity: two graphs compared, layer by layer, on real inputs."""

@@ -1,0 +1,131 @@
+"""The PyTorch side of an image classifier: what is exported, and what it must agree with.
+
+Imported in worker processes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import transformers
+
+from olive_build.families.image_classification.images import read_labelled
+from olive_build.families.image_classification.sample import images_of
+from olive_build.families.image_classification.spec import ImageClassificationFacts, inspect
+from olive_build.olive_bridge import TorchExport
+from olive_build.proof.classification_reference import (
+    LOGITS,
+    PIXEL_VALUES,
+    ClassificationReference,
+)
+from olive_build.proof.pixels import Pixels
+
+# Traced with a batch that is no power of two, so that the axis is not taken for a constant.
+EXAMPLE_BATCH = 3
+PROBE_BATCHES = (1, 2, 7)
+# PyTorch's reference is taken in batches of this many; it does not depend on it.
+REFERENCE_BATCH = 64
+
+
+class Classifier(torch.nn.Module):
+    """The network with one named input and one output.
+
+    pixel_values is [batch_size, channels, height, width], logits [batch_size, classes].
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model(pixel_values=pixel_values).logits
+        return logits
+
+
+def load(folder: Path) -> Classifier:
+    """Return the model in eval mode, in fp32 whatever its weights are stored in."""
+    model = transformers.AutoModelForImageClassification.from_pretrained(
+        str(folder), dtype=torch.float32, use_safetensors=True
+    )
+    return Classifier(model).eval()
+
+
+def torch_export(folder: Path) -> TorchExport:
+    """Return what Olive's conversion needs; the batch is dynamic."""
+    facts = inspect(folder)
+    return TorchExport(
+        load=lambda: load(folder),
+        example=lambda: {PIXEL_VALUES: torch.from_numpy(probe(facts, EXAMPLE_BATCH))},
+        inputs=facts.inputs,
+        outputs=(LOGITS,),
+        dynamic_axes={PIXEL_VALUES: {0: "batch_size"}, LOGITS: {0: "batch_size"}},
+    )
+
+
+def probe(facts: ImageClassificationFacts, batch: int) -> npt.NDArray[np.float32]:
+    """Return seeded pixels [batch, channels, height, width], as those of prepared images."""
+    return pixels_of(facts).prepare(images_of(facts, batch))
+
+
+def probe_outputs(folder: Path) -> list[tuple[dict[str, npt.NDArray[np.float32]], Any]]:
+    """Return (inputs, PyTorch's logits) for three batches, for the export's own check."""
+    facts, model = inspect(folder), load(folder)
+    return [
+        ({PIXEL_VALUES: pixels}, logits(model, pixels))
+        for pixels in (probe(facts, batch) for batch in PROBE_BATCHES)
+    ]
+
+
+def reference(folder: Path, data: Path) -> ClassificationReference:
+    """Return PyTorch's logits of the images in `data`. Raises StepError for bad data."""
+    facts, model = inspect(folder), load(folder)
+    images, labels = read_labelled(data, facts, what="the proof's data")
+    pixels = pixels_of(facts)
+    found = [
+        logits(model, pixels.prepare(images[start : start + REFERENCE_BATCH]))
+        for start in range(0, len(images), REFERENCE_BATCH)
+    ]
+    return ClassificationReference(images, labels, np.concatenate(found), facts.labels, pixels)
+
+
+def logits(model: Classifier, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return PyTorch's logits [images, classes] of pixels [images, channels, height, width]."""
+    with torch.inference_mode():
+        found: npt.NDArray[np.float32] = model(torch.from_numpy(pixels)).numpy()
+    return found
+
+
+def pixels_of(facts: ImageClassificationFacts) -> Pixels:
+    """Return how the model's images are prepared."""
+    return Pixels(facts.rescale, facts.mean, facts.std)
+
+
+def runner(
+    folder: Path, model: Classifier, takes: str, sample: str, size: int, batch: int
+) -> Callable[[], Any]:
+    """Return a call that classifies `size` images `batch` times over in PyTorch eager, for timing.
+
+    `takes` is `image`, which prepares the images in each call as an application would, or `pixels`.
+    """
+    facts = inspect(folder)
+    images, pixels = images_of(facts, size * batch), pixels_of(facts)
+    mean, std = (torch.tensor(values) for values in (facts.mean, facts.std))
+    given, prepared = torch.from_numpy(images), torch.from_numpy(pixels.prepare(images))
+
+    def from_pixels() -> torch.Tensor:
+        with torch.inference_mode():
+            found: torch.Tensor = model(prepared)
+        return found
+
+    def from_images() -> torch.Tensor:
+        with torch.inference_mode():
+            scaled = (given.float() * facts.rescale - mean) / std
+            found: torch.Tensor = model(scaled.permute(0, 3, 1, 2)).softmax(-1)
+        return found
+
+    return from_images if takes == "image" else from_pixels

@@ -1,0 +1,34 @@
+"""Texts as the encoder's inputs, for quantizers. The tokenizers library alone: no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from olive_build.families.sentence_embedding.spec import inspect
+from olive_build.families.sentence_embedding.texts import read_texts
+
+
+def calibration_feeds(folder: Path, data: Path) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """Yield the exported graph's inputs for each text of `data`: int64 [1, tokens], unpadded.
+
+    Raises StepError for bad data.
+    """
+    from tokenizers import Tokenizer
+
+    facts = inspect(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(facts.max_length)
+    for text in read_texts(data, what="the calibration data"):
+        ids = np.array([tokenizer.encode(text).ids], np.int64)
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": np.ones_like(ids),
+            "token_type_ids": np.zeros_like(ids),
+        }
+        yield {name: inputs[name] for name in facts.inputs}

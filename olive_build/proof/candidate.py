@@ -1,0 +1,100 @@
+"""A measured candidate and its process, which answers one JSON line to each JSON line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from olive_build.errors import StepError
+
+CHILD = (sys.executable, "-m", "olive_build.steps.latency_child")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is timed: `kind` is onnxruntime (a file), pytorch-text or pytorch-tokens (a folder).
+
+    `command` starts its process, and `more` are fields of the line that a process of another
+    project's environment reads first.
+    """
+
+    name: str
+    kind: str
+    path: str
+    family: str = ""
+    command: tuple[str, ...] = CHILD
+    more: tuple[tuple[str, Any], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the first line that the candidate's process reads."""
+        own = {"name": self.name, "kind": self.kind, "path": self.path, "family": self.family}
+        return own | dict(self.more)
+
+
+def candidate_for(name: str, model: Path, family: str = "sentence-embedding") -> Candidate:
+    """Return the candidate that runs an ONNX or ORT file."""
+    return Candidate(name, "onnxruntime", str(model), family)
+
+
+class Process:
+    """One candidate's process; `command` is what speaks the protocol, this project's by default.
+
+    What it prints goes to the file `log`, or where this process's standard error goes.
+    """
+
+    def __init__(
+        self, candidate: Any, command: Sequence[str] = CHILD, log: Path | None = None
+    ) -> None:
+        self.name: str = candidate.name
+        self._log = log
+        with nullcontext() if log is None else log.open("a", encoding="utf-8") as stderr:
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+        self.ask(candidate.as_json())
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and return the answer; StepError when the process failed."""
+        assert self._process.stdin and self._process.stdout
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except OSError:
+            line = ""
+        if not line:
+            code = self._process.wait()
+            raise StepError(
+                f"timing {self.name} failed",
+                where=str(self._log or ""),
+                why=f"its process ended with code {code}",
+                hint="that file has its messages"
+                if self._log
+                else "the log of the step has its messages",
+            )
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def milliseconds(self, request: dict[str, Any]) -> float:
+        """Send a request that is answered with milliseconds, and return those."""
+        return float(self.ask(request)["milliseconds"])
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

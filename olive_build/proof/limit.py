@@ -1,0 +1,21 @@
+"""Ceilings that a measurement of time must be long enough to decide. Light: plans hold them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A ceiling on the first candidate's time.
+
+    `what` is `latency` or `load`. `against` is the candidate whose time it is a multiple of; None
+    makes it milliseconds. It concerns one length in tokens and one thread count, or all of those
+    where they are None.
+    """
+
+    what: str
+    against: str | None
+    ceiling: float
+    tokens: int | None = None
+    threads: int | None = None

@@ -1,0 +1,155 @@
+"""A quantization method -> the steps that carry it out, in the order in which they must run.
+
+    smooth -> per-token-scale -> embeddings -> block weights -> the method -> GPTQ rounding
+
+Every step before the method is exact in fp32, so the graph there is what the quantized one is held
+against, layer by layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from olive_build.engine.graph import Step
+from olive_build.errors import PlanError
+from olive_build.quantizers.dynamic_int8 import QuantizeDynamicInt8
+from olive_build.quantizers.embedding_rows import QuantizeEmbeddings
+from olive_build.quantizers.fp16 import ConvertToFp16
+from olive_build.quantizers.gptq_rounding import GptqRounding
+from olive_build.quantizers.smoothing import Smooth
+from olive_build.quantizers.static_int8 import QuantizeStaticInt8
+from olive_build.quantizers.weight_only import QuantizeWeights
+from olive_build.recipe.build import (
+    BlockWeights,
+    DynamicInt8,
+    Fp16,
+    Quantize,
+    StaticInt8,
+    WeightOnly,
+)
+from olive_build.steps.fuse import PerTokenScale
+
+
+class AddStep(Protocol):
+    """Adds a step to the plan under a stage's name and returns its node."""
+
+    def __call__(self, step: Step, inputs: Mapping[str, str], stage: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """The nodes of a quantized graph: itself, and the fp32 graph with the same layers."""
+
+    node: str
+    before: str
+
+
+@dataclass(frozen=True)
+class QuantizationPlanner:
+    """Adds a method's steps. `calibration` adds the calibration inputs, where they are needed."""
+
+    add: AddStep
+    calibration: Callable[[], str]
+
+    def quantize(self, method: Quantize, node: str) -> Quantized:
+        """Return the nodes of the graph at `node`, quantized. Raises PlanError for `auto`."""
+        match method:
+            case DynamicInt8():
+                return self._dynamic(method, node)
+            case StaticInt8():
+                return self._static(method, node)
+            case WeightOnly():
+                return self._weight_only(method, node)
+            case Fp16():
+                step = ConvertToFp16(method.keep_io_types, method.exclude_operators, method.exclude)
+                return Quantized(self.add(step, {"model": node}, "quantize"), node)
+        raise PlanError(f"no step for the method {method!r}")
+
+    def _dynamic(self, method: DynamicInt8, node: str) -> Quantized:
+        scope = method.per_token if isinstance(method.per_token, str) else "nodes"
+        if method.smooth:
+            granularity = "per-tensor" if scope == "none" else "per-token"
+            node = self._calibrated(Smooth(granularity), node, "smooth")
+        kept = tuple(pattern for item in method.overrides for pattern in item.nodes)
+        if scope != "none" and method.per_token:
+            nodes = () if isinstance(method.per_token, str) else method.per_token
+            scale = PerTokenScale(scope, nodes, (*kept, *method.exclude))
+            node = self.add(scale, {"model": node}, "per-token-scale")
+        before = node
+        if method.embeddings == "per-row":
+            node = self.add(QuantizeEmbeddings(()), {"model": node}, "embeddings")
+        node = self._blocks(method.overrides, node)
+        step = QuantizeDynamicInt8(
+            per_channel=method.per_channel,
+            weight_type=method.weight_type,
+            reduce_range=method.reduce_range,
+            embeddings=method.embeddings == "per-tensor",
+            operators=method.operators,
+            exclude=method.exclude,
+        )
+        node = self.add(step, {"model": node}, "quantize")
+        return Quantized(self._rounded(method.rounding, node, before), before)
+
+    def _static(self, method: StaticInt8, node: str) -> Quantized:
+        if method.smooth:
+            node = self._calibrated(Smooth("per-tensor"), node, "smooth")
+        before = node
+        if method.activations == "uint8":
+            node = self.add(QuantizeEmbeddings(()), {"model": node}, "embeddings")
+        step = QuantizeStaticInt8(
+            activations=method.activations,
+            weights=method.weights,
+            per_channel=method.per_channel,
+            calibration=method.calibration,
+            percentile=method.percentile,
+            operators=method.operators,
+            exclude=method.exclude,
+        )
+        node = self._calibrated(step, node, "quantize")
+        return Quantized(self._rounded(method.rounding, node, before), before)
+
+    def _weight_only(self, method: WeightOnly, node: str) -> Quantized:
+        if method.smooth:
+            node = self._calibrated(Smooth("block", method.block_size), node, "smooth")
+        before = node
+        node = self._blocks(method.overrides, node)
+        weights = QuantizeWeights(
+            algorithm="rtn" if method.algorithm == "gptq" else method.algorithm,
+            bits=method.bits,
+            block_size=method.block_size,
+            symmetric=method.symmetric,
+            accuracy_level=method.accuracy_level,
+            embeddings=method.embeddings,
+            only=None,
+            exclude=method.exclude,
+        )
+        node = self.add(weights, {"model": node}, "quantize")
+        rounding = "gptq" if method.algorithm == "gptq" else "nearest"
+        return Quantized(self._rounded(rounding, node, before), before)
+
+    def _blocks(self, overrides: tuple[BlockWeights, ...], node: str) -> str:
+        """Give the products that a recipe names their own weights, in blocks."""
+        for number, item in enumerate(overrides, 1):
+            step = QuantizeWeights(
+                algorithm="rtn",
+                bits=item.bits,
+                block_size=item.block_size,
+                symmetric=item.bits == 8,
+                accuracy_level=4,
+                embeddings=False,
+                only=item.nodes,
+                exclude=(),
+            )
+            node = self.add(step, {"model": node}, f"block-weights-{number}")
+        return node
+
+    def _rounded(self, rounding: str, node: str, before: str) -> str:
+        if rounding == "nearest":
+            return node
+        inputs = {"model": node, "before": before, "calibration": self.calibration()}
+        return self.add(GptqRounding(), inputs, "gptq-rounding")
+
+    def _calibrated(self, step: Step, node: str, stage: str) -> str:
+        return self.add(step, {"model": node, "calibration": self.calibration()}, stage)

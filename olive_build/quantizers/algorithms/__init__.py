@@ -1,0 +1,1 @@
+"""What quantizers compute on arrays and graphs; imported in workers only, since numpy is heavy."""

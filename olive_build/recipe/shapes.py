@@ -1,0 +1,73 @@
+"""Fixed shapes: a size for each symbolic axis of a family's graphs, where a target needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from olive_build.families import FamilySpec
+from olive_build.recipe.codes import Code
+from olive_build.recipe.place import Place
+from olive_build.recipe.suggest import did_you_mean, listed
+from olive_build.recipe.tree import KeyPath
+
+LARGEST_SIZE = 65_536
+
+
+def shapes_for(place: Place, family: FamilySpec) -> tuple[tuple[str, int], ...]:
+    """Return the axes with their sizes, in the family's order; () where all are free.
+
+    Reports axes that the family does not have or that lack a size, sizes that none can have, and
+    a provider that takes no symbolic axes.
+    """
+    given = given_shapes(place)
+    if not given:
+        _check_provider(place, family)
+        return ()
+    path = place.where("export", "shapes")
+    known = [axis for axis, _ in family.axes]
+    for axis, size in given.items():
+        if axis not in known:
+            message = f"the graphs of {family.name} have no axis '{axis}'"
+            hint = did_you_mean(axis, known, f"its axes are {listed(known)}")
+            place.add(Code.UNKNOWN_NAME, (*path, axis), message, hint=hint)
+        elif not 1 <= size <= LARGEST_SIZE:
+            message = f"no axis can have the size {size}"
+            hint = f"use 1 to {LARGEST_SIZE}"
+            place.add(Code.BAD_VALUE, (*path, axis), message, hint=hint)
+    missing = [axis for axis in known if axis not in given]
+    if missing:
+        place.add(
+            Code.MISSING_FIELD,
+            path,
+            f"the axis '{missing[0]}' has no size, so the graph would not have fixed shapes",
+            hint=f"write `{written_shapes(family, given)}`",
+        )
+    return tuple((axis, given[axis]) for axis in known if axis in given)
+
+
+def given_shapes(place: Place) -> Mapping[str, int]:
+    """Return the sizes that the target or else the recipe gives."""
+    own = place.spec.export.shapes if place.spec.export else None
+    return (own if own is not None else place.context.recipe.export.shapes) or {}
+
+
+def written_shapes(family: FamilySpec, given: Mapping[str, int]) -> str:
+    """Return the field with a size for every axis, as a recipe writes it."""
+    sizes = {axis: given.get(axis, size) for axis, size in family.axes}
+    return f"shapes: {{{', '.join(f'{axis}: {size}' for axis, size in sizes.items())}}}"
+
+
+def _check_provider(place: Place, family: FamilySpec) -> None:
+    provider, target = place.provider, place.target
+    here: KeyPath = ("targets", target.name, "export", "shapes")
+    # What is written and could not be read is reported where it was read.
+    written = place.context.written(here) or place.context.written(here[2:])
+    if not provider.needs_fixed_shapes or written:
+        return
+    place.add(
+        Code.CANNOT_RUN,
+        place.where("export", "shapes"),
+        f"the provider '{provider.name}' needs fixed shapes, and '{target.name}' has none",
+        hint=f"add `export: {{{written_shapes(family, {})}}}`",
+        notes=(provider.shapes_because,),
+    )

@@ -1,0 +1,277 @@
+"""Where a variant loses fidelity: stages, layers by damage, and what to change in the recipe."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from olive_build.errors import UsageError
+from olive_build.report.attribution_plot import Bar, write_plot
+from olive_build.report.attribution_sources import (
+    Compared,
+    Stage,
+    compare_bundle,
+    compare_files,
+)
+from olive_build.report.style import megabytes, paint, table
+
+if TYPE_CHECKING:
+    from olive_build.attribution.damage import Attribution, LayerDamage
+    from olive_build.attribution.suggest import Suggestion
+
+SAMPLES = 32
+SHOWN = 20
+BAR = 20
+# A rewritten place whose noise is below this is the same but for rounding.
+EXACT_DB = 80.0
+
+
+@dataclass(frozen=True)
+class Explained:
+    """All that is shown of one comparison."""
+
+    compared: Compared
+    attribution: Attribution
+    suggestions: tuple[Suggestion, ...]
+
+
+def print_quality(chosen: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print which layers of a bundle's variant, or of one file against another, do most damage.
+
+    `chosen` is what was typed: recipe (a bundle's folder, or two files), variant, inputs, plot,
+    samples, recipes. Raises UsageError for words that are neither a bundle nor two ONNX files.
+    """
+    plot: Path | None = chosen["plot"]
+    explained = explain_quality(_compared(chosen))
+    if plot is not None:
+        write_plot(plot, _title(explained), _bars(explained.attribution))
+    if as_json:
+        click.echo(json.dumps(as_data(explained), indent=2))
+        return
+    for line in lines(explained):
+        click.echo(line)
+    if plot is not None:
+        click.echo(f"\nplot: {plot}")
+
+
+def _compared(chosen: Mapping[str, Any]) -> Compared:
+    paths = [Path(word) for word in chosen["recipe"]]
+    samples = chosen["samples"] or SAMPLES
+    if len(paths) == 2 and not any(path.is_dir() for path in paths):
+        if chosen["variant"] is not None:
+            raise UsageError("--variant belongs to a bundle; two files have none")
+        return compare_files(paths[0], paths[1], chosen["inputs"], samples)
+    if len(paths) != 1 or (paths[0].exists() and not paths[0].is_dir()):
+        raise UsageError(
+            "explain --quality takes one bundle, or two ONNX files",
+            why=f"given were {', '.join(chosen['recipe'])}",
+            hint="olive-build explain --quality outputs/RECIPE/TARGET\n"
+            "olive-build explain --quality FP32.onnx VARIANT.onnx",
+        )
+    if chosen["inputs"] is not None:
+        raise UsageError("--inputs belongs to two files; a bundle brings its own")
+    return compare_bundle(paths[0], chosen["variant"], chosen["recipes"], samples)
+
+
+def explain_quality(compared: Compared) -> Explained:
+    """Measure the layers and try the exclusions that promise most."""
+    from olive_build.attribution.damage import attribute
+    from olive_build.attribution.layers import changed_layers
+    from olive_build.attribution.match import matching_points
+    from olive_build.attribution.suggest import suggest
+
+    graphs = compared.reference, compared.variant
+    layers = changed_layers(*graphs, matching_points(*graphs, compared.feeds))
+    attribution = attribute(*graphs, compared.feeds, measure=compared.measure, layers=layers)
+    suggestions = suggest(attribution.layers, *graphs, compared.feeds, measure=compared.measure)
+    return Explained(compared, attribution, suggestions)
+
+
+def lines(explained: Explained) -> Iterator[str]:
+    """Yield what is printed."""
+    compared, found = explained.compared, explained.attribution
+    yield f"{compared.labels[1]}"
+    yield f"against {compared.labels[0]}, on {compared.inputs}"
+    for note in compared.notes:
+        yield paint(note, "yellow")
+    if compared.stages:
+        yield ""
+        yield from _stage_lines(compared.stages)
+    yield ""
+    yield from _layer_lines(found)
+    yield ""
+    yield (
+        f"all together lose {_small(found.whole)} at the model's end (1 - cosine); "
+        f"{found.points} matching points"
+    )
+    yield from _suggestion_lines(explained)
+
+
+def _stage_lines(stages: Sequence[Stage]) -> Iterator[str]:
+    names = list(dict.fromkeys(name for stage in stages for name in stage.figures))
+    rows = [["step", *(name.replace("_", " ") for name in names), "lost here"]]
+    before: float | None = None
+    for stage in stages:
+        figures = [f"{stage.figures[n]:.5f}" if n in stage.figures else "-" for n in names]
+        now = stage.figures.get("cosine_mean")
+        lost = "" if now is None or before is None else _small(max(0.0, before - now))
+        before = now if now is not None else before
+        rows.append([stage.name, *figures, stage.problem or lost])
+    yield from table(rows, right=range(1, len(names) + 1))
+
+
+def _layer_lines(found: Attribution) -> Iterator[str]:
+    ranking, exact = _ranked(found)
+    rows = [["layer", "precision", "own noise", "damage", "share", "", "so far", "size"]]
+    largest = max((item.share for item in ranking), default=1.0) or 1.0
+    for item in ranking[:SHOWN]:
+        layer = item.layer
+        rows.append(
+            [
+                layer.name,
+                layer.precision,
+                _decibels(item.own_db),
+                _small(item.damage),
+                f"{item.share:.1%}",
+                "#" * round(BAR * item.share / largest),
+                _decibels(item.accumulated_db),
+                f"{megabytes(layer.reference_bytes)} -> {megabytes(layer.variant_bytes)}",
+            ]
+        )
+    yield from table(rows, right=(2, 3, 4, 6))
+    if len(ranking) > SHOWN:
+        rest = ranking[SHOWN:]
+        yield f"and {len(rest)} more with {sum(item.share for item in rest):.1%} together"
+    if exact:
+        least = min(item.own_db for item in exact)
+        places = "1 place is" if len(exact) == 1 else f"{len(exact)} places are"
+        yield f"{places} only written in another way: {_decibels(least)} or better"
+
+
+def _ranked(found: Attribution) -> tuple[list[LayerDamage], list[LayerDamage]]:
+    """Return the layers by damage, and apart those that differ in how they are written alone."""
+    from olive_build.attribution.layers import REWRITTEN
+
+    exact = [
+        item
+        for item in found.layers
+        if item.layer.precision == REWRITTEN and item.own_db >= EXACT_DB
+    ]
+    return [item for item in found.ranking if item not in exact], exact
+
+
+def _suggestion_lines(explained: Explained) -> Iterator[str]:
+    if not explained.suggestions:
+        yield "no exclusion that was tried takes away a part of that worth its bytes"
+        return
+    yield ""
+    rows = [["left in fp32", "loss", "gain", "size", "gain per MB"]]
+    rows += [
+        [
+            ", ".join(item.exclude[:2]) + (", ..." if len(item.exclude) > 2 else ""),
+            f"{_small(item.before)} -> {_small(item.after)}",
+            f"{item.gain:.0%}",
+            f"+{megabytes(item.added_bytes)}",
+            f"{item.gain / max(1, item.added_bytes) * 1e6:.1%}",
+        ]
+        for item in explained.suggestions
+    ]
+    yield from table(rows, right=(2, 3, 4))
+    yield ""
+    yield "what gains most for its bytes, in the recipe:"
+    yield ""
+    for line in recipe_change(explained).splitlines():
+        yield f"    {line}"
+
+
+def recipe_change(explained: Explained) -> str:
+    """Return the YAML that keeps the best suggestion's layers in fp32."""
+    import yaml
+
+    compared, best = explained.compared, explained.suggestions[0]
+    kept = [*compared.quantize.get("exclude", ())]
+    exclude = [*kept, *(pattern for pattern in best.exclude if pattern not in kept)]
+    if compared.variant_name is None:
+        change: dict[str, Any] = {"exclude": exclude}
+    else:
+        method = compared.quantize.get("method")
+        settings = {**({"method": method} if method else {}), "exclude": exclude}
+        change = {"variants": {compared.variant_name: {"quantize": settings}}}
+    text: str = yaml.safe_dump(change, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def as_data(explained: Explained) -> dict[str, Any]:
+    """Return everything as plain data: infinite ratios are null, bytes whole numbers."""
+    compared, found = explained.compared, explained.attribution
+    return {
+        "reference": compared.labels[0],
+        "variant": compared.labels[1],
+        "inputs": compared.inputs,
+        "samples": found.samples,
+        "matching_points": found.points,
+        "loss": found.whole,
+        "notes": list(compared.notes),
+        "stages": [
+            {"step": s.name, "figures": dict(s.figures), "problem": s.problem}
+            for s in compared.stages
+        ],
+        "layers": [_layer_data(item) for item in found.ranking],
+        "suggestions": [
+            {
+                "exclude": list(item.exclude),
+                "nodes": [layer.name for layer in item.layers],
+                "added_bytes": item.added_bytes,
+                "expected_gain": item.expected,
+                "loss_before": item.before,
+                "loss_after": item.after,
+                "gain": item.gain,
+            }
+            for item in explained.suggestions
+        ],
+        "recipe_change": recipe_change(explained) if explained.suggestions else None,
+    }
+
+
+def _layer_data(item: LayerDamage) -> dict[str, Any]:
+    layer = item.layer
+    return {
+        "node": layer.name,
+        "operator": layer.operator,
+        "precision": layer.precision,
+        "own_db": item.own_db if math.isfinite(item.own_db) else None,
+        "damage": item.damage,
+        "share": item.share,
+        "accumulated_db": item.accumulated_db if math.isfinite(item.accumulated_db) else None,
+        "reference_bytes": layer.reference_bytes,
+        "variant_bytes": layer.variant_bytes,
+    }
+
+
+def _title(explained: Explained) -> str:
+    return f"Damage by layer: {explained.compared.labels[1]}"
+
+
+def _bars(found: Attribution) -> list[Bar]:
+    exact = _ranked(found)[1]
+    return [
+        Bar(item.layer.name, item.layer.precision, item.share, item.own_db, item.accumulated_db)
+        for item in found.layers
+        if item not in exact
+    ]
+
+
+def _decibels(value: float) -> str:
+    if value == math.inf:
+        return "exact"
+    return "lost" if value == -math.inf else f"{value:.1f} dB"
+
+
+def _small(value: float) -> str:
+    return f"{value:.1e}" if value else "0"

@@ -1,0 +1,181 @@
+"""`olive-build bench`: bundles side by side with PyTorch, the fp32 graph, files and peers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import click
+
+from olive_build.engine.store import Store
+from olive_build.errors import UsageError
+from olive_build.families import FamilySpec, family_module
+from olive_build.proof.benchmark import Shape, benchmark
+from olive_build.proof.machine import this_machine
+from olive_build.report.contestants import Field, gather
+from olive_build.report.style import paint, table
+
+LARGEST = 100_000
+
+
+def run_bench(bundles: Sequence[Path], chosen: dict[str, Any], *, as_json: bool) -> int:
+    """Measure, show, and return the exit code: 0, since a bench judges nothing."""
+    lengths, batches, threads = (
+        numbers(chosen[name], f"--{name}") for name in ("lengths", "batches", "threads")
+    )
+    with Store() as store:
+        field = gather(
+            bundles,
+            chosen["against"],
+            store,
+            recipes=chosen["recipes"],
+            outputs=chosen["outputs"],
+        )
+        store.stamps.save()
+    sizes = _sizes(lengths, field)
+    sample = family_module(field.family.name, "sample")
+    texts = {size: sample.text_of(Path(field.model.folder), size) for size in sizes}
+    progress = _Progress()
+    # It stays where a process failed; the error names it.
+    log = Path(tempfile.mkdtemp(prefix="olive-build-bench-")) / "candidates.log"
+    result = benchmark(
+        field.candidates,
+        texts,
+        _shapes(sizes, batches or (1,), threads or (1,), field.family),
+        seconds=chosen["seconds"],
+        say=progress.say,
+        unit=field.family.size_unit,
+        log=log,
+    )
+    progress.close()
+    shutil.rmtree(log.parent, ignore_errors=True)
+    result = {"machine": this_machine().as_json(), "unit": field.family.size_unit, **result}
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+    else:
+        _print(result)
+    return 0
+
+
+def numbers(text: str | None, option: str) -> tuple[int, ...]:
+    """Return the numbers of a list such as 16,128. Raises UsageError for anything else."""
+    if text is None:
+        return ()
+    found = [part.strip() for part in text.split(",")]
+    wrong = [part for part in found if not (part.isascii() and part.isdigit() and int(part[:9]))]
+    if wrong or any(int(part) > LARGEST for part in found):
+        raise UsageError(
+            f"{option} is a list of whole numbers from 1 to {LARGEST}, not '{text}'",
+            hint=f"write {option} 1,8",
+        )
+    return tuple(dict.fromkeys(map(int, found)))
+
+
+def _sizes(lengths: Sequence[int], field: Field) -> tuple[int, ...]:
+    longest = field.model.facts.longest
+    if longest is not None and any(size > longest for size in lengths):
+        raise UsageError(
+            f"the model takes {longest} {field.family.size_unit} at most, not {max(lengths)}",
+            hint=f"name lengths up to {longest}",
+        )
+    chosen = lengths or [min(size, longest or size) for size in field.family.sizes]
+    return tuple(dict.fromkeys(chosen))
+
+
+def _shapes(
+    sizes: Sequence[int], batches: Sequence[int], threads: Sequence[int], family: FamilySpec
+) -> list[Shape]:
+    counts_items = family.size_unit == "images"
+    return [
+        Shape(size, batch, count, batch * size if counts_items else batch)
+        for count, batch, size in product(threads, batches, sizes)
+    ]
+
+
+class _Progress:
+    """What is measured now, on a terminal alone: a bench takes a while."""
+
+    def say(self, text: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[2K  {text}")
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[2K")
+
+
+def _print(result: dict[str, Any]) -> None:
+    machine = result["machine"]
+    click.echo(f"{machine['cpu']}, {machine['cores']} cores, {' '.join(machine['features'])}")
+    names = list(result["load"]["milliseconds"])
+    first = names[0]
+    rows = [
+        [result["unit"], "batch", "threads", "candidate", "p50 ms", "p90", "p99", "items/s",
+         f"x {first}", "between"]
+    ]  # fmt: skip
+    for row in result["rows"]:
+        rows += [_line(row, name, first) for name in names]
+    for line in table(rows, right=(0, 1, 2, 4, 5, 6, 7, 8)):
+        click.echo(line)
+    click.echo()
+    rows = [["candidate", "load ms", f"x {first}", "between", "peak MB"]]
+    rows += [_resources(result, name, first) for name in names]
+    for line in table(rows, right=(1, 2, 4)):
+        click.echo(line)
+    click.echo(
+        "\np50 to p99: of all calls, - where there were fewer than 100. x, between: how many times "
+        f"as\nfast as {first}, the median of the rounds' ratios and its interval. peak MB: above a "
+        "process\nthat has its libraries only, at the largest size and batch."
+    )
+    for note in noisy(result):
+        click.echo(paint(note, "yellow"))
+
+
+def _line(row: dict[str, Any], name: str, first: str) -> list[str]:
+    item = row["candidates"][name]
+    p99 = "-" if item["p99"] is None else f"{item['p99']:.2f}"
+    return [
+        str(row["tokens"]),
+        str(row["batch"]),
+        str(row["threads"]),
+        name,
+        f"{item['p50']:.2f}",
+        f"{item['p90']:.2f}",
+        p99,
+        f"{item['items_per_second']:.1f}",
+        *_times(row, name, first),
+    ]
+
+
+def _times(row: dict[str, Any], name: str, first: str) -> tuple[str, str]:
+    if name == first:
+        return "1.00", ""
+    ratio = row["ratio_to"][name]
+    return f"{ratio['median']:.2f}", f"{ratio['median_from']:.2f} to {ratio['median_to']:.2f}"
+
+
+def _resources(result: dict[str, Any], name: str, first: str) -> list[str]:
+    memory = result["memory"][name]
+    return [
+        name,
+        f"{result['load']['milliseconds'][name]['median']:.1f}",
+        *_times(result["load"], name, first),
+        "-" if memory is None else f"{memory['median']:.1f}",
+    ]
+
+
+def noisy(result: dict[str, Any]) -> list[str]:
+    """Return a note for each shape at which even the steadiest candidate was unsteady."""
+    return [
+        f"the machine was noisy at {row['tokens']} {result['unit']}, batch {row['batch']}, threads "
+        f"{row['threads']}: quartiles {row['noise']:.0%} of the median apart"
+        for row in result["rows"]
+        if row["noisy"]
+    ]

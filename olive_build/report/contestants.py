@@ -1,0 +1,220 @@
+"""Who is benchmarked: the files of bundles, and what they are held against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from olive_build.bundle.manifest import MANIFEST, read_json
+from olive_build.engine.store import Store
+from olive_build.errors import BundleError, OliveBuildError, UsageError
+from olive_build.families import FAMILIES, FamilySpec
+from olive_build.plan import Model, Plan
+from olive_build.proof.candidate import Candidate, candidate_for
+
+PEER_CHILD = Path("benchmarks/peers/child.py")
+KINDS = ("onnx", "openvino")
+
+
+@dataclass(frozen=True)
+class Field:
+    """All candidates, the yardstick first, and what they are fed from."""
+
+    candidates: tuple[Candidate, ...]
+    family: FamilySpec
+    model: Model
+
+
+@dataclass(frozen=True)
+class _Bundle:
+    folder: Path
+    recipe: str
+    target: str
+    smoke: bool
+    family: str
+    digest: str
+    origin: str
+    files: dict[str, str]
+
+
+def gather(
+    bundles: Sequence[Path], against: Sequence[str], store: Store, *, recipes: Path, outputs: Path
+) -> Field:
+    """Return the variants of the bundles and what `against` names, the yardstick first.
+
+    Raises BundleError for what is no bundle, UsageError for bundles of several models and for an
+    opponent that is not there.
+    """
+    found = [_read(folder) for folder in bundles]
+    first = found[0]
+    if any(item.digest != first.digest for item in found):
+        raise UsageError(
+            "the bundles are of several models",
+            where=", ".join(str(item.folder) for item in found),
+            why="one input cannot be given to all",
+            hint="name bundles of one recipe",
+        )
+    plan = _plan(first, recipes, store)
+    model = plan.bundles[0].model
+    if model.digest != first.digest:
+        raise UsageError(
+            f"the recipe '{first.recipe}' builds another model than the bundle's",
+            where=str(first.folder),
+            why=f"the bundle's is {first.origin}, the recipe's {model.origin} {model.revision}",
+            hint="build the bundle again",
+        )
+    own = [item for bundle in found for item in _variants(bundle, several=len(found) > 1)]
+    others = [_opponent(name, first, plan, store, outputs) for name in dict.fromkeys(against)]
+    return Field(_named_apart([*others, *own]), FAMILIES[first.family], model)
+
+
+def _read(folder: Path) -> _Bundle:
+    manifest = read_json(folder / MANIFEST)
+    try:
+        model = manifest["model"]
+        return _Bundle(
+            folder,
+            str(manifest["recipe"]),
+            str(manifest["target"]),
+            bool(manifest["smoke"]),
+            FAMILIES[model["family"]].name,
+            str(model["digest"]),
+            f"{model['origin']} {model['revision']}".rstrip(),
+            {
+                name: str(item["files"].get("onnx") or item["files"]["ort"])
+                for name, item in manifest["variants"].items()
+            },
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BundleError(
+            "the bundle's manifest.json lacks what a bench needs",
+            where=str(folder / MANIFEST),
+            why=f"{type(error).__name__}: {error}",
+            hint="build the bundle again",
+        ) from error
+
+
+def _named_apart(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    names = [candidate.name for candidate in candidates]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"two candidates are called '{name}'",
+                hint="name each bundle and each opponent once",
+            )
+    return tuple(candidates)
+
+
+def _variants(bundle: _Bundle, *, several: bool) -> list[Candidate]:
+    prefix = f"{bundle.recipe}/{bundle.target}/" if several else ""
+    return [
+        candidate_for(prefix + name, bundle.folder / path, bundle.family)
+        for name, path in bundle.files.items()
+    ]
+
+
+def _plan(bundle: _Bundle, recipes: Path, store: Store) -> Plan:
+    from olive_build.prepare import plan_builds
+    from olive_build.select import select
+
+    requests = select(recipe=(bundle.recipe,), recipes=recipes, targets=(bundle.target,))
+    return plan_builds(requests, store, smoke=bundle.smoke, report=lambda _: None)
+
+
+def _opponent(name: str, bundle: _Bundle, plan: Plan, store: Store, outputs: Path) -> Candidate:
+    if name == "pytorch":
+        return _pytorch(plan)
+    if name == "fp32":
+        return candidate_for("fp32 graph", _fp32_graph(plan, store), bundle.family)
+    if Path(name).suffix in (".onnx", ".ort"):
+        if not Path(name).is_file():
+            raise UsageError(f"there is no file '{name}'", hint="--against takes a path to a model")
+        return candidate_for(Path(name).name, Path(name), bundle.family)
+    return _peer(name, bundle, plan, outputs)
+
+
+def _pytorch(plan: Plan) -> Candidate:
+    """Return PyTorch eager, given what the bundle's first variant is given."""
+    bundle = plan.bundles[0]
+    composed, bare = FAMILIES[bundle.build.family].takes
+    takes = composed if bundle.build.compose == "single-file" else bare
+    return Candidate("pytorch", f"pytorch-{takes}", bundle.model.folder, bundle.build.family)
+
+
+def _fp32_graph(plan: Plan, store: Store) -> Path:
+    """Return the file of the fp32 graph that the variants came from, made if it is not cached."""
+    from olive_build.engine.run import run_graph
+    from olive_build.steps.model_check import MODEL
+
+    node = plan.bundles[0].variants[0].fp32
+    outcome = run_graph(plan.graph, store, wanted={node})[node]
+    if outcome.artifact is None:
+        raise outcome.error or OliveBuildError("the fp32 graph could not be made")
+    return outcome.artifact.path / MODEL
+
+
+def _peer(name: str, bundle: _Bundle, plan: Plan, outputs: Path) -> Candidate:
+    """Return a peer's own output, run in the environment that made it."""
+    folder = outputs / "peers" / name / bundle.recipe
+    peers = sorted(
+        path.parent.parent.name for path in folder.parent.parent.glob("*/*/manifest.json")
+    )
+    if not (folder / "manifest.json").is_file():
+        raise UsageError(
+            f"nothing is known as '{name}' to bench against",
+            where=str(folder),
+            why=f"there are pytorch, fp32, files that end in .onnx or .ort"
+            f"{', ' + ', '.join(dict.fromkeys(peers)) if peers else ''}",
+            hint="`make bench-peers` makes the peers' own outputs",
+        )
+    if not PEER_CHILD.is_file():
+        raise UsageError(
+            f"{PEER_CHILD} is not here",
+            why="a peer's output runs by that script in the peer's environment",
+            hint="run the command in the project's own folder",
+        )
+    try:
+        made = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        python, kind, model = made["python"], made["kind"], made["model"]
+        shown = f"{made['peer']} ({made['version']})"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"the manifest of the peer '{name}' cannot be read",
+            where=str(folder / "manifest.json"),
+            why=f"{type(error).__name__}: {error}",
+            hint="`make bench-peers` writes it again",
+        ) from error
+    if kind not in KINDS or not Path(python).is_file() or not (folder / model).is_file():
+        raise UsageError(
+            f"the output of the peer '{name}' is not complete",
+            where=str(folder),
+            why=f"its kind is {kind!r}, its model {model!r}, its interpreter {python!r}",
+            hint="`make bench-peers` makes it again",
+        )
+    return Candidate(
+        shown,
+        kind,
+        str(folder / model),
+        bundle.family,
+        (python, str(PEER_CHILD.absolute())),
+        _peer_fields(folder / model, plan.bundles[0].model),
+    )
+
+
+def _peer_fields(path: Path, model: Model) -> tuple[tuple[str, Any], ...]:
+    facts = model.facts
+    if not hasattr(facts, "pooling"):
+        raise UsageError(
+            "the peers' outputs are benched for text models only",
+            hint="leave out the peer, or give the path of its .onnx file",
+        )
+    return (
+        ("model", str(path)),
+        ("tokenizer", str(Path(model.folder) / "tokenizer.json")),
+        ("max_length", facts.max_length),
+        ("pooling", facts.pooling),
+        ("normalize", facts.normalize),
+    )

@@ -1,0 +1,63 @@
+"""What a search tried for a variant, where one left its log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SEARCH = "search.json"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to quantize that a search measured.
+
+    `size_ratio` and `latency_ratio` are against the fp32 graph, None where not measured.
+    """
+
+    name: str
+    size_ratio: float | None
+    latency_ratio: float | None
+    figures: Mapping[str, float]
+    holds: bool
+    chosen: bool
+
+
+def read_candidates(folder: Path, variant: str, proved: Mapping[str, Any]) -> tuple[Candidate, ...]:
+    """Return what is in the proof's `search`, or in search.json beside the variant's files.
+
+    Raises KeyError, TypeError or ValueError where it is damaged.
+    """
+    found = proved.get("search")
+    if found is None:
+        path = folder / variant / SEARCH
+        if not path.is_file():
+            return ()
+        found = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(
+        Candidate(
+            name=str(item["name"]),
+            size_ratio=_ratio(item["size_ratio"]),
+            latency_ratio=_ratio(item["latency_ratio"]),
+            figures={str(key): float(value) for key, value in item["figures"].items()},
+            holds=bool(item["holds"]),
+            chosen=bool(item["chosen"]),
+        )
+        for item in found["candidates"]
+    )
+
+
+def _ratio(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points that no other beats in both: smaller x, larger y; by x."""
+    best: list[tuple[float, float]] = []
+    for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not best or y > best[-1][1]:
+            best.append((x, y))
+    return best

@@ -1,0 +1,88 @@
+"""Figures as people read them, and the exact value behind each for whoever reads the page."""
+
+from __future__ import annotations
+
+from olive_build.report.html.markup import Markup, tag
+
+MINUS = "\u2212"
+TITLES = {
+    "cosine_lowest": "cosine, lowest",
+    "cosine_p1": "cosine, first percentile",
+    "cosine_mean": "cosine, mean",
+    "spearman": "Spearman of similarities",
+    "accuracy": "accuracy",
+    "accuracy_loss": "accuracy lost",
+    "top1_agreement": "same first choice",
+    "size_mb": "size",
+    "size_ratio": "size against fp32",
+    "slowdown": "latency against the fp32 graph",
+    "speedup": "speed against PyTorch eager",
+    "load_ms": "time to load",
+    "load_ratio": "time to load against fp32",
+    "memory_mb": "peak memory",
+    "memory_ratio": "peak memory against fp32",
+}
+SHORT = {
+    "cosine_lowest": "Lowest cosine",
+    "cosine_p1": "Cosine p1",
+    "cosine_mean": "Mean cosine",
+    "spearman": "Spearman",
+    "accuracy_loss": "Lost",
+    "top1_agreement": "Same choice",
+}
+UNITS = {"size_mb": " MB", "load_ms": " ms", "memory_mb": " MB", "speedup": " \u00d7"}
+SHARES = ("size_ratio",)
+RATIOS = ("slowdown", "load_ratio", "memory_ratio")
+
+
+def title_of(figure: str) -> str:
+    """Return a figure's name in words; one that is not known keeps its own."""
+    return TITLES.get(figure, figure.replace("_", " "))
+
+
+def short_title(figure: str) -> str:
+    """Return a figure's name for the head of a column."""
+    return SHORT.get(figure, title_of(figure).capitalize())
+
+
+def text_of(figure: str, value: float) -> str:
+    """Return a figure with its unit: `0.99123`, `25.6 %`, `3.86 x`."""
+    if figure in SHARES:
+        return f"{value:.1%}".replace("%", " %")
+    if figure in RATIOS:
+        return f"{value:.3g} \u00d7"
+    if figure in UNITS:
+        return f"{value:.3g}{UNITS[figure]}" if value < 1000 else f"{value:,.0f}{UNITS[figure]}"
+    return f"{value:.5f}"
+
+
+def limit_text(figure: str, value: float) -> str:
+    """Return a limit as the recipe says it, with the figure's unit."""
+    if figure in SHARES:
+        return f"{value * 100:g} %"
+    if figure in RATIOS:
+        return f"{value:g} \u00d7"
+    return f"{value:g}{UNITS.get(figure, '')}"
+
+
+def data(value: float, text: str) -> Markup:
+    """Return a figure as it is read, with the exact one as its machine-readable value."""
+    return tag("data", text, value=repr(value))
+
+
+def megabytes(size_bytes: float) -> str:
+    """Return a size in units of 10^6 bytes; kB below a tenth of one."""
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:.1f} kB"
+
+
+def seconds(value: float) -> str:
+    """Return a time: `0.4 s`, `81.7 s`, `12 min 5 s`."""
+    if value < 600:
+        return f"{value:.1f} s"
+    return f"{int(value // 60)} min {int(value % 60)} s"
+
+
+def signed(value: float, text: str) -> str:
+    """Return a text of an amount with its sign before it."""
+    sign = "+" if value > 0 else MINUS if value < 0 else ""
+    return sign + text.lstrip("-")

@@ -1,0 +1,1 @@
+"""`quantize: auto`: the fastest quantization that holds a variant's budgets, found by measuring."""

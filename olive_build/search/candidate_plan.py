@@ -1,0 +1,81 @@
+"""One candidate as a plan of its own: its graph, and its figures on the data of the search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from olive_build.engine.graph import Graph, GraphBuilder
+from olive_build.families import FAMILIES
+from olive_build.plan import Inspected, TargetPlanner
+from olive_build.recipe.build import Budgets, Quantize, Variant
+from olive_build.steps.convert_ort import MODEL_NAME
+from olive_build.steps.damage import MeasureDamage
+from olive_build.steps.quality import MeasureQuality
+from olive_build.steps.reference import Reference
+from olive_build.steps.samples import SplitSamples
+from olive_build.steps.speed import MeasureSpeed
+
+# Inputs on which the damage of single layers is measured; the whole is judged on all.
+DAMAGE_SAMPLES = 32
+
+
+@dataclass(frozen=True)
+class CandidatePlan:
+    """The nodes of a candidate. `damage` is None for the fp32 graph."""
+
+    graph: Graph
+    shipped: str
+    fp32_shipped: str
+    quality: str
+    speed: str
+    damage: str | None
+
+
+def plan_candidate(item: Inspected, method: Quantize | None, machine: str) -> CandidatePlan:
+    """Return the plan of one method for a build; None is the fp32 graph that it starts from.
+
+    Quality is of the bare graph, on the half of the calibration data that no quantizer saw; size
+    is of the file that would be shipped.
+    """
+    build, model = item.build, item.model
+    graph = GraphBuilder()
+    source = graph.leaf(model.folder, model.digest)
+    calibration = graph.leaf(item.calibration, item.calibration_digest)
+    judged = graph.add(SplitSamples("judge"), {"data": calibration}, f"{build.recipe}/judge")
+    reference = graph.add(
+        Reference(build.family, dict(build.shapes).get("sequence_length")),
+        {"source": source, "data": judged},
+        f"{build.recipe}/judge-reference",
+    )
+    planner = TargetPlanner(graph, build, model, source, calibration, reference, machine, False)
+    variant = (
+        None if method is None else Variant("search", "int8", method, "gated", None, Budgets())
+    )
+    core, fp32 = planner.core(variant), planner.core(None)
+    timed = {"model": core.node, "source": source}
+    if variant is not None:
+        timed["baseline"] = fp32.node
+    inputs = {
+        "reference": core.before,
+        "model": core.node,
+        "calibration": planner.calibration_inputs("judge"),
+    }
+    judge = {"model": core.node, "reference": reference}
+    quality = MeasureQuality(MODEL_NAME, machine)
+    speed = MeasureSpeed(build.family, _sizes(item), machine)
+    damage = MeasureDamage(DAMAGE_SAMPLES, machine)
+    nodes = {
+        "shipped": planner.composed(variant, core.node),
+        "fp32_shipped": planner.composed(None, fp32.node),
+        "quality": planner.add(quality, judge, variant, "judge-quality"),
+        "speed": planner.add(speed, timed, variant, "judge-speed"),
+    }
+    layers = planner.add(damage, inputs, variant, "damage") if variant is not None else None
+    return CandidatePlan(graph=graph.build(), **nodes, damage=layers)
+
+
+def _sizes(item: Inspected) -> tuple[int, ...]:
+    """Return the sizes that are timed: the family's, as far as the model takes them."""
+    longest = item.model.facts.longest
+    sizes = FAMILIES[item.build.family].sizes
+    return tuple(sorted({min(size, longest or size) for size in sizes}))

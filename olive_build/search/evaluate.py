@@ -1,0 +1,85 @@
+"""Candidates measured through the engine: each step once, whatever candidates share it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from olive_build.engine.decide import Decisions
+from olive_build.engine.events import Event
+from olive_build.engine.run import ignore, run_graph
+from olive_build.engine.store import Artifact, Store
+from olive_build.plan import Inspected
+from olive_build.recipe.build import Quantize
+from olive_build.search.candidate_plan import CandidatePlan, plan_candidate
+from olive_build.search.errors import CannotBuildError, OutOfTimeError
+from olive_build.search.search import LayerCost
+from olive_build.steps.damage import DAMAGE
+from olive_build.steps.quality import QUALITY
+from olive_build.steps.speed import SPEED
+
+
+@dataclass
+class Evaluator:
+    """Measures candidates of one build until `deadline` (time.monotonic); see search.Measures.
+
+    What is in the store counts after the deadline too: it takes no time.
+    """
+
+    store: Store
+    item: Inspected
+    machine: str
+    deadline: float
+    jobs: int | None = None
+    on_event: Callable[[Event], None] = ignore
+    _plans: dict[Quantize | None, CandidatePlan] = field(default_factory=dict)
+
+    def quality(self, method: Quantize | None) -> tuple[dict[str, Any], float, float]:
+        plan = self._plan(method)
+        found = self._run(plan, {plan.quality, plan.shipped, plan.fp32_shipped})
+        size, fp32 = found[plan.shipped].size_bytes, found[plan.fp32_shipped].size_bytes
+        return _read(found[plan.quality], QUALITY), size / fp32, size / 1e6
+
+    def speed(self, method: Quantize | None) -> dict[int, float]:
+        plan = self._plan(method)
+        rows = _read(self._run(plan, {plan.speed})[plan.speed], SPEED)
+        return {row["tokens"]: next(iter(row["ratio_to"].values()))["median"] for row in rows}
+
+    def damage(self, method: Quantize) -> list[LayerCost]:
+        plan = self._plan(method)
+        assert plan.damage is not None
+        layers = _read(self._run(plan, {plan.damage})[plan.damage], DAMAGE)["layers"]
+        return [
+            LayerCost(item["node"], item["operator"], item["reference_bytes"], item["damage"])
+            for item in layers
+        ]
+
+    def _plan(self, method: Quantize | None) -> CandidatePlan:
+        if method not in self._plans:
+            self._plans[method] = plan_candidate(self.item, method, self.machine)
+        return self._plans[method]
+
+    def _run(self, plan: CandidatePlan, wanted: Collection[str]) -> Mapping[str, Artifact]:
+        if time.monotonic() > self.deadline:
+            self._require_stored(plan, wanted)
+        outcomes = run_graph(
+            plan.graph, self.store, jobs=self.jobs, wanted=set(wanted), on_event=self.on_event
+        )
+        for outcome in outcomes.values():
+            if outcome.error:
+                raise CannotBuildError(outcome.error)
+        artifacts = {node: outcomes[node].artifact for node in wanted}
+        return {node: artifact for node, artifact in artifacts.items() if artifact}
+
+    def _require_stored(self, plan: CandidatePlan, wanted: Collection[str]) -> None:
+        decisions = Decisions(plan.graph, self.store, wanted, False)
+        decisions.settle()
+        if not all(decisions.usable(node) for node in wanted):
+            raise OutOfTimeError
+
+
+def _read(artifact: Artifact, name: str) -> Any:
+    return json.loads((artifact.path / name).read_text(encoding="utf-8"))

@@ -1,0 +1,99 @@
+"""What a search is for: budgets as distances. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from olive_build.recipe.build import Budgets
+
+# The search's data are not the proof's: a candidate must keep to this share of what it may lose.
+SHARE = 0.9
+FLOORS = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman", "accuracy", "top1_agreement")
+# The mean says how near a candidate is even where the figures that are asked for are coarse.
+TIE_BREAKER = "cosine_mean"
+# Losses are compared as ratios; this one counts as none at all.
+NO_LOSS = 1e-9
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a candidate is from its budgets: at most 1 holds. `limit` names what is furthest."""
+
+    loss: float
+    size: float
+    speed: float
+    limit: str
+    fine: float
+
+    @property
+    def holds(self) -> bool:
+        return max(self.loss, self.size, self.speed) <= 1
+
+    @property
+    def worst(self) -> float:
+        return max(self.loss, self.size, self.speed)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The budgets of one variant. `pytorch` is the fp32 graph's time over PyTorch's, by size."""
+
+    budgets: Budgets
+    pytorch: Mapping[int, float]
+    gated_speed: bool
+
+    def loss(self, figures: Mapping[str, Any]) -> tuple[float, str]:
+        """Return the largest loss of quality over what may be lost, and the figure's name."""
+        shares = [(0.0, "")]
+        for name in FLOORS:
+            limit = getattr(self.budgets, name, None)
+            if limit is not None and name in figures:
+                allowed = max((1 - limit) * SHARE, NO_LOSS)
+                shares.append(((1 - figures[name]) / allowed, name))
+        limit = getattr(self.budgets, "accuracy_loss", None)
+        if limit is not None and "accuracy_loss" in figures:
+            allowed = max(limit * SHARE, NO_LOSS)
+            shares.append((figures["accuracy_loss"] / allowed, "accuracy_loss"))
+        return max(shares)
+
+    def standing(
+        self,
+        figures: Mapping[str, Any],
+        size_ratio: float,
+        size_mb: float,
+        times: Mapping[int, float] | None,
+    ) -> Standing:
+        """Return how a candidate stands. `times` are over the fp32 graph's; None: not timed yet."""
+        loss, figure = self.loss(figures)
+        size, size_name = self._size(size_ratio, size_mb)
+        speed, speed_name = self._speed(times) if times is not None else (0.0, "")
+        limit = max((loss, figure), (size, size_name), (speed, speed_name))[1]
+        return Standing(loss, size, speed, limit, 1 - figures.get(TIE_BREAKER, 1.0))
+
+    def _size(self, ratio: float, megabytes: float) -> tuple[float, str]:
+        pairs = (
+            (ratio, self.budgets.size_ratio, "size_ratio"),
+            (megabytes, self.budgets.size_mb, "size_mb"),
+        )
+        return max(((v / limit, name) for v, limit, name in pairs if limit), default=(0.0, ""))
+
+    def _speed(self, times: Mapping[int, float]) -> tuple[float, str]:
+        shares = [(0.0, "")]
+        if self.budgets.slowdown and self.gated_speed:
+            shares.append((max(times.values()) / self.budgets.slowdown, "slowdown"))
+        for floor in self.budgets.speedup or ():
+            sizes = [floor.size] if floor.size is not None else list(times)
+            shares += [
+                (floor.at_least * times[size] * self.pytorch[size], "speedup")
+                for size in sizes
+                if size in times
+            ]
+        return max(shares)
+
+
+def mean_time(times: Mapping[int, float]) -> float:
+    """Return the geometric mean over the timed sizes: what `faster` means."""
+    return math.exp(sum(math.log(value) for value in times.values()) / len(times))

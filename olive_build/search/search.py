@@ -1,0 +1,240 @@
+"""The search: sensitivity first, then promotion in the order of fidelity gained for its time.
+
+1. Each ladder at its plainest is timed; ladders are climbed from the fastest on, and one that is
+   slower at its foot than what holds already is left alone.
+2. A ladder's helps (smoothing, GPTQ, percentiles) cost no time at run time, or little; each is kept
+   if it lowers the loss.
+3. With every layer on one rung, the loss that each layer causes by itself is measured; with times
+   and sizes of the uniform graphs this gives each layer's choices, and their best order.
+4. How many steps of that order are needed is found by halving, judged end to end each time: single
+   layers do not add up exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from olive_build.recipe.build import Quantize
+from olive_build.search.errors import CannotBuildError, OutOfTimeError
+from olive_build.search.goal import Goal, Standing, mean_time
+from olive_build.search.ladder import Ladder, Rung
+from olive_build.search.promotion import Choice, Promotion, assignment, promotions
+
+# A help that gains less than this share of the loss is not worth its build time.
+LEAST_GAIN = 0.02
+MOST_PROBES = 8
+FP32_TIMES = 1.0
+NO_ROOM = 1e-6  # of the fp32 file: sizes of equal graphs differ by names
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One layer of a quantized graph: its weights' bytes in fp32, the loss that it alone causes."""
+
+    node: str
+    operator: str
+    weight_bytes: int
+    damage: float
+
+
+class Measures(Protocol):
+    """What a search asks of a candidate. Raises CannotBuildError, OutOfTimeError."""
+
+    def quality(self, method: Quantize | None) -> tuple[dict[str, Any], float, float]:
+        """Return the figures, the size over the fp32 file's, and the size in 10^6 bytes."""
+
+    def speed(self, method: Quantize | None) -> dict[int, float]:
+        """Return {timed size: time over the fp32 graph's}; of the fp32 graph, over PyTorch's."""
+
+    def damage(self, method: Quantize) -> list[LayerCost]:
+        """Return what each quantized layer costs at the model's end."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What was measured of one method. `times` is None where its quality ruled it out."""
+
+    name: str
+    method: Quantize
+    figures: Mapping[str, Any]
+    size_ratio: float
+    times: Mapping[int, float] | None
+    standing: Standing
+
+    @property
+    def time(self) -> float:
+        return mean_time(self.times) if self.times else math.inf
+
+
+@dataclass
+class Search:
+    """Runs once; `candidates` is all that was measured, `failures` what could not be built."""
+
+    measures: Measures
+    goal: Goal
+    report: Callable[[Candidate], None]
+    seed: int = 0
+    candidates: list[Candidate] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    out_of_time: bool = False
+
+    def run(self, ladders: Sequence[Ladder]) -> Candidate | None:
+        """Return the fastest candidate that holds the goal, else the nearest; None without any."""
+        try:
+            feet = [(foot, ladder) for ladder in ladders if (foot := self._foot(ladder))]
+            for foot, ladder in sorted(feet, key=lambda pair: pair[0].time):
+                best = self.best
+                if best is None or not best.standing.holds or foot.time < best.time:
+                    self._climb(ladder)
+        except OutOfTimeError:
+            self.out_of_time = True
+        return self.best
+
+    @property
+    def best(self) -> Candidate | None:
+        """The fastest candidate that holds, else the one that is nearest to holding."""
+        timed = [item for item in self.candidates if item.times]
+        holding = [item for item in timed if item.standing.holds]
+        if holding:
+            return min(holding, key=lambda item: (item.time, item.size_ratio))
+        return min(self.candidates, key=lambda item: item.standing.worst, default=None)
+
+    def _foot(self, ladder: Ladder) -> Candidate | None:
+        method = ladder.uniform(0)
+        assert method is not None
+        return self._try(f"{ladder.name}, {ladder.rungs[0].name}", method, timed=True)
+
+    def _climb(self, ladder: Ladder) -> None:
+        ladder = self._helped(ladder)
+        layers = self._choices(ladder)
+        if not layers:
+            return
+        steps = promotions(layers, self.seed)
+        known = self._at(ladder, layers, steps, 0)
+        if known is None or known.standing.holds:
+            return
+        self._halve(ladder, layers, steps, known)
+
+    def _helped(self, ladder: Ladder) -> Ladder:
+        """Return the ladder with those helps that lower the loss, tried one after the other."""
+        rung = min(1, len(ladder.rungs) - 2)
+        best = self._uniform(ladder, rung)
+        tried: set[str] = set()
+        while best is not None:
+            fresh = [item for item in ladder.refinements() if item.name not in tried]
+            if not fresh:
+                break
+            tried.add(fresh[0].name)
+            found = self._uniform(fresh[0], rung)
+            if found is not None and _lower(found, best):
+                ladder, best, tried = fresh[0], found, set()
+        return ladder
+
+    def _choices(self, ladder: Ladder) -> dict[str, list[Choice]]:
+        """Return each layer's cost, damage and size on every rung."""
+        rows: list[tuple[int, Rung, float, float, dict[str, LayerCost] | None]] = []
+        for rung, item in enumerate(ladder.rungs):
+            method = ladder.uniform(rung)
+            if method is None:
+                rows.append((rung, item, FP32_TIMES, 1.0, None))
+            elif found := self._uniform(ladder, rung, timed=True):
+                costs = {cost.node: cost for cost in self.measures.damage(method)}
+                rows.append((rung, item, found.time, found.size_ratio, costs))
+        if not rows or rows[0][4] is None:
+            return {}
+        layers = {
+            name: cost for name, cost in rows[0][4].items() if cost.operator in ladder.operators
+        }
+        total = sum(cost.weight_bytes for cost in layers.values()) or 1
+        first = rows[0][2]
+        choices: dict[str, list[Choice]] = {name: [] for name in layers}
+        for rung, item, time, size, losses in rows:
+            for name, layer in layers.items():
+                weight = layer.weight_bytes / total
+                share = weight if item.spread == "weights" else 1 / len(layers)
+                damage = losses[name].damage if losses and name in losses else 0.0
+                cost = weight * first + share * (time - first)
+                choices[name].append(Choice(rung, cost, damage, weight * size))
+        return choices
+
+    def _halve(
+        self,
+        ladder: Ladder,
+        layers: Mapping[str, Sequence[Choice]],
+        steps: Sequence[Promotion],
+        foot: Candidate,
+    ) -> None:
+        """Find the fewest steps that hold: the first guess by damage, then by halving."""
+        low, high = 0, len(steps) + 1
+        total = sum(choice.damage for name in layers for choice in layers[name][:1])
+        guess = _first_guess(steps, total, foot.standing.loss)
+        for _ in range(MOST_PROBES):
+            count = min(max(guess, low + 1), high - 1)
+            if high - low <= 1:
+                return
+            found = self._at(ladder, layers, steps, count)
+            if found is not None and found.standing.loss <= 1:
+                high = count
+            else:
+                low = count
+            guess = (low + high) // 2
+
+    def _at(
+        self,
+        ladder: Ladder,
+        layers: Mapping[str, Sequence[Choice]],
+        steps: Sequence[Promotion],
+        count: int,
+    ) -> Candidate | None:
+        """Measure the graph after the first `count` steps."""
+        size = sum(choices[0].size for choices in layers.values())
+        # What is too large at the foot may still climb where that takes no more room.
+        room = max((self.goal.budgets.size_ratio or 1.0) - size, NO_ROOM)
+        rungs = assignment(layers, steps[:count], room=room)
+        return self._try(f"{ladder.name}, {count} steps up", ladder.assigned(rungs))
+
+    def _uniform(self, ladder: Ladder, rung: int, *, timed: bool = False) -> Candidate | None:
+        method = ladder.uniform(rung)
+        assert method is not None
+        return self._try(f"{ladder.name}, {ladder.rungs[rung].name}", method, timed=timed)
+
+    def _try(self, name: str, method: Quantize, *, timed: bool = False) -> Candidate | None:
+        """Measure a candidate; its speed only where asked, or where its quality holds."""
+        known = next((item for item in self.candidates if item.method == method), None)
+        if known is not None and (known.times or not timed):
+            return known
+        try:
+            figures, ratio, megabytes = self.measures.quality(method)
+            standing = self.goal.standing(figures, ratio, megabytes, None)
+            times = self.measures.speed(method) if timed or standing.holds else None
+        except CannotBuildError as error:
+            self.failures[name] = str(error)
+            return None
+        standing = self.goal.standing(figures, ratio, megabytes, times)
+        found = Candidate(name, method, figures, ratio, times, standing)
+        if known is not None:
+            self.candidates.remove(known)
+        self.candidates.append(found)
+        self.report(found)
+        return found
+
+
+def _lower(one: Candidate, other: Candidate) -> bool:
+    """Return whether the first loses clearly less quality."""
+    least = 1 - LEAST_GAIN
+    if one.standing.loss != other.standing.loss:
+        return one.standing.loss < other.standing.loss * least
+    return one.standing.fine < other.standing.fine * least
+
+
+def _first_guess(steps: Sequence[Promotion], total: float, loss: float) -> int:
+    """Return how many steps would hold if the losses of layers added up."""
+    left = total
+    for count, step in enumerate(steps, 1):
+        left -= step.gain
+        if total and loss * left / total <= 1:
+            return count
+    return len(steps)

@@ -1,0 +1,37 @@
+"""Samples that quantizers and the search may look at; never those of the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class CalibrationInputs:
+    """Write calibration.npz: the exported graph's inputs for each sample.
+
+    Inputs: source (model folder), data (the family's file of texts or images). Raises StepError
+    for bad data. `shapes` are the axes of a graph of fixed shapes with their sizes, in the order
+    of the inputs' first axes: samples are padded or cut to them.
+    """
+
+    family: str
+    shapes: tuple[tuple[str, int], ...] = ()
+
+    kind: ClassVar[str] = "calibration"
+    version: ClassVar[int] = 2
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("numpy", "tokenizers")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.calibration.inputs import CALIBRATION, fitted, write_inputs
+        from olive_build.families import family_module
+        from olive_build.steps.samples import sample_file
+
+        data = sample_file(inputs["data"])
+        feeds = family_module(self.family, "calibration").calibration_feeds
+        sizes = [size for _, size in self.shapes]
+        write_inputs(fitted(feeds(inputs["source"], data), sizes), out / CALIBRATION)

@@ -1,0 +1,50 @@
+"""Measure how much memory a file, or the model in PyTorch, takes at its peak."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+MEMORY = "memory.json"
+
+
+@dataclass(frozen=True)
+class MeasureFootprint:
+    """Write memory.json. Inputs: source (model folder), and model unless PyTorch is measured.
+
+    `takes` is what the candidate is given, `text` or `tokens`. Memory depends on which kernels a
+    processor has, so `machine` is the fingerprint of the one that measured.
+    """
+
+    family: str
+    takes: str
+    tokens: tuple[int, ...]
+    machine: str
+
+    kind: ClassVar[str] = "footprint"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "torch")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.families import family_module
+        from olive_build.proof.candidate import Candidate, candidate_for
+        from olive_build.proof.footprint import measure_memory
+        from olive_build.steps.model_check import MODEL
+
+        sample = family_module(self.family, "sample")
+        if "model" in inputs:
+            candidate = candidate_for("this file", inputs["model"] / MODEL, self.family)
+        else:
+            kind = f"pytorch-{self.takes}"
+            candidate = Candidate("pytorch", kind, str(inputs["source"]), self.family)
+        rows = measure_memory(
+            candidate,
+            {count: sample.text_of(inputs["source"], count) for count in self.tokens},
+        )
+        text = json.dumps(rows, indent=2, sort_keys=True)
+        (out / MEMORY).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,52 @@
+"""Time a candidate of a search against the fp32 graph, as briefly as its purpose allows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+SPEED = "speed.json"
+
+
+@dataclass(frozen=True)
+class MeasureSpeed:
+    """Write speed.json: rows as in latency.json, on one thread, of graphs that take tensors.
+
+    Inputs: model, source (model folder), maybe baseline (the fp32 graph). Without a baseline the
+    model is timed against PyTorch eager. The step runs alone on the machine with the fingerprint
+    `machine`.
+    """
+
+    family: str
+    sizes: tuple[int, ...]
+    machine: str
+
+    kind: ClassVar[str] = "speed"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "torch")
+    exclusive: ClassVar[bool] = True
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.families import FAMILIES, family_module
+        from olive_build.proof.candidate import Candidate, candidate_for
+        from olive_build.proof.latency import compare
+        from olive_build.steps.model_check import MODEL
+
+        sample = family_module(self.family, "sample")
+        takes = FAMILIES[self.family].takes[1]
+        other = (
+            candidate_for("fp32 graph", inputs["baseline"] / MODEL, self.family)
+            if "baseline" in inputs
+            else Candidate("pytorch", f"pytorch-{takes}", str(inputs["source"]), self.family)
+        )
+        rows = compare(
+            [candidate_for("this file", inputs["model"] / MODEL, self.family), other],
+            texts={size: sample.text_of(inputs["source"], size) for size in self.sizes},
+            threads=(1,),
+        )
+        text = json.dumps(rows, indent=1, sort_keys=True)
+        (out / SPEED).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,61 @@
+"""Measure what a file does on an x86 CPU without VNNI, by a graph that saturates as it would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+WITHOUT_VNNI = "without_vnni.json"
+MOST_REASONS = 3
+
+
+@dataclass(frozen=True)
+class MeasureWithoutVnni:
+    """Write without_vnni.json. Inputs: model, reference.
+
+    `status` is `same` where nothing can saturate, `emulated` where quality was measured on a graph
+    that computes as such a CPU does, `not measured` where the model has products that are not
+    emulated. Speed there is never measured. `machine` is the fingerprint of where it ran.
+    """
+
+    machine: str
+
+    kind: ClassVar[str] = "without-vnni"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "numpy", "onnx")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        import onnx
+
+        from olive_build.proof.quality import measure_quality
+        from olive_build.proof.reference import read_reference
+        from olive_build.rewrites.saturate_products import saturate_products
+        from olive_build.steps.model_check import MODEL, read
+
+        model = read(inputs["model"] / MODEL)
+        done = saturate_products(model)
+        result: dict[str, Any] = {
+            "products": done.products,
+            "weight_pairs": done.pairs,
+            "weight_pairs_at_risk": done.at_risk,
+        }
+        if done.declined:
+            some = "; ".join(done.declined[:MOST_REASONS])
+            result |= {"status": "not measured", "note": some}
+        elif not done.at_risk:
+            what = "no weight is large enough" if done.products else "it has no product of 8 bits"
+            result |= {"status": "same", "note": f"nothing can saturate: {what}"}
+        else:
+            emulated = out / MODEL
+            onnx.save(model, str(emulated))
+            quality = measure_quality(emulated, read_reference(inputs["reference"]))
+            emulated.unlink()
+            note = "sums of two products cut to 16 bits, as by vpmaddubsw; speed was not measured"
+            result |= {"status": "emulated", "note": note, "quality": quality.as_json()}
+        text = json.dumps(result, indent=2, sort_keys=True)
+        (out / WITHOUT_VNNI).write_text(text + "\n", encoding="utf-8")

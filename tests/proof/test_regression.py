@@ -1,0 +1,116 @@
+"""A build against the one before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from olive_build.proof.regression import regression_gates, summary
+
+LIMITS = {"size": 1.02, "latency": 1.1, "memory": 1.1, "quality": 0.0005}
+
+
+def variant(
+    size: int = 100,
+    ratio: tuple[float, float, float] = (0.19, 0.20, 0.21),
+    memory: tuple[float, float, float] = (49, 50, 51),
+    **quality: float,
+) -> dict[str, Any]:
+    figures = {"cosine_p1": 0.99, "cosine_mean": 0.995, **quality}
+    low, median, high = ratio
+    spread = {"median": median, "median_from": low, "median_to": high}
+    return summary(
+        {
+            "size_bytes": size,
+            "quality": {"onnx": figures, "ort": {**figures, "cosine_p1": 1.0}},
+            "latency": [
+                {
+                    "tokens": 16,
+                    "threads": 1,
+                    "noisy": False,
+                    "milliseconds": {},
+                    "ratio_to": {"pytorch": spread, "fp32 graph": spread},
+                }
+            ],
+            "memory": {
+                "this file": [dict(zip(("low", "median", "high"), memory, strict=True), tokens=16)]
+            },
+        }
+    )
+
+
+def judged(new: dict[str, Any], old: dict[str, Any] | None, **facts: bool) -> dict[str, str]:
+    facts = {"same_machine": True, "same_inputs": True, **facts}
+    gates = regression_gates(new, old, LIMITS, **facts)
+    return {item.figure.removeprefix("regression of "): item.status for item in gates}
+
+
+def test_without_a_previous_build_all_pass_and_say_so() -> None:
+    gates = regression_gates(variant(), None, LIMITS, same_machine=False, same_inputs=False)
+    assert {item.status for item in gates} == {"passed"}
+    assert gates[0].text() == (
+        "regression of size not measured, at most 1.02: passed (no previous build)"
+    )
+
+
+def test_the_same_build_again_is_no_regression() -> None:
+    # Its own intervals are as wide as 0.21 / 0.19, which reaches across a tenth.
+    steady = {"ratio": (0.199, 0.2, 0.201)}
+    assert set(judged(variant(**steady), variant(**steady)).values()) == {"passed"}
+
+
+@pytest.mark.parametrize(
+    ("new", "status"),
+    [
+        ({"size": 103}, {"size": "failed"}),
+        ({"size": 102}, {"size": "passed"}),
+        ({"ratio": (0.31, 0.32, 0.33)}, {"latency": "failed"}),
+        ({"ratio": (0.10, 0.11, 0.12)}, {"latency": "passed"}),
+        ({"ratio": (0.21, 0.22, 0.23)}, {"latency": "undecided"}),
+        ({"memory": (60, 61, 62)}, {"memory": "failed"}),
+        ({"memory": (53, 55, 57)}, {"memory": "undecided"}),
+        ({"cosine_mean": 0.9944}, {"quality": "failed"}),
+        ({"cosine_mean": 0.9945}, {"quality": "passed"}),
+        ({"cosine_mean": 0.9999}, {"quality": "passed"}),
+    ],
+)
+def test_what_is_lost_against_the_previous_build(
+    new: dict[str, Any], status: dict[str, str]
+) -> None:
+    found = judged(variant(**new), variant())
+    assert {key: found[key] for key in status} == status
+
+
+def test_times_and_memory_of_another_machine_are_not_compared() -> None:
+    worse = variant(ratio=(0.9, 0.9, 0.9), memory=(200, 200, 200))
+    assert judged(worse, variant(), same_machine=False) == {
+        "size": "passed",
+        "latency": "not measured",
+        "memory": "not measured",
+        "quality": "passed",
+    }
+
+
+def test_quality_on_other_inputs_is_not_compared() -> None:
+    worse = variant(cosine_mean=0.5)
+    assert judged(worse, variant(), same_inputs=False)["quality"] == "not measured"
+
+
+def test_what_only_one_build_measured_is_not_compared() -> None:
+    old = variant() | {"latency": [], "memory": []}
+    assert judged(variant(), old)["latency"] == "not measured"
+    assert judged(variant(), old)["memory"] == "not measured"
+
+
+def test_the_worst_file_and_figure_count() -> None:
+    assert variant()["quality"]["cosine_p1"] == 0.99
+    gates = regression_gates(
+        variant(cosine_p1=0.98, cosine_mean=0.994),
+        variant(),
+        {"quality": 0.001},
+        same_machine=True,
+        same_inputs=True,
+    )
+    assert gates[0].value == 0.01
+    assert gates[0].note == "cosine_p1"

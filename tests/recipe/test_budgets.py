@@ -1,0 +1,82 @@
+"""Budgets as they are resolved: layers, maps by size, and what the previous build allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from olive_build.recipe.budgets import contradictions, filled, flat
+from olive_build.recipe.build import Budgets, Regression, SizedFloor
+from olive_build.recipe.load import load_recipe
+from olive_build.recipe.resolve import resolve
+from olive_build.recipe.schema import recipe_schema
+
+HEAD = "extends: _base.yaml\nname: it\n"
+Write = Callable[..., Path]
+
+
+def budgets(path: Path) -> dict[str, Budgets]:
+    build = resolve(load_recipe(path), "desktop")
+    return {variant.name: variant.budgets for variant in build.variants}
+
+
+def test_the_more_special_layer_wins_key_by_key(written: Write) -> None:
+    found = budgets(
+        written(
+            HEAD + "verify:\n"
+            "  every_variant: {size_mb: 1, load_ms: 2, memory_mb: 3, regression: {size: 1.5}}\n"
+            "  budgets:\n    int8: {memory_mb: 5, regression: {quality: 0.1}}\n"
+            "targets:\n  desktop:\n    variants: [int8, fp32]\n    verify:\n"
+            "      every_variant: {load_ms: 4, regression: {size: 1.2}}\n"
+        )
+    )
+    assert (found["fp32"].size_mb, found["fp32"].load_ms, found["fp32"].memory_mb) == (1, 4, 3)
+    assert found["fp32"].regression == Regression(size=1.2)
+    assert found["int8"].memory_mb == 5
+    assert found["int8"].regression == Regression(size=1.2, quality=0.1)
+
+
+def test_speedup_is_a_number_for_all_sizes_or_one_by_size(written: Write) -> None:
+    one = budgets(written(HEAD + "verify: {budgets: {int8: {speedup: 3}}}\n"))
+    assert one["int8"].speedup == (SizedFloor(None, 3.0),)
+    each = budgets(written(HEAD + "verify: {budgets: {int8: {speedup: {128: 3, 16: 6.5}}}}\n"))
+    assert each["int8"].speedup == (SizedFloor(16, 6.5), SizedFloor(128, 3.0))
+    assert each["int8"].limits()["speedup"] == (
+        {"size": 16, "at_least": 6.5},
+        {"size": 128, "at_least": 3.0},
+    )
+
+
+def test_a_slowdown_for_every_variant_leaves_those_alone_whose_speed_does_not_matter(
+    written: Write,
+) -> None:
+    path = written(
+        HEAD + "verify: {every_variant: {slowdown: 0.9}}\n"
+        "targets: {desktop: {variants: [int8, q4]}}\n"
+    )
+    assert load_recipe(path).warnings == ()
+    assert (budgets(path)["int8"].slowdown, budgets(path)["q4"].slowdown) == (0.9, None)
+
+
+def test_limits_are_what_is_asked_and_nothing_else() -> None:
+    limits = filled({"regression": {"size": 1.1}}, "fp32", "any", ()).limits()
+    assert limits["regression"] == {"size": 1.1}
+    assert "speedup" not in limits
+    assert "slowdown" not in limits
+
+
+def test_nested_budgets_are_checked_by_their_dotted_names() -> None:
+    given = flat({"speedup": {"16": 0.0, "0": 1.0}, "regression": {"size": 1.0}, "load_ms": None})
+    assert given == {"speedup.16": 0.0, "speedup.0": 1.0, "regression.size": 1.0}
+    assert [key for key, _ in contradictions(given)] == ["speedup.16", "speedup.0"]
+
+
+@pytest.mark.parametrize("value", [3, {"16": 6.5}])
+def test_the_schema_for_editors_takes_both_forms_of_speedup(value: object) -> None:
+    spec = {"$ref": "#/$defs/BudgetsSpec", "$defs": recipe_schema()["$defs"]}
+    jsonschema.validate({"speedup": value, "regression": {"size": 1.02}}, spec)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"speedup": "fast"}, spec)

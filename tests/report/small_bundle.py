@@ -1,0 +1,166 @@
+"""Small bundles for reports: a manifest.json and a proof.json with chosen figures."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+MACHINE = {
+    "architecture": "x86_64",
+    "cores": 2,
+    "cpu": "A processor",
+    "features": ["avx2"],
+    "fingerprint": "0123456789abcdef",
+    "system": "Linux",
+}
+
+
+def ratio(median: float, spread: float = 0.02) -> dict[str, float]:
+    """Return a ratio of times with its quartiles and interval."""
+    low, high = median * (1 - spread), median * (1 + spread)
+    return {"median": median, "low": low, "high": high, "median_from": low, "median_to": high}
+
+
+def latency(to_pytorch: float, tokens: int = 16) -> dict[str, Any]:
+    """Return a row of latency.json."""
+    return {
+        "tokens": tokens,
+        "threads": 1,
+        "unit": "tokens",
+        "rounds": 11,
+        "noise": 0.01,
+        "noisy": False,
+        "milliseconds": {"this file": ratio(10 * to_pytorch), "pytorch": ratio(10.0)},
+        "ratio_to": {"pytorch": ratio(to_pytorch), "fp32 graph": ratio(2 * to_pytorch)},
+    }
+
+
+def gate(figure: str, value: float | None, limit: float, status: str, note: str = "") -> Any:
+    """Return a gate as proof.json has it."""
+    bound = "at most" if "size" in figure else "at least"
+    return {
+        "figure": figure,
+        "size": None,
+        "value": value,
+        "interval": None,
+        "bound": bound,
+        "limit": limit,
+        "status": status,
+        "note": note,
+    }
+
+
+def variant(p1: float, size_bytes: int, rows: list[Any] | None, **more: Any) -> dict[str, Any]:
+    """Return a variant of proof.json."""
+    figures = {
+        "cosine_lowest": round(p1 - 0.01, 7),
+        "cosine_p1": p1,
+        "cosine_mean": round((1 + p1) / 2, 7),
+        "spearman": p1,
+    }
+    return {
+        "verdict": "passed",
+        "limits": {"cosine_p1": 0.98, "size_ratio": 0.26},
+        "quality": {"onnx": {**figures, "texts": 205}},
+        "latency": rows,
+        "load": None,
+        "memory": None,
+        "gates": [
+            gate("cosine_p1", p1, 0.98, "passed"),
+            gate("size_ratio", size_bytes / 1e8, 0.26, "passed"),
+        ],
+        "static_check": [],
+        "mobile_usability": None,
+        "size_bytes": size_bytes,
+        "fp32_bytes": 100_000_000,
+        **more,
+    }
+
+
+def write_bundle(
+    folder: Path, variants: dict[str, dict[str, Any]], *, target: str = "desktop", **more: Any
+) -> Path:
+    """Write a bundle's two JSON files; `more` replaces fields of the manifest."""
+    manifest = {
+        "manifest_version": 1,
+        "recipe": "small",
+        "description": "A small model",
+        "smoke": False,
+        "target": target,
+        "provider": "cpu",
+        "execution_provider": "CPUExecutionProvider",
+        "status": "proved: run by its own provider",
+        "model": {"family": "sentence-embedding", "licence": "MIT", "origin": "folder"},
+        "variants": {
+            name: {
+                "precision": "int8",
+                "quantize": {"method": "dynamic-int8"},
+                "files": {"onnx": f"{name}/model.onnx"},
+                "inputs": [],
+                "outputs": [],
+            }
+            for name in variants
+        },
+        "runtime": {
+            "execution_provider": "CPUExecutionProvider",
+            "packages": [
+                {"name": "onnxruntime", "ecosystem": "pypi", "lowest": "1.22.0", "why": "an opset"}
+            ],
+        },
+        "tools": {"onnxruntime": "1.31.1"},
+        "files": [{"path": "int8/model.onnx", "sha256": "ab" * 32, "size_bytes": 25_000_000}],
+        **more,
+    }
+    proof = {
+        "proof_version": 2,
+        "status": manifest["status"],
+        "machine": MACHINE,
+        "variants": variants,
+    }
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (folder / "proof.json").write_text(json.dumps(proof), encoding="utf-8")
+    return folder
+
+
+class Page(HTMLParser):
+    """A parsed page; parsing fails on elements that are not closed in order."""
+
+    VOID = ("br", "hr", "meta")
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.figures: list[float] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.tags: list[str] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self._open, f"not closed: {self._open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            self.attributes.append((tag, name, value or ""))
+            if name == "id":
+                self.ids.append(value or "")
+            if (tag, name) == ("data", "value"):
+                self.figures.append(float(value or "nan"))
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open, f"</{tag}> closes nothing"
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        """All text of the page."""
+        return "".join(self.words)

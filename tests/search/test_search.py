@@ -1,0 +1,196 @@
+"""The search on landscapes whose best is known: it finds it, says so, and stops when it must."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from olive_build.errors import StepError
+from olive_build.recipe.build import Budgets, DynamicInt8, Quantize, SizedFloor, StaticInt8
+from olive_build.search.errors import CannotBuildError, OutOfTimeError
+from olive_build.search.goal import Goal
+from olive_build.search.ladder import DynamicLadder, StaticLadder, escaped
+from olive_build.search.search import LayerCost, Search
+
+# By layer: the loss with one range for all, with each token's own, in blocks of 128 and of 32.
+LOSSES = {
+    "a/MatMul": (1e-5, 1e-5, 1e-6, 1e-7),
+    "b/MatMul": (8e-3, 1e-4, 1e-5, 1e-6),
+    "c/MatMul": (1e-4, 9e-5, 1e-5, 1e-6),
+    "d/MatMul": (2e-3, 2e-3, 1e-4, 1e-6),
+}
+# What each rung takes of a layer's share of the time, over fp32.
+TIMES = (0.30, 0.34, 0.60, 0.75, 1.0)
+SIZES = (0.25, 0.25, 0.26, 0.28, 1.0)
+PYTORCH = {16: 0.5, 128: 0.5}
+
+
+@dataclass
+class Landscape:
+    """Losses and times that add up over four equal layers; GPTQ halves, smoothing thirds."""
+
+    static_works: bool = False
+    calls_left: int = 1000
+    asked: list[Quantize | None] = field(default_factory=list)
+
+    def quality(self, method: Quantize | None) -> tuple[dict[str, Any], float, float]:
+        self._ask(method)
+        rungs = self._rungs(method)
+        loss = sum(self._loss(method, name, rung) for name, rung in rungs.items())
+        size = sum(SIZES[rung] for rung in rungs.values()) / len(rungs)
+        figures = {"cosine_p1": 1 - loss, "cosine_mean": 1 - loss / 2}
+        return figures, size, size * 90
+
+    def speed(self, method: Quantize | None) -> dict[int, float]:
+        self._ask(method)
+        if method is None:
+            return PYTORCH
+        rungs = self._rungs(method)
+        time = sum(TIMES[rung] for rung in rungs.values()) / len(rungs)
+        return {16: time, 128: time}
+
+    def damage(self, method: Quantize) -> list[LayerCost]:
+        self._ask(method)
+        return [
+            LayerCost(name, "MatMul", 1000, self._loss(method, name, rung))
+            for name, rung in self._rungs(method).items()
+        ] + [LayerCost("words/Gather", "Gather", 9000, 1e-6)]
+
+    def _ask(self, method: Quantize | None) -> None:
+        if self.calls_left == 0:
+            raise OutOfTimeError
+        self.calls_left -= 1
+        self.asked.append(method)
+        if isinstance(method, StaticInt8) and not self.static_works:
+            raise CannotBuildError(StepError("a range is not finite", why="value 'mask'"))
+
+    def _rungs(self, method: Quantize | None) -> dict[str, int]:
+        return {name: self._rung(method, name) for name in LOSSES}
+
+    def _rung(self, method: Any, name: str) -> int:
+        if method is None or name in method.exclude:
+            return 4
+        for item in getattr(method, "overrides", ()):
+            if name in item.nodes:
+                return {128: 2, 32: 3}[item.block_size]
+        if isinstance(method, DynamicInt8):
+            return int(method.per_token == "all" or name in method.per_token)
+        return 0 if isinstance(method, StaticInt8) else {128: 2, 32: 3}[method.block_size]
+
+    def _loss(self, method: Any, name: str, rung: int) -> float:
+        if rung == 4 or method is None:
+            return 0.0
+        helps = (2 if getattr(method, "rounding", "") == "gptq" else 1) * (
+            3 if method.smooth and isinstance(method, DynamicInt8) else 1
+        )
+        worse = 30 if isinstance(method, StaticInt8) else 1
+        return LOSSES[name][rung] * worse / helps
+
+
+def search_for(
+    budgets: Budgets, landscape: Landscape | None = None, *, static: bool = False
+) -> tuple[Search, Any]:
+    goal = Goal(budgets, PYTORCH, gated_speed=True)
+    search = Search(landscape or Landscape(), goal, lambda found: None)
+    ladders = [DynamicLadder(), *([StaticLadder()] if static else [])]
+    return search, search.run(ladders)
+
+
+def test_an_easy_goal_is_held_by_the_fastest_rung_everywhere() -> None:
+    _, best = search_for(Budgets(cosine_p1=0.98))
+    assert best.standing.holds
+    assert best.time == pytest.approx(TIMES[0])
+
+
+def test_the_worst_layer_is_promoted_and_the_others_are_left_fast() -> None:
+    # With both helps b alone takes per-token scales, and d, whose loss they do not lower, a block.
+    _, best = search_for(Budgets(cosine_p1=0.9998))
+    assert best.standing.holds
+    assert best.method.smooth
+    assert best.method.rounding == "gptq"
+    assert best.method.per_token == ("b/MatMul",)
+    assert [item.nodes for item in best.method.overrides] == [("d/MatMul",)]
+
+
+def test_a_stricter_goal_is_slower_and_never_less_exact() -> None:
+    times, losses = [], []
+    for floor in (0.98, 0.999, 0.9999, 0.99999, 0.9999999):
+        _, best = search_for(Budgets(cosine_p1=floor))
+        assert best.standing.holds, floor
+        times.append(best.time)
+        losses.append(1 - best.figures["cosine_p1"])
+    assert times == sorted(times)
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_what_holds_no_budget_says_how_near_it_came_and_what_limits_it() -> None:
+    search, best = search_for(Budgets(cosine_p1=0.98, size_ratio=0.2))
+    assert not best.standing.holds
+    assert best.standing.limit == "size_ratio"
+    assert best.standing.worst == pytest.approx(0.25 / 0.2, rel=0.05)
+    assert len(search.candidates) >= 2
+
+
+def test_a_speed_that_nothing_reaches_is_the_limit() -> None:
+    _, best = search_for(Budgets(cosine_p1=0.9, speedup=(SizedFloor(16, 10.0),)))
+    assert not best.standing.holds
+    assert best.standing.limit == "speedup"
+
+
+def test_the_size_keeps_layers_from_climbing_to_fp32() -> None:
+    _, best = search_for(Budgets(cosine_p1=0.99999, size_ratio=0.30))
+    assert best.standing.holds
+    assert best.size_ratio <= 0.30
+
+
+def test_a_ladder_that_cannot_be_built_is_recorded_and_left() -> None:
+    search, best = search_for(Budgets(cosine_p1=0.98), static=True)
+    assert best.standing.holds
+    assert search.failures == {"static-int8, int8": "a range is not finite: value 'mask'"}
+
+
+def test_a_ladder_that_is_slower_at_its_foot_is_not_climbed() -> None:
+    search, _ = search_for(Budgets(cosine_p1=0.98), Landscape(static_works=True), static=True)
+    static = [c for c in search.candidates if c.name.startswith("static")]
+    assert [c.name for c in static] == ["static-int8, int8"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
+def test_when_the_time_is_over_the_best_so_far_is_kept(share: float) -> None:
+    whole = Landscape()
+    search_for(Budgets(cosine_p1=0.9998), whole)
+    calls = int(len(whole.asked) * share)
+    search, best = search_for(Budgets(cosine_p1=0.9998), Landscape(calls_left=calls))
+    assert search.out_of_time
+    assert best in (search.candidates or [None])
+
+
+def test_the_same_search_asks_for_the_same_candidates_again() -> None:
+    asked = []
+    for _ in range(2):
+        landscape = Landscape()
+        search_for(Budgets(cosine_p1=0.9998), landscape)
+        asked.append(landscape.asked)
+    assert asked[0] == asked[1]
+
+
+def test_a_margin_is_kept_since_the_proof_has_other_data() -> None:
+    goal = Goal(Budgets(cosine_p1=0.99), PYTORCH, gated_speed=True)
+    assert not goal.standing({"cosine_p1": 0.9905}, 0.25, 20, None).holds
+    assert goal.standing({"cosine_p1": 0.9911}, 0.25, 20, None).holds
+
+
+def test_a_figure_below_its_ceiling_counts_as_no_loss() -> None:
+    goal = Goal(Budgets(accuracy_loss=0.5), PYTORCH, gated_speed=True)
+    assert goal.loss({"accuracy_loss": -0.2})[0] <= 0
+    assert goal.loss({"accuracy_loss": 0.9})[0] == pytest.approx(2.0)
+
+
+def test_names_that_look_like_patterns_match_themselves_alone() -> None:
+    from fnmatch import fnmatchcase
+
+    (pattern,) = escaped(["layers[0]/Mat*Mul?"])
+    assert fnmatchcase("layers[0]/Mat*Mul?", pattern)
+    assert not fnmatchcase("layers0/MatXMulY", pattern)

@@ -1,0 +1,158 @@
+"""How many pieces a provider takes a graph in, on graphs small enough to count by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from olive_build.targets import provider_names
+from olive_build.targets.partition import Partition, partition
+
+SIZE = 4
+
+
+def graph_of(
+    *nodes: onnx.NodeProto, weights: dict[str, int], batch: int | str = 1
+) -> onnx.ModelProto:
+    """A graph from `x` [batch, 4] to `y`, with square weights scaled up in their rows."""
+    random = np.random.default_rng(0)
+    stored = [
+        numpy_helper.from_array(random.normal(size=(SIZE, columns)).astype(np.float32), name)
+        for name, columns in weights.items()
+    ]
+    graph = helper.make_graph(
+        list(nodes),
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, SIZE])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        stored,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def node(op: str, inputs: str, output: str, **attributes: object) -> onnx.NodeProto:
+    return helper.make_node(op, inputs.split(), [output], name=f"{op}_{output}", **attributes)
+
+
+def chain(middle: str, batch: int | str = 1) -> onnx.ModelProto:
+    """MatMul, an operator, MatMul: three nodes in a row."""
+    return graph_of(
+        node("MatMul", "x w1", "a"),
+        node(middle, "a", "b"),
+        node("MatMul", "b w2", "y"),
+        weights={"w1": SIZE, "w2": 3 * SIZE},
+        batch=batch,
+    )
+
+
+def test_a_graph_that_is_taken_whole() -> None:
+    found = partition(chain("Relu"), "qnn")
+    assert found == Partition("qnn", 1, 3, 3, 1.0, ())
+    assert (
+        found.text() == "Qualcomm QNN takes the graph in 1 piece: 3 of 3 nodes, 100% of the weights"
+    )
+
+
+def test_an_operator_in_the_middle_makes_two_pieces() -> None:
+    found = partition(chain("Selu"), "qnn")
+    assert (found.partitions, found.taken_nodes, found.nodes) == (2, 2, 3)
+    assert [(b.operator, b.count, b.nodes) for b in found.breaks] == [("Selu", 1, ("Selu_b",))]
+    assert found.text().endswith(
+        "in 2 pieces: 2 of 3 nodes, 100% of the weights; on the CPU: Selu x1"
+    )
+
+
+def test_a_branch_beside_an_unknown_operator_stays_in_one_piece() -> None:
+    """x -> Relu -> Add, and x -> Selu -> Add: what waits for neither is in one piece."""
+    model = graph_of(
+        node("Selu", "x", "d"),
+        node("MatMul", "x w1", "a"),
+        node("Relu", "a", "b"),
+        node("Add", "b d", "y"),
+        weights={"w1": SIZE},
+    )
+    found = partition(model, "qnn")
+    assert (found.partitions, found.taken_nodes) == (1, 3)
+
+
+def test_weights_are_counted_where_they_are_read() -> None:
+    """XNNPACK has no kernel for MatMulInteger: of 16 and 48 stored values it takes the 16."""
+    model = graph_of(
+        node("MatMul", "x w1", "a"),
+        node("Einsum", "a", "b", equation="ij->ij"),
+        node("Gemm", "b w2", "c"),
+        node("ConvInteger", "c w3", "y"),
+        weights={"w1": SIZE, "w2": SIZE, "w3": 2 * SIZE},
+    )
+    found = partition(model, "xnnpack")
+    assert found.weight_share == 0.5
+    assert [b.operator for b in found.breaks] == ["ConvInteger", "Einsum"]
+
+
+def test_a_dequantizer_carries_the_weight_to_its_product() -> None:
+    model = graph_of(
+        node("DequantizeLinear", "w1 scale", "w"),
+        node("MatMul", "x w", "y"),
+        weights={"w1": SIZE, "scale": 1},
+    )
+    assert partition(model, "qnn").weight_share == 1.0
+    assert partition(model, "coreml").weight_share == 1.0
+    assert [b.operator for b in partition(model, "coreml").breaks] == ["DequantizeLinear"]
+
+
+def test_a_graph_without_products_has_no_share_of_weights() -> None:
+    found = partition(graph_of(node("Relu", "x", "y"), weights={}), "coreml")
+    assert found.weight_share is None
+    assert found.text() == "Core ML takes the graph in 1 piece: 1 of 1 nodes"
+
+
+def test_symbolic_axes_leave_nothing_to_providers_that_take_none() -> None:
+    for provider, taken in (("qnn", 0), ("nnapi", 0), ("coreml", 3), ("xnnpack", 2)):
+        assert partition(chain("Relu", batch="batch_size"), provider).taken_nodes == taken
+    text = partition(chain("Relu", batch="batch_size"), "nnapi").text()
+    assert text == "NNAPI takes none of 3 nodes"
+
+
+def test_pairs_of_16_bits_are_taken_where_the_inputs_are_fixed() -> None:
+    def sixteen_bits(batch: int | str) -> onnx.ModelProto:
+        model = graph_of(
+            node("QuantizeLinear", "x scale zero", "q", domain="com.microsoft"),
+            node("DequantizeLinear", "q scale zero", "d", domain="com.microsoft"),
+            node("MatMul", "d w1", "y"),
+            weights={"w1": SIZE},
+            batch=batch,
+        )
+        values = {"scale": np.array(0.1, np.float32), "zero": np.array(9, np.uint16)}
+        model.graph.initializer.extend(numpy_helper.from_array(v, n) for n, v in values.items())
+        return model
+
+    assert partition(sixteen_bits(1), "qnn").taken_nodes == 3
+    assert partition(sixteen_bits("batch_size"), "qnn").taken_nodes == 0
+
+
+def test_constants_are_no_nodes() -> None:
+    value = numpy_helper.from_array(np.ones(SIZE, np.float32))
+    model = graph_of(
+        helper.make_node("Constant", [], ["c"], value=value),
+        node("Add", "x c", "y"),
+        weights={},
+    )
+    assert (partition(model, "qnn").nodes, partition(model, "qnn").taken_nodes) == (1, 1)
+
+
+def test_the_cpu_takes_everything_that_onnx_defines() -> None:
+    assert partition(chain("Selu"), "cpu").node_share == 1.0
+
+
+def test_the_order_of_nodes_does_not_matter_and_the_model_stays() -> None:
+    """Quantizers append what they add, which onnxruntime forgives."""
+    model = chain("Selu")
+    backwards = list(model.graph.node)[::-1]
+    del model.graph.node[:]
+    model.graph.node.extend(backwards)
+    assert partition(model, "qnn") == partition(chain("Selu"), "qnn")
+    before = model.SerializeToString()
+    names = [partition(model, provider).as_json()["provider"] for provider in provider_names()]
+    assert names == list(provider_names())
+    assert model.SerializeToString() == before
