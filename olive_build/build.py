@@ -27,13 +27,16 @@ UNTIL = {
     "export": ("export", "reference"),
     "fuse": ("fuse", "fix-shapes", "separate-projection", "simplify"),
     "quantize": (
+        "samples",
         "calibration",
         "smooth",
         "per-token-scale",
+        "tanh-gelu",
         "embedding-int8",
         "dynamic-int8",
         "static-int8",
         "weight-only",
+        "qdq-weights",
         "gptq-rounding",
         "fp16",
     ),
@@ -166,7 +169,7 @@ def _finish(
         artifacts[node] = outcome.artifact
     try:
         assembled = assemble(bundle, artifacts, smoke=options.smoke, published=folder)
-        error = _out_of_budget(bundle, assembled, strict=options.strict)
+        error = out_of_budget(f"{recipe}, target {target}", assembled, strict=options.strict)
         if error:
             return BundleResult(recipe, target, "failed", folder, assembled, error)
         status = _publish(folder, assembled, store.stamps)
@@ -191,18 +194,18 @@ def _first_error(bundle: BundlePlan, outcomes: dict[str, Outcome]) -> OliveBuild
     return None
 
 
-def _out_of_budget(bundle: BundlePlan, assembled: Assembled, *, strict: bool) -> ProofError | None:
+def out_of_budget(where: str, assembled: Assembled, *, strict: bool) -> ProofError | None:
     """Return why the bundle must not be published; `strict` counts what noise left open."""
     lines = [
         f"{proof.name}: {problem}" for proof in assembled.variants for problem in proof.problems
     ]
     if not lines and strict:
-        return _undecided(bundle, assembled)
+        return _undecided(where, assembled)
     if not lines:
         return None
     return ProofError(
         "the bundle is out of its budgets and was not published",
-        where=f"{bundle.build.recipe}, target {bundle.build.target}",
+        where=where,
         why="\n".join(lines),
         hint="choose another method or exclude what is hurt most; if the loss is acceptable, "
         "loosen verify.budgets in the recipe; a variant that may be slower says so with "
@@ -210,7 +213,7 @@ def _out_of_budget(bundle: BundlePlan, assembled: Assembled, *, strict: bool) ->
     )
 
 
-def _undecided(bundle: BundlePlan, assembled: Assembled) -> ProofError | None:
+def _undecided(where: str, assembled: Assembled) -> ProofError | None:
     lines = [
         f"{proof.name}: {gate.text()}"
         for proof in assembled.variants
@@ -221,7 +224,7 @@ def _undecided(bundle: BundlePlan, assembled: Assembled) -> ProofError | None:
     return ProofError(
         "the measurement could not decide whether the bundle is in its budgets, so it was not "
         "published",
-        where=f"{bundle.build.recipe}, target {bundle.build.target}",
+        where=where,
         why="\n".join(lines),
         hint="build with --force on a machine that does nothing else, move the limit away from "
         "the figure, or leave out --strict",

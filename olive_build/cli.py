@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,13 @@ os.environ.update(QUIET)
 
 import click  # noqa: E402
 
+from olive_build.cli_options import (  # noqa: E402
+    a_file,
+    json_option,
+    outputs_option,
+    recipes_option,
+    selection,
+)
 from olive_build.errors import EXIT_INTERRUPTED, OliveBuildError, UsageError  # noqa: E402
 
 EPILOG = """\b
@@ -45,48 +51,6 @@ def cli() -> None:
     build runs Olive's passes, proves every file against PyTorch and publishes a bundle for each
     target that holds its budgets.
     """
-
-
-recipes_option = click.option(
-    "--recipes",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("recipes"),
-    show_default=True,
-    help="Folder in which recipes are found by name.",
-)
-outputs_option = click.option(
-    "--outputs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("outputs"),
-    show_default=True,
-    help="Folder in which bundles are published.",
-)
-a_file = click.Path(path_type=Path, dir_okay=False)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a pipeline.")
-
-
-def selection(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the arguments that say what is built: recipes, targets, overrides, source."""
-    for decorate in (
-        click.argument("recipe", nargs=-1, required=True),
-        click.option(
-            "--target", "targets", multiple=True, metavar="T", help="Only this target; repeatable."
-        ),
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Override a field of the recipe, such as verify.timing=false; repeatable.",
-        ),
-        click.option(
-            "--source", metavar="NAME", help="Which of the recipe's model sources to use."
-        ),
-        click.option("--smoke", is_flag=True, help="Build a miniature of the model: seconds."),
-        recipes_option,
-    ):
-        command = decorate(command)
-    return command
 
 
 @cli.command("list")
@@ -163,6 +127,9 @@ def explain(force: bool, quality: bool, as_json: bool, **chosen: Any) -> None:
 @click.option("--force", is_flag=True, help="Run every step again, recorded or not.")
 @click.option("--keep-going", is_flag=True, help="When one target fails, build the others.")
 @click.option("--strict", is_flag=True, help="Refuse a bundle with a verdict that noise left open.")
+@click.option(
+    "--write-recipe", type=a_file, help="Write the recipe with what its searches chose to FILE."
+)
 @click.option(
     "--until",
     type=click.Choice(["load", "export", "fuse", "quantize", "compose", "prove", "bundle"]),

@@ -16,7 +16,7 @@ from olive_build.engine.graph import Graph, GraphBuilder, Step
 from olive_build.errors import PlanError
 from olive_build.families import FAMILIES, FamilySpec
 from olive_build.proof.limit import Limit
-from olive_build.quantization_plan import Quantized, QuantizationPlanner
+from olive_build.quantization_plan import QuantizationPlanner, Quantized
 from olive_build.recipe.build import Fp16, Quantize, TargetBuild, Variant
 from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.compose import BuildTokenizer, Compose
@@ -140,6 +140,8 @@ def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = Fal
 
 @dataclass
 class TargetPlanner:
+    """Adds the steps of one target to a graph; nodes that targets share are added once."""
+
     graph: GraphBuilder
     build: TargetBuild
     model: Model
@@ -229,7 +231,9 @@ class TargetPlanner:
         def add(step: Step, inputs: Mapping[str, str], stage: str) -> str:
             return self.add(step, inputs, variant, stage)
 
-        return QuantizationPlanner(add, self.calibration_inputs).quantize(method, node)
+        convolutional = self.model.facts.layers == 0  # no attention in it
+        planner = QuantizationPlanner(add, self.calibration_inputs, convolutional)
+        return planner.quantize(method, node)
 
     def calibration_inputs(self, part: str = "learn") -> str:
         """Return the node of the calibration inputs that quantizers learn from, or the others."""

@@ -1,9 +1,9 @@
 """A quantization method -> the steps that carry it out, in the order in which they must run.
 
-    smooth -> per-token-scale -> embeddings -> block weights -> the method -> GPTQ rounding
+    smooth -> per-token-scale -> tanh-gelu -> tables -> block weights -> the method -> GPTQ rounding
 
-Every step before the method is exact in fp32, so the graph there is what the quantized one is held
-against, layer by layer.
+Every step before the tables is exact in fp32, or as good as (tanh-gelu), so the graph there is what
+the quantized one is held against, layer by layer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from olive_build.quantizers.dynamic_int8 import QuantizeDynamicInt8
 from olive_build.quantizers.embedding_rows import QuantizeEmbeddings
 from olive_build.quantizers.fp16 import ConvertToFp16
 from olive_build.quantizers.gptq_rounding import GptqRounding
+from olive_build.quantizers.qdq_weights import QuantizeConvWeights
 from olive_build.quantizers.smoothing import Smooth
 from olive_build.quantizers.static_int8 import QuantizeStaticInt8
 from olive_build.quantizers.weight_only import QuantizeWeights
@@ -29,7 +30,7 @@ from olive_build.recipe.build import (
     StaticInt8,
     WeightOnly,
 )
-from olive_build.steps.fuse import PerTokenScale
+from olive_build.steps.fuse import PerTokenScale, TanhGelu
 
 
 class AddStep(Protocol):
@@ -48,10 +49,14 @@ class Quantized:
 
 @dataclass(frozen=True)
 class QuantizationPlanner:
-    """Adds a method's steps. `calibration` adds the calibration inputs, where they are needed."""
+    """Adds a method's steps. `calibration` adds the calibration inputs, where they are needed.
+
+    `convolutional` models have their weights in convolutions, and hardly any in matrix products.
+    """
 
     add: AddStep
     calibration: Callable[[], str]
+    convolutional: bool
 
     def quantize(self, method: Quantize, node: str) -> Quantized:
         """Return the nodes of the graph at `node`, quantized. Raises PlanError for `auto`."""
@@ -64,21 +69,23 @@ class QuantizationPlanner:
                 return self._weight_only(method, node)
             case Fp16():
                 step = ConvertToFp16(method.keep_io_types, method.exclude_operators, method.exclude)
-                return Quantized(self.add(step, {"model": node}, "quantize"), node)
+                return Quantized(self._calibrated(step, node, "quantize"), node)
         raise PlanError(f"no step for the method {method!r}")
 
     def _dynamic(self, method: DynamicInt8, node: str) -> Quantized:
         scope = method.per_token if isinstance(method.per_token, str) else "nodes"
         if method.smooth:
-            granularity = "per-tensor" if scope == "none" else "per-token"
+            granularity = "per-token" if scope == "all" else "per-tensor"
             node = self._calibrated(Smooth(granularity), node, "smooth")
         kept = tuple(pattern for item in method.overrides for pattern in item.nodes)
         if scope != "none" and method.per_token:
             nodes = () if isinstance(method.per_token, str) else method.per_token
             scale = PerTokenScale(scope, nodes, (*kept, *method.exclude))
             node = self.add(scale, {"model": node}, "per-token-scale")
+        if method.gelu == "tanh":
+            node = self.add(TanhGelu(), {"model": node}, "tanh-gelu")
         before = node
-        if method.embeddings == "per-row":
+        if method.embeddings == "per-row" and not self.convolutional:
             node = self.add(QuantizeEmbeddings(()), {"model": node}, "embeddings")
         node = self._blocks(method.overrides, node)
         step = QuantizeDynamicInt8(
@@ -96,7 +103,7 @@ class QuantizationPlanner:
         if method.smooth:
             node = self._calibrated(Smooth("per-tensor"), node, "smooth")
         before = node
-        if method.activations == "uint8":
+        if not self.convolutional:
             node = self.add(QuantizeEmbeddings(()), {"model": node}, "embeddings")
         step = QuantizeStaticInt8(
             activations=method.activations,
@@ -114,6 +121,16 @@ class QuantizationPlanner:
         if method.smooth:
             node = self._calibrated(Smooth("block", method.block_size), node, "smooth")
         before = node
+        if self.convolutional:
+            if not method.convolutions:
+                raise PlanError(
+                    "nothing is left to quantize",
+                    why="the model's weights are in convolutions, which `convolutions: false` "
+                    "leaves alone",
+                    hint="write `convolutions: true`, or another method",
+                )
+            convolutions = QuantizeConvWeights(per_channel=True, exclude=method.exclude)
+            return Quantized(self.add(convolutions, {"model": node}, "quantize"), before)
         node = self._blocks(method.overrides, node)
         weights = QuantizeWeights(
             algorithm="rtn" if method.algorithm == "gptq" else method.algorithm,

@@ -8,6 +8,7 @@ that takes token ids gets the `tokenizers` library before it and the pooling aft
     {"do": "setup", "threads": 1, "text": "a text", "tokens": 16, "batch": 1}       -> {}
     {"do": "time", "seconds": 0.1, "samples": false}               -> {"milliseconds": 1.23}
     {"do": "load", "threads": 1}                                   -> {"milliseconds": 45.6}
+    {"do": "memory"}                      -> {"peak_bytes": 1, "baseline_bytes": 1, "reset": true}
 
 All but `embed` are what olive_build/steps/latency_child.py answers; `batch` is 1 and `samples`
 false where they are left out.
@@ -16,6 +17,7 @@ false where they are left out.
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import statistics
@@ -28,12 +30,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# The project's own pooling, which needs numpy alone: the same sums for every candidate.
+# The project's own pooling and counting, which need numpy alone: the same for every candidate.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+from olive_build.engine.memory import high_water, reset_high_water, resident
 from olive_build.proof.embedding import pool
 
 WARM_UP = 5
+LIBRARIES = {
+    "onnx-text": ("onnxruntime", "onnxruntime_extensions"),
+    "onnx": ("onnxruntime", "tokenizers"),
+    "openvino": ("openvino", "tokenizers"),
+    "pytorch": ("torch", "transformers", "tokenizers"),
+}
 Floats = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Floats]
 Call = Callable[[], Any]
@@ -46,6 +55,11 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     candidate = json.loads(sys.stdin.readline())
+    for library in LIBRARIES[candidate["kind"]]:
+        importlib.import_module(library)
+    # What is used from here on is the model's.
+    gc.collect()
+    reset, baseline = reset_high_water(), resident()
     answers.write("{}\n")
     call: Call = time.perf_counter
     for line in sys.stdin:
@@ -61,6 +75,9 @@ def main() -> None:
             case "load":
                 call = time.perf_counter
                 answer = {"milliseconds": loading(candidate, request["threads"])}
+            case "memory":
+                peak = high_water()
+                answer = {"peak_bytes": peak, "baseline_bytes": baseline, "reset": reset}
             case "time":
                 times = timed(call, request["seconds"])
                 answer = {"milliseconds": statistics.median(times)}

@@ -65,6 +65,7 @@ class VariantProof:
     is_fp32_graph: bool
     usability: dict[str, Any] | None
     partition: dict[str, Any] | None
+    search: dict[str, Any] | None
 
     @property
     def problems(self) -> list[str]:
@@ -92,6 +93,7 @@ class VariantProof:
             "static_check": [asdict(finding) for finding in self.findings],
             "mobile_usability": self.usability,
             "partition": self.partition,
+            "search": self.search,
             "size_bytes": self.size_bytes,
             "fp32_bytes": self.fp32_bytes,
         }
@@ -202,6 +204,9 @@ def judge(
         is_fp32_graph=item.model == item.fp32,
         usability=description.get("mobile_usability"),
         partition=description.get("partition"),
+        search=json.loads(bundle.searches[variant.name])
+        if variant.name in bundle.searches
+        else None,
     )
     return proof if smoke else replace(proof, gates=_all_gates(bundle.build, variant, proof))
 

@@ -90,6 +90,9 @@ def family_of_task(task: str) -> FamilySpec | None:
 
 
 def family_module(family: str, room: str) -> ModuleType:
-    """Return a family's module: `spec` (light), `torch_side`, `compose` or `miniature` (heavy)."""
+    """Return a family's module: `spec` (light), or one that only workers import.
+
+    Those are `torch_side`, `calibration`, `sample`, `compose` and `miniature`.
+    """
     folder = FAMILIES[family].name.replace("-", "_")
     return import_module(f"olive_build.families.{folder}.{room}")

@@ -23,6 +23,16 @@ SHIPPED_FLOORS: Mapping[str, Mapping[str, float]] = {
     "w8a8": {"cosine_p1": 0.9, "accuracy_loss": 1.0},
     "w8a16": {"cosine_p1": 0.99, "accuracy_loss": 1.0},
 }
+# By variant, beside those of its precision: what the names promise, whatever the method is.
+NAMED_FLOORS: Mapping[str, Mapping[str, float]] = {
+    "fast": {"cosine_lowest": 0.996, "cosine_p1": 0.998, "cosine_mean": 0.999},
+    "faithful": {"cosine_p1": 0.999, "spearman": 0.9995},
+}
+# The same for models whose answers are right or wrong: cosines of logits say little of those.
+NAMED_ACCURACY: Mapping[str, Mapping[str, float]] = {
+    "fast": {"accuracy_loss": 0.5},
+    "faithful": {"accuracy_loss": 0.25},
+}
 SHIPPED_CEILINGS: Mapping[str, float] = {"size_ratio": 1.0, "slowdown": 1.0}
 CORRELATIONS = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman")
 SHARES = ("accuracy", "top1_agreement")
@@ -136,17 +146,19 @@ class BudgetsSpec(Strict):
     )
 
 
-def shipped_quality(precision: str, figures: Collection[str]) -> dict[str, float]:
-    """Return the defaults of a precision for a family that measures `figures`."""
-    return {key: value for key, value in SHIPPED_FLOORS[precision].items() if key in figures}
+def shipped_quality(precision: str, figures: Collection[str], name: str = "") -> dict[str, float]:
+    """Return the defaults of a precision and of a variant's name, of what a family measures."""
+    named = NAMED_ACCURACY if "accuracy" in figures else NAMED_FLOORS
+    floors = {**SHIPPED_FLOORS[precision], **named.get(name, {})}
+    return {key: value for key, value in floors.items() if key in figures}
 
 
 def shipped(
-    precision: str, speed: Literal["gated", "any"], figures: Collection[str]
+    precision: str, speed: Literal["gated", "any"], figures: Collection[str], name: str = ""
 ) -> dict[str, float]:
-    """Return the defaults of a precision; `speed: any` lifts the one on latency."""
+    """Return the defaults of a variant; `speed: any` lifts the one on latency."""
     ceilings = {k: v for k, v in SHIPPED_CEILINGS.items() if k != "slowdown" or speed == "gated"}
-    return {**shipped_quality(precision, figures), **ceilings}
+    return {**shipped_quality(precision, figures, name), **ceilings}
 
 
 def filled(
@@ -154,9 +166,10 @@ def filled(
     precision: str,
     speed: Literal["gated", "any"],
     figures: Collection[str],
+    name: str = "",
 ) -> Budgets:
     """Return the budgets of a variant: the shipped ones with the recipe's own on top."""
-    found: dict[str, Any] = {**shipped(precision, speed, figures), **given}
+    found: dict[str, Any] = {**shipped(precision, speed, figures, name), **given}
     if "speedup" in found:
         found["speedup"] = _floors_by_size(found["speedup"])
     if "regression" in found:
@@ -187,10 +200,10 @@ def flat(given: Mapping[str, Any]) -> dict[str, float]:
 
 
 def looser(
-    given: Mapping[str, Any], precision: str, figures: Collection[str]
+    given: Mapping[str, Any], precision: str, figures: Collection[str], name: str = ""
 ) -> Iterator[tuple[str, float]]:
     """Yield each budget that allows more than the shipped default, with that default."""
-    for key, default in shipped(precision, "gated", figures).items():
+    for key, default in shipped(precision, "gated", figures, name).items():
         if key in given and (given[key] < default if key in FLOORS else given[key] > default):
             yield key, default
 

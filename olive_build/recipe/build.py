@@ -61,6 +61,7 @@ class DynamicInt8:
     reduce_range: bool
     smooth: bool
     per_token: Literal["none", "after-activations", "all"] | tuple[str, ...]
+    gelu: Literal["exact", "tanh"]
     rounding: Literal["nearest", "gptq"]
     embeddings: Literal["per-row", "per-tensor", "fp32"]
     operators: tuple[str, ...] | None

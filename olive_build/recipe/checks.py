@@ -13,7 +13,7 @@ from olive_build.recipe.measuring import check_figures, check_measuring
 from olive_build.recipe.suggest import listed
 from olive_build.recipe.tree import KeyPath
 
-BUILT_IN_VARIANTS = ("fp32", "fp16", "int8", "q8", "q4", "w8a16")
+BUILT_IN_VARIANTS = ("fast", "faithful", "fp32", "fp16", "int8", "q8", "q4", "w8a16")
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 

@@ -17,7 +17,7 @@ from olive_build.errors import UsageError
 from olive_build.recipe import model
 from olive_build.recipe.budgets import BudgetsSpec, RegressionSpec
 from olive_build.recipe.docs_tables import TABLES, code, link, table, value
-from olive_build.recipe.quantize import METHODS, Strict
+from olive_build.recipe.quantize import METHODS, BlockWeightsSpec, Strict
 from olive_build.recipe.schema import recipe_schema
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +35,7 @@ SECTIONS: Mapping[str, type[Strict]] = {
     "fuse": model.FuseSpec,
     "variants": model.VariantSpec,
     **{f"quantize.{method}": spec for method, spec in METHODS.items()},
+    "quantize.overrides": BlockWeightsSpec,
     "passes": model.PassSpec,
     "verify": model.VerifySpec,
     "verify.data": model.DataFileSpec,

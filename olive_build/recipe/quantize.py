@@ -91,6 +91,11 @@ class DynamicInt8Spec(Strict):
         "shell patterns of node names. Much closer to the original, in padded batches above all, "
         "for a few percent of the time.",
     )
+    gelu: Literal["exact", "tanh"] = Field(
+        default="exact",
+        description="tanh computes fused Gelus by their usual approximation, off by at most 5e-4, "
+        "and saves 2 to 4 % of the time.",
+    )
     rounding: Literal["nearest", "gptq"] = _ROUNDING
     embeddings: Literal["per-row", "per-tensor", "fp32"] = Field(
         default="per-row",
@@ -161,7 +166,7 @@ class WeightOnlySpec(Strict):
     symmetric: bool = Field(
         default=False,
         description="true leaves out the zero point of each block: 2.5 % smaller and less exact. "
-        "For rtn; k-quant always has zero points.",
+        "Not with k-quant, which always has zero points.",
     )
     accuracy_level: Literal[0, 1, 2, 3, 4] = Field(
         default=0,
@@ -171,7 +176,7 @@ class WeightOnlySpec(Strict):
     embeddings: bool = Field(
         default=True,
         description="Quantize lookup tables too, which are a large part of a small model; false "
-        "keeps them in fp32. For rtn; k-quant always keeps them.",
+        "keeps them in fp32.",
     )
     convolutions: bool = Field(
         default=True,

@@ -25,6 +25,8 @@ def recipe_schema() -> dict[str, Any]:
     _close_model(definitions)
     _close_passes(definitions["PassSpec"])
     _close_verify(definitions["VerifySpec"])
+    # The word that stands for {method: auto}.
+    definitions["VariantSpec"]["properties"]["quantize"]["anyOf"].insert(0, {"const": "auto"})
     definitions["ExportSpec"]["properties"]["opset"]["anyOf"][0]["minimum"] = model.LOWEST_OPSET
     return {"$schema": _DIALECT, "title": "olive_build recipe, version 1", **_untitled(schema)}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from olive_build.recipe.budgets import BudgetsSpec, filled, looser
-from olive_build.recipe.build import Variant, WeightOnly
+from olive_build.recipe.build import Auto, Variant, WeightOnly
 from olive_build.recipe.checks import BUILT_IN_VARIANTS
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
@@ -20,6 +20,8 @@ from olive_build.recipe.tree import KeyPath
 # The built-in variants: the method of each, None for the fp32 graph. Options are the methods' own
 # defaults, but for those below.
 BUILT_IN_METHODS: Mapping[str, str | None] = {
+    "fast": "auto",
+    "faithful": "auto",
     "fp32": None,
     "fp16": "fp16",
     "int8": "dynamic-int8",
@@ -29,6 +31,8 @@ BUILT_IN_METHODS: Mapping[str, str | None] = {
 }
 BUILT_IN_OPTIONS: Mapping[str, Mapping[str, Any]] = {"w8a16": {"activations": "uint16"}}
 Q4_BECAUSE = "4-bit weights are for download size"
+# Where the machine that builds is the target's kind, so that a search can time candidates.
+SEARCHED_TARGET = "desktop"
 # The dtypes that transformers.js 4.3 turns into file suffixes (its src/utils/dtypes.js).
 _TRANSFORMERS_JS = ("fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4")
 
@@ -82,7 +86,10 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
     quantize = layered(layers, method)
     precision = precision_of(quantize)
     _check_runs(place, name, precision, path)
+    if isinstance(quantize, Auto):
+        _check_can_search(place, name, path)
     if isinstance(quantize, WeightOnly):
+        _check_k_quant(place, name, quantize, path)
         _check_accuracy_level(place, name, quantize.accuracy_level, path)
     speed: Literal["gated", "any"] = spec.speed or ("any" if name == "q4" else "gated")
     because = spec.because if spec.because or name != "q4" else Q4_BECAUSE
@@ -93,7 +100,7 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
         quantize=quantize,
         speed=speed,
         because=because if speed == "any" else None,
-        budgets=filled(given, precision, speed, place.family.figures),
+        budgets=filled(given, precision, speed, place.family.figures, name),
     )
 
 
@@ -132,6 +139,35 @@ def _check_runs(place: Place, name: str, precision: str, path: KeyPath) -> None:
         )
 
 
+def _check_k_quant(place: Place, name: str, method: WeightOnly, path: KeyPath) -> None:
+    if method.algorithm != "k-quant" or not method.symmetric:
+        return
+    own: KeyPath = ("variants", name, "quantize", "symmetric")
+    place.add(
+        Code.CONFLICT,
+        own if place.context.written(own) else path,
+        f"k-quant cannot be symmetric (variant '{name}')",
+        hint="write `symmetric: false`, or `algorithm: rtn`",
+        notes=("it searches a scale and a zero point for each block",),
+    )
+
+
+def _check_can_search(place: Place, name: str, path: KeyPath) -> None:
+    provider, target = place.provider, place.target
+    if provider.runs_here_by is not None and target.name == SEARCHED_TARGET:
+        return
+    own: KeyPath = ("variants", name, "quantize")
+    recipe = place.context.recipe.name
+    place.add(
+        Code.CANNOT_RUN,
+        own if place.context.written(own) else path,
+        f"no search can measure '{provider.name}' for '{target.name}' here ('{name}' is `auto`)",
+        hint=f"search for {SEARCHED_TARGET}, `olive-build build {recipe} --target "
+        f"{SEARCHED_TARGET} --write-recipe FILE`, and name the method that it writes",
+        notes=("a search goes by measured speed, and guesses are no measurements",),
+    )
+
+
 def _check_accuracy_level(place: Place, name: str, level: int, path: KeyPath) -> None:
     if level != 4 or place.target.layout != "transformers.js":
         return
@@ -161,7 +197,7 @@ def _given_budgets(
             origin[key] = (*path, key)
     if speed == "any" and "every_variant" in origin.get("slowdown", ()):
         del given["slowdown"]  # it is meant for the variants that it is not lifted for
-    for key, default in looser(given, precision, place.family.figures):
+    for key, default in looser(given, precision, place.family.figures, name):
         place.add(
             Code.LOOSE_BUDGET,
             origin[key],

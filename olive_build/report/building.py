@@ -12,6 +12,7 @@ from olive_build.bundle.assemble import VariantProof
 from olive_build.engine.events import Event, NotReproducible, StepFinished, StepStarted, Waiting
 from olive_build.engine.store import Store
 from olive_build.proof.verdict import undecided
+from olive_build.report.searched import check_can_write, write_recipe
 from olive_build.report.style import megabytes, paint, table
 from olive_build.select import select
 
@@ -31,10 +32,15 @@ def run_build(chosen: dict[str, Any], *, as_json: bool) -> int:
     )
     # Pipelines read JSON from stdout; people's lines then go to stderr.
     progress = Progress(to_stderr=as_json)
+    requests = select(**chosen)
+    path = chosen["write_recipe"]
+    if path:
+        check_can_write(chosen, requests)
     with Store() as store:
-        result = build(
-            select(**chosen), store, options, on_event=progress.show, report=progress.say
-        )
+        result = build(requests, store, options, on_event=progress.show, report=progress.say)
+        if path:
+            write_recipe(chosen, requests, store, path)
+            progress.say(f"written: {path}")
     progress.close()
     if as_json:
         import json

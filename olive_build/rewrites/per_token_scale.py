@@ -28,7 +28,7 @@ ACTIVATIONS = frozenset(
 )
 # What exporters write activations with; reached through arithmetic alone, they are one.
 CORES = frozenset(("Erf", "Tanh", "Sigmoid"))
-# Never below -LOWEST: the least values of Gelu, SiLU, Mish and HardSwish are -.17, -.28, -.31, -.375.
+# Never below -LOWEST: Gelu, SiLU, Mish and HardSwish reach -.17, -.28, -.31 and -.375.
 BOUNDED_BELOW = frozenset(
     ("Gelu", "BiasGelu", "FastGelu", "QuickGelu", "Relu", "HardSwish", "Mish", "Erf", "Sigmoid")
 )

@@ -46,6 +46,9 @@ class Ladder(Protocol):
     def refinements(self) -> Sequence[Ladder]:
         """Return the same ladder with one more help each, in the order to try them."""
 
+    def shortcuts(self) -> Sequence[Ladder]:
+        """Return the same ladder with one more loss each that saves time."""
+
 
 @dataclass(frozen=True)
 class DynamicLadder:
@@ -53,12 +56,13 @@ class DynamicLadder:
 
     smooth: bool = False
     gptq: bool = False
+    tanh: bool = False
     # Blocks of 8 bits are for matrix products alone; not every provider has their kernel.
     blocks: bool = True
 
     @property
     def name(self) -> str:
-        helps = [" + smooth"] * self.smooth + [" + gptq"] * self.gptq
+        helps = [" + smooth"] * self.smooth + [" + gptq"] * self.gptq + [" + tanh"] * self.tanh
         return "dynamic-int8" + "".join(helps)
 
     @property
@@ -107,6 +111,9 @@ class DynamicLadder:
             found.append(replace(self, gptq=True))
         return found
 
+    def shortcuts(self) -> Sequence[Ladder]:
+        return () if self.tanh else (replace(self, tanh=True),)
+
     def _block_size(self, rung: int) -> Literal[128, 32]:
         return 128 if rung == 2 else 32
 
@@ -131,6 +138,7 @@ class DynamicLadder:
             reduce_range=False,
             smooth=self.smooth,
             per_token=per_token,
+            gelu="tanh" if self.tanh else "exact",
             rounding="gptq" if self.gptq else "nearest",
             embeddings="per-row",
             operators=None,
@@ -186,6 +194,9 @@ class StaticLadder:
         if not self.gptq:
             found.append(replace(self, gptq=True))
         return found
+
+    def shortcuts(self) -> Sequence[Ladder]:
+        return ()
 
 
 def ladders_for(precisions: Sequence[str]) -> tuple[Ladder, ...]:

@@ -1,13 +1,13 @@
 """The search: sensitivity first, then promotion in the order of fidelity gained for its time.
 
-1. Each ladder at its plainest is timed; ladders are climbed from the fastest on, and one that is
-   slower at its foot than what holds already is left alone.
+1. Each ladder at its plainest is measured; the nearest to the goal is climbed first, and one that
+   cannot be expected to become faster than what holds already is left alone.
 2. A ladder's helps (smoothing, GPTQ, percentiles) cost no time at run time, or little; each is kept
    if it lowers the loss.
 3. With every layer on one rung, the loss that each layer causes by itself is measured; with times
    and sizes of the uniform graphs this gives each layer's choices, and their best order.
-4. How many steps of that order are needed is found by halving, judged end to end each time: single
-   layers do not add up exactly.
+4. How many steps of that order are needed is guessed from the sum of what they gain and corrected
+   by what is measured, end to end each time: single layers do not add up exactly.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ from olive_build.search.promotion import Choice, Promotion, assignment, promotio
 # A help that gains less than this share of the loss is not worth its build time.
 LEAST_GAIN = 0.02
 MOST_PROBES = 8
+NOTHING = 1e-9
+# A shortcut must save at least this share of the time, and lose at most this share more quality.
+LEAST_SAVED = 0.01
+MOST_LOST = 0.05
+# Smoothing, GPTQ and percentiles together have been seen to divide a loss by up to this.
+HOPE = 10.0
 FP32_TIMES = 1.0
 NO_ROOM = 1e-6  # of the fp32 file: sizes of equal graphs differ by names
 
@@ -85,9 +91,8 @@ class Search:
         """Return the fastest candidate that holds the goal, else the nearest; None without any."""
         try:
             feet = [(foot, ladder) for ladder in ladders if (foot := self._foot(ladder))]
-            for foot, ladder in sorted(feet, key=lambda pair: pair[0].time):
-                best = self.best
-                if best is None or not best.standing.holds or foot.time < best.time:
+            for foot, ladder in sorted(feet, key=lambda pair: pair[0].standing.loss):
+                if self._is_promising(foot, ladder):
                     self._climb(ladder)
         except OutOfTimeError:
             self.out_of_time = True
@@ -107,6 +112,36 @@ class Search:
         assert method is not None
         return self._try(f"{ladder.name}, {ladder.rungs[0].name}", method, timed=True)
 
+    def _is_promising(self, foot: Candidate, ladder: Ladder) -> bool:
+        """Return whether a ladder could still give something faster than what holds already.
+
+        Its foot's layers go to fp32, the most damaging for their time first, until the loss that
+        is left is one that helps have been seen to repair.
+        """
+        best = self.best
+        if best is None or not best.standing.holds:
+            return True
+        last = len(ladder.rungs) - 1
+        costs = self._layers(ladder, foot.method)
+        total = sum(cost.weight_bytes for cost in costs) or 1
+        layers = {
+            cost.node: [
+                Choice(0, cost.weight_bytes / total * foot.time, cost.damage, 0.0),
+                Choice(last, cost.weight_bytes / total * FP32_TIMES, 0.0, 0.0),
+            ]
+            for cost in costs
+        }
+        damage = left = sum(cost.damage for cost in costs)
+        time = foot.time
+        for step in promotions(layers, self.seed):
+            if foot.standing.loss * left <= HOPE * damage:
+                break
+            left, time = left - step.gain, time + step.cost
+        return time < best.time
+
+    def _layers(self, ladder: Ladder, method: Quantize) -> list[LayerCost]:
+        return [c for c in self.measures.damage(method) if c.operator in ladder.operators]
+
     def _climb(self, ladder: Ladder) -> None:
         ladder = self._helped(ladder)
         layers = self._choices(ladder)
@@ -116,7 +151,7 @@ class Search:
         known = self._at(ladder, layers, steps, 0)
         if known is None or known.standing.holds:
             return
-        self._halve(ladder, layers, steps, known)
+        self._approach(ladder, layers, steps, known)
 
     def _helped(self, ladder: Ladder) -> Ladder:
         """Return the ladder with those helps that lower the loss, tried one after the other."""
@@ -131,6 +166,18 @@ class Search:
             found = self._uniform(fresh[0], rung)
             if found is not None and _lower(found, best):
                 ladder, best, tried = fresh[0], found, set()
+        return self._shortened(ladder, rung)
+
+    def _shortened(self, ladder: Ladder, rung: int) -> Ladder:
+        """Return the ladder with those shortcuts that save time and lose next to nothing."""
+        for shorter in ladder.shortcuts():
+            long = self._uniform(ladder, rung, timed=True)
+            short = self._uniform(shorter, rung, timed=True)
+            if long is None or short is None:
+                continue
+            saves = short.time < long.time * (1 - LEAST_SAVED)
+            if saves and short.standing.loss <= long.standing.loss * (1 + MOST_LOST):
+                ladder = shorter
         return ladder
 
     def _choices(self, ladder: Ladder) -> dict[str, list[Choice]]:
@@ -160,27 +207,27 @@ class Search:
                 choices[name].append(Choice(rung, cost, damage, weight * size))
         return choices
 
-    def _halve(
+    def _approach(
         self,
         ladder: Ladder,
         layers: Mapping[str, Sequence[Choice]],
         steps: Sequence[Promotion],
         foot: Candidate,
     ) -> None:
-        """Find the fewest steps that hold: the first guess by damage, then by halving."""
-        low, high = 0, len(steps) + 1
-        total = sum(choice.damage for name in layers for choice in layers[name][:1])
-        guess = _first_guess(steps, total, foot.standing.loss)
+        """Find the fewest steps that hold, guessed by damage and corrected by what was measured."""
+        total = sum(choices[0].damage for choices in layers.values())
+        low, high, scale = 0, len(steps) + 1, foot.standing.loss
         for _ in range(MOST_PROBES):
-            count = min(max(guess, low + 1), high - 1)
             if high - low <= 1:
                 return
+            count = min(max(_steps_needed(steps, total, scale), low + 1), high - 1)
             found = self._at(ladder, layers, steps, count)
             if found is not None and found.standing.loss <= 1:
                 high = count
             else:
                 low = count
-            guess = (low + high) // 2
+            if found is not None:
+                scale = found.standing.loss / _left(steps[:count], total)
 
     def _at(
         self,
@@ -230,11 +277,14 @@ def _lower(one: Candidate, other: Candidate) -> bool:
     return one.standing.fine < other.standing.fine * least
 
 
-def _first_guess(steps: Sequence[Promotion], total: float, loss: float) -> int:
-    """Return how many steps would hold if the losses of layers added up."""
-    left = total
-    for count, step in enumerate(steps, 1):
-        left -= step.gain
-        if total and loss * left / total <= 1:
-            return count
-    return len(steps)
+def _steps_needed(steps: Sequence[Promotion], total: float, scale: float) -> int:
+    """Return after how many steps the loss holds, being `scale` times the damage that is left."""
+    return next(
+        (count for count in range(len(steps)) if scale * _left(steps[:count], total) <= 1),
+        len(steps),
+    )
+
+
+def _left(steps: Sequence[Promotion], total: float) -> float:
+    """Return the share of the damage that is left after the steps; a little is always left."""
+    return max(1 - sum(step.gain for step in steps) / max(total, NOTHING), NOTHING)

@@ -17,6 +17,7 @@ STEPS: Mapping[str, str] = {
     "separate-projection": "olive_build.steps.fuse:SeparateProjection",
     "simplify": "olive_build.steps.simplify:SimplifyForCpu",
     "smooth": "olive_build.quantizers.smoothing:Smooth",
+    "tanh-gelu": "olive_build.steps.fuse:TanhGelu",
     "per-token-scale": "olive_build.steps.fuse:PerTokenScale",
     "embedding-int8": "olive_build.quantizers.embedding_rows:QuantizeEmbeddings",
     "dynamic-int8": "olive_build.quantizers.dynamic_int8:QuantizeDynamicInt8",

@@ -45,7 +45,7 @@ class Compose:
     family: str
 
     kind: ClassVar[str] = "compose"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxruntime-extensions")
     exclusive: ClassVar[bool] = False

@@ -114,3 +114,31 @@ class PerTokenScale:
                 hint="write `per_token: none` for this quantizer",
             )
         save_clean(model, out / MODEL)
+
+
+@dataclass(frozen=True)
+class TanhGelu:
+    """Write model.onnx whose fused Gelus are computed by tanh, off by at most 5e-4 each.
+
+    Inputs: model. Raises StepError when there is none.
+    """
+
+    kind: ClassVar[str] = "tanh-gelu"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("onnx",)
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.rewrites.clean import save_clean
+        from olive_build.rewrites.tanh_gelu import tanh_gelu
+        from olive_build.steps.model_check import MODEL, read
+
+        model = read(inputs["model"] / MODEL)
+        if not tanh_gelu(model).count:
+            raise StepError(
+                "there is no fused Gelu to compute by tanh",
+                why="the graph has neither com.microsoft BiasGelu nor Gelu",
+                hint="write `gelu: exact` for this quantizer, or `fuse: {attention: fused}`",
+            )
+        save_clean(model, out / MODEL)

@@ -79,8 +79,7 @@ def large_float_weights(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
     return {
         node.name: tuple(name for name in node.input if name in large)
         for node in model.graph.node
-        if node.op_type in WITH_WEIGHTS
-        and any(name in large for name in node.input)
+        if node.op_type in WITH_WEIGHTS and any(name in large for name in node.input)
     }
 
 

@@ -15,13 +15,14 @@ log = logging.getLogger(__name__)
 class SimplifyForCpu:
     """Write model.onnx with what the CPU's kernels do slowly taken apart, and nothing dead in it.
 
-    Inputs: model, fused. Exact in fp32. The mask that only hides padding is given to attention as
-    it is, SkipLayerNormalization becomes a sum and a normalization, and what nobody reads is
-    dropped. A rule that finds nothing to do says why in the log: graphs differ.
+    Inputs: model, fused. Exact in fp32 for every token that is no padding. The mask that only hides
+    padding is given to attention as it is, padding's rows are zeroed where hidden states begin,
+    SkipLayerNormalization becomes a sum and a normalization, and what nobody reads is dropped. A
+    rule that finds nothing to do says why in the log: graphs differ.
     """
 
     kind: ClassVar[str] = "simplify"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
     exclusive: ClassVar[bool] = False
@@ -29,12 +30,19 @@ class SimplifyForCpu:
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.clean import save_clean
         from olive_build.rewrites.drop_dead import drop_dead
+        from olive_build.rewrites.mask_padding_rows import mask_padding_rows
         from olive_build.rewrites.padding_mask import padding_mask
         from olive_build.rewrites.separate_skip_layer_norm import separate_skip_layer_norm
         from olive_build.steps.model_check import MODEL, read
 
         model = read(inputs["model"] / MODEL)
-        for rule in (drop_dead, padding_mask, separate_skip_layer_norm, drop_dead):
+        for rule in (
+            drop_dead,
+            padding_mask,
+            mask_padding_rows,
+            separate_skip_layer_norm,
+            drop_dead,
+        ):
             result = rule(model)
             log.info("%s: %d changes", rule.__name__, result.count)
             for reason in result.declined:

@@ -159,6 +159,20 @@ def test_a_text_of_another_length_is_not_timed(tmp_path: Path, shared: dict[str,
     child.close()
 
 
+def test_loading_and_memory_are_measured(tmp_path: Path, shared: dict[str, Any]) -> None:
+    write_model(tmp_path / "good.onnx", TABLE)
+    found = entry("good", tmp_path / "good.onnx", shared)
+    child = Process(found, found.command)
+    assert child.milliseconds({"do": "load", "threads": 1}) > 0
+    setup = {"do": "setup", "threads": 1, "text": "w1 w2", "tokens": 2, "batch": 3}
+    assert child.ask(setup) == {}
+    timed = child.ask({"do": "time", "seconds": 0.01, "samples": True})
+    assert min(timed["samples"]) <= timed["milliseconds"] <= max(timed["samples"])
+    memory = child.ask({"do": "memory"})
+    assert memory["peak_bytes"] >= memory["baseline_bytes"] > 0
+    child.close()
+
+
 def test_a_peer_without_a_model_is_named(
     tmp_path: Path, shared: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,7 @@ def manifest(target: str) -> dict[str, Any]:
         "execution_provider": "SomeExecutionProvider",
         "model": {"origin": "package x", "revision": "1", "licence": "MIT"},
         "variants": {
-            "v1": {"files": files, "inputs": [value], "outputs": [output]},
+            "v1": {"precision": "fp32", "files": files, "inputs": [value], "outputs": [output]},
         },
         "runtime": {
             "packages": [

@@ -42,7 +42,7 @@ def grid_for(weight: Floats, bits: int, block: int) -> Grid:
     damping=st.sampled_from([0.01, 0.1, 1.0]),
     seed=st.integers(0, 10_000),
 )
-def test_the_damped_error_is_not_worse_and_integers_stay_on_the_grid(
+def test_integers_stay_on_the_grid_and_a_greedy_choice_is_never_far_worse(
     inputs: int, outputs: int, count: int, rank: int, bits: int, block: int, damping: float,
     seed: int,
 ) -> None:  # fmt: skip

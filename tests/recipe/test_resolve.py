@@ -25,7 +25,14 @@ def test_the_shipped_recipe_has_nothing_to_say_about(shipped: Path) -> None:
 
 def test_the_builds_of_the_shipped_recipe(shipped: Path) -> None:
     builds = resolve_all(load_recipe(shipped))
-    assert [build.target for build in builds] == ["desktop", "web", "android", "ios", "windows", "npu"]
+    assert [build.target for build in builds] == [
+        "desktop",
+        "web",
+        "android",
+        "ios",
+        "windows",
+        "npu",
+    ]
     text = json.dumps([build.as_json() for build in builds], indent=2) + "\n"
     assert_golden(HERE / "all-minilm-l6-v2.builds.json", text)
 

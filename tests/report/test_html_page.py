@@ -21,12 +21,13 @@ sys.path.insert(0, str(HERE))
 from small_bundle import Page, latency, variant, write_bundle  # noqa: E402
 
 SEARCH = {
+    "summary": "gptq is the fastest that holds",
     "candidates": [
         {
             "name": name,
             "size_ratio": size,
             "latency_ratio": time,
-            "figures": {"cosine_p1": p1},
+            "figures": {"cosine_p1": p1, "texts": 205},
             "holds": p1 > 0.98,
             "chosen": name == "gptq",
         }
@@ -35,7 +36,7 @@ SEARCH = {
             ("gptq", 0.26, 0.4, 0.99),
             ("slow", 0.3, 0.6, 0.985),
         )
-    ]
+    ],
 }
 DAMAGE = {
     "variant": "small for desktop, int8",
@@ -98,6 +99,14 @@ def test_the_worst_of_a_variants_files_is_shown(tmp_path: Path) -> None:
     page = Page(report_of(write_bundle(tmp_path / "android", {"int8": both}, target="android")))
     assert 0.985 in page.figures
     assert "not measured" in page.text
+
+
+def test_what_a_processor_without_vnni_gives_is_shown(tmp_path: Path) -> None:
+    found = {"status": "emulated", "quality": {"cosine_p1": 0.9712345, "texts": 205}}
+    proved = variant(0.99, 25_000_000, None, without_vnni=found)
+    page = Page(report_of(write_bundle(tmp_path / "desktop", {"int8": proved})))
+    assert "on x86 without VNNI, emulated" in page.text
+    assert 0.9712345 in page.figures
 
 
 def hostile(tmp_path: Path) -> str:
@@ -174,6 +183,7 @@ def test_a_search_and_layers_are_shown(tmp_path: Path) -> None:
     assert {0.97, 0.26, 0.4, 4e-4, 31.5} <= set(page.figures)
     assert page.text.index("b/MatMul") < page.text.index("a/MatMul")
     assert "exclude: [b/MatMul]" in page.text
+    assert "gptq is the fastest that holds" in page.text
     assert 'class="front"' in text
     # `slow` is behind gptq in size, latency and quality: the front joins the other two.
     line = text.partition('<polyline points="')[2].partition('"')[0]

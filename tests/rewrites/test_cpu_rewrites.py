@@ -9,49 +9,13 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from small_graphs import FLOAT, HEADS, HIDDEN, INT64, model_of, normal, run
 
 from olive_build.rewrites.drop_dead import drop_dead
-from olive_build.rewrites.embedding_rows import embedding_rows
 from olive_build.rewrites.migrate_scale import migrate_scale
 from olive_build.rewrites.padding_mask import padding_mask
 from olive_build.rewrites.separate_skip_layer_norm import separate_skip_layer_norm
-
-HIDDEN, HEADS = 8, 2
-FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
-RANDOM = np.random.default_rng(0)
-
-
-def model_of(
-    nodes: list[onnx.NodeProto],
-    inputs: dict[str, tuple[int, list[Any]]],
-    outputs: dict[str, list[Any]],
-    stored: dict[str, np.ndarray],
-) -> onnx.ModelProto:
-    graph = helper.make_graph(
-        nodes,
-        "test",
-        [helper.make_tensor_value_info(n, kind, shape) for n, (kind, shape) in inputs.items()],
-        [helper.make_tensor_value_info(n, FLOAT, shape) for n, shape in outputs.items()],
-        [numpy_helper.from_array(value, name) for name, value in stored.items()],
-    )
-    imports = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=imports, ir_version=10)
-
-
-def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray], *, optimized: bool = False) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if not optimized:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    given = {value.name for value in session.get_inputs()}
-    return session.run(None, {name: value for name, value in feeds.items() if name in given})
-
-
-def normal(*shape: int) -> np.ndarray:
-    return RANDOM.normal(size=shape).astype(np.float32)
+from olive_build.rewrites.zero_input import zero_input
 
 
 def skip_model(outputs: list[str], bias: bool = True) -> onnx.ModelProto:
@@ -281,36 +245,37 @@ def test_a_scale_behind_attention_is_folded_into_the_packed_values() -> None:
     np.testing.assert_allclose(run(model, feeds)[0], expected, rtol=1e-3, atol=1e-4)
 
 
-def test_rows_of_a_table_keep_a_scale_each() -> None:
-    table = normal(50, 16) * np.geomspace(1e-3, 1e3, 50).astype(np.float32)[:, None]
-    gather = helper.make_node("Gather", ["table", "ids"], ["y"], "embedding")
-    model = model_of([gather], {"ids": (INT64, [2, 3])}, {"y": [2, 3, 16]}, {"table": table})
-    ids = np.array([[0, 10, 20], [30, 40, 49]], np.int64)
-    assert embedding_rows(model, at_least=100).count == 1
-    found = run(model, {"ids": ids})[0]
-    # Half a step of each row's own scale, however small the row is.
-    step = np.abs(table[ids]).max(axis=-1, keepdims=True) / 127
-    assert (np.abs(found - table[ids]) <= step * 0.501).all()
-    assert len(model.SerializeToString()) < table.nbytes / 2
-
-
-def test_a_table_that_a_product_reads_too_is_left_alone() -> None:
+def segments_model(reader: str = "Add") -> onnx.ModelProto:
     nodes = [
-        helper.make_node("Gather", ["table", "ids"], ["rows"], "embedding"),
-        helper.make_node("Transpose", ["table"], ["turned"]),
-        helper.make_node("MatMul", ["rows", "turned"], ["y"]),
+        helper.make_node("Gather", ["words", "ids"], ["word"]),
+        helper.make_node("Gather", ["kinds", "segments"], ["kind"], "kinds"),
+        helper.make_node(
+            reader, ["word", "kind"], ["sum"], **({"axis": 1} if reader != "Add" else {})
+        ),
+        helper.make_node("Shape", ["segments"], ["size"]),
+        helper.make_node("Cast", ["size"], ["length"], to=FLOAT),
+        helper.make_node("ReduceSum", ["length"], ["all"]),
+        helper.make_node("Add", ["sum", "all"], ["y"]),
     ]
-    stored = {"table": normal(50, 16)}
-    model = model_of(nodes, {"ids": (INT64, [3])}, {"y": [3, 50]}, stored)
-    result = embedding_rows(model, at_least=100)
-    assert result.count == 0
-    assert result.declined == ("embedding: its table is read by other operators too",)
+    shape = ["batch", "tokens"]
+    stored = {"words": normal(9, HIDDEN), "kinds": normal(2, HIDDEN)}
+    inputs = {"ids": (INT64, shape), "segments": (INT64, shape)}
+    return model_of(nodes, inputs, {"y": None}, stored)
 
 
-def test_small_tables_and_those_that_are_excluded_stay() -> None:
-    gather = helper.make_node("Gather", ["table", "ids"], ["y"], "embedding")
-    stored = {"table": normal(50, 16)}
-    model = model_of([gather], {"ids": (INT64, [3])}, {"y": [3, 16]}, stored)
-    assert embedding_rows(model, at_least=801).count == 0
-    assert embedding_rows(model, at_least=800, exclude=["embedding"]).count == 0
-    assert embedding_rows(model, at_least=800).count == 1
+def test_an_input_that_is_always_zero_is_dropped_and_the_numbers_stay() -> None:
+    model = segments_model()
+    ids = np.array([[1, 2, 3], [4, 5, 6]], np.int64)
+    feeds = {"ids": ids, "segments": np.zeros_like(ids)}
+    (expected,) = run(model, feeds)
+    assert zero_input(model, "segments", like="ids").count == 2
+    assert [value.name for value in model.graph.input] == ["ids"]
+    np.testing.assert_array_equal(run(model, feeds)[0], expected)
+
+
+def test_a_lookup_that_is_not_added_keeps_its_input() -> None:
+    model = segments_model("Concat")
+    before = model.SerializeToString()
+    result = zero_input(model, "segments", like="ids")
+    assert (result.count, result.declined) == (0, ("kinds: Gather reads it",))
+    assert model.SerializeToString() == before

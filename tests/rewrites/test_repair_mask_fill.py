@@ -13,7 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from olive_build.rewrites.repair_mask_fill import fill_from_scores, repair_mask_fill
+from olive_build.rewrites.repair_mask_fill import (
+    fill_from_scores,
+    repair_mask_fill,
+    values_with_fill,
+)
 
 LOWEST = float(np.finfo(np.float32).min)
 INFINITY = float("-inf")
@@ -197,3 +201,9 @@ def test_the_real_model_keeps_its_outputs_and_gets_a_small_range(
     assert repair_mask_fill(model, fill=fill).count == 1
     assert -400 < values(masks).min() == fill < -104
     np.testing.assert_array_equal(values(output), expected)
+
+
+def test_the_values_that_can_hold_the_fill_are_named() -> None:
+    model = masked_softmax(where_then_add(), LOWEST)
+    repair_mask_fill(model, fill=-150.0)
+    assert values_with_fill(model) == {"mask": -150.0, "masked": -150.0}

@@ -16,10 +16,13 @@ from onnx import TensorProto, helper, numpy_helper
 from olive_build.errors import StepError
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts, inspect
 from olive_build.families.sentence_embedding.wordpiece import wordpiece_graph
+from olive_build.rewrites.drop_dead import drop_dead
+from olive_build.rewrites.zero_input import zero_input
 
 TEXT = "text"
 EMBEDDING = "embedding"
 HIDDEN = "last_hidden_state"
+SEGMENTS = "token_type_ids"
 
 
 def tokenizer(folder: Path, opset: int) -> onnx.ModelProto:
@@ -41,6 +44,8 @@ def compose(core: onnx.ModelProto, tokenizer: onnx.ModelProto, folder: Path) -> 
     pooling = _pooling_nodes(facts)
     _check_names(core, tokenizer)
     _free_names(core, {TEXT, EMBEDDING})
+    # Each text is one segment: the tokenizer's segments are zero throughout.
+    zero_input(core, SEGMENTS, like="input_ids")
 
     graph = helper.make_graph(
         [*tokenizer.graph.node, *core.graph.node, *pooling],
@@ -60,12 +65,14 @@ def compose(core: onnx.ModelProto, tokenizer: onnx.ModelProto, folder: Path) -> 
     )
     imports = {item.domain: item.version for item in core.opset_import}
     imports.update({item.domain: item.version for item in tokenizer.opset_import})
-    return helper.make_model(
+    model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid(d, v) for d, v in sorted(imports.items())],
         ir_version=core.ir_version,
         producer_name="olive_build",
     )
+    drop_dead(model)
+    return model
 
 
 def _check_names(core: onnx.ModelProto, tokenizer: onnx.ModelProto) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from olive_build.bundle.manifest import MANIFEST, PROOF, read_json
 from olive_build.errors import BundleError
 from olive_build.proof.verdict import FLOORS, FP32, PYTORCH, QUALITY
-from olive_build.report.html.candidates import Candidate, read_candidates
+from olive_build.report.html.candidates import SearchLog, read_search
 
 OWN = "this file"
 
@@ -38,7 +38,11 @@ class Speed:
 
 @dataclass(frozen=True)
 class VariantView:
-    """One variant of one target: what it is, and what was measured of it."""
+    """One variant of one target: what it is, and what was measured of it.
+
+    `without_vnni` holds the figures of quality on a processor whose 8-bit sums can saturate, where
+    they differ from those of this machine.
+    """
 
     target: str
     name: str
@@ -54,7 +58,8 @@ class VariantView:
     limits: Mapping[str, Any]
     findings: tuple[Mapping[str, Any], ...]
     verdict: str
-    candidates: tuple[Candidate, ...]
+    search: SearchLog
+    without_vnni: Mapping[str, float]
 
     @property
     def ratio(self) -> float:
@@ -157,7 +162,8 @@ def _variant(
         limits=_map(proved["limits"]),
         findings=tuple(_map(item) for item in proved.get("static_check") or []),
         verdict=str(proved["verdict"]),
-        candidates=read_candidates(folder, name, proved),
+        search=read_search(folder, name, proved),
+        without_vnni=_without_vnni(proved),
     )
     for value in (*view.figures.values(), view.ratio):
         _number(value)
@@ -183,6 +189,11 @@ def _speed(row: Mapping[str, Any]) -> Sequence[Speed]:
             noisy=bool(row.get("noisy", False)),
         ),
     )
+
+
+def _without_vnni(proved: Mapping[str, Any]) -> dict[str, float]:
+    quality = (proved.get("without_vnni") or {}).get("quality") or {}
+    return {name: _number(quality[name]) for name in QUALITY if name in quality}
 
 
 def _gate(item: Mapping[str, Any]) -> Mapping[str, Any]:

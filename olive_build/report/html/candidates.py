@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from olive_build.proof.verdict import QUALITY
 
 SEARCH = "search.json"
 
@@ -26,7 +29,15 @@ class Candidate:
     chosen: bool
 
 
-def read_candidates(folder: Path, variant: str, proved: Mapping[str, Any]) -> tuple[Candidate, ...]:
+@dataclass(frozen=True)
+class SearchLog:
+    """All that a search measured, and what it says of its choice; empty where none ran."""
+
+    candidates: tuple[Candidate, ...] = ()
+    summary: str = ""
+
+
+def read_search(folder: Path, variant: str, proved: Mapping[str, Any]) -> SearchLog:
     """Return what is in the proof's `search`, or in search.json beside the variant's files.
 
     Raises KeyError, TypeError or ValueError where it is damaged.
@@ -35,18 +46,23 @@ def read_candidates(folder: Path, variant: str, proved: Mapping[str, Any]) -> tu
     if found is None:
         path = folder / variant / SEARCH
         if not path.is_file():
-            return ()
+            return SearchLog()
         found = json.loads(path.read_text(encoding="utf-8"))
-    return tuple(
-        Candidate(
-            name=str(item["name"]),
-            size_ratio=_ratio(item["size_ratio"]),
-            latency_ratio=_ratio(item["latency_ratio"]),
-            figures={str(key): float(value) for key, value in item["figures"].items()},
-            holds=bool(item["holds"]),
-            chosen=bool(item["chosen"]),
-        )
-        for item in found["candidates"]
+    candidates = tuple(_candidate(item) for item in found["candidates"])
+    return SearchLog(candidates, str(found.get("summary") or ""))
+
+
+def _candidate(item: Mapping[str, Any]) -> Candidate:
+    figures = {name: float(item["figures"][name]) for name in QUALITY if name in item["figures"]}
+    if not all(map(math.isfinite, figures.values())):
+        raise ValueError(f"the candidate {item['name']} has a figure that is not finite")
+    return Candidate(
+        name=str(item["name"]),
+        size_ratio=_ratio(item["size_ratio"]),
+        latency_ratio=_ratio(item["latency_ratio"]),
+        figures=figures,
+        holds=bool(item["holds"]),
+        chosen=bool(item["chosen"]),
     )
 
 

@@ -106,10 +106,10 @@ def _decibels(value: float | None) -> Child:
 
 def search(number: int, item: VariantView) -> Section | None:
     """Return what a search tried for a variant, as plots and as a table."""
-    if not item.candidates:
+    if not item.search.candidates:
         return None
     name = f"search-{number}"
-    figures = list(dict.fromkeys(key for one in item.candidates for key in one.figures))
+    figures = list(dict.fromkeys(key for one in item.search.candidates for key in one.figures))
     columns = [
         Column("Candidate", "name"),
         Column("Size", "number"),
@@ -132,11 +132,12 @@ def search(number: int, item: VariantView) -> Section | None:
             ),
             status("held" if one.holds else "missed"),
         ]
-        for one in item.candidates
+        for one in item.search.candidates
     ]
     caption = f"{len(cells)} candidates; size and latency against the fp32 graph."
-    body = [
-        search_plots(name, item.candidates),
+    body: list[Child] = [
+        paragraph(item.search.summary) if item.search.summary else None,
+        search_plots(name, item.search.candidates),
         table(f"{name}-table", columns, [rows(columns, cells)], caption=caption),
     ]
     title = f"What the search tried: {item.target} {item.name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from olive_build.report.html.axes import from_zero
@@ -60,15 +60,28 @@ def overview(bundles: Sequence[BundleView]) -> Section:
         group(
             join(bundle.target, " ", tag("small", f"{bundle.provider}: {bundle.status}")),
             len(columns),
-            (row(columns, _variant_cells(item, figures)) for item in bundle.variants),
+            (row(columns, cells) for item in bundle.variants for cells in _lines(item, figures)),
         )
         for bundle in bundles
     ]
     caption = (
-        "Quality is the worst of a variant's files, and of texts one by one and in padded batches, "
+        "Quality is the worst of a variant's files, and of inputs one by one and in batches, "
         "against PyTorch."
     )
     return Section("variants", "Variants", table("variants", columns, bodies, caption=caption))
+
+
+def _lines(item: VariantView, figures: Sequence[str]) -> Iterator[list[Child]]:
+    """Yield a variant's row, and one for processors on which it gives other figures."""
+    yield _variant_cells(item, figures)
+    if item.without_vnni:
+        found = item.without_vnni
+        quality = [
+            data(found[name], text_of(name, found[name])) if name in found else NONE
+            for name in figures
+        ]
+        about = join(item.name, " ", tag("small", "on x86 without VNNI, emulated"))
+        yield [about, NONE, NONE, *quality, "not measured", NONE, NONE, ""]
 
 
 def _variant_cells(item: VariantView, figures: Sequence[str]) -> list[Child]:
