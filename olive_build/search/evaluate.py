@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from statistics import geometric_mean
 from typing import Any
 
 from olive_build.engine.decide import Decisions
@@ -46,7 +47,11 @@ class Evaluator:
     def speed(self, method: Quantize | None) -> dict[int, float]:
         plan = self._plan(method)
         rows = _read(self._run(plan, {plan.speed})[plan.speed], SPEED)
-        return {row["tokens"]: next(iter(row["ratio_to"].values()))["median"] for row in rows}
+        found: dict[int, list[float]] = {}
+        for row in rows:
+            ratio = next(iter(row["ratio_to"].values()))["median"]
+            found.setdefault(row["tokens"], []).append(ratio)
+        return {size: geometric_mean(ratios) for size, ratios in found.items()}
 
     def damage(self, method: Quantize) -> list[LayerCost]:
         plan = self._plan(method)
