@@ -3,7 +3,7 @@
 Whole processes, medians of several runs, Olive's own command line and PyTorch as the yardsticks.
 Prints a table and writes outputs/bench.json. Exit code 1 when a figure misses its goal.
 
-    python benchmarks/bench.py [--runs N] [--only start,noop,cold,desktop]
+    python benchmarks/bench.py [--runs N] [--only search,cold,start]
 """
 
 from __future__ import annotations
@@ -17,68 +17,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from bench_quantization import quantization_figures
+from figures import QUIET, ROOT, Figure, Run, cli, spread, timed
+
 RECIPE = "all-minilm-l6-v2"
-ROOT = Path(__file__).resolve().parent.parent
-QUIET = {"CI": "1", "ORT_DISABLE_TELEMETRY": "1", "OLIVE_DISABLE_TELEMETRY": "1"}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One row of the table."""
-
-    what: str
-    value: float
-    goal: float
-    bound: str
-    spread: str = ""
-
-    @property
-    def holds(self) -> bool:
-        return self.value <= self.goal if self.bound == "at most" else self.value >= self.goal
-
-
-@dataclass(frozen=True)
-class Run:
-    """One finished process: wall seconds and the peak memory of its largest process."""
-
-    seconds: float
-    peak_mb: float
-
-
-def timed(command: Sequence[str], environment: dict[str, str]) -> Run:
-    """Run a command to its end and return what it took. Raises when it fails."""
-    # A process of its own per run: RUSAGE_CHILDREN only ever grows within one.
-    program = (
-        "import json,resource,subprocess,sys,time;s=time.perf_counter();"
-        "r=subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL,stderr=subprocess.PIPE,text=True);"
-        "t=time.perf_counter()-s;m=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss;"
-        "print(json.dumps([r.returncode,t,m,r.stderr[-2000:]]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *command],
-        env={**os.environ, **QUIET, **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    code, seconds, peak_kib, errors = json.loads(done.stdout)
-    if code:
-        raise SystemExit(f"{' '.join(command)} ended with code {code}:\n{errors}")
-    return Run(seconds, peak_kib * 1024 / 1e6)
-
-
-def spread(values: Sequence[float]) -> str:
-    """Return lowest and highest, as text."""
-    return f"{min(values):.3g} to {max(values):.3g}"
-
-
-def cli(*words: str) -> list[str]:
-    """Return the command line of an olive-build call."""
-    return [str(Path(sys.executable).with_name("olive-build")), *words]
+PARTS = ("search", "speed", "vision", "attribution", "cold", "noop", "start")
+# The cold build of five targets as Olive is asked for it: conversion and plain int8.
+COLD_TARGETS = ("desktop", "web", "android", "ios", "windows")
 
 
 def start_figures(runs: int, environment: dict[str, str]) -> list[Figure]:
@@ -103,7 +51,7 @@ def noop_figure(runs: int, environment: dict[str, str], outputs: Path) -> Figure
     build = cli("build", RECIPE, "--outputs", str(outputs))
     seconds = [timed(build, environment).seconds for _ in range(runs)]
     return Figure(
-        "build, nothing changed, all five targets, s",
+        "build, nothing changed, all six targets, s",
         statistics.median(seconds),
         1.0,
         "at most",
@@ -154,6 +102,8 @@ def _our_build(scratch: Path, sources: Path) -> tuple[Run, float]:
     (cache / "v1").mkdir(parents=True)
     (cache / "v1" / "sources").symlink_to(sources, target_is_directory=True)
     command = cli("build", RECIPE, "--set", "verify.timing=false", "--json")
+    command += ["--set", "targets.desktop.variants=[int8]"]
+    command += [word for target in COLD_TARGETS for word in ("--target", target)]
     command += ["--outputs", str(scratch / "outputs")]
     run = timed(command, {"OLIVE_BUILD_CACHE": str(cache)})
     again = subprocess.run(
@@ -193,48 +143,6 @@ def _olive_run(scratch: Path, sources: Path) -> Run:
     return run
 
 
-def desktop_figures(environment: dict[str, str], outputs: Path) -> list[Figure]:
-    """Read the desktop bundle's proof, timed anew by a build of its own."""
-    subprocess.run(
-        cli("build", RECIPE, "--target", "desktop", "--outputs", str(outputs)),
-        env={**os.environ, **QUIET, **environment},
-        cwd=ROOT,
-        check=True,
-    )
-    proof = json.loads((outputs / RECIPE / "desktop" / "proof.json").read_text("utf-8"))
-    variant = proof["variants"]["int8"]
-    quality = variant["quality"]["onnx"]
-    figures = []
-    for row in variant["latency"]:
-        ratio = row["ratio_to"]["pytorch"]
-        if (row["tokens"], row["threads"]) == (16, 1):
-            figures.append(
-                Figure(
-                    "desktop int8: speed against PyTorch eager, 16 tokens, 1 thread",
-                    1 / ratio["median"],
-                    3.0,
-                    "at least",
-                    f"{1 / ratio['high']:.3g} to {1 / ratio['low']:.3g}",
-                )
-            )
-        print(
-            f"desktop int8, {row['tokens']} tokens, {row['threads']} threads: "
-            f"{1 / ratio['median']:.2f} x PyTorch eager, "
-            f"{1 / row['ratio_to']['fp32 graph']['median']:.2f} x the fp32 graph"
-        )
-    return [
-        *figures,
-        Figure("desktop int8: cosine mean", quality["cosine_mean"], 0.992, "at least"),
-        Figure("desktop int8: cosine first percentile", quality["cosine_p1"], 0.98, "at least"),
-        Figure(
-            "desktop int8: size / fp32",
-            variant["size_bytes"] / variant["fp32_bytes"],
-            0.26,
-            "at most",
-        ),
-    ]
-
-
 def show(figures: Sequence[Figure]) -> None:
     """Print the table."""
     width = max(len(figure.what) for figure in figures)
@@ -252,7 +160,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--cold-runs", type=int, default=3)
-    parser.add_argument("--only", default="start,noop,cold,desktop")
+    parser.add_argument("--only", default=",".join(PARTS))
     chosen = parser.parse_args()
     parts = chosen.only.split(",")
     figures: list[Figure] = []
@@ -264,8 +172,7 @@ def main() -> int:
         timed(cli("plan", RECIPE), environment)  # fetches the model
         if "cold" in parts:
             figures += cold_figures(chosen.cold_runs, sources)
-        if "desktop" in parts:
-            figures += desktop_figures(environment, outputs)
+        figures += quantization_figures(parts, environment, Path(scratch))
         if "noop" in parts:
             timed(cli("build", RECIPE, "--outputs", str(outputs)), environment)
             figures.append(noop_figure(chosen.runs, environment, outputs))

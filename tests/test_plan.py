@@ -69,7 +69,7 @@ def test_work_that_targets_share_is_one_node() -> None:
     for kind in ("export", "fuse", "tokenizer", "fix-shapes"):
         assert found.count(kind) == 1
     assert found.count("reference") == 2  # the npu's texts are cut at its fixed length
-    assert found.count("dynamic-int8") == 2  # fused for desktop, plain for web, android and ios
+    assert found.count("dynamic-int8") == 3  # fast, faithful; plain for web, android and ios
     assert found.count("convert-ort") == 2  # android's and ios's are the same
 
 
@@ -82,14 +82,14 @@ def test_smoke_has_the_same_nodes() -> None:
 
 def test_only_what_has_its_provider_here_is_timed() -> None:
     timed = [node.slot for node in plan_of().graph.nodes if node.step.kind == "latency"]
-    assert timed == ["all-minilm-l6-v2/fused/int8/latency"]
+    assert timed == [f"all-minilm-l6-v2/fused/{name}/latency" for name in ("fast", "faithful")]
     assert "latency" not in kinds(plan_of("verify.timing=false"))
 
 
 def test_nothing_longer_than_the_model_takes_is_timed() -> None:
     plan = plan_of(facts=replace(FACTS, max_length=64))
-    (step,) = (n.step for n in plan.graph.nodes if isinstance(n.step, MeasureLatency))
-    assert step.tokens == (16, 64)
+    steps = [n.step for n in plan.graph.nodes if isinstance(n.step, MeasureLatency)]
+    assert [step.tokens for step in steps] == [(16, 64)] * 2
 
 
 def test_settings_of_one_target_have_slots_of_their_own() -> None:
@@ -111,7 +111,7 @@ def test_a_cpu_of_another_platform_is_not_this_one() -> None:
 def test_pytorch_is_timed_on_what_the_file_is_given(compose: str, takes: str) -> None:
     plan = plan_of(f"targets.desktop.compose={compose}")
     steps = [node.step for node in plan.graph.nodes if node.step.kind == "latency"]
-    assert [step.takes for step in steps] == [takes]  # type: ignore[attr-defined]
+    assert [step.takes for step in steps] == [takes] * 2  # type: ignore[attr-defined]
 
 
 def test_two_passes_at_one_place_run_in_the_order_of_the_recipe() -> None:

@@ -92,7 +92,8 @@ class Search:
         try:
             feet = [(foot, ladder) for ladder in ladders if (foot := self._foot(ladder))]
             for foot, ladder in sorted(feet, key=lambda pair: pair[0].standing.loss):
-                if self._is_promising(foot, ladder):
+                # What holds at its foot cannot become faster by climbing.
+                if not foot.standing.holds and self._is_promising(foot, ladder):
                     self._climb(ladder)
         except OutOfTimeError:
             self.out_of_time = True

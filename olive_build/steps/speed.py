@@ -17,9 +17,9 @@ class MeasureSpeed:
     """Write speed.json: rows as in latency.json, on one thread, of graphs that take tensors.
 
     Each size has a row for each of two pairs of processes: where a process's memory comes to lie
-    changes its speed by some percent, and only another process tells. Inputs: model, source (model folder), maybe baseline (the fp32 graph). Without a baseline the
-    model is timed against PyTorch eager. The step runs alone on the machine with the fingerprint
-    `machine`.
+    changes its speed by some percent, and only another process tells. Inputs: model, source (model
+    folder), maybe baseline (the fp32 graph). Without a baseline the model is timed against PyTorch
+    eager. The step runs alone on the machine with the fingerprint `machine`.
     """
 
     family: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from tiny_recipe import RECIPE, Project, built
@@ -62,7 +63,7 @@ def test_larger_than_the_size_budget_is_exit_5(project: Project) -> None:
         "build", "tiny", "--target", "desktop", "--set", "verify.budgets.int8.size_ratio=0.1"
     )
     assert result.code == 5
-    assert "size_ratio 0.4" in result.err
+    assert re.search(r"size_ratio 0\.[3-6]", result.err)
     assert not project.bundle("desktop").exists()
 
 
@@ -132,7 +133,7 @@ def test_data_of_the_users_own_is_read_and_a_bad_line_is_named(project: Project)
 
 def test_explain_names_the_field_that_changed(project: Project) -> None:
     built(project, "--target", "web")
-    assert "\n0 of 8 steps would run" in project.run("explain", "tiny", "--target", "web").out
+    assert "\n0 of 9 steps would run" in project.run("explain", "tiny", "--target", "web").out
     result = project.run(
         "explain",
         "tiny",

@@ -104,6 +104,8 @@ def test_the_proof_is_on_at_least_200_texts_and_holds_the_issue_floors(bundles: 
     floors = {
         "fp32": ("cosine_lowest", 0.99999),
         "fp16": ("cosine_lowest", 0.999),
+        "fast": ("cosine_p1", 0.998),
+        "faithful": ("cosine_p1", 0.999),
         "int8": ("cosine_p1", 0.98),
         "q8": ("cosine_p1", 0.98),
         "q4": ("cosine_p1", 0.93),
@@ -122,7 +124,7 @@ def test_the_proof_is_on_at_least_200_texts_and_holds_the_issue_floors(bundles: 
 def test_attention_is_fused_where_it_helps_and_nowhere_else(
     manifest: Callable[[str], dict[str, Any]],
 ) -> None:
-    desktop = manifest("desktop")["variants"]["int8"]["operators"]["com.microsoft"]
+    desktop = manifest("desktop")["variants"]["fast"]["operators"]["com.microsoft"]
     assert desktop["MultiHeadAttention"] == 6
     windows = manifest("windows")["variants"]["fp16"]["operators"]["com.microsoft"]
     assert windows["Attention"] == 6
@@ -136,10 +138,12 @@ def test_attention_is_fused_where_it_helps_and_nowhere_else(
 
 
 def test_int8_is_at_most_26_percent_of_fp32(bundles: Path) -> None:
-    for target in ("desktop", "android", "ios"):
+    shares = {("desktop", "fast"): 0.26, ("desktop", "faithful"): 0.27}
+    shares |= {(target, "int8"): 0.26 for target in ("android", "ios")}
+    for (target, name), share in shares.items():
         proof = json.loads((bundles / target / "proof.json").read_text())
-        variant = proof["variants"]["int8"]
-        assert variant["size_bytes"] <= 0.26 * variant["fp32_bytes"]
+        variant = proof["variants"][name]
+        assert variant["size_bytes"] <= share * variant["fp32_bytes"]
 
 
 def test_the_web_bundle_has_the_names_and_ends_that_transformers_js_expects(
@@ -189,7 +193,8 @@ def test_apps_get_pytorchs_vector_for_a_text(bundles: Path) -> None:
         ("android/fp32/model.onnx", 0.99999),
         ("ios/fp32/model.ort", 0.99999),
         ("windows/fp16/model.onnx", 0.999),
-        ("desktop/int8/model.onnx", 0.97),
+        ("desktop/fast/model.onnx", 0.995),
+        ("desktop/faithful/model.onnx", 0.998),
         ("android/int8/model.ort", 0.97),
     ):
         (vectors,) = run_named(
@@ -295,8 +300,8 @@ def test_work_is_shared_between_targets(cache: Path) -> None:
     plan = json.loads(call(cache, "plan", RECIPE, "--json").stdout)
     kinds = [step["kind"] for step in plan["steps"]]
     assert kinds.count("export") == kinds.count("fuse") == kinds.count("tokenizer") == 1
-    # int8 for desktop is made from the fused graph, for web, android and ios from the plain one.
-    assert kinds.count("dynamic-int8") == 2
+    # fast and faithful are made from the fused graph, int8 of web, android and ios from the plain.
+    assert kinds.count("dynamic-int8") == 3
     assert kinds.count("convert-ort") == 2
 
 

@@ -13,7 +13,7 @@ LOAD = """
 from pathlib import Path
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
-assert len(resolve_all(load_recipe(Path({path!r})))) == 5
+assert len(resolve_all(load_recipe(Path({path!r})))) == 6
 """
 LIST = """
 from pathlib import Path

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from cpu_graphs import FLOAT, HEADS, HIDDEN, INT64, model_of, normal, run
 from onnx import TensorProto, helper, numpy_helper
-from small_graphs import FLOAT, HEADS, HIDDEN, INT64, model_of, normal, run
 
 from olive_build.rewrites.drop_dead import drop_dead
 from olive_build.rewrites.migrate_scale import migrate_scale

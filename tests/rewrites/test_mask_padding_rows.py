@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from cpu_graphs import FLOAT, HEADS, INT64, RANDOM, model_of, normal, run
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import quantize_dynamic
-from small_graphs import FLOAT, HEADS, INT64, RANDOM, model_of, normal, run
 
 from olive_build.rewrites.mask_padding_rows import mask_padding_rows
 from olive_build.rewrites.tanh_gelu import tanh_gelu

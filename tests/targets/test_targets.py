@@ -29,7 +29,7 @@ def test_names() -> None:
 @pytest.mark.parametrize(
     ("name", "layout", "variants", "attention", "compose", "provider", "language"),
     [
-        ("desktop", "plain", ("int8",), "fused", "single-file", "cpu", "python"),
+        ("desktop", "plain", ("fast",), "fused", "single-file", "cpu", "python"),
         (
             "web",
             "transformers.js",
@@ -164,7 +164,7 @@ def test_a_refusal_without_a_way_out_is_an_error_of_the_data(tmp_path: Path) -> 
 
 
 def test_default_variants_are_for_their_provider() -> None:
-    needs = {"q8": "int8", "q4": "int4"}  # others are named as their precision
+    needs = {"q8": "int8", "q4": "int4", "fast": "int8"}  # others are named as their precision
     for name in TARGETS:
         target = load_target(name)
         provider = load_provider(target.default_provider)
