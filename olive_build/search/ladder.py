@@ -199,10 +199,13 @@ class StaticLadder:
         return ()
 
 
-def ladders_for(precisions: Sequence[str]) -> tuple[Ladder, ...]:
-    """Return the ladders that a provider with these precisions can climb, plain ones."""
+def ladders_for(precisions: Sequence[str], *, convolutional: bool) -> tuple[Ladder, ...]:
+    """Return the ladders that a provider with these precisions can climb, plain ones.
+
+    Dynamic int8 is for matrix products: a `convolutional` model has its weights elsewhere.
+    """
     found: list[Ladder] = []
-    if "int8" in precisions:
+    if "int8" in precisions and not convolutional:
         found.append(DynamicLadder(blocks="weight-int8" in precisions))
     if "w8a8" in precisions:
         found.append(StaticLadder())

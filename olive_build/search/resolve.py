@@ -94,7 +94,7 @@ def without_search(item: Inspected) -> Inspected:
 
     Fidelity and speed of seeded weights say nothing that a search could go by.
     """
-    ladder = _with_all_helps(_ladders(item.build)[0])
+    ladder = _with_all_helps(_ladders(item)[0])
     method = ladder.uniform(min(1, len(ladder.rungs) - 2))
     variants = tuple(
         replace(variant, quantize=method, precision=precision_of(method))
@@ -109,8 +109,9 @@ def _where(build: TargetBuild, variant: Variant) -> str:
     return f"search {build.recipe}/{build.target}/{variant.name}"
 
 
-def _ladders(build: TargetBuild) -> tuple[Ladder, ...]:
-    return ladders_for(load_provider(build.provider).precisions)
+def _ladders(item: Inspected) -> tuple[Ladder, ...]:
+    precisions = load_provider(item.build.provider).precisions
+    return ladders_for(precisions, convolutional=item.model.facts.layers == 0)
 
 
 def _decided(item: Inspected, variant: Variant, store: Store, machine: str) -> Decision | None:
@@ -148,7 +149,7 @@ def _key(item: Inspected, variant: Variant, machine: str) -> str:
 def _steps(item: Inspected, machine: str) -> set[str]:
     """Return every kind of step that candidates are made of, with its version and its tools'."""
     found = set()
-    for ladder in _ladders(item.build):
+    for ladder in _ladders(item):
         helped = _with_all_helps(ladder)
         for rung in range(len(helped.rungs) - 1):
             for node in plan_candidate(item, helped.uniform(rung), machine).graph.nodes:
@@ -182,7 +183,7 @@ def _search(
         report(f"  {seconds:5.0f} s  {_line(found, goal)}")
 
     search = Search(evaluator, goal, say, variant.quantize.seed)
-    best = search.run(_ladders(item.build))
+    best = search.run(_ladders(item))
     if best is None:
         raise PlanError(
             "the search found no method that can be built",

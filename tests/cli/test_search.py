@@ -12,7 +12,7 @@ from tiny_recipe import RECIPE, Project
 SEARCHED = (
     RECIPE.replace(
         "targets:\n",
-        "variants:\n  small:\n    quantize: {method: auto, max_minutes: 5}  # the fastest that holds\n"
+        "variants:\n  small:\n    quantize: {method: auto, max_minutes: 5}  # the fastest\n"
         "targets:\n",
     )
     .replace("variants: [int8]", "variants: [small]")

@@ -27,7 +27,8 @@ def write_model(folder: Path, gain: np.ndarray, *, gelu: bool = False) -> Path:
     stored = {
         "g": gain.astype(np.float32),
         "b": np.zeros(WIDTH, np.float32),
-        "w": random.normal(size=(WIDTH, OUTPUTS)).astype(np.float32),
+        # As large in every channel: what a channel needs is then said by the activations alone.
+        "w": random.choice([-1.0, 1.0], size=(WIDTH, OUTPUTS)).astype(np.float32),
     }
     nodes = [
         helper.make_node("LayerNormalization", ["x", "g", "b"], ["n"], "norm"),

@@ -331,7 +331,7 @@ def test_fixed_shapes_leave_no_symbol_and_the_same_numbers(
     feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
     (wanted,) = run_named(open_session(free), feeds)
     (found,) = run_named(open_session(tmp_path / "model.onnx"), feeds)
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_allclose(found, wanted, atol=1e-4)  # sums in another order
 
 
 def test_an_npu_takes_the_graph_in_one_piece(
