@@ -120,7 +120,7 @@ def _timed(environment: Mapping[str, str], model: Path) -> dict[tuple[int, int],
 
 
 def vision_figures(environment: Mapping[str, str], outputs: Path) -> list[Figure]:
-    """Search `fast` for the vision recipe in the same way, unchanged, and time what is published."""
+    """Search `fast` for the vision recipe in the same way, and time what is published."""
     words = ["build", "characters", "--target", "desktop", "--outputs", str(outputs)]
     words += ["--set", "targets.desktop.variants=[fast]"]
     words += ["--set", "verify.budgets.fast.size_ratio=0.3"]
