@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from small_graphs import (
+from paired_graphs import (
     changed_weight,
     conv_net,
     disguised,

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from small_graphs import perceptron
+from paired_graphs import perceptron
 
 from olive_build.attribution.inputs import generated_feeds, load_graph, read_feeds
 from olive_build.errors import UsageError

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from small_graphs import (
+from paired_graphs import (
     conv_net,
     disguised,
     dynamic_int8,

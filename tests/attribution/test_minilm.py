@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 from onnxruntime.quantization import quantize_dynamic
-from small_graphs import changed_weight, disguised
+from paired_graphs import changed_weight, disguised
 
 from olive_build.attribution.damage import attribute
 from olive_build.attribution.inputs import generated_feeds

@@ -57,11 +57,16 @@ def samples(count: int, seed: int) -> list[dict[str, np.ndarray]]:
     return [{"x": random.normal(size=(1, 9, WIDTH)).astype(np.float32)} for _ in range(count)]
 
 
-def smoothed(tmp_path: Path, model: Path, activations: str = "per-tensor") -> Path:
+def smoothed(
+    tmp_path: Path,
+    model: Path,
+    activations: str = "per-tensor",
+    inputs: list[dict[str, np.ndarray]] | None = None,
+) -> Path:
     calibration, out = tmp_path / "calibration", tmp_path / "out"
     calibration.mkdir()
     out.mkdir()
-    write_inputs(samples(16, seed=1), calibration / CALIBRATION)
+    write_inputs(inputs or samples(16, seed=1), calibration / CALIBRATION)
     Smooth(activations).run({"model": model, "calibration": calibration}, out)
     return out
 
@@ -95,8 +100,12 @@ def test_an_outlier_channel_no_longer_sets_the_range(tmp_path: Path, activations
 
 def test_channels_that_are_alike_are_left_alone(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model", np.ones(WIDTH))
+    # Half of the channels are 1, the others -1: none is larger than another.
+    half = np.repeat(np.array([1, -1], np.float32), WIDTH // 2)
+    random = np.random.default_rng(0)
+    inputs = [{"x": random.permuted(np.tile(half, (1, 9, 1)), axis=2)} for _ in range(16)]
     with pytest.raises(StepError) as caught:
-        smoothed(tmp_path, model)
+        smoothed(tmp_path, model, inputs=inputs)
     assert caught.value.what == "smoothing found no outliers to migrate"
     assert "smooth: false" in str(caught.value.hint)
 
