@@ -101,7 +101,7 @@ def _timed(environment: Mapping[str, str], model: Path) -> dict[tuple[int, int],
     """Return PyTorch's time over the model's by (tokens, threads), a value for each pair."""
     from olive_build.families.sentence_embedding.sample import text_of
     from olive_build.proof.candidate import Candidate, candidate_for
-    from olive_build.proof.latency import compare
+    from olive_build.proof.latency import compare_running, started
 
     sources = Path(environment["OLIVE_BUILD_CACHE"]) / "v1" / "sources"
     source = next(sources.glob(f"package/gt-{RECIPE}-*"))
@@ -113,7 +113,9 @@ def _timed(environment: Mapping[str, str], model: Path) -> dict[tuple[int, int],
     ]
     found: dict[tuple[int, int], list[float]] = {}
     for _ in range(PAIRS):
-        for row in compare(both, texts=texts, threads=(1, 2)):
+        with started(both, model.with_suffix(".log")) as children:
+            rows = compare_running(children, texts, (1, 2))
+        for row in rows:
             key = (row["tokens"], row["threads"])
             found.setdefault(key, []).append(1 / row["ratio_to"]["pytorch"]["median"])
     return found

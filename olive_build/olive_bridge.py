@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ class TorchExport:
     """A PyTorch module and what the exporter must know of it.
 
     `load` returns the module in eval mode; `example` returns keyword inputs for one trace;
-    `dynamic_axes` maps each input and output name to {axis index: axis name}.
+    `dynamic_axes` maps each input and output name to {axis index: axis name}. Inputs of `grouped`
+    reach the module's parameter of that name together, as one map.
     """
 
     load: Callable[[], Any]
@@ -35,6 +36,14 @@ class TorchExport:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     dynamic_axes: Mapping[str, Mapping[int, str]]
+    grouped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def by_parameter(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what each parameter of the module takes of `values`, which go by input."""
+        inside = {name for names in self.grouped.values() for name in names}
+        alone = {name: values[name] for name in self.inputs if name not in inside}
+        maps = {key: {name: values[name] for name in names} for key, names in self.grouped.items()}
+        return alone | maps
 
 
 def convert(module: TorchExport, *, opset: int, out: Path) -> None:
@@ -47,7 +56,7 @@ def convert(module: TorchExport, *, opset: int, out: Path) -> None:
     names = (*module.inputs, *module.outputs)
     handler = PyTorchModelHandler(
         model_loader=lambda _path: module.load(),
-        dummy_inputs_func=lambda _model=None: module.example(),
+        dummy_inputs_func=lambda _model=None: module.by_parameter(module.example()),
         io_config={
             "input_names": list(module.inputs),
             "output_names": list(module.outputs),
@@ -55,7 +64,9 @@ def convert(module: TorchExport, *, opset: int, out: Path) -> None:
             "dynamic_axes": {
                 n: {str(a): s for a, s in module.dynamic_axes[n].items()} for n in names
             },
-            "dynamic_shapes": {n: dict(module.dynamic_axes[n]) for n in module.inputs},
+            "dynamic_shapes": module.by_parameter(
+                {n: dict(module.dynamic_axes[n]) for n in module.inputs}
+            ),
         },
     )
     options = {"use_dynamo_exporter": True, "target_opset": opset}

@@ -12,6 +12,9 @@ from olive_build.recipe.build import Budgets
 # The search's data are not the proof's: a candidate must keep to this share of what it may lose.
 SHARE = 0.95
 FLOORS = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman", "accuracy", "top1_agreement")
+# Where speed has floors, what is faster than they ask buys nothing, and room in quality is worth
+# having: other data differ. This share of what may be lost leaves room enough.
+COMFORT = 0.85
 # The mean says how near a candidate is even where the figures that are asked for are coarse.
 TIE_BREAKER = "cosine_mean"
 # Losses are compared as ratios; this one counts as none at all.
@@ -30,7 +33,12 @@ class Standing:
 
     @property
     def holds(self) -> bool:
-        return max(self.loss, self.size, self.speed) <= 1
+        return self.worst <= 1
+
+    @property
+    def risk(self) -> float:
+        """How near what varies with data and runs is to its limit; none below COMFORT."""
+        return max(self.loss, self.speed, COMFORT)
 
     @property
     def worst(self) -> float:
@@ -44,6 +52,17 @@ class Goal:
     budgets: Budgets
     pytorch: Mapping[int, float]
     gated_speed: bool
+
+    @property
+    def has_speed_floors(self) -> bool:
+        return bool(self.budgets.speedup)
+
+    def has_room(self, standing: Standing) -> bool:
+        """Return whether the quality needs no more steps up: it holds, and has its share of room.
+
+        Without floors of speed it has none: the fastest that holds is wanted.
+        """
+        return standing.loss <= (max(standing.speed, COMFORT) if self.has_speed_floors else 1)
 
     def loss(self, figures: Mapping[str, Any]) -> tuple[float, str]:
         """Return the largest loss of quality over what may be lost, and the figure's name."""

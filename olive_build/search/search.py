@@ -7,7 +7,8 @@
 3. With every layer on one rung, the loss that each layer causes by itself is measured; with times
    and sizes of the uniform graphs this gives each layer's choices, and their best order.
 4. How many steps of that order are needed is guessed from the sum of what they gain and corrected
-   by what is measured, end to end each time: single layers do not add up exactly.
+   by what is measured, end to end each time: single layers do not add up exactly. Where speed has
+   floors, steps are taken until quality has as much room as speed.
 """
 
 from __future__ import annotations
@@ -92,8 +93,10 @@ class Search:
         try:
             feet = [(foot, ladder) for ladder in ladders if (foot := self._foot(ladder))]
             for foot, ladder in sorted(feet, key=lambda pair: pair[0].standing.loss):
-                # What holds at its foot cannot become faster by climbing.
-                if not foot.standing.holds and self._is_promising(foot, ladder):
+                # What has room at its foot gains nothing by climbing.
+                if not (
+                    foot.standing.holds and self.goal.has_room(foot.standing)
+                ) and self._is_promising(foot, ladder):
                     self._climb(ladder)
         except OutOfTimeError:
             self.out_of_time = True
@@ -101,11 +104,16 @@ class Search:
 
     @property
     def best(self) -> Candidate | None:
-        """The fastest candidate that holds, else the one that is nearest to holding."""
+        """The fastest candidate that holds, else the one that is nearest to holding.
+
+        Where speed has floors, the one with the most room: it shall hold on other data too.
+        """
         timed = [item for item in self.candidates if item.times]
         holding = [item for item in timed if item.standing.holds]
         if holding:
-            return min(holding, key=lambda item: (item.time, item.size_ratio))
+            floors = self.goal.has_speed_floors
+            risk = {item.name: item.standing.risk if floors else 0.0 for item in holding}
+            return min(holding, key=lambda item: (risk[item.name], item.time, item.size_ratio))
         return min(self.candidates, key=lambda item: item.standing.worst, default=None)
 
     def _foot(self, ladder: Ladder) -> Candidate | None:
@@ -120,7 +128,7 @@ class Search:
         is left is one that helps have been seen to repair.
         """
         best = self.best
-        if best is None or not best.standing.holds:
+        if best is None or not (best.standing.holds and self.goal.has_room(best.standing)):
             return True
         last = len(ladder.rungs) - 1
         costs = self._layers(ladder, foot.method)
@@ -150,7 +158,7 @@ class Search:
             return
         steps = promotions(layers, self.seed)
         known = self._at(ladder, layers, steps, 0)
-        if known is None or known.standing.holds:
+        if known is None or self.goal.has_room(known.standing):
             return
         self._approach(ladder, layers, steps, known)
 
@@ -223,7 +231,7 @@ class Search:
                 return
             count = min(max(_steps_needed(steps, total, scale), low + 1), high - 1)
             found = self._at(ladder, layers, steps, count)
-            if found is not None and found.standing.loss <= 1:
+            if found is not None and self.goal.has_room(found.standing):
                 high = count
             else:
                 low = count

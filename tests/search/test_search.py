@@ -125,6 +125,21 @@ def test_a_stricter_goal_is_slower_and_never_less_exact() -> None:
     assert losses == sorted(losses, reverse=True)
 
 
+def test_speed_above_its_floor_is_spent_on_room_in_quality() -> None:
+    _, fastest = search_for(Budgets(cosine_p1=0.998))
+    _, roomy = search_for(Budgets(cosine_p1=0.998, speedup=(SizedFloor(None, 4.0),)))
+    assert fastest.standing.loss == pytest.approx(0.887, abs=1e-3)
+    assert roomy.standing.holds
+    assert roomy.standing.loss == pytest.approx(0.194, abs=1e-3)
+    assert roomy.time > fastest.time
+
+
+def test_a_floor_of_speed_that_leaves_no_choice_is_kept_with_less_room() -> None:
+    _, best = search_for(Budgets(cosine_p1=0.998, speedup=(SizedFloor(None, 6.6),)))
+    assert best.standing.holds
+    assert best.time == pytest.approx(TIMES[0])
+
+
 def test_what_holds_no_budget_says_how_near_it_came_and_what_limits_it() -> None:
     search, best = search_for(Budgets(cosine_p1=0.98, size_ratio=0.2))
     assert not best.standing.holds
