@@ -128,7 +128,7 @@ class Search:
         is left is one that helps have been seen to repair.
         """
         best = self.best
-        if best is None or not (best.standing.holds and self.goal.has_room(best.standing)):
+        if best is None or not self._is_settled(best):
             return True
         last = len(ladder.rungs) - 1
         costs = self._layers(ladder, foot.method)
@@ -147,6 +147,9 @@ class Search:
                 break
             left, time = left - step.gain, time + step.cost
         return time < best.time
+
+    def _is_settled(self, found: Candidate) -> bool:
+        return found.standing.holds and self.goal.has_room(found.standing)
 
     def _layers(self, ladder: Ladder, method: Quantize) -> list[LayerCost]:
         return [c for c in self.measures.damage(method) if c.operator in ladder.operators]
