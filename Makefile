@@ -93,8 +93,8 @@ clean:  ## remove what was built and the caches of tools
 	rm -rf .pytest_cache .ruff_cache
 	find olive_build tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean  ## remove .venv and .peers too
-	rm -rf .venv .peers
+distclean: clean  ## remove .venv, .peers and .bare too
+	rm -rf .venv .peers .bare
 
 # The stamps are made last, so a setup that was stopped has none and begins anew; what pip
 # downloaded is in its cache. A new lock or another torch makes a new environment: nothing is left

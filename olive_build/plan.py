@@ -12,37 +12,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from olive_build.component_plan import ComponentPlanner
 from olive_build.engine.graph import Graph, GraphBuilder, Step
-from olive_build.errors import PlanError
 from olive_build.families import FAMILIES, FamilySpec
-from olive_build.proof.limit import Limit
-from olive_build.quantization_plan import QuantizationPlanner, Quantized
-from olive_build.recipe.build import Fp16, Quantize, TargetBuild, Variant
+from olive_build.measuring_plan import MeasuringPlanner
+from olive_build.quantization_plan import Quantized
+from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.calibration import CalibrationInputs
-from olive_build.steps.compose import BuildTokenizer, Compose
+from olive_build.steps.compose import BuildPart, Compose, Join
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, ConvertToOrt
 from olive_build.steps.describe import Describe
-from olive_build.steps.export import Export
-from olive_build.steps.fix_shapes import FixShapes
-from olive_build.steps.footprint import MeasureFootprint
-from olive_build.steps.fuse import FuseAttention, SeparateProjection
-from olive_build.steps.latency import MeasureLatency
-from olive_build.steps.olive_pass import OlivePass
 from olive_build.steps.quality import MeasureQuality
 from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
-from olive_build.steps.simplify import SimplifyForCpu
-from olive_build.steps.without_vnni import MeasureWithoutVnni
 from olive_build.targets import load_provider
 
-# Files are timed on one core and on two, at the sizes of their family.
-TIMED_THREADS = (1, 2)
+# The name of a shipped graph that is the only one.
+SINGLE = "model"
 # What all targets of a recipe share, whatever their graphs are like.
-SHARED_STAGES = ("export", "tokenizer", "samples", "calibration")
-# Where this machine is the target's kind: only there a file is run by its own provider and timed.
-OWN_PROVIDER_RUNS = ("desktop", "cpu")
-# What multiplies 8 bits by 8 bits, for which x86 processors have two kinds of kernels.
-EIGHT_BIT_PRODUCTS = ("int8", "w8a8")
+SHARED_STAGES = ("export", "tied-weight", "samples", "calibration", "tokenizer", "audio", "detokenizer")
 
 
 @dataclass(frozen=True)
@@ -75,15 +63,27 @@ class VariantPlan:
     """The nodes of one variant: what is shipped, the fp32 graph it came from, what is measured."""
 
     variant: Variant
-    model: str
-    fp32: str
+    graphs: Mapping[str, str]
+    """By file: `model` for a single one, else as the layout calls its parts."""
+    fp32_graphs: Mapping[str, str]
     ort: str | None
-    description: str
+    descriptions: Mapping[str, str]
+    """By file, as `graphs`."""
     quality: Mapping[str, str]
     latency: str | None
     memory: Mapping[str, str]
     """By candidate: `this file`, `fp32 graph` where that is another, `pytorch`; or nothing."""
     without_vnni: str | None
+
+    @property
+    def model(self) -> str:
+        """The graph that is shipped, or the first of several."""
+        return next(iter(self.graphs.values()))
+
+    @property
+    def fp32(self) -> str:
+        """The fp32 graph that `model` came from."""
+        return next(iter(self.fp32_graphs.values()))
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ class BundlePlan:
         """Return every node that the bundle is made of or proved by."""
         found = {self.reference}
         for item in self.variants:
-            found |= {item.model, item.fp32, item.description}
+            found |= {*item.graphs.values(), *item.fp32_graphs.values()}
+            found |= {*item.descriptions.values()}
             found |= {*item.quality.values(), *item.memory.values()}
             found |= {node for node in (item.ort, item.latency, item.without_vnni) if node}
         return found
@@ -126,7 +127,7 @@ def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = Fal
         build, model = item.build, item.model
         source = graph.leaf(model.folder, model.digest)
         reference = graph.add(
-            Reference(build.family, dict(build.shapes).get("sequence_length")),
+            Reference(build.family, dict(build.shapes).get("sequence_length"), build.options),
             {"source": source, "data": graph.leaf(item.data, item.data_digest)},
             f"{build.recipe}/reference",
             otherwise=f"{build.recipe}/{build.target}/reference",
@@ -153,87 +154,96 @@ class TargetPlanner:
 
     def variant(self, variant: Variant) -> VariantPlan:
         build = self.build
-        shipped = self._graph_of(variant)
-        fp32 = self._graph_of(None)
-        ort = self._ort(variant, shipped) if "ort" in build.formats else None
+        shipped, fp32 = self._graphs_of(variant), self._graphs_of(None)
+        one, one_fp32 = shipped.get(SINGLE), fp32.get(SINGLE)
+        ort = self._ort(variant, one) if one and "ort" in build.formats else None
         files = {"onnx": (shipped, MODEL_NAME)} if "onnx" in build.formats else {}
         if ort:
-            files["ort"] = (ort, ORT_MODEL)
+            files["ort"] = ({SINGLE: ort}, ORT_MODEL)
+        measuring = MeasuringPlanner(
+            build, self.model.facts.longest, self.source, self.machine, self.smoke, self.add
+        )
         return VariantPlan(
             variant=variant,
-            model=shipped,
-            fp32=fp32,
+            graphs=shipped,
+            fp32_graphs=fp32,
             ort=ort,
-            description=self.add(
-                Describe(build.layout == "mobile", _estimated(build.provider)),
-                {"model": shipped},
-                variant,
-                "describe",
-            ),
+            descriptions={
+                name: self._described(variant, name, node) for name, node in shipped.items()
+            },
             quality={
                 form: self.add(
-                    MeasureQuality(file, self.machine),
-                    {"model": node, "reference": self.reference}
-                    | ({} if shipped == fp32 else {"baseline": fp32}),
+                    MeasureQuality(file, self.machine, build.family),
+                    {"reference": self.reference, "source": self.source}
+                    | _inputs("model", nodes)
+                    | ({} if shipped == fp32 else _inputs("baseline", fp32)),
                     variant,
                     f"quality-{form}",
                 )
-                for form, (node, file) in files.items()
+                for form, (nodes, file) in files.items()
             },
-            latency=self._latency(variant, shipped, fp32),
-            memory=self._memory(variant, shipped, fp32),
-            without_vnni=self._without_vnni(variant, shipped),
+            latency=measuring.latency(variant, one, one_fp32) if one and one_fp32 else None,
+            memory=measuring.memory(variant, one, one_fp32) if one and one_fp32 else {},
+            without_vnni=measuring.without_vnni(variant, one, self.reference) if one else None,
         )
 
-    def _graph_of(self, variant: Variant | None) -> str:
-        """Return the node of a variant's shipped graph; None gives the fp32 graph it came from."""
-        return self.composed(variant, self.core(variant).node)
+    def _graphs_of(self, variant: Variant | None) -> dict[str, str]:
+        """Return the nodes of a variant's shipped graphs; None gives the fp32 ones."""
+        cores = {name: self.core(variant, name).node for name in self._family.components}
+        return self.composed(variant, cores)
 
-    def core(self, variant: Variant | None) -> Quantized:
-        """Return the nodes of the model itself, and of the fp32 graph with the same layers."""
-        build = self.build
-        node = self.add(Export(build.family, build.opset), {"source": self.source}, None, "export")
-        node = self._passes("after", "export", variant, node)
-        node = self._passes("before", "fuse", variant, node)
-        if self._fused:
-            node = self._fused_graph(variant, node)
-        node = self._passes("after", "fuse", variant, node)
-        if build.shapes:
-            node = self.add(FixShapes(build.shapes), {"model": node}, None, "fix-shapes")
-        node = self._passes("before", "quantize", variant, node)
-        core = Quantized(node, node)
-        if variant is not None and variant.quantize is not None:
-            core = self._quantize(variant, variant.quantize, node)
-        return Quantized(self._passes("after", "quantize", variant, core.node), core.before)
+    def _described(self, variant: Variant, name: str, node: str) -> str:
+        step = Describe(self.build.layout == "mobile", _estimated(self.build.provider))
+        stage = "describe" if name == SINGLE else f"{name}/describe"
+        return self.add(step, {"model": node}, variant, stage)
 
-    def composed(self, variant: Variant | None, node: str) -> str:
-        build = self.build
-        node = self._passes("before", "compose", variant, node)
+    def core(self, variant: Variant | None, component: str = "model") -> Quantized:
+        """Return the nodes of one component, and of the fp32 graph with the same layers."""
+        return self._component(component).core(variant)
+
+    def composed(self, variant: Variant | None, nodes: Mapping[str, str]) -> dict[str, str]:
+        """Return the nodes of what is shipped by file, of components that are `nodes`."""
+        build, family = self.build, self._family
+        nodes = {
+            name: self._component(name).passes("before", "compose", variant, node)
+            for name, node in nodes.items()
+        }
         if build.compose == "single-file":
-            inputs = {"model": node, "source": self.source}
-            if self._family.has_tokenizer:
-                step = BuildTokenizer(build.family, build.opset)
-                inputs["tokenizer"] = self.add(step, {"source": self.source}, None, "tokenizer")
-            node = self.add(Compose(build.family), inputs, variant, "compose")
-        return self._passes("after", "compose", variant, node)
+            inputs = {**nodes, **self._parts(), "source": self.source}
+            step = Compose(build.family, build.options)
+            shipped = {"model": self.add(step, inputs, variant, "compose")}
+        elif len(nodes) > 1:
+            shipped = {
+                file: self._joined(variant, file, {name: nodes[name] for name in components})
+                for file, components in family.split.items()
+            }
+        else:
+            shipped = dict(nodes)
+        return {
+            name: self._component(name).passes("after", "compose", variant, node)
+            for name, node in shipped.items()
+        }
 
-    def _fused_graph(self, variant: Variant | None, node: str) -> str:
-        """Return the node of the graph with attention fused, as the provider's kernels want it."""
-        node = self.add(FuseAttention(self.model.facts.layers), {"model": node}, None, "fuse")
-        method = variant.quantize if variant else None
-        on_cpu = self.build.provider == "cpu"
-        if isinstance(method, Fp16) or not (on_cpu or method):
-            return node
-        node = self.add(SeparateProjection(), {"model": node}, None, "separate-projection")
-        return self.add(SimplifyForCpu(), {"model": node}, None, "simplify") if on_cpu else node
+    def _parts(self) -> dict[str, str]:
+        """Return the graphs of pre- and post-processing that a single file has."""
+        build, source = self.build, {"source": self.source}
+        return {
+            name: self.add(
+                BuildPart(build.family, name, build.opset, build.options), source, None, name
+            )
+            for name in self._family.parts
+        }
 
-    def _quantize(self, variant: Variant, method: Quantize, node: str) -> Quantized:
-        def add(step: Step, inputs: Mapping[str, str], stage: str) -> str:
-            return self.add(step, inputs, variant, stage)
+    def _joined(self, variant: Variant | None, file: str, nodes: Mapping[str, str]) -> str:
+        if len(nodes) == 1:
+            return next(iter(nodes.values()))
+        step = Join(self.build.family, file)
+        return self.add(step, {**nodes, "source": self.source}, variant, f"{file}/join")
 
-        convolutional = self.model.facts.layers == 0  # no attention in it
-        planner = QuantizationPlanner(add, self.calibration_inputs, convolutional)
-        return planner.quantize(method, node)
+    def _component(self, name: str) -> ComponentPlanner:
+        return ComponentPlanner(
+            self.build, name, self.model.facts, self.source, self.add, self.calibration_inputs
+        )
 
     def calibration_inputs(self, part: str = "learn") -> str:
         """Return the node of the calibration inputs that quantizers learn from, or the others."""
@@ -241,16 +251,6 @@ class TargetPlanner:
         inputs = {"source": self.source, "data": data}
         step = CalibrationInputs(self.build.family, self.build.shapes)
         return self.add(step, inputs, None, f"calibration-{part}")
-
-    def _passes(self, placement: str, stage: str, variant: Variant | None, node: str) -> str:
-        name = variant.name if variant else "fp32"
-        for request in self.build.passes:
-            if (request.placement, request.stage) != (placement, stage):
-                continue
-            if request.variants is None or name in request.variants:
-                step = OlivePass(request.name, request.options)
-                node = self.add(step, {"model": node}, variant, f"{stage}-{request.name}")
-        return node
 
     def _ort(self, variant: Variant, shipped: str) -> str:
         # What the provider runs itself must stay as it is in the file; what falls to the CPU
@@ -261,87 +261,15 @@ class TargetPlanner:
         return self.add(step, {"model": shipped}, variant, "convert-ort")
 
     @property
-    def _runs_here(self) -> bool:
-        build = self.build
-        return (build.target, build.provider) == OWN_PROVIDER_RUNS and build.timing
-
-    @property
     def _family(self) -> FamilySpec:
         return FAMILIES[self.build.family]
-
-    @property
-    def _fused(self) -> bool:
-        """Whether attention is fused: as the build says, where the model has any."""
-        return self.build.attention == "fused" and self.model.facts.layers > 0
-
-    @property
-    def _takes(self) -> str:
-        composed, bare = self._family.takes
-        return composed if self.build.compose == "single-file" else bare
-
-    def _latency(self, variant: Variant, shipped: str, fp32: str) -> str | None:
-        if not self._runs_here:
-            return None
-        inputs = {"model": shipped, "source": self.source}
-        if shipped != fp32:
-            inputs["baseline"] = fp32
-        regression = variant.budgets.regression
-        allowed = regression.latency if regression else None
-        step = MeasureLatency(
-            self.build.family,
-            takes=self._takes,
-            tokens=self._timed_tokens(variant),
-            threads=(1,) if self.smoke else TIMED_THREADS,
-            limits=() if self.smoke else time_limits(variant, has_baseline=shipped != fp32),
-            # How the previous build measured is not known here: half of what it may lose is seen.
-            narrow=None if allowed is None or self.smoke else max(allowed - 1, 0.01) / 2,
-            machine=self.machine,
-        )
-        return self.add(step, inputs, variant, "latency")
-
-    def _memory(self, variant: Variant, shipped: str, fp32: str) -> dict[str, str]:
-        if not self._runs_here:
-            return {}
-        tokens = self._timed_tokens(variant)
-        step = MeasureFootprint(self.build.family, self._takes, tokens, self.machine)
-        source = {"source": self.source}
-        found = {
-            "this file": self.add(step, {"model": shipped, **source}, variant, "footprint"),
-            "pytorch": self.add(step, source, None, "footprint-pytorch"),
-        }
-        if shipped != fp32:
-            found["fp32 graph"] = self.add(step, {"model": fp32, **source}, None, "footprint-fp32")
-        return found
-
-    def _without_vnni(self, variant: Variant, shipped: str) -> str | None:
-        here = (self.build.target, self.build.provider) == OWN_PROVIDER_RUNS
-        if not here or variant.precision not in EIGHT_BIT_PRODUCTS:
-            return None
-        inputs = {"model": shipped, "reference": self.reference}
-        return self.add(MeasureWithoutVnni(self.machine), inputs, variant, "without-vnni")
-
-    def _timed_tokens(self, variant: Variant) -> tuple[int, ...]:
-        """Return the lengths that are timed: the usual, and those that a budget names."""
-        longest = self.model.facts.longest
-        named = {item.size for item in variant.budgets.speedup or () if item.size is not None}
-        if longest is not None and any(size > longest for size in named):
-            raise PlanError(
-                f"a budget names {max(named)} {self._family.size_unit}, and the model takes "
-                f"{longest} at most",
-                where=f"{self.build.recipe}, variant {variant.name}",
-                hint=f"name lengths up to {longest} in `speedup`",
-            )
-        usual = self._family.sizes[:1] if self.smoke else self._family.sizes
-        return tuple(
-            sorted({min(n, longest or n) for n in usual} | (set() if self.smoke else named))
-        )
 
     def add(
         self, step: Step, inputs: Mapping[str, str], variant: Variant | None, stage: str
     ) -> str:
         """Add a step under a slot that says whose it is: all targets', or this target's."""
         parts = [self.build.recipe]
-        if not stage.startswith(SHARED_STAGES):
+        if not stage.rpartition("/")[2].startswith(SHARED_STAGES):
             parts.append(self.build.attention if not self.build.passes else self.build.target)
         if variant is not None:
             parts.append(variant.name)
@@ -352,26 +280,13 @@ class TargetPlanner:
         return self.graph.add(step, inputs, "/".join([*parts, stage]), otherwise="/".join(own))
 
 
+def _inputs(prefix: str, graphs: Mapping[str, str]) -> dict[str, str]:
+    """Return the inputs of a step that reads all of a variant's graphs."""
+    return {
+        prefix if name == SINGLE else f"{prefix}.{name}": node for name, node in graphs.items()
+    }
+
+
 def _estimated(provider: str) -> str:
     """Return the provider whose pieces of a graph are estimated; "" where the CPU runs it all."""
     return "" if load_provider(provider).operators_of == "cpu" else provider
-
-
-def time_limits(variant: Variant, *, has_baseline: bool) -> tuple[Limit, ...]:
-    """Return the ceilings on time that a variant's measurement must be long enough to decide."""
-    budgets = variant.budgets
-    slowdown = budgets.slowdown if variant.speed == "gated" else None
-    ceilings = (
-        Limit("latency", "fp32 graph", slowdown) if slowdown else None,
-        Limit("load", None, budgets.load_ms) if budgets.load_ms else None,
-        Limit("load", "fp32 graph", budgets.load_ratio) if budgets.load_ratio else None,
-    )
-    floors = (
-        Limit("latency", "pytorch", 1 / item.at_least, item.size, threads=1)
-        for item in budgets.speedup or ()
-    )
-    return tuple(
-        item
-        for item in (*ceilings, *floors)
-        if item is not None and (has_baseline or item.against != "fp32 graph")
-    )

@@ -33,6 +33,10 @@ from olive_build.recipe.build import (
 from olive_build.steps.fuse import PerTokenScale, TanhGelu
 
 
+# What dynamic int8 takes of graphs that have convolutions too.
+PRODUCTS = ("MatMul", "Gemm", "Attention")
+
+
 class AddStep(Protocol):
     """Adds a step to the plan under a stage's name and returns its node."""
 
@@ -51,12 +55,14 @@ class Quantized:
 class QuantizationPlanner:
     """Adds a method's steps. `calibration` adds the calibration inputs, where they are needed.
 
-    `convolutional` models have their weights in convolutions, and hardly any in matrix products.
+    `convolutional` models have their weights in convolutions, and hardly any in matrix products;
+    `mixed` ones have both, and convolutions stay as they are: their int8 kernels are slow.
     """
 
     add: AddStep
     calibration: Callable[[], str]
     convolutional: bool
+    mixed: bool = False
 
     def quantize(self, method: Quantize, node: str) -> Quantized:
         """Return the nodes of the graph at `node`, quantized. Raises PlanError for `auto`."""
@@ -93,7 +99,7 @@ class QuantizationPlanner:
             weight_type=method.weight_type,
             reduce_range=method.reduce_range,
             embeddings=method.embeddings == "per-tensor",
-            operators=method.operators,
+            operators=method.operators or (PRODUCTS if self.mixed else None),
             exclude=method.exclude,
         )
         node = self.add(step, {"model": node}, "quantize")

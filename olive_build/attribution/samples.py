@@ -14,15 +14,26 @@ import onnx
 from olive_build.attribution.damage import cosine_loss
 from olive_build.attribution.inputs import Feed
 from olive_build.attribution.session import Arrays
+from olive_build.errors import UsageError
 from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.embedding_reference import EmbeddingReference
+from olive_build.proof.reference import StoredReference
 
 AnyReference = EmbeddingReference | ClassificationReference
 _TYPES = {onnx.TensorProto.FLOAT16: "tensor(float16)"}
 
 
-def some_of(reference: AnyReference, count: int) -> AnyReference:
-    """Return a reference of `count` samples, spread evenly over all of it."""
+def some_of(reference: StoredReference, count: int) -> AnyReference:
+    """Return a reference of `count` samples, spread evenly over all of it.
+
+    Raises UsageError for a kind whose outputs are no vectors, such as transcripts.
+    """
+    if not isinstance(reference, AnyReference):
+        raise UsageError(
+            "where such a model loses fidelity cannot be told",
+            why=f"its reference is a {reference.kind}, and damage is measured on vectors",
+            hint="compare two files: explain --quality FP32.onnx OTHER.onnx",
+        )
     total = len(reference.expected)
     rows = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
     if isinstance(reference, EmbeddingReference):

@@ -16,7 +16,8 @@ from olive_build.bundle.readme import README, readme
 from olive_build.engine.store import Artifact
 from olive_build.errors import BundleError
 from olive_build.families import FAMILIES
-from olive_build.plan import OWN_PROVIDER_RUNS, BundlePlan, VariantPlan
+from olive_build.measuring_plan import OWN_PROVIDER_RUNS
+from olive_build.plan import BundlePlan, VariantPlan
 from olive_build.proof.machine import this_machine
 from olive_build.proof.regression import regression_gates, summary
 from olive_build.proof.verdict import (
@@ -117,7 +118,12 @@ def assemble(
     `published` is the folder where the bundle will be, and where the previous one may lie.
     """
     descriptions = {
-        item.variant.name: _json(artifacts[item.description], DESCRIPTION)
+        item.variant.name: merged(
+            {
+                name: _json(artifacts[node], DESCRIPTION)
+                for name, node in item.descriptions.items()
+            }
+        )
         for item in bundle.variants
     }
     proofs = tuple(
@@ -141,6 +147,31 @@ def assemble(
         proof["previous"] = previous
     proof["variants"] = {item.name: item.as_json() for item in proofs}
     return Assembled(files, to_bytes(described), to_bytes(proof), proofs)
+
+
+def merged(descriptions: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what a variant's files are together: of several, `graphs` describes each.
+
+    Inputs and outputs are then the first file's, operators and values those of all.
+    """
+    found = list(descriptions.values())
+    if len(found) == 1:
+        return found[0]
+    operators: dict[str, dict[str, int]] = {}
+    for item in found:
+        for domain, counts in item["operators"].items():
+            known = operators.setdefault(domain, {})
+            for name, count in counts.items():
+                known[name] = known.get(name, 0) + count
+    opsets = {key: value for item in found for key, value in item["opsets"].items()}
+    return {
+        **found[0],
+        "operators": operators,
+        "opsets": opsets,
+        "ir_version": max(item["ir_version"] for item in found),
+        "stored_values": sum(item["stored_values"] for item in found),
+        "graphs": dict(descriptions),
+    }
 
 
 def _compared(

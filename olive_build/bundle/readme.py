@@ -6,12 +6,10 @@ and packages are those of the files beside it.
 
 from __future__ import annotations
 
-from importlib.resources import files
-from string import Template
 from typing import Any
 
-from olive_build.plan import EIGHT_BIT_PRODUCTS
-from olive_build.targets import load_target
+from olive_build.bundle.code_sections import code_sections
+from olive_build.measuring_plan import EIGHT_BIT_PRODUCTS
 
 README = "README.md"
 # Where the CPU that runs a file may be an x86 one.
@@ -37,7 +35,7 @@ def readme(manifest: dict[str, Any], facts: Any) -> bytes:
         "",
         "## Code",
         "",
-        _code(manifest, facts),
+        code_sections(manifest, facts),
         "",
         "## Where it comes from",
         "",
@@ -65,26 +63,6 @@ def _processors(manifest: dict[str, Any]) -> list[str]:
         "slower; it changes nothing where VNNI is."
     )
     return ["## Which processors", "", text, ""]
-
-
-def _code(manifest: dict[str, Any], facts: Any) -> str:
-    code = load_target(manifest["target"]).template
-    name, variant = next(iter(manifest["variants"].items()))
-    output, takes = variant["outputs"][-1], variant["inputs"][0]["name"]
-    path = f"templates/{facts.template(code, takes)}"
-    template = files("olive_build.bundle").joinpath(*path.split("/"))
-    filled = Template(template.read_text(encoding="utf-8")).substitute(
-        recipe=manifest["recipe"],
-        variant=name,
-        file=variant["files"].get("onnx") or variant["files"]["ort"],
-        input=takes,
-        output=output["name"],
-        dimensions=output["axes"][-1],
-        length=variant["inputs"][0]["axes"][-1],
-        execution_provider=manifest["execution_provider"],
-        **facts.placeholders(takes),
-    )
-    return filled.strip()
 
 
 def _variants(manifest: dict[str, Any]) -> list[str]:

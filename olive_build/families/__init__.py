@@ -6,7 +6,7 @@ A family is a folder here; this registry is what reading a recipe needs of it, w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
 
@@ -22,9 +22,12 @@ class FamilySpec:
     own), and `figures` what is measured of quality; `components` the graphs that such a model has.
     A file of data holds `samples` and ends in `data_suffix`; `miniature_data` are those of a
     miniature's folder that stand in for the recipe's data and calibration, which fit its own model
-    only. `takes` says what a composed file is given and what a bare graph is. Files are timed at
-    these `sizes`, counted in `size_unit`. `axes` are the symbolic axes of its graphs, each with the
-    size suggested where sizes are fixed.
+    only. `takes` says what a composed file is given and what a bare graph is; `parts` are the graphs
+    of pre- and post-processing that composing adds, with operators of onnxruntime-extensions. Files
+    are timed at these `sizes`, counted in `size_unit`. `axes` are the symbolic axes of its graphs,
+    each with the size suggested where sizes are fixed. `split` names the files of `compose: split`,
+    each with the components in it. `searches` says whether `quantize: auto` and
+    attribution know its graphs, and `options` which sections of a recipe are its own.
     """
 
     name: str
@@ -37,12 +40,15 @@ class FamilySpec:
     data_suffix: str
     miniature_data: tuple[str, str] | None
     takes: tuple[str, str]
-    has_tokenizer: bool
+    parts: tuple[str, ...]
     sizes: tuple[int, ...]
     size_unit: str
     components: tuple[str, ...]
     description: str
     axes: tuple[tuple[str, int], ...] = (("batch_size", 1),)
+    split: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    searches: bool = True
+    options: tuple[str, ...] = ()
 
 
 FAMILIES: Mapping[str, FamilySpec] = {
@@ -57,7 +63,7 @@ FAMILIES: Mapping[str, FamilySpec] = {
         data_suffix=".jsonl",
         miniature_data=None,
         takes=("text", "tokens"),
-        has_tokenizer=True,
+        parts=("tokenizer",),
         sizes=(16, 128),
         size_unit="tokens",
         components=("model",),
@@ -75,11 +81,34 @@ FAMILIES: Mapping[str, FamilySpec] = {
         data_suffix=".npz",
         miniature_data=("test.npz", "calibration.npz"),
         takes=("image", "pixels"),
-        has_tokenizer=False,
+        parts=(),
         sizes=(1, 8),
         size_unit="images",
         components=("model",),
         description="Image classifiers that transformers' AutoModelForImageClassification loads",
+    ),
+    "whisper": FamilySpec(
+        name="whisper",
+        tasks=("automatic-speech-recognition",),
+        metrics=("wer",),
+        figures=("wer", "wer_loss", "wer_to_reference", "generate_agreement"),
+        data=("speech",),
+        calibration=("calibration-speech",),
+        samples="clips",
+        data_suffix=".npz",
+        miniature_data=("test.npz", "calibration.npz"),
+        takes=("audio", "features"),
+        parts=("audio", "detokenizer"),
+        sizes=(10,),
+        size_unit="seconds",
+        components=("encoder", "decoder", "decoder_with_past"),
+        description="Whisper of every size, multilingual or English-only: speech in, text out",
+        split={
+            "encoder_model": ("encoder",),
+            "decoder_model_merged": ("decoder", "decoder_with_past"),
+        },
+        searches=False,
+        options=("speech",),
     ),
 }
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import StepError, first_line
@@ -15,28 +15,48 @@ from olive_build.proof.reference import Figures, Reference
 from olive_build.proof.verdict import FLOORS
 
 F = TypeVar("F", bound=Figures)
-Floats = npt.NDArray[np.float32]
+
+
+class Session(Protocol):
+    """What is asked of a file that is open: an InferenceSession, or several run as one."""
+
+    def get_inputs(self) -> Sequence[Any]:
+        """Return the inputs, each with `name`, `type` and `shape`."""
+        ...
+
+    def get_outputs(self) -> Sequence[Any]:
+        """Return the outputs, each with `name`."""
+        ...
+
+    def run(self, names: None, feeds: Mapping[str, Any], /) -> Sequence[Any]:
+        """Return all outputs, in the order of `get_outputs`."""
+        ...
 
 
 @dataclass(frozen=True)
 class Comparison(Generic[F]):
-    """Figures of the samples one by one, and of the same in batches of eight."""
+    """Figures of the samples one by one, and of the same in batches of eight.
+
+    `batched` is None for models that take one sample at a time.
+    """
 
     single: F
-    batched: F
+    batched: F | None
 
     @property
     def worst(self) -> dict[str, float]:
         """The worse of both, figure by figure: what budgets are held against."""
-        one, other = self.single.as_json(), self.batched.as_json()
+        one = self.single.as_json()
+        if self.batched is None:
+            return one
+        other = self.batched.as_json()
         return {name: (min if name in FLOORS else max)(one[name], other[name]) for name in one}
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            **self.worst,
-            "single": self.single.as_json(),
-            "batched": self.batched.as_json(),
-        }
+        described: dict[str, Any] = {**self.worst, "single": self.single.as_json()}
+        if self.batched is not None:
+            described["batched"] = self.batched.as_json()
+        return described
 
 
 @dataclass(frozen=True)
@@ -58,7 +78,7 @@ class Quality:
 
     @property
     def batched(self) -> Any:
-        """Figures against PyTorch, in batches."""
+        """Figures against PyTorch, in batches; None where there are none."""
         return self.against_torch.batched
 
     def as_json(self) -> dict[str, Any]:
@@ -70,51 +90,66 @@ class Quality:
 
 @dataclass(frozen=True)
 class _Outputs:
-    """What a file gives, [samples, values] each: one by one, and in batches."""
+    """What a file gives for all samples: one by one, and in batches where it takes those."""
 
-    single: Floats
-    batched: Floats
+    single: Any
+    batched: Any | None
 
 
 def measure_quality(
-    model: Path, reference: Reference, *, baseline: Path | None = None, threads: int = 1
+    model: Path | Session,
+    reference: Reference,
+    *,
+    baseline: Path | Session | None = None,
+    threads: int = 1,
 ) -> Quality:
-    """Run the .onnx or .ort file on every reference sample, singly and in batches of eight.
+    """Run the model on every reference sample, singly and in batches of eight.
 
-    `baseline` is the fp32 graph that the file came from, which is run on the same. Raises
-    StepError when a file cannot be loaded or run.
+    `model` is a .onnx or .ort file, or what has a session's methods; `baseline` is the fp32 graph
+    that it came from, which is run on the same. Raises StepError when one cannot be loaded or run.
     """
     outputs = _outputs(model, reference, threads)
     expected = reference.expected
     against_fp32 = None
     if baseline is not None:
         fp32 = _outputs(baseline, reference, threads)
-        against_fp32 = Comparison(
-            reference.compare(outputs.single, fp32.single),
-            reference.compare(outputs.batched, fp32.batched),
-        )
+        against_fp32 = _compared(reference, outputs, fp32)
     return Quality(
-        against_torch=Comparison(
-            reference.compare(outputs.single, expected),
-            reference.compare(outputs.batched, expected),
-        ),
+        against_torch=_compared(reference, outputs, _Outputs(expected, expected)),
         against_fp32=against_fp32,
         samples=reference.samples,
         count=len(expected),
     )
 
 
-def _outputs(model: Path, reference: Reference, threads: int) -> _Outputs:
-    session = open_session(model, threads=threads)
-    batches = reference.batches()
-    order = np.concatenate(batches)
+def _compared(reference: Reference, candidate: _Outputs, expected: _Outputs) -> Comparison[Any]:
+    return Comparison(
+        reference.compare(candidate.single, expected.single),
+        None
+        if candidate.batched is None
+        else reference.compare(candidate.batched, expected.batched),
+    )
+
+
+def _outputs(model: Path | Session, reference: Reference, threads: int) -> _Outputs:
+    session, name = model, "the model"
+    if isinstance(model, Path):
+        session, name = open_session(model, threads=threads), model.name
     try:
-        single = [reference.run(session, np.array([row])) for row in range(len(order))]
-        together = [reference.run(session, rows) for rows in batches]
+        return _run(session, reference)
     except StepError:
         raise
     except Exception as error:
-        raise StepError(f"onnxruntime cannot run {model.name}", why=first_line(error)) from error
+        raise StepError(f"onnxruntime cannot run {name}", why=first_line(error)) from error
+
+
+def _run(session: Any, reference: Reference) -> _Outputs:
+    batches = reference.batches()
+    if not batches:
+        return _Outputs(reference.run(session, np.arange(len(reference.expected))), None)
+    order = np.concatenate(batches)
+    single = [reference.run(session, np.array([row])) for row in range(len(order))]
+    together = [reference.run(session, rows) for rows in batches]
     batched = np.empty_like(reference.expected)
     batched[order] = np.concatenate(together)
     return _Outputs(np.concatenate(single), batched)

@@ -18,11 +18,11 @@ import numpy.typing as npt
 from olive_build.errors import BundleError
 from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.embedding_reference import EmbeddingReference
+from olive_build.proof.transcription_reference import TranscriptionReference
 
 DESCRIPTION = "reference.json"
 ARRAYS = "reference.npz"
 
-Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 
@@ -37,30 +37,34 @@ class Figures(Protocol):
 class Reference(Protocol):
     """Stored samples with PyTorch's outputs, and what a file is asked to do with them.
 
-    `samples` names what is counted, such as texts.
+    `samples` names what is counted, such as texts. What a model gives has a type of the kind's own:
+    float [samples, values], or Transcripts.
     """
 
     kind: ClassVar[str]
     samples: ClassVar[str]
 
     @property
-    def expected(self) -> Floats:
-        """PyTorch's output for each sample: [samples, values]."""
+    def expected(self) -> Any:
+        """PyTorch's output for each sample, such as [samples, values]; its length counts them."""
         ...
 
     def batches(self) -> list[Rows]:
-        """Return the samples of each batch of eight; each sample is in one of them."""
+        """Return the samples of each batch of eight; each sample is in one of them.
+
+        None at all where files take one sample at a time: `run` is then given all samples once.
+        """
         ...
 
-    def run(self, session: Any, rows: Rows) -> Floats:
-        """Run a session on these samples at once: [rows, values].
+    def run(self, session: Any, rows: Rows) -> Any:
+        """Run a session on these samples, at once where there are batches: [rows, values].
 
         Raises StepError when the file's output is none of this kind.
         """
         ...
 
-    def compare(self, candidate: Floats, expected: Floats) -> Figures:
-        """Compare [samples, values] with [samples, values]."""
+    def compare(self, candidate: Any, expected: Any) -> Figures:
+        """Compare outputs of all samples, such as [samples, values], with others of them."""
         ...
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -68,8 +72,10 @@ class Reference(Protocol):
         ...
 
 
-KINDS: Mapping[str, type[EmbeddingReference] | type[ClassificationReference]] = {
-    kind.kind: kind for kind in (EmbeddingReference, ClassificationReference)
+StoredReference = EmbeddingReference | ClassificationReference | TranscriptionReference
+KINDS: Mapping[str, type[StoredReference]] = {
+    kind.kind: kind
+    for kind in (EmbeddingReference, ClassificationReference, TranscriptionReference)
 }
 
 
@@ -82,7 +88,7 @@ def write_reference(reference: Reference, out: Path) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_reference(folder: Path) -> EmbeddingReference | ClassificationReference:
+def read_reference(folder: Path) -> StoredReference:
     """Return the reference below `folder`. Raises BundleError when it is missing or damaged."""
     try:
         described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))

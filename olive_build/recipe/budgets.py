@@ -15,18 +15,29 @@ from olive_build.recipe.quantize import Strict
 # on the test images of recipes/characters: a sound conversion of that precision keeps them, a
 # broken layer does not. A family is held to those that it measures.
 SHIPPED_FLOORS: Mapping[str, Mapping[str, float]] = {
-    "fp32": {"cosine_lowest": 0.99999, "accuracy_loss": 0.1},
-    "fp16": {"cosine_lowest": 0.999, "accuracy_loss": 0.25},
-    "int8": {"cosine_p1": 0.98, "accuracy_loss": 1.0},
-    "weight-int8": {"cosine_p1": 0.98, "accuracy_loss": 1.0},
-    "int4": {"cosine_p1": 0.93, "accuracy_loss": 3.0},
-    "w8a8": {"cosine_p1": 0.9, "accuracy_loss": 1.0},
-    "w8a16": {"cosine_p1": 0.99, "accuracy_loss": 1.0},
+    "fp32": {
+        "cosine_lowest": 0.99999,
+        "accuracy_loss": 0.1,
+        "wer_loss": 0.1,
+        "wer_to_reference": 0.005,
+        "generate_agreement": 0.95,
+    },
+    "fp16": {
+        "cosine_lowest": 0.999,
+        "accuracy_loss": 0.25,
+        "wer_loss": 0.25,
+        "wer_to_reference": 0.02,
+    },
+    "int8": {"cosine_p1": 0.98, "accuracy_loss": 1.0, "wer_loss": 1.0},
+    "weight-int8": {"cosine_p1": 0.98, "accuracy_loss": 1.0, "wer_loss": 1.0},
+    "int4": {"cosine_p1": 0.93, "accuracy_loss": 3.0, "wer_loss": 3.0},
+    "w8a8": {"cosine_p1": 0.9, "accuracy_loss": 1.0, "wer_loss": 1.0},
+    "w8a16": {"cosine_p1": 0.99, "accuracy_loss": 1.0, "wer_loss": 1.0},
 }
 # By variant, beside those of its precision: what the names promise, whatever the method is.
 NAMED_FLOORS: Mapping[str, Mapping[str, float]] = {
-    "fast": {"cosine_lowest": 0.996, "cosine_p1": 0.998, "cosine_mean": 0.999},
-    "faithful": {"cosine_p1": 0.999, "spearman": 0.9995},
+    "fast": {"cosine_lowest": 0.996, "cosine_p1": 0.998, "cosine_mean": 0.999, "wer_loss": 1.0},
+    "faithful": {"cosine_p1": 0.999, "spearman": 0.9995, "wer_loss": 0.5},
 }
 # The same for models whose answers are right or wrong: cosines of logits say little of those.
 NAMED_ACCURACY: Mapping[str, Mapping[str, float]] = {
@@ -35,8 +46,15 @@ NAMED_ACCURACY: Mapping[str, Mapping[str, float]] = {
 }
 SHIPPED_CEILINGS: Mapping[str, float] = {"size_ratio": 1.0, "slowdown": 1.0}
 CORRELATIONS = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman")
-SHARES = ("accuracy", "top1_agreement")
+SHARES = ("accuracy", "top1_agreement", "generate_agreement")
 FLOORS = (*CORRELATIONS, *SHARES)
+ERROR_RATES = ("wer", "wer_to_reference")
+POINTS = ("accuracy_loss", "wer_loss")
+RANGES = (
+    (CORRELATIONS, -1, 1, "a correlation"),
+    ((*SHARES, *ERROR_RATES), 0, 1, "a share"),
+    (POINTS, 0, 100, "in points"),
+)
 CEILINGS = (
     "size_mb",
     "size_ratio",
@@ -105,6 +123,25 @@ class BudgetsSpec(Strict):
     )
     top1_agreement: float | None = Field(
         default=None, description="The least share of images that it names as PyTorch does."
+    )
+    wer: float | None = Field(
+        default=None,
+        description="The largest word error rate: wrong words over words that were said, 0.05 is "
+        "5 %.",
+    )
+    wer_loss: float | None = Field(
+        default=None,
+        description="The most that its word error rate may be above PyTorch's, in points: 0.5 is "
+        "from 4.0 to 4.5 %.",
+    )
+    wer_to_reference: float | None = Field(
+        default=None,
+        description="The largest word error rate with PyTorch's own texts taken for the truth.",
+    )
+    generate_agreement: float | None = Field(
+        default=None,
+        description="The least share of other ways to decode (beams, several texts, penalties) in "
+        "which its texts are PyTorch's to the character.",
     )
     size_mb: float | None = Field(
         default=None, description="The largest file, in megabytes of 10^6 bytes."
@@ -211,14 +248,10 @@ def looser(
 def contradictions(given: Mapping[str, float]) -> Iterator[tuple[str, str]]:
     """Yield each budget of a `flat` map that cannot be meant, with the reason."""
     yield from _wrong_in_maps(given)
-    for key in CORRELATIONS:
-        if key in given and not -1 <= given[key] <= 1:
-            yield key, f"{key} is a correlation, from -1 to 1"
-    for key in SHARES:
-        if key in given and not 0 <= given[key] <= 1:
-            yield key, f"{key} is a share, from 0 to 1"
-    if not 0 <= given.get("accuracy_loss", 0) <= 100:
-        yield "accuracy_loss", "accuracy_loss is in points, from 0 to 100"
+    for keys, low, high, what in RANGES:
+        for key in keys:
+            if key in given and not low <= given[key] <= high:
+                yield key, f"{key} is {what}, from {low} to {high}"
     for key in CEILINGS:
         if key in given and given[key] <= 0:
             yield key, f"no file or run can keep {key} at {given[key]:g}"

@@ -147,10 +147,10 @@ class Regression:
 class Budgets:
     """What a variant must keep to; None where nothing is asked.
 
-    Cosines, Spearman, `accuracy`, `top1_agreement` and `speedup` are floors, the others ceilings.
+    Cosines, Spearman, `accuracy`, agreements and `speedup` are floors, the others ceilings.
     `size_mb` and `memory_mb` are in 10^6 bytes; what ends in `ratio`, and `slowdown`, is against
     the fp32 graph that the variant came from; `speedup` is against PyTorch eager on one thread, and
-    `accuracy_loss`, in points, against PyTorch's accuracy.
+    `accuracy_loss` and `wer_loss`, in points, against PyTorch's accuracy and word error rate.
     """
 
     cosine_lowest: float | None = None
@@ -160,6 +160,10 @@ class Budgets:
     accuracy: float | None = None
     accuracy_loss: float | None = None
     top1_agreement: float | None = None
+    wer: float | None = None
+    wer_loss: float | None = None
+    wer_to_reference: float | None = None
+    generate_agreement: float | None = None
     size_mb: float | None = None
     size_ratio: float | None = None
     slowdown: float | None = None
@@ -181,6 +185,18 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
         for key, value in values.items()
         if value is not None
     }
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What a model of speech is asked for; `language` is None for the model's own.
+
+    `input` is what a single file is given: audio_pcm or audio_stream.
+    """
+
+    language: str | None
+    task: Literal["transcribe", "translate"]
+    input: Literal["audio_pcm", "audio_stream"]
 
 
 @dataclass(frozen=True)
@@ -245,6 +261,13 @@ class TargetBuild:
     calibration: DataSource
     metric: str
     timing: bool
+    speech: Speech | None = None
+
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """What only this family's steps need to know, by name."""
+        given = asdict(self.speech) if self.speech else {}
+        return tuple((name, value) for name, value in given.items() if value is not None)
 
     def as_json(self) -> dict[str, Any]:
         """Return the build as plain maps and lists, in field order."""

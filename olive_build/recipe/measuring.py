@@ -15,8 +15,9 @@ from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath
 
 _ENTRIES = {
-    ".jsonl": 'write one {"text": ...} a line',
-    ".npz": "save `images` and `labels` with numpy.savez_compressed",
+    "texts": 'write one {"text": ...} a line',
+    "images": "save `images` and `labels` with numpy.savez_compressed",
+    "clips": "save `audio`, `lengths` and `texts` with numpy.savez_compressed",
 }
 
 
@@ -71,7 +72,7 @@ def _check_file(context: Context, text: str, here: KeyPath, family: FamilySpec) 
         return
     if Path(text).suffix != family.data_suffix:
         message = f"'{text}' is no {family.data_suffix} file"
-        context.add(Code.BAD_PATH, here, message, hint=_ENTRIES[family.data_suffix])
+        context.add(Code.BAD_PATH, here, message, hint=_ENTRIES[family.samples])
     elif not found.is_file():
         message, hint = f"there is no file '{text}'", "give its path relative to this file"
         context.add(Code.BAD_PATH, here, message, hint=hint)

@@ -131,6 +131,26 @@ class FuseSpec(Strict):
     )
 
 
+class SpeechSpec(Strict):
+    """What a model of speech is asked for; for families that transcribe."""
+
+    language: str | None = Field(
+        default=None,
+        description="The language that is spoken, as the model's code for it, such as en or de. "
+        "Left out, en.",
+    )
+    task: Literal["transcribe", "translate"] | None = Field(
+        default=None,
+        description="transcribe writes what is said, translate writes it in English. Left out, "
+        "transcribe.",
+    )
+    input: Literal["audio_pcm", "audio_stream"] | None = Field(
+        default=None,
+        description="What a single file is given: audio_pcm, float32 samples at the model's rate, "
+        "or audio_stream, the bytes of a wav, mp3 or flac file. Left out, audio_pcm.",
+    )
+
+
 class VariantSpec(Strict):
     """A named precision. What is left out comes from the built-in variant of that name, if any."""
 
@@ -241,6 +261,9 @@ class TargetSpec(Strict):
     export: ExportSpec | None = Field(default=None, description="Wins over the recipe's `export`.")
     fuse: FuseSpec | None = Field(default=None, description="Wins over the recipe's `fuse`.")
     compose: Compose | None = Field(default=None, description="Wins over the recipe's `compose`.")
+    speech: SpeechSpec | None = Field(
+        default=None, description="Wins over the recipe's `speech`, field by field."
+    )
     quantize: QuantizeSpec | None = Field(
         default=None,
         description="Wins, field by field, over each variant of this target with the same method.",
@@ -277,6 +300,10 @@ class Recipe(Strict):
         description="single-file puts pre- and post-processing into the graph: text in, vector "
         "out; none ships the bare graph beside its tokenizer files; split ships one file a "
         "component. Left out, the target's default.",
+    )
+    speech: SpeechSpec = Field(
+        default_factory=SpeechSpec,
+        description="What a model of speech is asked for; for families that transcribe.",
     )
     variants: dict[str, VariantSpec] = Field(
         default_factory=dict,

@@ -25,6 +25,7 @@ from olive_build.recipe.passes import passes_for
 from olive_build.recipe.place import Place
 from olive_build.recipe.report import Report
 from olive_build.recipe.shapes import given_shapes, shapes_for
+from olive_build.recipe.speech import speech_for
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath
 from olive_build.recipe.variants import variants_for
@@ -102,6 +103,7 @@ def _resolve_target(
             calibration=calibration,
             metric=metric,
             timing=timing,
+            speech=speech_for(place, family),
         )
         if chosen
         else None
@@ -186,7 +188,7 @@ _WHY_NOT_COMPOSED = {
 
 
 def _loads_single_file(target: Target, family: FamilySpec) -> bool:
-    if family.has_tokenizer:
+    if family.parts:
         return bool(target.extension_packages)
     return target.layout != "transformers.js"
 
@@ -207,9 +209,9 @@ def _compose(place: Place, family: FamilySpec) -> Literal["single-file", "split"
             path,
             f"`compose: single-file` cannot be loaded by '{target.name}'",
             hint="write `none`, or set it under the other targets only",
-            notes=(_WHY_NOT_COMPOSED[family.has_tokenizer],),
+            notes=(_WHY_NOT_COMPOSED[bool(family.parts)],),
         )
-    elif chosen == "single-file" and given_shapes(place) and family.has_tokenizer:
+    elif chosen == "single-file" and given_shapes(place) and family.parts:
         place.add(
             Code.CONFLICT,
             path,
@@ -219,8 +221,10 @@ def _compose(place: Place, family: FamilySpec) -> Literal["single-file", "split"
         )
     if chosen is not None:
         return chosen
-    if given_shapes(place) and family.has_tokenizer:
+    if given_shapes(place) and family.parts:
         return "none"
+    if target.compose == "none" and len(family.components) > 1:
+        return "split"
     assert target.compose in ("single-file", "split", "none")
     return target.compose  # type: ignore[return-value]
 

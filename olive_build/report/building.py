@@ -135,9 +135,7 @@ def print_result(result: BuildReport, progress: Progress) -> None:
     click.echo(
         f"steps: {progress.ran} ran, {progress.cached} cached" + f", {failed} failed" * bool(failed)
     )
-    rows = [
-        ["target", "variant", "size", "of fp32", "quality (lowest / p1 / mean)", "speed", "verdict"]
-    ]
+    rows = [["target", "variant", "size", "of fp32", quality_head(result), "speed", "verdict"]]
     for item in result.bundles:
         rows += bundle_rows(item)
     click.echo()
@@ -209,8 +207,19 @@ def quality_text(proof: VariantProof) -> str:
     return figures_text(list(proof.quality.values()))
 
 
+def quality_head(result: BuildReport) -> str:
+    """Return the head of the column of `quality_text`; cosines are three, and need their names."""
+    found = [form for item in result.bundles for p in item.proofs for form in p.quality.values()]
+    heard = found and all("wer" in form for form in found)
+    return "quality" if heard else "quality (lowest / p1 / mean)"
+
+
 def figures_text(figures: list[dict[str, Any]]) -> str:
     """Return the worst of several measurements of quality."""
+    if figures and all("wer" in item for item in figures):
+        worst = max(figures, key=lambda item: float(item["wer"]))
+        pytorch = max(worst["wer"] - worst["wer_loss"] / 100, 0.0)
+        return f"WER {worst['wer']:.1%} (PyTorch {pytorch:.1%})"
     names = ("cosine_lowest", "cosine_p1", "cosine_mean")
     cosines = " / ".join(f"{min(item[name] for item in figures):.5f}" for name in names)
     if not all("accuracy" in item for item in figures):

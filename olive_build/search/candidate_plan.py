@@ -61,12 +61,12 @@ def plan_candidate(item: Inspected, method: Quantize | None, machine: str) -> Ca
         "calibration": planner.calibration_inputs("judge"),
     }
     judge = {"model": core.node, "reference": reference}
-    quality = MeasureQuality(MODEL_NAME, machine)
+    quality = MeasureQuality(MODEL_NAME, machine, build.family)
     speed = MeasureSpeed(build.family, _sizes(item), machine)
     damage = MeasureDamage(DAMAGE_SAMPLES, machine)
     nodes = {
-        "shipped": planner.composed(variant, core.node),
-        "fp32_shipped": planner.composed(None, fp32.node),
+        "shipped": planner.composed(variant, {"model": core.node})["model"],
+        "fp32_shipped": planner.composed(None, {"model": fp32.node})["model"],
         "quality": planner.add(quality, judge, variant, "judge-quality"),
         "speed": planner.add(speed, timed, variant, "judge-speed"),
     }

@@ -7,21 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+SOURCE = "source"
+
 
 @dataclass(frozen=True)
-class BuildTokenizer:
-    """Write model.onnx of the family's pre-processing, which all composed files share.
+class BuildPart:
+    """Write model.onnx of a graph of pre- or post-processing, which all composed files share.
 
-    Inputs: source (model folder).
+    Inputs: source (model folder). `part` is which of the family's; `options` are what a recipe
+    says to this family alone.
     """
 
     family: str
+    part: str
     opset: int
+    options: tuple[tuple[str, str], ...] = ()
 
-    kind: ClassVar[str] = "tokenizer"
+    kind: ClassVar[str] = "part"
     version: ClassVar[int] = 1
     worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "tokenizers")
+    tools: ClassVar[tuple[str, ...]] = ("onnx", "tokenizers", "transformers")
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
@@ -30,22 +35,52 @@ class BuildTokenizer:
         from olive_build.steps.model_check import MODEL
 
         composition = family_module(self.family, "compose")
-        save_clean(composition.tokenizer(inputs["source"], self.opset), out / MODEL)
+        part = composition.part(self.part, inputs[SOURCE], self.opset, dict(self.options))
+        save_clean(part, out / MODEL)
+
+
+@dataclass(frozen=True)
+class Join:
+    """Write model.onnx of components that a layout of several files has in one of them.
+
+    Inputs: source (model folder), and the components by name. `file` is what the layout calls it.
+    """
+
+    family: str
+    file: str
+
+    kind: ClassVar[str] = "join"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.clients.onnxruntime_client import open_session
+        from olive_build.families import family_module
+        from olive_build.rewrites.clean import save_clean
+        from olive_build.steps.model_check import MODEL, read
+
+        composition = family_module(self.family, "compose")
+        parts = {name: read(path / MODEL) for name, path in inputs.items() if name != SOURCE}
+        save_clean(composition.join(self.file, parts, inputs[SOURCE]), out / MODEL)
+        open_session(out / MODEL)
 
 
 @dataclass(frozen=True)
 class Compose:
-    """Write model.onnx with the family's pre- and post-processing in the graph.
+    """Write model.onnx with the family's components, pre- and post-processing in one graph.
 
-    Inputs: model, source (model folder), and tokenizer where the family has one. The composed
-    graph is opened with the extensions library, so that an operator that the runtime lacks is
-    found here and not on the device.
+    Inputs: source (model folder), and the graphs by the names of the family's components and parts.
+    The composed graph is opened with the extensions library, so that an operator that the runtime
+    lacks is found here and not on the device.
     """
 
     family: str
+    options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "compose"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxruntime-extensions")
     exclusive: ClassVar[bool] = False
@@ -57,9 +92,7 @@ class Compose:
         from olive_build.steps.model_check import MODEL, read
 
         composition = family_module(self.family, "compose")
-        parts = {
-            name: read(inputs[name] / MODEL) for name in ("model", "tokenizer") if name in inputs
-        }
-        model = composition.compose(parts["model"], parts.get("tokenizer"), inputs["source"])
+        parts = {name: read(path / MODEL) for name, path in inputs.items() if name != SOURCE}
+        model = composition.compose(parts, inputs[SOURCE], dict(self.options))
         save_clean(model, out / MODEL)
         open_session(out / MODEL)

@@ -50,7 +50,8 @@ class FuseAttention:
 class SeparateProjection:
     """Write model.onnx with the packed QKV projections taken out of attention, to be quantized.
 
-    Inputs: model. Raises StepError when an Attention operator cannot be taken apart.
+    Inputs: model. A graph that has them apart already stays as it is. Raises StepError when an
+    Attention operator cannot be taken apart, or there is no fused attention at all.
     """
 
     kind: ClassVar[str] = "separate-projection"
@@ -62,11 +63,13 @@ class SeparateProjection:
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.clean import save_clean
         from olive_build.rewrites.separate_projection import separate_projection
-        from olive_build.steps.model_check import MODEL, read
+        from olive_build.steps.model_check import MODEL, operators, read
 
         model = read(inputs["model"] / MODEL)
         result = separate_projection(model)
-        if not result.count or result.declined:
+        packed = operators(model)["com.microsoft::Attention"]
+        apart = operators(model)["com.microsoft::MultiHeadAttention"]
+        if packed or result.declined or not apart:
             raise StepError(
                 "the attention's projections could not be separated",
                 why="; ".join(result.declined) or "the graph has no com.microsoft::Attention",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 QUALITY = "quality.json"
 
@@ -18,14 +18,17 @@ class MeasureQuality:
     `baseline` is the fp32 graph that the model came from; figures against it are a section of
     their own, and budgets are held against PyTorch's.
     `file` is which file of the model's artifact is run (model.onnx or model.ort); `machine` is
-    the fingerprint of where it runs, since int8 kernels differ between processors.
+    the fingerprint of where it runs, since int8 kernels differ between processors. Graphs of a
+    layout of several files come as `model.<file>` and `baseline.<file>`, and `source` says what
+    the model is: the `family` runs them together.
     """
 
     file: str
     machine: str
+    family: str
 
     kind: ClassVar[str] = "quality"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "numpy")
     exclusive: ClassVar[bool] = False
@@ -36,7 +39,25 @@ class MeasureQuality:
         from olive_build.steps.model_check import MODEL
 
         reference = read_reference(inputs["reference"])
-        baseline = inputs["baseline"] / MODEL if "baseline" in inputs else None
-        quality = measure_quality(inputs["model"] / self.file, reference, baseline=baseline)
+        model = _graphs(self.family, inputs, "model", self.file)
+        baseline = _graphs(self.family, inputs, "baseline", MODEL)
+        assert model is not None
+        quality = measure_quality(model, reference, baseline=baseline)
         text = json.dumps(quality.as_json(), indent=2, sort_keys=True)
         (out / QUALITY).write_text(text + "\n", encoding="utf-8")
+
+
+def _graphs(family: str, inputs: Mapping[str, Path], prefix: str, file: str) -> Any:
+    """Return the path of a single file, or a session of several; None where there is neither."""
+    from olive_build.families import family_module
+
+    if prefix in inputs:
+        return inputs[prefix] / file
+    several = {
+        name.removeprefix(f"{prefix}."): path / file
+        for name, path in inputs.items()
+        if name.startswith(f"{prefix}.")
+    }
+    if not several:
+        return None
+    return family_module(family, "session").open_files(several, inputs["source"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -13,11 +13,12 @@ class Reference:
     """Write reference.json and reference.npz. Inputs: source (model folder), data (a file).
 
     The family says what the data holds. Texts are cut at `sequence_length` where the target's
-    graphs have that fixed length. Raises StepError naming the line or entry of bad data.
+    graphs have that fixed length; `options` are what a recipe says to this family alone. Raises StepError naming the line or entry of bad data.
     """
 
     family: str
     sequence_length: int | None = None
+    options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "reference"
     version: ClassVar[int] = 2
@@ -35,5 +36,8 @@ class Reference:
         # One thread: the sums are then the same whatever number of cores the machine has.
         torch.set_num_threads(1)
         side = family_module(self.family, "torch_side")
-        cut = {"sequence_length": self.sequence_length} if self.sequence_length else {}
-        write_reference(side.reference(inputs["source"], sample_file(inputs["data"]), **cut), out)
+        more: dict[str, Any] = dict(self.options)
+        if self.sequence_length:
+            more["sequence_length"] = self.sequence_length
+        data = sample_file(inputs["data"])
+        write_reference(side.reference(inputs["source"], data, **more), out)

@@ -125,7 +125,7 @@ def core(facts: ImageClassificationFacts, *, inner: str = "flat") -> onnx.ModelP
 @pytest.mark.parametrize("inner", ["flat", "image", "probabilities"])
 def test_bytes_in_are_what_prepared_pixels_are(miniature: Path, tmp_path: Path, inner: str) -> None:
     facts = inspect(miniature)
-    bare, whole = core(facts), compose(core(facts, inner=inner), None, miniature)
+    bare, whole = core(facts), compose({"model": core(facts, inner=inner)}, miniature, {})
     onnx.checker.check_model(whole, full_check=True)
     for name, model in (("bare", bare), ("whole", whole)):
         onnx.save(model, str(tmp_path / f"{name}.onnx"))
@@ -144,7 +144,7 @@ def test_a_batch_that_is_fixed_stays_fixed(miniature: Path) -> None:
     fixed = core(inspect(miniature))
     for value in (fixed.graph.input[0], fixed.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_value = 1
-    whole = compose(fixed, None, miniature)
+    whole = compose({"model": fixed}, miniature, {})
     for value in (*whole.graph.input, *whole.graph.output):
         assert value.type.tensor_type.shape.dim[0].dim_value == 1
 
@@ -153,7 +153,7 @@ def test_a_core_in_fp16_cannot_be_composed(miniature: Path) -> None:
     half = core(inspect(miniature))
     half.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
     with pytest.raises(StepError, match="'pixel_values' in fp32 is expected") as caught:
-        compose(half, None, miniature)
+        compose({"model": half}, miniature, {})
     assert caught.value.why == "it has pixel_values float16"
 
 

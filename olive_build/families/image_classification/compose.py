@@ -7,6 +7,7 @@ than a model should depend on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,15 @@ from olive_build.proof.classification_reference import IMAGE, LOGITS, PIXEL_VALU
 PROBABILITIES = "probabilities"
 
 
-def compose(core: onnx.ModelProto, tokenizer: None, folder: Path) -> onnx.ModelProto:
+def compose(
+    parts: Mapping[str, onnx.ModelProto], folder: Path, options: Mapping[str, str]
+) -> onnx.ModelProto:
     """Return one model: `image` uint8 [batch_size, height, width, channels] to class scores.
 
-    Outputs are `logits` and `probabilities`, float [batch_size, classes]. `core` maps pixel_values
-    to logits in fp32; images have no tokenizer. Raises StepError when the core takes or gives
-    something else.
+    Outputs are `logits` and `probabilities`, float [batch_size, classes]. The part `model` maps
+    pixel_values to logits in fp32. Raises StepError when it takes or gives something else.
     """
+    core = parts["model"]
     facts = inspect(folder)
     _check_ends(core)
     _free_names(core, {IMAGE, PROBABILITIES})

@@ -55,7 +55,7 @@ def load(folder: Path) -> Classifier:
     return Classifier(model).eval()
 
 
-def torch_export(folder: Path) -> TorchExport:
+def torch_export(folder: Path, component: str) -> TorchExport:
     """Return what Olive's conversion needs; the batch is dynamic."""
     facts = inspect(folder)
     return TorchExport(
@@ -72,11 +72,11 @@ def probe(facts: ImageClassificationFacts, batch: int) -> npt.NDArray[np.float32
     return pixels_of(facts).prepare(images_of(facts, batch))
 
 
-def probe_outputs(folder: Path) -> list[tuple[dict[str, npt.NDArray[np.float32]], Any]]:
+def probe_outputs(folder: Path, component: str) -> list[tuple[dict[str, npt.NDArray[np.float32]], list[Any]]]:
     """Return (inputs, PyTorch's logits) for three batches, for the export's own check."""
     facts, model = inspect(folder), load(folder)
     return [
-        ({PIXEL_VALUES: pixels}, logits(model, pixels))
+        ({PIXEL_VALUES: pixels}, [logits(model, pixels)])
         for pixels in (probe(facts, batch) for batch in PROBE_BATCHES)
     ]
 

@@ -6,6 +6,7 @@ Pure: takes models, returns a model. Pooling is sentence-transformers' (models/P
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,37 +35,45 @@ def tokenizer(folder: Path, opset: int) -> onnx.ModelProto:
     return wordpiece_graph(description, max_length=inspect(folder).max_length, opset=opset)
 
 
-def compose(core: onnx.ModelProto, tokenizer: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+def part(name: str, folder: Path, opset: int, options: Mapping[str, str]) -> onnx.ModelProto:
+    """Return the graph that composing adds: the tokenizer is all. Raises StepError."""
+    return tokenizer(folder, opset)
+
+
+def compose(
+    parts: Mapping[str, onnx.ModelProto], folder: Path, options: Mapping[str, str]
+) -> onnx.ModelProto:
     """Return one model: `text` [batch_size] to `embedding` (float [batch_size, dimensions]).
 
-    `tokenizer` maps text to token ids, `core` those to last_hidden_state; `folder` holds the
-    pooling configuration. Raises StepError when one does not make what the next one takes.
+    Of the parts, `tokenizer` maps text to token ids, `model` those to last_hidden_state; `folder`
+    holds the pooling configuration. Raises StepError when one does not make what the next takes.
     """
+    core, before = parts["model"], parts["tokenizer"]
     facts = inspect(folder)
     pooling = _pooling_nodes(facts)
-    _check_names(core, tokenizer)
+    _check_names(core, before)
     _free_names(core, {TEXT, EMBEDDING})
     # Each text is one segment: the tokenizer's segments are zero throughout.
     zero_input(core, SEGMENTS, like="input_ids")
 
     graph = helper.make_graph(
-        [*tokenizer.graph.node, *core.graph.node, *pooling],
+        [*before.graph.node, *core.graph.node, *pooling],
         "text_to_embedding",
-        list(tokenizer.graph.input),
+        list(before.graph.input),
         [
             helper.make_tensor_value_info(
                 EMBEDDING, TensorProto.FLOAT, ["batch_size", facts.dimensions]
             )
         ],
         [
-            *tokenizer.graph.initializer,
+            *before.graph.initializer,
             *core.graph.initializer,
             *_pooling_constants(),
         ],
-        value_info=[*tokenizer.graph.value_info, *core.graph.value_info, *core.graph.output],
+        value_info=[*before.graph.value_info, *core.graph.value_info, *core.graph.output],
     )
     imports = {item.domain: item.version for item in core.opset_import}
-    imports.update({item.domain: item.version for item in tokenizer.opset_import})
+    imports.update({item.domain: item.version for item in before.opset_import})
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid(d, v) for d, v in sorted(imports.items())],

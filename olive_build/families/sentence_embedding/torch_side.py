@@ -56,7 +56,7 @@ def load(folder: Path) -> Encoder:
     return Encoder(model).eval()
 
 
-def torch_export(folder: Path) -> TorchExport:
+def torch_export(folder: Path, component: str) -> TorchExport:
     """Return what Olive's conversion needs; batch and sequence are dynamic."""
     facts = inspect(folder)
     axes = {0: "batch_size", 1: "sequence_length"}
@@ -85,7 +85,7 @@ def probe(
     return {name: inputs[name] for name in facts.inputs}
 
 
-def probe_outputs(folder: Path) -> list[tuple[dict[str, npt.NDArray[np.int64]], Any]]:
+def probe_outputs(folder: Path, component: str) -> list[tuple[dict[str, npt.NDArray[np.int64]], list[Any]]]:
     """Return (inputs, PyTorch's last_hidden_state) at three shapes, for the export's own check."""
     facts = inspect(folder)
     model = load(folder)
@@ -94,7 +94,7 @@ def probe_outputs(folder: Path) -> list[tuple[dict[str, npt.NDArray[np.int64]], 
         inputs = probe(folder, facts, shape)
         with torch.inference_mode():
             output = model(**{name: torch.from_numpy(value) for name, value in inputs.items()})
-        pairs.append((inputs, output.numpy()))
+        pairs.append((inputs, [output.numpy()]))
     return pairs
 
 

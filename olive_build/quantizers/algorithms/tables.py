@@ -1,7 +1,10 @@
 """Lookup tables to int8 rows with a scale each.
 
 A scale for the whole table, which onnxruntime's dynamic quantizer takes, follows its largest value
-and costs rare words their bits.
+and costs rare words their bits. Where a product reads the same table (tied embeddings), it reads
+the same int8 rows: a row is an output of the product, so its scale is per channel.
+
+Operator: com.microsoft QGemm, docs/ContribOperators.md of microsoft/onnxruntime.
 """
 
 from __future__ import annotations
@@ -15,11 +18,15 @@ from olive_build.quantizers.algorithms.gptq import Floats
 from olive_build.rewrites.rule import Rewritten
 from olive_build.steps.model_check import LARGE_WEIGHT
 
+DOMAIN = "com.microsoft"
 Rows = npt.NDArray[np.int8]
 
 
 def quantize_tables(model: onnx.ModelProto, excluded: set[str]) -> Rewritten:
-    """Quantize every large table that only Gather nodes read; say why others stay."""
+    """Quantize every large table that Gather nodes read, and Gemm by its transpose at most.
+
+    The count is of their readers; says why others stay.
+    """
     graph = model.graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     readers: dict[str, list[onnx.NodeProto]] = {}
@@ -33,14 +40,14 @@ def quantize_tables(model: onnx.ModelProto, excluded: set[str]) -> Rewritten:
         tensor = tensors.get(name)
         if tensor is None or not _is_table(tensor, nodes) or any(n.name in excluded for n in nodes):
             continue
-        other = next((node for node in nodes if not _looks_up(node, name)), None)
+        other = next((node for node in nodes if not _can_read(node, name)), None)
         if other is not None or name in outputs:
             by = f"{other.op_type} '{other.name}'" if other is not None else "the graph's output"
             declined.append(f"{name}: {by} needs it in fp32")
             continue
         chosen[name] = nodes
     for name, nodes in chosen.items():
-        _quantize(graph, tensors[name], nodes)
+        _quantize(model, tensors[name], nodes)
     return Rewritten(sum(len(nodes) for nodes in chosen.values()), tuple(declined))
 
 
@@ -66,19 +73,67 @@ def _looks_up(node: onnx.NodeProto, name: str) -> bool:
     return node.op_type == "Gather" and node.input[0] == name and axis == 0
 
 
+def _multiplies(node: onnx.NodeProto, name: str) -> bool:
+    """Return whether the node is x times the transpose of the table, and nothing more."""
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    plain = attributes.get("alpha", 1.0) == 1.0 and not attributes.get("transA", 0)
+    return (
+        node.op_type == "Gemm"
+        and len(node.input) == 2
+        and node.input[1] == name != node.input[0]
+        and plain
+        and bool(attributes.get("transB", 0))
+    )
+
+
+def _can_read(node: onnx.NodeProto, name: str) -> bool:
+    return _looks_up(node, name) or _multiplies(node, name)
+
+
+def _import_contrib(model: onnx.ModelProto) -> None:
+    if DOMAIN not in {item.domain for item in model.opset_import}:
+        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+
+
 def _quantize(
-    graph: onnx.GraphProto, tensor: onnx.TensorProto, lookups: list[onnx.NodeProto]
+    model: onnx.ModelProto, tensor: onnx.TensorProto, readers: list[onnx.NodeProto]
 ) -> None:
+    graph = model.graph
     rows, scale = rows_as_int8(numpy_helper.to_array(tensor))
     stored, scales = f"{tensor.name}_int8", f"{tensor.name}_row_scale"
     graph.initializer.append(numpy_helper.from_array(rows, stored))
     graph.initializer.append(numpy_helper.from_array(scale, scales))
     graph.initializer.remove(tensor)
-    for node in lookups:
+    products = [node for node in readers if not _looks_up(node, tensor.name)]
+    if products:
+        _import_contrib(model)
+        zeros = np.zeros(len(rows), np.int8)
+        graph.initializer.append(numpy_helper.from_array(zeros, f"{stored}/zero"))
+        graph.initializer.append(numpy_helper.from_array(scale.reshape(-1), f"{scales}/flat"))
+    for node in readers:
         position = list(graph.node).index(node)
-        for step, added in enumerate(_lookup(node, stored, scales)):
+        make = _product if node in products else _lookup
+        for step, added in enumerate(make(node, stored, scales)):
             graph.node.insert(position + step, added)
         graph.node.remove(node)
+
+
+def _product(node: onnx.NodeProto, stored: str, scales: str) -> list[onnx.NodeProto]:
+    """Return x, quantized by its own range, times the stored rows."""
+    name = node.name or node.output[0]
+    given = [f"{name}/{part}" for part in ("uint8", "scale", "zero")]
+    weight = [stored, f"{scales}/flat", f"{stored}/zero"]
+    return [
+        helper.make_node("DynamicQuantizeLinear", [node.input[0]], given, name=f"{name}/range"),
+        helper.make_node(
+            "QGemm",
+            [given[0], given[1], given[2], *weight],
+            [node.output[0]],
+            name=node.name,
+            domain=DOMAIN,
+            transB=1,
+        ),
+    ]
 
 
 def _lookup(node: onnx.NodeProto, stored: str, scales: str) -> list[onnx.NodeProto]:

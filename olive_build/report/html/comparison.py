@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from olive_build.proof.verdict import FLOORS
+from olive_build.proof.verdict import FLOORS, QUALITY
 from olive_build.report.differences import differences
 from olive_build.report.html.bundles import BundleView, VariantView
 from olive_build.report.html.markup import Child, Markup, join, tag
@@ -264,7 +264,7 @@ def settings(pairs: Sequence[Pair]) -> Section:
 
 
 # These stand in the table of figures.
-FIGURE_ENDS = (": size_bytes", *(f": {name}" for name in FLOORS))
+FIGURE_ENDS = (": size_bytes", *(f": {name}" for name in QUALITY))
 
 
 def _text(value: Any) -> str:

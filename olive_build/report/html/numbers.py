@@ -13,6 +13,10 @@ TITLES = {
     "accuracy": "accuracy",
     "accuracy_loss": "accuracy lost",
     "top1_agreement": "same first choice",
+    "wer": "word error rate",
+    "wer_loss": "word error rate above PyTorch's",
+    "wer_to_reference": "word error rate to PyTorch's texts",
+    "generate_agreement": "other decodings alike",
     "size_mb": "size",
     "size_ratio": "size against fp32",
     "slowdown": "latency against the fp32 graph",
@@ -29,9 +33,16 @@ SHORT = {
     "spearman": "Spearman",
     "accuracy_loss": "Lost",
     "top1_agreement": "Same choice",
+    "wer": "WER",
+    "wer_loss": "Above PyTorch",
+    "wer_to_reference": "WER to PyTorch",
+    "generate_agreement": "Decodings alike",
 }
 UNITS = {"size_mb": " MB", "load_ms": " ms", "memory_mb": " MB", "speedup": " \u00d7"}
 SHARES = ("size_ratio",)
+# Shares of words and of decodings: a tenth of a percent is little and counts.
+HEARD = ("wer", "wer_to_reference", "generate_agreement")
+POINTS = ("wer_loss",)
 RATIOS = ("slowdown", "load_ratio", "memory_ratio")
 
 
@@ -49,6 +60,10 @@ def text_of(figure: str, value: float) -> str:
     """Return a figure with its unit: `0.99123`, `25.6 %`, `3.86 x`."""
     if figure in SHARES:
         return f"{value:.1%}".replace("%", " %")
+    if figure in HEARD:
+        return f"{value:.2%}".replace("%", " %")
+    if figure in POINTS:
+        return f"{value:.2f} points".replace("-", MINUS)
     if figure in RATIOS:
         return f"{value:.3g} \u00d7"
     if figure in UNITS:
@@ -58,8 +73,10 @@ def text_of(figure: str, value: float) -> str:
 
 def limit_text(figure: str, value: float) -> str:
     """Return a limit as the recipe says it, with the figure's unit."""
-    if figure in SHARES:
+    if figure in (*SHARES, *HEARD):
         return f"{value * 100:g} %"
+    if figure in POINTS:
+        return f"{value:g} points"
     if figure in RATIOS:
         return f"{value:g} \u00d7"
     return f"{value:g}{UNITS.get(figure, '')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from olive_build.proof.verdict import FLOORS
 from olive_build.report.html.axes import Axis, for_quality, from_zero
 from olive_build.report.html.bundles import VariantView
 from olive_build.report.html.candidates import Candidate, front
@@ -14,7 +15,10 @@ from olive_build.report.html.page import figure, plots
 from olive_build.report.html.scatter import Guide, Point, scatter
 
 # The figure that tells most of how a variant fares: what most inputs get at least.
-PREFERRED = ("cosine_p1", "accuracy", "cosine_mean", "cosine_lowest", "top1_agreement", "spearman")
+PREFERRED = (
+    *("wer", "cosine_p1", "accuracy", "cosine_mean", "cosine_lowest"),
+    *("top1_agreement", "spearman"),
+)
 MOST_GUIDES = 4
 # Points nearer than this share of the axis in both directions are one mark with two names.
 NEAR = 0.012
@@ -59,11 +63,22 @@ def tradeoff(variants: Sequence[VariantView], past: Sequence[VariantView] = ()) 
         variants = [replace(item, target="") for item in variants]
         past = [replace(item, target="") for item in past]
     values = [item.figures[quality] for item in every] + [guide.value for guide in floors]
-    y = for_quality(title_of(quality), values)
+    y = _quality_axis(quality, values)
     found = [_by_size(variants, past, y, quality, series, floors)]
     if any(item.speed for item in every):
         found.append(_by_speed(variants, past, y, quality, series, floors))
     return plots(*found)
+
+
+def _quality_axis(quality: str, values: Sequence[float]) -> Axis:
+    if quality in FLOORS:
+        return for_quality(title_of(quality), values)
+    return from_zero(f"{title_of(quality)}: less is better", values)
+
+
+def _better(quality: str) -> str:
+    """Return in which direction quality is better."""
+    return "Up" if quality in FLOORS else "Down"
 
 
 def _by_size(
@@ -87,9 +102,8 @@ def _by_size(
     points = [_point(mark, f"{mark.x:.1f} MB", quality) for mark in _merged(marks, x, y)]
     said = f"Size against {title_of(quality)}: {_said(points)}."
     plot = scatter("by-size", x, y, points, guides=[*floors, *inside], summary=said)
-    return figure(
-        plot, "Up and to the left is better. Dashed lines are budgets." + MOVED * bool(past)
-    )
+    caption = f"{_better(quality)} and to the left is better. Dashed lines are budgets."
+    return figure(plot, caption + MOVED * bool(past))
 
 
 def _by_speed(
@@ -117,7 +131,7 @@ def _by_speed(
     guides = [*floors, *limits, Guide("x", 1.0, "PyTorch eager")]
     said = f"Speed against {title_of(quality)}: {_said(points)}."
     plot = scatter("by-speed", x, y, points, guides=guides, summary=said)
-    caption = "Up and to the right is better. Only what was timed is here."
+    caption = f"{_better(quality)} and to the right is better. Only what was timed is here."
     return figure(plot, caption + MOVED * bool(past))
 
 
@@ -156,10 +170,11 @@ def _merged(marks: Sequence[_Mark], x: Axis, y: Axis) -> list[_Mark]:
 
 
 def _limits(variants: Sequence[VariantView], figure: str, series: dict[str, int]) -> list[Guide]:
-    """Return the floors on a figure of quality, one line for each variant's name."""
+    """Return the limits of a figure of quality, one line for each variant's name."""
+    sign = "\u2265" if figure in FLOORS else "\u2264"
     found = {(item.name, float(item.limits[figure])) for item in variants if figure in item.limits}
     guides = [
-        Guide("y", value, f"{name} \u2265 {limit_text(figure, value)}", series[name])
+        Guide("y", value, f"{name} {sign} {limit_text(figure, value)}", series[name])
         for name, value in sorted(found)
     ]
     return guides[:MOST_GUIDES]
@@ -199,7 +214,8 @@ def _speed_limits(variants: Sequence[VariantView], series: dict[str, int]) -> li
 def search_plots(name: str, candidates: Sequence[Candidate]) -> Markup | None:
     """Return a search's candidates with the front of the best; None where nothing can be drawn."""
     shared = [set(item.figures) for item in candidates]
-    quality = next((key for key in PREFERRED if all(key in found for found in shared)), None)
+    ranked = (key for key in PREFERRED if key in FLOORS)  # the front is of what is more
+    quality = next((key for key in ranked if all(key in found for found in shared)), None)
     if quality is None:
         return None
     y = for_quality(title_of(quality), [item.figures[quality] for item in candidates])

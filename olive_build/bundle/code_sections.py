@@ -1,0 +1,100 @@
+"""The code of a bundle's README: templates in the target's language, filled from the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from olive_build.bundle.feeds import SAMPLES, feeds
+from olive_build.targets import load_target
+
+# React Native and .NET, after the language of the system. The CPU is what every package has.
+ELSEWHERE = (
+    ("From React Native", ("speech/javascript.md",)),
+    ("From .NET MAUI", ("speech/maui.md", "speech/csharp.md")),
+)
+MICROPHONE = ("From the microphone", ("speech/microphone.md",))
+# What follows a template: headings, and the templates under each.
+FURTHER: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    "speech/kotlin.md": (MICROPHONE, *ELSEWHERE),
+    "speech/swift.md": ELSEWHERE,
+}
+# The line that asks for a provider, in the language of a template; none for the CPU, which is
+# there by itself. https://onnxruntime.ai/docs/api/java, /api/objectivec and /api/csharp.
+PROVIDER_LINES: Mapping[tuple[str, str], str] = {
+    ("kotlin", "XnnpackExecutionProvider"): "options.addXnnpack(emptyMap())",
+    ("kotlin", "NnapiExecutionProvider"): "options.addNnapi()",
+    ("kotlin", "QNNExecutionProvider"): "options.addQnn(emptyMap())",
+    ("swift", "CoreMLExecutionProvider"): (
+        "try options.appendCoreMLExecutionProvider(with: ORTCoreMLExecutionProviderOptions())"
+    ),
+    ("swift", "XnnpackExecutionProvider"): (
+        "try options.appendXnnpackExecutionProvider(with: ORTXnnpackExecutionProviderOptions())"
+    ),
+    ("csharp", "DmlExecutionProvider"): (
+        "options.EnableMemoryPattern = false; // DirectML needs both\n"
+        "        options.ExecutionMode = ExecutionMode.ORT_SEQUENTIAL;\n"
+        "        options.AppendExecutionProvider_DML(0);"
+    ),
+    ("csharp", "CUDAExecutionProvider"): "options.AppendExecutionProvider_CUDA(0);",
+    ("csharp", "OpenVINOExecutionProvider"): "options.AppendExecutionProvider_OpenVINO();",
+}
+
+
+def code_sections(manifest: Mapping[str, Any], facts: Any) -> str:
+    """Return the code that loads the first variant, and what else there is to say of it.
+
+    Raises BundleError for an input that no code of ours can give.
+    """
+    target = load_target(manifest["target"])
+    takes = _first_variant(manifest)[1]["inputs"][0]["name"]
+    path = facts.template(target.template, takes)
+    sections = [_filled(path, manifest, facts, manifest["execution_provider"])]
+    sections += [note] if (note := facts.placeholders(takes).get("limits")) else []
+    for title, templates in FURTHER.get(path, ()):
+        if takes != SAMPLES and title == MICROPHONE[0]:
+            continue
+        texts = [_filled(each, manifest, facts, "CPUExecutionProvider") for each in templates]
+        sections.append("\n\n".join((f"### {title}", *texts)))
+    return "\n\n".join(sections)
+
+
+def _filled(path: str, manifest: Mapping[str, Any], facts: Any, provider: str) -> str:
+    template = files("olive_build.bundle").joinpath("templates", *path.split("/"))
+    name, variant = _first_variant(manifest)
+    inputs, output = variant["inputs"], variant["outputs"][-1]
+    code, takes = path.rpartition("/")[2].removesuffix(".md"), inputs[0]["name"]
+    known = facts.placeholders(takes)
+    names = {
+        "recipe": manifest["recipe"],
+        "variant": name,
+        "file": _file(variant["files"]),
+        "input": takes,
+        "output": output["name"],
+        "dimensions": output["axes"][-1],
+        "length": inputs[0]["axes"][-1],
+        "execution_provider": provider,
+        "provider": PROVIDER_LINES.get((code, provider), ""),
+        **known,
+    }
+    names |= feeds(code, inputs, known)
+    text = _without_empty_lines(template.read_text(encoding="utf-8"), names)
+    return Template(text).substitute(names).strip()
+
+
+def _without_empty_lines(text: str, names: Mapping[str, Any]) -> str:
+    """Return a template without the lines that hold one placeholder alone, which is empty."""
+    empty = {f"${name}" for name, value in names.items() if value == ""}
+    return "\n".join(line for line in text.split("\n") if line.strip() not in empty)
+
+
+def _first_variant(manifest: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    variants: dict[str, dict[str, Any]] = manifest["variants"]
+    return next(iter(variants.items()))
+
+
+def _file(roles: Mapping[str, str]) -> str:
+    """Return the file that code loads: the .onnx, or what comes first where there are several."""
+    return roles.get("onnx") or roles.get("ort") or next(iter(roles.values()))

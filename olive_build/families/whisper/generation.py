@@ -1,0 +1,193 @@
+"""What transformers' generate does with a Whisper: what every file is held against.
+
+Imported in worker processes only.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import transformers
+
+from olive_build.families.whisper.clips import read_clips
+from olive_build.families.whisper.sample import length_of, sound
+from olive_build.families.whisper.spec import WhisperFacts, inspect
+from olive_build.proof.audio import samples_of
+from olive_build.proof.transcription_reference import Case, Decoding, TranscriptionReference
+
+Ids = npt.NDArray[np.int64]
+
+
+def load(folder: Path, attention: str = "sdpa") -> Any:
+    """Return the model in eval mode, in fp32 whatever its weights are stored in.
+
+    `attention` is transformers' implementation: sdpa as it is by default, and is timed; eager is
+    what exports to plain operators.
+    """
+    model = transformers.WhisperForConditionalGeneration.from_pretrained(
+        str(folder), attn_implementation=attention, dtype=torch.float32, use_safetensors=True
+    )
+    return model.eval()
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Token ids [returned, length], the prompt included, padded at the end.
+
+    `margin` is the least distance of the best score to the second, where it was asked for.
+    """
+
+    ids: Ids
+    margin: float = 0.0
+
+
+def prompt_of(
+    facts: WhisperFacts, language: str | None = None, task: str = "transcribe"
+) -> tuple[int, ...]:
+    """Return the tokens that a transcription starts with. Raises PlanError."""
+    return facts.prompt(language, task)
+
+
+@functools.cache
+def _extractor(folder: Path) -> Any:
+    return transformers.WhisperFeatureExtractor.from_pretrained(str(folder))
+
+
+@functools.cache
+def _tokenizer(folder: Path) -> Any:
+    return transformers.AutoTokenizer.from_pretrained(str(folder))
+
+
+def features_of(folder: Path, audio: npt.NDArray[Any]) -> torch.Tensor:
+    """Return the log-mel features [1, mel_bins, frames] of stored audio [samples].
+
+    Longer audio is cut at the model's window, as transformers' feature extractor does.
+    """
+    extractor = _extractor(folder)
+    found = extractor(
+        samples_of(audio), sampling_rate=extractor.sampling_rate, return_tensors="pt"
+    )
+    features: torch.Tensor = found.input_features
+    return features
+
+
+def generate(
+    model: Any,
+    facts: WhisperFacts,
+    features: torch.Tensor,
+    prompt: Sequence[int],
+    *,
+    with_margin: bool = False,
+    **settings: Any,
+) -> Generated:
+    """Run transformers' generate on features; `settings` are its own arguments.
+
+    The generic generate: Whisper's own strips the prompt and cuts audio into windows.
+    """
+    suppress = {
+        "suppress_tokens": list(facts.suppressed) or None,
+        "begin_suppress_tokens": list(facts.suppressed_first) or None,
+    }
+    given = {"num_beams": 1, "max_length": facts.positions, **suppress, **settings}
+    with torch.inference_mode():
+        found = transformers.GenerationMixin.generate(
+            model,
+            input_features=features,
+            decoder_input_ids=torch.tensor([list(prompt)]),
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_scores=with_margin,
+            **given,
+        )
+    margin = 0.0
+    if with_margin:
+        best = torch.stack(found.scores).topk(2, dim=-1).values
+        margin = float((best[..., 0] - best[..., 1]).min())
+    return Generated(found.sequences.numpy(), margin)
+
+
+def decode(folder: Path, ids: Ids) -> tuple[str, ...]:
+    """Return the texts of ids [rows, length], special tokens and timestamps left out."""
+    return tuple(_tokenizer(folder).batch_decode(ids, skip_special_tokens=True))
+
+
+# A proof's clips are short: this is more than is said in them, and ends a model that would not.
+MOST_TOKENS = 96
+CASE_CLIPS = 3
+# Other ways to decode, each on some clips: beams, several returned, both penalties. Not one beam
+# with a repetition penalty, which onnxruntime gives to log probabilities and transformers to scores.
+CASES: tuple[dict[str, Any], ...] = (
+    {"num_beams": 2},
+    {"num_beams": 4},
+    {"num_beams": 4, "num_return_sequences": 2},
+    {"num_beams": 3, "length_penalty": 0.6},
+    {"num_beams": 4, "num_return_sequences": 4, "length_penalty": 2.0},
+    {"num_beams": 2, "repetition_penalty": 1.3},
+)
+
+
+def reference(
+    folder: Path,
+    data: Path,
+    *,
+    task: str,
+    language: str | None = None,
+    input: str = "",  # noqa: A002 - the recipe's word; how a file is fed changes no text
+) -> TranscriptionReference:
+    """Return PyTorch's transcripts of the clips in `data`. Raises StepError for bad data."""
+    facts, model = inspect(folder), load(folder)
+    prompt = prompt_of(facts, language, task)
+    clips = read_clips(data, what="the proof's data")
+    decoding = Decoding(max_length=min(facts.positions, MOST_TOKENS))
+    features = [features_of(folder, samples) for samples in clips.stored]
+
+    def heard(row: int, how: Decoding) -> tuple[str, ...]:
+        found = generate(model, facts, features[row], prompt, **asdict(how))
+        return decode(folder, found.ids)
+
+    spoken = [row for row, text in enumerate(clips.texts) if text][:CASE_CLIPS]
+    ways = [replace(decoding, **way) for way in CASES]
+    return TranscriptionReference(
+        clips=clips.stored,
+        truth=clips.texts,
+        texts=tuple(heard(row, decoding)[0] for row in range(len(clips.texts))),
+        decoding=decoding,
+        cases=tuple(Case(row, how, heard(row, how)) for row in spoken for how in ways),
+    )
+
+
+def runner(
+    folder: Path, model: Any, takes: str, sample: str, size: int, batch: int
+) -> Callable[[], Any]:
+    """Return a call that transcribes `size` seconds in PyTorch eager, for timing.
+
+    `takes` is `audio`, for all that an application does, or `features`, for the model alone. As
+    many tokens are written as a file is asked for.
+    """
+    facts = inspect(folder)
+    prompt, length = prompt_of(facts), min(length_of(size), facts.positions)
+    extractor, tokenizer = _extractor(folder), _tokenizer(folder)
+    audio = sound(size)[0]
+
+    def prepared() -> torch.Tensor:
+        found = extractor(audio, sampling_rate=facts.sampling_rate, return_tensors="pt")
+        features: torch.Tensor = found.input_features
+        return features
+
+    known = prepared()
+
+    def run() -> Any:
+        features = prepared() if takes == "audio" else known
+        found = generate(
+            model, facts, features, prompt, min_length=length, max_length=length
+        )
+        return tokenizer.batch_decode(found.ids, skip_special_tokens=True)
+
+    return run

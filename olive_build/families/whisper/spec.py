@@ -1,0 +1,272 @@
+"""What a Whisper is, read from its configuration alone: no weights, no torch.
+
+The files are those that transformers writes: config.json, generation_config.json,
+preprocessor_config.json or processor_config.json (how audio is prepared) and tokenizer.json. Every
+size of Whisper, and its English-only models, differ in these files alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from olive_build.errors import PlanError
+
+CONFIG = "config.json"
+GENERATION = "generation_config.json"
+TOKENIZER = "tokenizer.json"
+# transformers 5 writes the first, earlier versions the second.
+PROCESSORS = ("processor_config.json", "preprocessor_config.json")
+# What the page of a browser and other clients of the parts ask for; the rest only where it is.
+CLIENT_FILES = (CONFIG, GENERATION, TOKENIZER)
+OPTIONAL_CLIENT_FILES = (
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "normalizer.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+)
+START, NO_TIMESTAMPS = "<|startoftranscript|>", "<|notimestamps|>"
+TASKS = ("transcribe", "translate")
+# The encoder halves the number of frames once.
+FRAMES_PER_POSITION = 2
+
+
+@dataclass(frozen=True)
+class WhisperFacts:
+    """The numbers that exporting, preparing audio, composing and decoding need.
+
+    `window` is the length of the model's audio in samples: longer audio is cut, shorter padded.
+    `languages` and `tasks` map names to the ids of their tokens; English-only models have none.
+    `suppressed` are tokens that are never generated, `suppressed_first` those that are not
+    generated first. Tokens from `specials_from` on are no text.
+    """
+
+    architecture: str
+    dimensions: int
+    encoder_layers: int
+    decoder_layers: int
+    encoder_heads: int
+    decoder_heads: int
+    vocabulary: int
+    positions: int
+    mel_bins: int
+    sampling_rate: int
+    n_fft: int
+    hop_length: int
+    window: int
+    start: int
+    end: int
+    pad: int
+    no_timestamps: int
+    languages: Mapping[str, int]
+    tasks: Mapping[str, int]
+    suppressed: tuple[int, ...]
+    suppressed_first: tuple[int, ...]
+    specials_from: int
+    client_files: tuple[str, ...]
+    composed_files: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ("input_features",)
+    tied: tuple[str, ...] = ("decoder", "decoder_with_past")
+
+    @property
+    def frames(self) -> int:
+        """How many log-mel frames a window has."""
+        return self.window // self.hop_length
+
+    @property
+    def source_positions(self) -> int:
+        """How many hidden states the encoder gives for a window."""
+        return self.frames // FRAMES_PER_POSITION
+
+    @property
+    def seconds(self) -> int:
+        """The window's length in seconds."""
+        return self.window // self.sampling_rate
+
+    @property
+    def longest(self) -> int:
+        """The longest audio that is timed, in seconds: a longer one would be cut."""
+        return self.seconds
+
+    @property
+    def layers(self) -> int:
+        """How many attentions there are to fuse in all parts; see `attentions` for one part's."""
+        return self.encoder_layers
+
+    def attentions(self, component: str) -> int:
+        """Return how many attention operators a component has."""
+        return self.encoder_layers if component == "encoder" else 2 * self.decoder_layers
+
+    def prompt(self, language: str | None, task: str) -> tuple[int, ...]:
+        """Return the tokens that a transcription starts with.
+
+        Raises PlanError for a language or task that the model does not have.
+        """
+        if not self.languages:
+            if task != "transcribe" or language not in (None, "en"):
+                raise PlanError(
+                    "the model transcribes English alone",
+                    why=f"it has no token for language '{language}' and task '{task}'",
+                    hint="leave `speech` out of the recipe, or use a multilingual model",
+                )
+            return (self.start, self.no_timestamps)
+        chosen = language or "en"
+        if chosen not in self.languages:
+            known = ", ".join(sorted(self.languages))
+            raise PlanError(
+                f"the model has no language '{chosen}'",
+                why=f"its languages are {known}",
+                hint="correct `speech: {language: ...}` in the recipe",
+            )
+        return (self.start, self.languages[chosen], self.tasks[task], self.no_timestamps)
+
+    def template(self, code: str, takes: str) -> str:
+        """Return the file of the code that loads a bundle, for a target's kind of code.
+
+        `takes` is the first input of the graph. Of a model in parts, transformers.js runs all.
+        """
+        if takes == self.inputs[0] and code != "npu":
+            return "speech/transformers_js.md"
+        return f"speech/{code}.md"
+
+    def placeholders(self, takes: str) -> dict[str, str]:
+        """Return what that code may name of the model."""
+        rate = self.sampling_rate
+        samples = f"mono, from -1 to 1, {rate} numbers a second"
+        return {
+            "sampling_rate": str(rate),
+            "seconds": str(self.seconds),
+            "longest_text": str(self.positions),
+            "mel_bins": str(self.mel_bins),
+            "frames": str(self.frames),
+            "audio_is": samples if takes == "audio_pcm" else "the bytes of a wav, mp3 or flac file",
+            "limits": "" if takes == self.inputs[0] else self._limits(),
+            "language_options": ", { language: 'en', task: 'transcribe' }"
+            if self.languages
+            else "",
+        }
+
+    def _limits(self) -> str:
+        return (
+            f"Audio after the first {self.seconds} s is cut off. max_length counts the prompt's "
+            f"tokens too and is at most {self.positions}; num_return_sequences is at most "
+            "num_beams."
+        )
+
+
+def inspect(folder: Path) -> WhisperFacts:
+    """Return the facts of the model in `folder`.
+
+    Raises PlanError when a file is missing or names something that this family does not build.
+    """
+    config, generation = _read(folder, CONFIG), _read(folder, GENERATION)
+    tokens, audio = _tokens(_read(folder, TOKENIZER)), _audio(folder)
+    if config.get("model_type") != "whisper":
+        raise _not_this_family(folder, f"its model_type is {config.get('model_type')!r}")
+    try:
+        facts = WhisperFacts(
+            architecture="whisper",
+            dimensions=int(config["d_model"]),
+            encoder_layers=int(config["encoder_layers"]),
+            decoder_layers=int(config["decoder_layers"]),
+            encoder_heads=int(config["encoder_attention_heads"]),
+            decoder_heads=int(config["decoder_attention_heads"]),
+            vocabulary=int(config["vocab_size"]),
+            positions=int(config["max_target_positions"]),
+            mel_bins=int(config["num_mel_bins"]),
+            sampling_rate=int(audio["sampling_rate"]),
+            n_fft=int(audio["n_fft"]),
+            hop_length=int(audio["hop_length"]),
+            window=int(audio["chunk_length"]) * int(audio["sampling_rate"]),
+            start=int(config["decoder_start_token_id"]),
+            end=int(config["eos_token_id"]),
+            pad=int(config["pad_token_id"]),
+            no_timestamps=tokens[NO_TIMESTAMPS],
+            languages=_languages(generation, tokens),
+            tasks={name: tokens[f"<|{name}|>"] for name in TASKS if f"<|{name}|>" in tokens},
+            suppressed=_ids(generation, "suppress_tokens"),
+            suppressed_first=_ids(generation, "begin_suppress_tokens"),
+            specials_from=int(config["eos_token_id"]),
+            client_files=(
+                *CLIENT_FILES,
+                *(name for name in OPTIONAL_CLIENT_FILES if (folder / name).is_file()),
+            ),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+        raise _not_this_family(folder, why) from error
+    _check(folder, facts, config, int(audio["feature_size"]))
+    return facts
+
+
+def _check(folder: Path, facts: WhisperFacts, config: Mapping[str, Any], bins: int) -> None:
+    if facts.mel_bins != bins:
+        why = f"config.json has {facts.mel_bins} mel bins, the feature extractor {bins}"
+        raise _not_this_family(folder, why)
+    positions = int(config["max_source_positions"])
+    if facts.source_positions != positions:
+        why = (
+            f"{facts.seconds} s of audio make {facts.source_positions} positions, and the encoder "
+            f"has {positions}"
+        )
+        raise _not_this_family(folder, why)
+
+
+def _languages(generation: Mapping[str, Any], tokens: Mapping[str, int]) -> dict[str, int]:
+    """Return codes with the ids of their tokens, from either of the files that has them."""
+    if generation.get("is_multilingual") is False:
+        return {}
+    named = generation.get("lang_to_id")
+    if named is None:
+        first, last = tokens[START] + 1, tokens.get("<|translate|>", 0)
+        named = {text: index for text, index in tokens.items() if first <= index < last}
+    return {text.strip("<|>"): int(index) for text, index in sorted(named.items())}
+
+
+def _ids(generation: Mapping[str, Any], key: str) -> tuple[int, ...]:
+    return tuple(int(index) for index in generation.get(key) or ())
+
+
+def _tokens(tokenizer: Mapping[str, Any]) -> dict[str, int]:
+    """Return the tokens that are no text, with their ids."""
+    return {str(item["content"]): int(item["id"]) for item in tokenizer.get("added_tokens", ())}
+
+
+def _audio(folder: Path) -> dict[str, Any]:
+    """Return how audio is prepared, from whichever file has it."""
+    for name in PROCESSORS:
+        if (folder / name).is_file():
+            found = _read(folder, name)
+            settings: dict[str, Any] = found.get("feature_extractor", found)
+            return settings
+    raise _not_this_family(folder, f"there is no {' or '.join(PROCESSORS)}")
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / name
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise _not_this_family(folder, f"there is no {name}") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise PlanError(f"cannot read {name}", where=str(path), why=str(error)) from error
+    if not isinstance(data, dict):
+        raise PlanError(f"cannot read {name}", where=str(path), why="it holds no JSON object")
+    return data
+
+
+def _not_this_family(folder: Path, why: str) -> PlanError:
+    return PlanError(
+        "the model is not one of the family 'whisper'",
+        where=str(folder),
+        why=why,
+        hint="the folder must be as transformers saves a WhisperForConditionalGeneration and its "
+        "WhisperProcessor",
+    )

@@ -1,0 +1,128 @@
+"""The steps that measure a shipped file where this machine is its target's kind: time, memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from olive_build.component_plan import AddStep
+from olive_build.errors import PlanError
+from olive_build.families import FAMILIES
+from olive_build.proof.limit import Limit
+from olive_build.recipe.build import TargetBuild, Variant
+from olive_build.steps.footprint import MeasureFootprint
+from olive_build.steps.latency import MeasureLatency
+from olive_build.steps.without_vnni import MeasureWithoutVnni
+
+# Files are timed on one core and on two, at the sizes of their family.
+TIMED_THREADS = (1, 2)
+# Where this machine is the target's kind: only there a file is run by its own provider and timed.
+OWN_PROVIDER_RUNS = ("desktop", "cpu")
+# What multiplies 8 bits by 8 bits, for which x86 processors have two kinds of kernels.
+EIGHT_BIT_PRODUCTS = ("int8", "w8a8")
+
+
+@dataclass(frozen=True)
+class MeasuringPlanner:
+    """Adds the steps that time a variant's file, take its memory, and run it as without VNNI.
+
+    `longest` is the largest size that the model takes, None for any.
+    """
+
+    build: TargetBuild
+    longest: int | None
+    source: str
+    machine: str
+    smoke: bool
+    add: AddStep
+
+    def latency(self, variant: Variant, shipped: str, fp32: str) -> str | None:
+        """Return the node that times the file against PyTorch and the fp32 graph, if any does."""
+        if not self._runs_here:
+            return None
+        inputs = {"model": shipped, "source": self.source}
+        if shipped != fp32:
+            inputs["baseline"] = fp32
+        regression = variant.budgets.regression
+        allowed = regression.latency if regression else None
+        step = MeasureLatency(
+            self.build.family,
+            takes=self._takes,
+            tokens=self._timed_tokens(variant),
+            threads=(1,) if self.smoke else TIMED_THREADS,
+            limits=() if self.smoke else time_limits(variant, has_baseline=shipped != fp32),
+            # How the previous build measured is not known here: half of what it may lose is seen.
+            narrow=None if allowed is None or self.smoke else max(allowed - 1, 0.01) / 2,
+            machine=self.machine,
+        )
+        return self.add(step, inputs, variant, "latency")
+
+    def memory(self, variant: Variant, shipped: str, fp32: str) -> dict[str, str]:
+        """Return the nodes that take the peak memory, by candidate."""
+        if not self._runs_here:
+            return {}
+        tokens = self._timed_tokens(variant)
+        step = MeasureFootprint(self.build.family, self._takes, tokens, self.machine)
+        source = {"source": self.source}
+        found = {
+            "this file": self.add(step, {"model": shipped, **source}, variant, "footprint"),
+            "pytorch": self.add(step, source, None, "footprint-pytorch"),
+        }
+        if shipped != fp32:
+            found["fp32 graph"] = self.add(step, {"model": fp32, **source}, None, "footprint-fp32")
+        return found
+
+    def without_vnni(self, variant: Variant, shipped: str, reference: str) -> str | None:
+        """Return the node that measures quality as on a CPU without VNNI, where that matters."""
+        here = (self.build.target, self.build.provider) == OWN_PROVIDER_RUNS
+        if not here or variant.precision not in EIGHT_BIT_PRODUCTS:
+            return None
+        if len(FAMILIES[self.build.family].components) > 1:
+            return None  # the emulation does not rewrite the graphs inside a search operator
+        inputs = {"model": shipped, "reference": reference}
+        return self.add(MeasureWithoutVnni(self.machine), inputs, variant, "without-vnni")
+
+    @property
+    def _runs_here(self) -> bool:
+        build = self.build
+        return (build.target, build.provider) == OWN_PROVIDER_RUNS and build.timing
+
+    @property
+    def _takes(self) -> str:
+        composed, bare = FAMILIES[self.build.family].takes
+        return composed if self.build.compose == "single-file" else bare
+
+    def _timed_tokens(self, variant: Variant) -> tuple[int, ...]:
+        """Return the sizes that are timed: the usual, and those that a budget names."""
+        family, longest = FAMILIES[self.build.family], self.longest
+        named = {item.size for item in variant.budgets.speedup or () if item.size is not None}
+        if longest is not None and any(size > longest for size in named):
+            raise PlanError(
+                f"a budget names {max(named)} {family.size_unit}, and the model takes "
+                f"{longest} at most",
+                where=f"{self.build.recipe}, variant {variant.name}",
+                hint=f"name lengths up to {longest} in `speedup`",
+            )
+        usual = family.sizes[:1] if self.smoke else family.sizes
+        return tuple(
+            sorted({min(n, longest or n) for n in usual} | (set() if self.smoke else named))
+        )
+
+
+def time_limits(variant: Variant, *, has_baseline: bool) -> tuple[Limit, ...]:
+    """Return the ceilings on time that a variant's measurement must be long enough to decide."""
+    budgets = variant.budgets
+    slowdown = budgets.slowdown if variant.speed == "gated" else None
+    ceilings = (
+        Limit("latency", "fp32 graph", slowdown) if slowdown else None,
+        Limit("load", None, budgets.load_ms) if budgets.load_ms else None,
+        Limit("load", "fp32 graph", budgets.load_ratio) if budgets.load_ratio else None,
+    )
+    floors = (
+        Limit("latency", "pytorch", 1 / item.at_least, item.size, threads=1)
+        for item in budgets.speedup or ()
+    )
+    return tuple(
+        item
+        for item in (*ceilings, *floors)
+        if item is not None and (has_baseline or item.against != "fp32 graph")
+    )

@@ -1,0 +1,50 @@
+"""The Python of a bundle's README runs where only the bundle's packages are."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import onnx
+import pytest
+from speech_graph import INPUTS, told
+
+from olive_build.bundle.code_sections import code_sections
+from olive_build.steps.describe import describe
+
+
+class Facts:
+    """What the code asks of a model's facts."""
+
+    def template(self, code: str, takes: str) -> str:
+        return f"speech/{code}.md"
+
+    def placeholders(self, takes: str) -> dict[str, str]:
+        return {"sampling_rate": "16000", "longest_text": "99", "audio_is": "audio"}
+
+
+@pytest.mark.parametrize("takes", INPUTS)
+def test_the_python_gives_the_model_its_inputs(
+    bare_python: Path, speech_models: dict[str, Path], tmp_path: Path, takes: str
+) -> None:
+    """The manifest's inputs are the graph's own, as a build describes them."""
+    path = speech_models[takes]
+    described = describe(onnx.load(str(path)))
+    manifest = {
+        "recipe": "speech",
+        "target": "desktop",
+        "execution_provider": "CPUExecutionProvider",
+        "variants": {"v1": {"files": {"onnx": str(path)}, **described}},
+    }
+    (tmp_path / "clip.wav").write_bytes(bytes([1, 2, 4]))
+    code = code_sections(manifest, Facts()).partition("```python\n")[2].partition("```")[0]
+    done = subprocess.run(
+        [str(bare_python), "-I", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    audio = (16_000, 0) if takes == "audio_pcm" else (3, 7)
+    assert done.stdout == told(*audio, 1, 99, 1, 1, 1.0, 1.0) + "\n", done.stderr
