@@ -95,10 +95,12 @@ class BundlePlan:
     reference: str
     variants: tuple[VariantPlan, ...]
     searches: Mapping[str, str]
+    parts: Mapping[str, str]
+    """What proving a layout of several files runs before and after them."""
 
     def nodes(self) -> set[str]:
         """Return every node that the bundle is made of or proved by."""
-        found = {self.reference}
+        found = {self.reference, *self.parts.values()}
         for item in self.variants:
             found |= {*item.graphs.values(), *item.fp32_graphs.values()}
             found |= {*item.descriptions.values()}
@@ -135,7 +137,9 @@ def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = Fal
         calibration = graph.leaf(item.calibration, item.calibration_digest)
         planner = TargetPlanner(graph, build, model, source, calibration, reference, machine, smoke)
         variants = tuple(planner.variant(variant) for variant in build.variants)
-        bundles.append(BundlePlan(build, model, reference, variants, dict(item.searches)))
+        several = any(SINGLE not in planned.graphs for planned in variants)
+        parts = planner.parts() if several else {}
+        bundles.append(BundlePlan(build, model, reference, variants, dict(item.searches), parts))
     return Plan(graph.build(), tuple(bundles))
 
 
@@ -173,8 +177,9 @@ class TargetPlanner:
             },
             quality={
                 form: self.add(
-                    MeasureQuality(file, self.machine, build.family),
-                    {"reference": self.reference, "source": self.source}
+                    MeasureQuality(file, self.machine, build.family, build.options),
+                    {"reference": self.reference}
+                    | ({} if SINGLE in nodes else {"source": self.source, **self.parts()})
                     | _inputs("model", nodes)
                     | ({} if shipped == fp32 else _inputs("baseline", fp32)),
                     variant,
@@ -209,7 +214,7 @@ class TargetPlanner:
             for name, node in nodes.items()
         }
         if build.compose == "single-file":
-            inputs = {**nodes, **self._parts(), "source": self.source}
+            inputs = {**nodes, **self.parts(), "source": self.source}
             step = Compose(build.family, build.options)
             shipped = {"model": self.add(step, inputs, variant, "compose")}
         elif len(nodes) > 1:
@@ -224,8 +229,8 @@ class TargetPlanner:
             for name, node in shipped.items()
         }
 
-    def _parts(self) -> dict[str, str]:
-        """Return the graphs of pre- and post-processing that a single file has."""
+    def parts(self) -> dict[str, str]:
+        """Return the graphs of pre- and post-processing that a single file has in it."""
         build, source = self.build, {"source": self.source}
         return {
             name: self.add(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle.layout import Placed, model_files, side_files
+from olive_build.bundle.layout import OPERATORS_ROLE, Placed, model_files, side_files
 from olive_build.bundle.manifest import manifest, status_of, to_bytes
 from olive_build.bundle.previous import previous_build, reference_digests
 from olive_build.bundle.publish import BundleFile, from_bytes
@@ -44,7 +44,6 @@ from olive_build.targets.check import Finding, check_operators
 PROOF_VERSION = 2
 AS_FAST = 1.0
 AGAINST_FP32 = ("size_ratio", "slowdown", "load_ratio", "memory_ratio")
-MODEL_ROLES = ("onnx", "ort")
 Artifacts = Mapping[str, Artifact]
 
 
@@ -209,11 +208,13 @@ def judge(
     if smoke:
         limits = shipped_quality(variant.precision, FAMILIES[bundle.build.family].figures)
     quality = {form: _json(artifacts[node], QUALITY) for form, node in item.quality.items()}
-    size = max(
+    sizes = [
         _placed(bundle, placed, artifacts).size_bytes
         for role, placed in model_files(bundle, item).items()
-        if role in MODEL_ROLES
-    )
+        if role != OPERATORS_ROLE
+    ]
+    # The forms of one graph stand for each other; several graphs are loaded together.
+    size = max(sizes) if len(item.graphs) == 1 else sum(sizes)
     proof = VariantProof(
         name=variant.name,
         limits=limits,
@@ -231,8 +232,8 @@ def judge(
         ),
         findings=_static_check(bundle, description),
         size_bytes=size,
-        fp32_bytes=artifacts[item.fp32].size_bytes,
-        is_fp32_graph=item.model == item.fp32,
+        fp32_bytes=sum(artifacts[node].size_bytes for node in item.fp32_graphs.values()),
+        is_fp32_graph=item.graphs == item.fp32_graphs,
         usability=description.get("mobile_usability"),
         partition=description.get("partition"),
         search=json.loads(bundle.searches[variant.name])

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from olive_build.bundle.layout import models
 from olive_build.bundle.manifest import MANIFEST, PROOF, to_bytes
 from olive_build.engine.locks import wait_lock
 from olive_build.engine.trees import replace_file
@@ -75,8 +76,7 @@ def entry(folder: Path, outputs: Path) -> dict[str, Any]:
             name: {
                 "verdict": variant["verdict"],
                 "size_bytes": variant["size_bytes"],
-                "file": manifest["variants"][name]["files"].get("onnx")
-                or manifest["variants"][name]["files"]["ort"],
+                "file": next(iter(models(manifest["variants"][name]["files"]).values())),
             }
             for name, variant in proof["variants"].items()
         },

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from olive_build.errors import PlanError
-from olive_build.plan import BundlePlan, VariantPlan
+from olive_build.plan import SINGLE, BundlePlan, VariantPlan
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, REQUIRED_OPERATORS
 
+OPERATORS_ROLE = "required_operators"
 # What transformers.js appends to `model` for each dtype (src/utils/dtypes.js of
 # huggingface/transformers.js 4.3).
 CLIENT_SUFFIXES = {
@@ -32,19 +34,29 @@ class Placed:
 
 
 def model_files(bundle: BundlePlan, variant: VariantPlan) -> dict[str, Placed]:
-    """Return the files of one variant by role: onnx, ort, required_operators."""
-    if bundle.build.layout == "transformers.js":
-        return {"onnx": Placed(_client_path(variant), variant.model, MODEL_NAME)}
-    folder = variant.variant.name
+    """Return the files of one variant by role: onnx, ort, required_operators.
+
+    Of several graphs each has its own name as its role.
+    """
     files = {}
-    if "onnx" in bundle.build.formats:
-        files["onnx"] = Placed(f"{folder}/{MODEL_NAME}", variant.model, MODEL_NAME)
+    for name, node in variant.graphs.items():
+        role = "onnx" if name == SINGLE else name
+        if bundle.build.layout == "transformers.js":
+            files[role] = Placed(_client_path(name, variant), node, MODEL_NAME)
+        elif "onnx" in bundle.build.formats:
+            files[role] = Placed(f"{variant.variant.name}/{name}.onnx", node, MODEL_NAME)
+    folder = variant.variant.name
     if variant.ort:
         files["ort"] = Placed(f"{folder}/{ORT_MODEL}", variant.ort, ORT_MODEL)
-        files["required_operators"] = Placed(
+        files[OPERATORS_ROLE] = Placed(
             f"{folder}/{REQUIRED_OPERATORS}", variant.ort, REQUIRED_OPERATORS
         )
     return files
+
+
+def models(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the paths of a manifest's variant that are models, by role."""
+    return {role: path for role, path in files.items() if role != OPERATORS_ROLE}
 
 
 def side_files(bundle: BundlePlan) -> list[Placed]:
@@ -53,17 +65,21 @@ def side_files(bundle: BundlePlan) -> list[Placed]:
         Placed(f"reference/{name}", bundle.reference, name)
         for name in ("reference.json", "reference.npz")
     ]
+    placed += [
+        Placed(f"reference/{name}.onnx", node, MODEL_NAME) for name, node in bundle.parts.items()
+    ]
     facts = bundle.model.facts
-    beside = facts.client_files if bundle.build.compose == "none" else facts.composed_files
+    whole = bundle.build.compose == "single-file"
+    beside = facts.composed_files if whole else facts.client_files
     return placed + [Placed(name, None, name) for name in beside]
 
 
-def _client_path(variant: VariantPlan) -> str:
+def _client_path(file: str, variant: VariantPlan) -> str:
     name = variant.variant.name
     if name not in CLIENT_SUFFIXES:
         raise PlanError(
             f"transformers.js has no name for the variant '{name}'",
-            why="it asks for model<suffix>.onnx by dtype",
+            why=f"it asks for {file}<suffix>.onnx by dtype",
             hint=f"call the variant one of {', '.join(CLIENT_SUFFIXES)}",
         )
-    return f"onnx/model{CLIENT_SUFFIXES[name]}.onnx"
+    return f"onnx/{file}{CLIENT_SUFFIXES[name]}.onnx"

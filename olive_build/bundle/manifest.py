@@ -65,6 +65,7 @@ def manifest(
             "revision": bundle.model.revision,
             "digest": bundle.model.digest,
             "licence": build.licence,
+            "options": dict(build.options),
         },
         "variants": {
             item.variant.name: _variant(bundle, item, descriptions[item.variant.name])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from olive_build.bundle.code_sections import code_sections
+from olive_build.bundle.layout import models
 from olive_build.measuring_plan import EIGHT_BIT_PRODUCTS
 
 README = "README.md"
@@ -69,13 +70,12 @@ def _variants(manifest: dict[str, Any]) -> list[str]:
     sizes = {item["path"]: item["size_bytes"] for item in manifest["files"]}
     lines = ["| variant | file | MB | inputs | outputs |", "|---|---|---|---|---|"]
     for name, variant in manifest["variants"].items():
-        for role in ("onnx", "ort"):
-            path = variant["files"].get(role)
-            if path:
-                lines.append(
-                    f"| {name} | `{path}` | {sizes[path] / 1e6:.1f} "
-                    f"| {_values(variant['inputs'])} | {_values(variant['outputs'])} |"
-                )
+        for role, path in models(variant["files"]).items():
+            graph = variant.get("graphs", {}).get(role, variant)
+            lines.append(
+                f"| {name} | `{path}` | {sizes[path] / 1e6:.1f} "
+                f"| {_values(graph['inputs'])} | {_values(graph['outputs'])} |"
+            )
     return lines
 
 

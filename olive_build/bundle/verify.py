@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from olive_build.bundle.layout import models
 from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json
 from olive_build.engine.trees import sha256_of
 from olive_build.errors import BundleError, OliveBuildError, ProofError
 from olive_build.proof.machine import this_machine
 from olive_build.proof.verdict import QUALITY, Gate, quality_gates
 
+# One graph in forms that stand for each other; other roles are graphs that run together.
+FORMS = ("onnx", "ort")
 # On the machine that built it the same kernels run; seven digits are kept in the figures.
 SAME_MACHINE_TOLERANCE = 1e-6
 
@@ -43,9 +46,10 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
     problems: list[str] = []
     results = []
     try:
-        for name, path, recorded, limits in _models(manifest, proof):
-            result = _run(folder, name, path, limits)
-            problems += [f"{path}: {g.text()}" for g in result.gates if g.status == "failed"]
+        for name, files, recorded, limits in _models(manifest, proof):
+            result = _run(folder, name, files, manifest["model"], limits)
+            failed = [gate for gate in result.gates if gate.status == "failed"]
+            problems += [f"{result.path}: {gate.text()}" for gate in failed]
             problems += _drift(result, recorded, proof)
             results.append(result)
     except (KeyError, TypeError, AttributeError) as error:
@@ -120,25 +124,44 @@ def _file_problem(folder: Path, path: str, sha256: str, size: int) -> list[str]:
 
 def _models(
     manifest: dict[str, Any], proof: dict[str, Any]
-) -> Iterator[tuple[str, str, dict[str, Any], dict[str, float]]]:
+) -> Iterator[tuple[str, dict[str, str], dict[str, Any], dict[str, float]]]:
     for name, variant in manifest["variants"].items():
         proved = proof["variants"][name]
-        for role in ("onnx", "ort"):
-            if role in variant["files"]:
-                yield name, variant["files"][role], proved["quality"][role], proved["limits"]
+        files = models(variant["files"])
+        forms = [role for role in files if role in FORMS]
+        for role in forms:
+            yield name, {role: files[role]}, proved["quality"][role], proved["limits"]
+        if not forms:
+            yield name, files, proved["quality"]["onnx"], proved["limits"]
 
 
-def _run(folder: Path, name: str, path: str, limits: dict[str, float]) -> VerifiedFile:
+def _run(
+    folder: Path, name: str, files: dict[str, str], model: dict[str, Any], limits: dict[str, float]
+) -> VerifiedFile:
     from olive_build.proof.quality import measure_quality
     from olive_build.proof.reference import read_reference
 
     reference = read_reference(folder / "reference")
+    path = ", ".join(files.values())
     try:
-        figures = measure_quality(folder / path, reference).as_json()
+        figures = measure_quality(_opened(folder, files, model), reference).as_json()
     except OliveBuildError as error:
         failed = Gate("runs", None, 1.0, "failed", f"{error.what}: {error.why}")
         return VerifiedFile(name, path, {}, (failed,))
     return VerifiedFile(name, path, figures, tuple(quality_gates(figures, limits)))
+
+
+def _opened(folder: Path, files: dict[str, str], model: dict[str, Any]) -> Any:
+    """Return the path of a single file, or a session of several."""
+    from olive_build.families import FAMILIES, family_module
+
+    paths = {role: folder / path for role, path in files.items()}
+    if set(paths) <= set(FORMS):
+        return next(iter(paths.values()))
+    family = model["family"]
+    parts = {name: folder / "reference" / f"{name}.onnx" for name in FAMILIES[family].parts}
+    session = family_module(family, "session")
+    return session.open_files(paths, folder, model["options"], parts)
 
 
 def _drift(result: VerifiedFile, recorded: dict[str, Any], proof: dict[str, Any]) -> list[str]:

@@ -189,7 +189,7 @@ def _texts(found: Sequence[Any]) -> tuple[str, ...]:
 
 def _case(item: Mapping[str, Any], clips: int) -> Case:
     case = Case(item["clip"], Decoding.restored(item["decoding"]), _texts(item["transcripts"]))
-    if not isinstance(case.clip, int) or not 0 <= case.clip < clips:
+    if type(case.clip) is not int or not 0 <= case.clip < clips:
         raise ValueError(f"a case is of clip {case.clip!r}; there are {clips}")
     if len(case.texts) != case.decoding.num_return_sequences:
         raise ValueError(

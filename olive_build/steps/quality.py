@@ -19,13 +19,14 @@ class MeasureQuality:
     their own, and budgets are held against PyTorch's.
     `file` is which file of the model's artifact is run (model.onnx or model.ort); `machine` is
     the fingerprint of where it runs, since int8 kernels differ between processors. Graphs of a
-    layout of several files come as `model.<file>` and `baseline.<file>`, and `source` says what
-    the model is: the `family` runs them together.
+    layout of several files come as `model.<file>` and `baseline.<file>`, with the model folder as
+    `source` and the family's parts: the `family` runs them together, by the recipe's `options`.
     """
 
     file: str
     machine: str
     family: str
+    options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "quality"
     version: ClassVar[int] = 5
@@ -39,17 +40,24 @@ class MeasureQuality:
         from olive_build.steps.model_check import MODEL
 
         reference = read_reference(inputs["reference"])
-        model = _graphs(self.family, inputs, "model", self.file)
-        baseline = _graphs(self.family, inputs, "baseline", MODEL)
+        model = _graphs(self.family, inputs, "model", self.file, self.options)
+        baseline = _graphs(self.family, inputs, "baseline", MODEL, self.options)
         assert model is not None
         quality = measure_quality(model, reference, baseline=baseline)
         text = json.dumps(quality.as_json(), indent=2, sort_keys=True)
         (out / QUALITY).write_text(text + "\n", encoding="utf-8")
 
 
-def _graphs(family: str, inputs: Mapping[str, Path], prefix: str, file: str) -> Any:
+def _graphs(
+    family: str,
+    inputs: Mapping[str, Path],
+    prefix: str,
+    file: str,
+    options: tuple[tuple[str, str], ...],
+) -> Any:
     """Return the path of a single file, or a session of several; None where there is neither."""
-    from olive_build.families import family_module
+    from olive_build.families import FAMILIES, family_module
+    from olive_build.steps.model_check import MODEL
 
     if prefix in inputs:
         return inputs[prefix] / file
@@ -60,4 +68,6 @@ def _graphs(family: str, inputs: Mapping[str, Path], prefix: str, file: str) -> 
     }
     if not several:
         return None
-    return family_module(family, "session").open_files(several, inputs["source"])
+    parts = {name: inputs[name] / MODEL for name in FAMILIES[family].parts}
+    session = family_module(family, "session")
+    return session.open_files(several, inputs["source"], dict(options), parts)

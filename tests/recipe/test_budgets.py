@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from olive_build.recipe.budgets import contradictions, filled, flat
+from olive_build.recipe.budgets import contradictions, filled, flat, looser, shipped_quality
 from olive_build.recipe.build import Budgets, Regression, SizedFloor
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve
@@ -72,6 +72,47 @@ def test_nested_budgets_are_checked_by_their_dotted_names() -> None:
     given = flat({"speedup": {"16": 0.0, "0": 1.0}, "regression": {"size": 1.0}, "load_ms": None})
     assert given == {"speedup.16": 0.0, "speedup.0": 1.0, "regression.size": 1.0}
     assert [key for key, _ in contradictions(given)] == ["speedup.16", "speedup.0"]
+
+
+HEARD = ("wer", "wer_loss", "wer_to_reference", "generate_agreement")
+
+
+@pytest.mark.parametrize(
+    ("precision", "name", "limits"),
+    [
+        ("fp32", "fp32", {"wer_loss": 0.1, "wer_to_reference": 0.005, "generate_agreement": 0.95}),
+        ("fp16", "fp16", {"wer_loss": 0.25, "wer_to_reference": 0.02}),
+        ("int8", "int8", {"wer_loss": 1.0}),
+        ("int4", "q4", {"wer_loss": 3.0}),
+        ("int8", "faithful", {"wer_loss": 0.5}),
+        ("int4", "fast", {"wer_loss": 1.0}),
+    ],
+)
+def test_what_transcribes_is_held_to_its_words_alone(
+    precision: str, name: str, limits: dict[str, float]
+) -> None:
+    assert shipped_quality(precision, HEARD, name) == limits
+
+
+def test_names_promise_the_others_nothing_of_words() -> None:
+    for figures in (("cosine_p1", "spearman"), ("accuracy", "accuracy_loss", "cosine_p1")):
+        assert not {*shipped_quality("int8", figures, "fast")} & {*HEARD}
+
+
+def test_word_errors_are_shares_and_losses_are_points() -> None:
+    given = {"wer": 4.0, "wer_to_reference": -0.1, "generate_agreement": 95, "wer_loss": 101}
+    assert dict(contradictions(given)) == {
+        "wer": "wer is a share, from 0 to 1",
+        "wer_to_reference": "wer_to_reference is a share, from 0 to 1",
+        "generate_agreement": "generate_agreement is a share, from 0 to 1",
+        "wer_loss": "wer_loss is in points, from 0 to 100",
+    }
+    assert not list(contradictions({"wer": 0.0, "wer_loss": 0.0, "generate_agreement": 1.0}))
+
+
+def test_more_word_errors_and_less_agreement_are_looser() -> None:
+    given = {"wer_loss": 0.2, "wer_to_reference": 0.001, "generate_agreement": 0.9}
+    assert dict(looser(given, "fp32", HEARD)) == {"wer_loss": 0.1, "generate_agreement": 0.95}
 
 
 @pytest.mark.parametrize("value", [3, {"16": 6.5}])

@@ -44,7 +44,7 @@ def read_clips(path: Path, *, what: str = "the file of clips") -> Clips:
     try:
         if texts.ndim != 1 or texts.dtype.kind != "U":
             raise ValueError("`texts` are no text, or have more than one axis")
-        if len(lengths) != len(texts):
+        if lengths.ndim == 1 and len(lengths) != len(texts):
             raise ValueError(f"there are {len(lengths)} lengths and {len(texts)} texts")
         return Clips(StoredClips(audio, lengths), tuple(str(text) for text in texts))
     except (TypeError, ValueError) as error:

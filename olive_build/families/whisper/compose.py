@@ -16,6 +16,7 @@ from olive_build.errors import StepError
 from olive_build.families.whisper.audio import audio_graph
 from olive_build.families.whisper.beam_search import SETTINGS, beam_search, lengths
 from olive_build.families.whisper.detokenizer import detokenizer_graph
+from olive_build.families.whisper.merged_decoder import merged_decoder
 from olive_build.families.whisper.names import COMPONENTS
 from olive_build.families.whisper.spec import inspect
 
@@ -98,3 +99,6 @@ def _check_ends(name: str, graph: onnx.GraphProto) -> None:
             )
 
 
+def join(file: str, parts: Mapping[str, onnx.ModelProto], folder: Path) -> onnx.ModelProto:
+    """Return the file of a split layout that holds several components: the merged decoder."""
+    return merged_decoder(parts, inspect(folder))

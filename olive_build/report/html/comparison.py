@@ -58,7 +58,7 @@ def changes(old: VariantView, new: VariantView, *, same_machine: bool) -> Iterat
         before, after = old.figures.get(name), new.figures.get(name)
         amount = NONE
         if before is not None and after is not None:
-            amount = signed(after - before, f"{abs(after - before):.5f}")
+            amount = signed(after - before, text_of(name, abs(after - before)))
         yield _change(
             title_of(name),
             before,

@@ -1,0 +1,103 @@
+"""Word error rates where people read them: the table of a build, and the report's page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from olive_build.report.building import figures_text, quality_head
+from olive_build.report.html.bundles import read_bundle
+from olive_build.report.html.comparison import changes
+from olive_build.report.html.numbers import limit_text, text_of
+from olive_build.report.html.subject import find_subject
+from olive_build.report.html.write import report_page
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from small_bundle import Page, gate, latency, variant, write_bundle
+
+HEARD = {"wer": 0.0241, "wer_loss": 0.12, "wer_to_reference": 0.004, "generate_agreement": 0.975}
+COSINES = {"cosine_lowest": 0.98, "cosine_p1": 0.99, "cosine_mean": 0.995}
+
+
+def reported(*qualities: dict[str, Any]) -> Any:
+    proofs = [SimpleNamespace(quality={"onnx": quality}) for quality in qualities]
+    return SimpleNamespace(bundles=[SimpleNamespace(proofs=proofs)])
+
+
+def heard(wer: float, size_bytes: int, **more: Any) -> dict[str, Any]:
+    """Return a variant of proof.json whose figures are of words."""
+    figures = {**HEARD, "wer": wer}
+    gates = [gate("wer_loss", 0.12, 0.5, "passed"), gate("wer", wer, 0.05, "passed")]
+    for item in gates:
+        item["bound"] = "at most"
+    return variant(0.99, size_bytes, [latency(0.25)]) | {
+        "limits": {"wer": 0.05, "wer_loss": 0.5},
+        "quality": {"onnx": {**figures, "single": figures, "clips": 120}},
+        "gates": gates,
+        **more,
+    }
+
+
+def report_of(folder: Path) -> Page:
+    return Page(report_page(find_subject(str(folder), folder), (), []))
+
+
+def test_the_column_of_quality_has_the_words_wrong_beside_pytorchs() -> None:
+    assert figures_text([HEARD]) == "WER 2.4% (PyTorch 2.3%)"
+    better = {**HEARD, "wer": 0.02, "wer_loss": -1.0}
+    assert figures_text([better]) == "WER 2.0% (PyTorch 3.0%)"
+    assert figures_text([better, HEARD]) == figures_text([HEARD, better])
+    assert figures_text([better, HEARD]).startswith("WER 2.4%")
+    assert figures_text([{**HEARD, "wer": 0.0, "wer_loss": 1e-7}]) == "WER 0.0% (PyTorch 0.0%)"
+
+
+def test_the_heads_of_cosines_stand_where_there_are_cosines() -> None:
+    assert quality_head(reported(HEARD, HEARD)) == "quality"
+    for result in (reported(COSINES), reported(HEARD, COSINES), reported()):
+        assert quality_head(result) == "quality (lowest / p1 / mean)"
+
+
+@pytest.mark.parametrize(
+    ("figure", "value", "text", "limit"),
+    [
+        ("wer", 0.0241, "2.41 %", "2.41 %"),
+        ("wer_to_reference", 0.004, "0.40 %", "0.4 %"),
+        ("generate_agreement", 0.975, "97.50 %", "97.5 %"),
+        ("wer_loss", 0.12, "0.12 points", "0.12 points"),
+        ("wer_loss", -0.5, "\u22120.50 points", "-0.5 points"),
+    ],
+)
+def test_figures_of_words_have_their_units(
+    figure: str, value: float, text: str, limit: str
+) -> None:
+    assert (text_of(figure, value), limit_text(figure, value)) == (text, limit)
+
+
+def test_the_page_shows_each_figure_and_draws_less_as_better(tmp_path: Path) -> None:
+    variants = {"fp32": heard(0.023, 80_000_000), "int8": heard(0.0241, 25_000_000)}
+    page = report_of(write_bundle(tmp_path / "desktop", variants))
+    assert not {*HEARD.values()} - {*page.figures}
+    for text in ("2.41 %", "WER", "Above PyTorch", "at most 5 %", "at most 0.5 points"):
+        assert text in page.text
+    for text in ("word error rate: less is better", "int8 \u2264 5 %", "Down and to the left"):
+        assert text in page.text
+    assert "Up and to the" not in page.text
+
+
+def test_two_builds_are_compared_by_their_words_and_fewer_errors_are_better(tmp_path: Path) -> None:
+    folders = [
+        write_bundle(tmp_path / name / "desktop", {"int8": heard(wer, 25_000_000)})
+        for name, wer in (("old", 0.03), ("new", 0.02))
+    ]
+    old, new = (read_bundle(folder).variants[0] for folder in folders)
+    found = {item.title: item for item in changes(old, new, same_machine=True)}
+    wer = found["word error rate"]
+    assert (wer.old_text, wer.new_text, wer.change) == ("3.00 %", "2.00 %", "\u22121.00 %")
+    assert wer.verdict == "better"
+    assert found["other decodings alike"].verdict == "same"
+    (_, back, *_) = changes(new, old, same_machine=True)
+    assert (back.title, back.verdict) == ("word error rate", "worse")
