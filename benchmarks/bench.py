@@ -21,10 +21,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench_quantization import quantization_figures
+from bench_whisper import whisper_figures
 from figures import QUIET, ROOT, Figure, Run, cli, spread, timed
 
 RECIPE = "all-minilm-l6-v2"
-PARTS = ("search", "speed", "vision", "attribution", "cold", "noop", "start")
+PARTS = ("search", "speed", "vision", "attribution", "whisper", "cold", "noop", "start")
 # The cold build of five targets as Olive is asked for it: conversion and plain int8.
 COLD_TARGETS = ("desktop", "web", "android", "ios", "windows")
 
@@ -173,6 +174,8 @@ def main() -> int:
         if "cold" in parts:
             figures += cold_figures(chosen.cold_runs, sources)
         figures += quantization_figures(parts, environment, Path(scratch))
+        if "whisper" in parts:
+            figures += whisper_figures(environment, Path(scratch))
         if "noop" in parts:
             timed(cli("build", RECIPE, "--outputs", str(outputs)), environment)
             figures.append(noop_figure(chosen.runs, environment, outputs))

@@ -20,6 +20,8 @@ Report = Callable[[str], None]
 BUILT_IN_DATA = {
     "sentences": "sentences.jsonl",
     "calibration-sentences": "calibration.jsonl",
+    "speech": "speech.npz",
+    "calibration-speech": "calibration-speech.npz",
 }
 
 

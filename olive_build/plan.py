@@ -22,7 +22,7 @@ from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.compose import BuildPart, Compose, Join
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, ConvertToOrt
 from olive_build.steps.describe import Describe
-from olive_build.steps.quality import MeasureQuality
+from olive_build.steps.quality import MeasureQuality, RunReference
 from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
 from olive_build.targets import load_provider
@@ -30,7 +30,15 @@ from olive_build.targets import load_provider
 # The name of a shipped graph that is the only one.
 SINGLE = "model"
 # What all targets of a recipe share, whatever their graphs are like.
-SHARED_STAGES = ("export", "tied-weight", "samples", "calibration", "tokenizer", "audio", "detokenizer")
+SHARED_STAGES = (
+    "export",
+    "tied-weight",
+    "samples",
+    "calibration",
+    "tokenizer",
+    "audio",
+    "detokenizer",
+)
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,7 @@ class TargetPlanner:
     def variant(self, variant: Variant) -> VariantPlan:
         build = self.build
         shipped, fp32 = self._graphs_of(variant), self._graphs_of(None)
+        same = shipped == fp32
         one, one_fp32 = shipped.get(SINGLE), fp32.get(SINGLE)
         ort = self._ort(variant, one) if one and "ort" in build.formats else None
         files = {"onnx": (shipped, MODEL_NAME)} if "onnx" in build.formats else {}
@@ -176,21 +185,38 @@ class TargetPlanner:
                 name: self._described(variant, name, node) for name, node in shipped.items()
             },
             quality={
-                form: self.add(
-                    MeasureQuality(file, self.machine, build.family, build.options),
-                    {"reference": self.reference}
-                    | ({} if SINGLE in nodes else {"source": self.source, **self.parts()})
-                    | _inputs("model", nodes)
-                    | ({} if shipped == fp32 else _inputs("baseline", fp32)),
-                    variant,
-                    f"quality-{form}",
-                )
+                form: self._quality(variant, form, nodes, file, None if same else fp32)
                 for form, (nodes, file) in files.items()
             },
             latency=measuring.latency(variant, one, one_fp32) if one and one_fp32 else None,
             memory=measuring.memory(variant, one, one_fp32) if one and one_fp32 else {},
             without_vnni=measuring.without_vnni(variant, one, self.reference) if one else None,
         )
+
+    def _quality(
+        self,
+        variant: Variant,
+        form: str,
+        graphs: Mapping[str, str],
+        file: str,
+        fp32: Mapping[str, str] | None,
+    ) -> str:
+        """Return the node that compares a form of the variant with PyTorch and its fp32 graph."""
+        inputs = {"reference": self.reference}
+        stage = f"outputs-{form}"
+        inputs["outputs"] = self._outputs(variant if fp32 else None, stage, graphs, file)
+        if fp32:
+            inputs["baseline"] = self._outputs(None, "outputs-onnx", fp32, MODEL_NAME)
+        return self.add(MeasureQuality(), inputs, variant, f"quality-{form}")
+
+    def _outputs(
+        self, variant: Variant | None, stage: str, graphs: Mapping[str, str], file: str
+    ) -> str:
+        inputs = {"reference": self.reference, **_inputs("model", graphs)}
+        if SINGLE not in graphs:
+            inputs |= {"source": self.source, **self.parts()}
+        step = RunReference(file, self.machine, self.build.family, self.build.options)
+        return self.add(step, inputs, variant, stage)
 
     def _graphs_of(self, variant: Variant | None) -> dict[str, str]:
         """Return the nodes of a variant's shipped graphs; None gives the fp32 ones."""
@@ -278,7 +304,7 @@ class TargetPlanner:
             parts.append(self.build.attention if not self.build.passes else self.build.target)
         if variant is not None:
             parts.append(variant.name)
-        elif stage == "compose":
+        elif stage == "compose" or stage.startswith("outputs"):
             parts.append("fp32")
         # Where another target has other settings under this name, the name says whose it is.
         own = [self.build.recipe, self.build.target, *parts[1:], stage]
@@ -287,9 +313,7 @@ class TargetPlanner:
 
 def _inputs(prefix: str, graphs: Mapping[str, str]) -> dict[str, str]:
     """Return the inputs of a step that reads all of a variant's graphs."""
-    return {
-        prefix if name == SINGLE else f"{prefix}.{name}": node for name, node in graphs.items()
-    }
+    return {prefix if name == SINGLE else f"{prefix}.{name}": node for name, node in graphs.items()}
 
 
 def _estimated(provider: str) -> str:

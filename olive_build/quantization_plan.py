@@ -32,7 +32,6 @@ from olive_build.recipe.build import (
 )
 from olive_build.steps.fuse import PerTokenScale, TanhGelu
 
-
 # What dynamic int8 takes of graphs that have convolutions too.
 PRODUCTS = ("MatMul", "Gemm", "Attention")
 
@@ -75,6 +74,9 @@ class QuantizationPlanner:
                 return self._weight_only(method, node)
             case Fp16():
                 step = ConvertToFp16(method.keep_io_types, method.exclude_operators, method.exclude)
+                # Without calibration inputs its weights alone are looked at for what overflows.
+                if self.mixed:
+                    return Quantized(self.add(step, {"model": node}, "quantize"), node)
                 return Quantized(self._calibrated(step, node, "quantize"), node)
         raise PlanError(f"no step for the method {method!r}")
 

@@ -66,7 +66,7 @@ def kinds(plan: Plan) -> list[str]:
 
 def test_work_that_targets_share_is_one_node() -> None:
     found = kinds(plan_of())
-    for kind in ("export", "fuse", "tokenizer", "fix-shapes"):
+    for kind in ("export", "fuse", "part", "fix-shapes"):
         assert found.count(kind) == 1
     assert found.count("reference") == 2  # the npu's texts are cut at its fixed length
     assert found.count("dynamic-int8") == 3  # fast, faithful; plain for web, android and ios

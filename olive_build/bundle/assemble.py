@@ -118,10 +118,7 @@ def assemble(
     """
     descriptions = {
         item.variant.name: merged(
-            {
-                name: _json(artifacts[node], DESCRIPTION)
-                for name, node in item.descriptions.items()
-            }
+            {name: _json(artifacts[node], DESCRIPTION) for name, node in item.descriptions.items()}
         )
         for item in bundle.variants
     }
@@ -163,8 +160,13 @@ def merged(descriptions: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
             for name, count in counts.items():
                 known[name] = known.get(name, 0) + count
     opsets = {key: value for item in found for key, value in item["opsets"].items()}
+    estimates = {
+        name: item["partition"] for name, item in descriptions.items() if "partition" in item
+    }
+    told = "; ".join(f"{name}: {item['text']}" for name, item in estimates.items())
     return {
         **found[0],
+        **({"partition": {"text": told}} if told else {}),
         "operators": operators,
         "opsets": opsets,
         "ir_version": max(item["ir_version"] for item in found),
@@ -295,6 +297,8 @@ def _all_files(bundle: BundlePlan) -> list[Placed]:
 
 
 def _placed(bundle: BundlePlan, placed: Placed, artifacts: Artifacts) -> BundleFile:
+    if placed.content is not None:
+        return from_bytes(placed.path, placed.content)
     if placed.node is None:
         path = Path(bundle.model.folder) / placed.file
         content = path.read_bytes()

@@ -26,11 +26,15 @@ CLIENT_SUFFIXES = {
 
 @dataclass(frozen=True)
 class Placed:
-    """One file: where it lies in the bundle, and the node (None: the model's folder) and file."""
+    """One file: where it lies in the bundle, and the node (None: the model's folder) and file.
+
+    What a family writes itself has its `content` here.
+    """
 
     path: str
     node: str | None
     file: str
+    content: bytes | None = None
 
 
 def model_files(bundle: BundlePlan, variant: VariantPlan) -> dict[str, Placed]:
@@ -71,7 +75,9 @@ def side_files(bundle: BundlePlan) -> list[Placed]:
     facts = bundle.model.facts
     whole = bundle.build.compose == "single-file"
     beside = facts.composed_files if whole else facts.client_files
-    return placed + [Placed(name, None, name) for name in beside]
+    placed += [Placed(name, None, name) for name in beside]
+    written = {} if whole else getattr(facts, "written_files", {})
+    return placed + [Placed(name, None, name, content) for name, content in written.items()]
 
 
 def _client_path(file: str, variant: VariantPlan) -> str:

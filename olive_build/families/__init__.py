@@ -22,12 +22,13 @@ class FamilySpec:
     own), and `figures` what is measured of quality; `components` the graphs that such a model has.
     A file of data holds `samples` and ends in `data_suffix`; `miniature_data` are those of a
     miniature's folder that stand in for the recipe's data and calibration, which fit its own model
-    only. `takes` says what a composed file is given and what a bare graph is; `parts` are the graphs
-    of pre- and post-processing that composing adds, with operators of onnxruntime-extensions. Files
-    are timed at these `sizes`, counted in `size_unit`. `axes` are the symbolic axes of its graphs,
-    each with the size suggested where sizes are fixed. `split` names the files of `compose: split`,
-    each with the components in it. `searches` says whether `quantize: auto` and
-    attribution know its graphs, and `options` which sections of a recipe are its own.
+    only. `takes` says what a composed file is given and what a bare graph is; `parts` are the
+    graphs of pre- and post-processing that composing adds, with operators of
+    onnxruntime-extensions. Files are timed at these `sizes`, counted in `size_unit`. `axes` are the
+    symbolic axes of its graphs, each with the size suggested where sizes are fixed. `split` names
+    the files of `compose: split`, each with the components in it. `searches` says whether
+    `quantize: auto` and attribution know its graphs, and `options` which sections of a recipe are
+    its own.
     """
 
     name: str

@@ -89,7 +89,7 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class _Outputs:
+class Outputs:
     """What a file gives for all samples: one by one, and in batches where it takes those."""
 
     single: Any
@@ -97,32 +97,31 @@ class _Outputs:
 
 
 def measure_quality(
-    model: Path | Session,
-    reference: Reference,
-    *,
-    baseline: Path | Session | None = None,
-    threads: int = 1,
+    model: Path | Session, reference: Reference, *, baseline: Path | Session | None = None
 ) -> Quality:
-    """Run the model on every reference sample, singly and in batches of eight.
+    """Run the model on every reference sample, singly and in batches of eight, and compare.
 
     `model` is a .onnx or .ort file, or what has a session's methods; `baseline` is the fp32 graph
     that it came from, which is run on the same. Raises StepError when one cannot be loaded or run.
     """
-    outputs = _outputs(model, reference, threads)
+    fp32 = None if baseline is None else run_reference(baseline, reference)
+    return quality_of(run_reference(model, reference), reference, baseline=fp32)
+
+
+def quality_of(
+    outputs: Outputs, reference: Reference, *, baseline: Outputs | None = None
+) -> Quality:
+    """Compare a file's outputs with PyTorch's, and with those of the fp32 graph it came from."""
     expected = reference.expected
-    against_fp32 = None
-    if baseline is not None:
-        fp32 = _outputs(baseline, reference, threads)
-        against_fp32 = _compared(reference, outputs, fp32)
     return Quality(
-        against_torch=_compared(reference, outputs, _Outputs(expected, expected)),
-        against_fp32=against_fp32,
+        against_torch=_compared(reference, outputs, Outputs(expected, expected)),
+        against_fp32=None if baseline is None else _compared(reference, outputs, baseline),
         samples=reference.samples,
         count=len(expected),
     )
 
 
-def _compared(reference: Reference, candidate: _Outputs, expected: _Outputs) -> Comparison[Any]:
+def _compared(reference: Reference, candidate: Outputs, expected: Outputs) -> Comparison[Any]:
     return Comparison(
         reference.compare(candidate.single, expected.single),
         None
@@ -131,10 +130,14 @@ def _compared(reference: Reference, candidate: _Outputs, expected: _Outputs) -> 
     )
 
 
-def _outputs(model: Path | Session, reference: Reference, threads: int) -> _Outputs:
+def run_reference(model: Path | Session, reference: Reference) -> Outputs:
+    """Run the model on every reference sample, singly and in batches of eight.
+
+    Raises StepError when it cannot be loaded or run.
+    """
     session, name = model, "the model"
     if isinstance(model, Path):
-        session, name = open_session(model, threads=threads), model.name
+        session, name = open_session(model), model.name
     try:
         return _run(session, reference)
     except StepError:
@@ -143,13 +146,13 @@ def _outputs(model: Path | Session, reference: Reference, threads: int) -> _Outp
         raise StepError(f"onnxruntime cannot run {name}", why=first_line(error)) from error
 
 
-def _run(session: Any, reference: Reference) -> _Outputs:
+def _run(session: Any, reference: Reference) -> Outputs:
     batches = reference.batches()
     if not batches:
-        return _Outputs(reference.run(session, np.arange(len(reference.expected))), None)
+        return Outputs(reference.run(session, np.arange(len(reference.expected))), None)
     order = np.concatenate(batches)
     single = [reference.run(session, np.array([row])) for row in range(len(order))]
     together = [reference.run(session, rows) for rows in batches]
     batched = np.empty_like(reference.expected)
     batched[order] = np.concatenate(together)
-    return _Outputs(np.concatenate(single), batched)
+    return Outputs(np.concatenate(single), batched)

@@ -18,10 +18,13 @@ DASH = "Pd"
 
 @dataclass(frozen=True)
 class Transcripts:
-    """What was heard: a text for each clip, and for each extra case of decoding all its texts."""
+    """What was heard: a text for each clip, and for each extra case of decoding all its texts.
+
+    A case is None where the side cannot decode in that way, as clients without beams cannot.
+    """
 
     texts: tuple[str, ...]
-    cases: tuple[tuple[str, ...], ...] = ()
+    cases: tuple[tuple[str, ...] | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -34,7 +37,8 @@ class TranscriptAgreement:
     `wer` is the word error rate, as a share; `wer_loss` how far it is above the other side's in
     points (percent; below zero where the file is better); `wer_to_reference` the word error rate
     with the other side's own texts taken for the truth. `generate_agreement` is the share of extra
-    cases of decoding whose texts are the other side's to the character; 1 where there are none.
+    cases of decoding whose texts are the other side's to the character; 1 where there are none that
+    both sides know.
     """
 
     wer: float
@@ -54,7 +58,11 @@ def transcript_agreement(
     Raises ValueError when they differ in number.
     """
     wer = word_error_rate(candidate.texts, truth)
-    same = [one == other for one, other in zip(candidate.cases, expected.cases, strict=True)]
+    same = [
+        one == other
+        for one, other in zip(candidate.cases, expected.cases, strict=True)
+        if one is not None and other is not None
+    ]
     return TranscriptAgreement(
         wer=_figure(wer),
         wer_loss=_figure(POINTS * (wer - word_error_rate(expected.texts, truth))),

@@ -13,15 +13,15 @@ from olive_build.recipe.quantize import Strict
 
 # By precision, for recipes that give none. Measured on held-out sentences with all-MiniLM-L6-v2 and
 # on the test images of recipes/characters: a sound conversion of that precision keeps them, a
-# broken layer does not. Those of words are what a listener would not notice; no model was measured
-# for them. A family is held to those that it measures.
+# broken layer does not. Those of word errors were chosen, and not measured yet. A family is held to
+# those that it measures.
 SHIPPED_FLOORS: Mapping[str, Mapping[str, float]] = {
     "fp32": {
         "cosine_lowest": 0.99999,
         "accuracy_loss": 0.1,
         "wer_loss": 0.1,
         "wer_to_reference": 0.005,
-        "generate_agreement": 0.95,
+        "generate_agreement": 0.9,
     },
     "fp16": {
         "cosine_lowest": 0.999,

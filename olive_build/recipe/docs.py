@@ -33,6 +33,7 @@ SECTIONS: Mapping[str, type[Strict]] = {
     "model.sources.path": model.PathSpec,
     "export": model.ExportSpec,
     "fuse": model.FuseSpec,
+    "speech": model.SpeechSpec,
     "variants": model.VariantSpec,
     **{f"quantize.{method}": spec for method, spec in METHODS.items()},
     "quantize.overrides": BlockWeightsSpec,

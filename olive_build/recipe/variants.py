@@ -16,6 +16,7 @@ from olive_build.recipe.place import Place
 from olive_build.recipe.quantize import METHODS, layered, precision_of, written
 from olive_build.recipe.suggest import listed
 from olive_build.recipe.tree import KeyPath
+from olive_build.recipe.uncalibrated import check_uncalibrated
 
 # The built-in variants: the method of each, None for the fp32 graph. Options are the methods' own
 # defaults, but for those below.
@@ -86,8 +87,10 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
     quantize = layered(layers, method)
     precision = precision_of(quantize)
     _check_runs(place, name, precision, path)
-    if isinstance(quantize, Auto):
+    if isinstance(quantize, Auto) and place.family.searches:
         _check_can_search(place, name, path)
+    if quantize is not None:
+        check_uncalibrated(place, name, quantize, path)
     if isinstance(quantize, WeightOnly):
         _check_k_quant(place, name, quantize, path)
         _check_accuracy_level(place, name, quantize.accuracy_level, path)

@@ -14,7 +14,7 @@ def sort_nodes(model: onnx.ModelProto) -> bool:
     """
     nodes = list(model.graph.node)
     maker = {name: index for index, node in enumerate(nodes) for name in node.output if name}
-    needs = [{maker[name] for name in _read(node) if name in maker} for node in nodes]
+    needs = [{maker[name] for name in read_by(node) if name in maker} for node in nodes]
     if all(max(needed, default=-1) < index for index, needed in enumerate(needs)):
         return False
     followers: list[list[int]] = [[] for _ in nodes]
@@ -38,11 +38,11 @@ def sort_nodes(model: onnx.ModelProto) -> bool:
     return True
 
 
-def _read(node: onnx.NodeProto) -> set[str]:
-    """Return what a node reads, and what the nodes of its subgraphs do."""
+def read_by(node: onnx.NodeProto) -> set[str]:
+    """Return the names of what a node reads, and of what the nodes of its subgraphs do."""
     names = set(node.input)
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
             for inner in graph.node:
-                names |= _read(inner)
+                names |= read_by(inner)
     return names

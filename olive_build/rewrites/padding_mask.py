@@ -71,7 +71,7 @@ def _bias(node: onnx.NodeProto) -> str:
 def _reason_to_decline(model: onnx.ModelProto, bias: str) -> str | None:
     """Return why the bias is not a padding mask, None where it is."""
     try:
-        session = _session_of(model, bias)
+        session = session_of(model, bias)
         for shape in SHAPES:
             mask = _some_mask(shape)
             if not _only_hides_padding(session.run(None, _feeds(session, mask))[0], mask):
@@ -81,7 +81,8 @@ def _reason_to_decline(model: onnx.ModelProto, bias: str) -> str | None:
     return None
 
 
-def _session_of(model: onnx.ModelProto, bias: str) -> Any:
+def session_of(model: onnx.ModelProto, bias: str) -> Any:
+    """Return a session of that part of the graph that makes the value `bias`."""
     part = onnx.ModelProto()
     part.CopyFrom(model)
     del part.graph.output[:]

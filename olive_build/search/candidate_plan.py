@@ -10,7 +10,7 @@ from olive_build.plan import Inspected, TargetPlanner
 from olive_build.recipe.build import Budgets, Quantize, Variant
 from olive_build.steps.convert_ort import MODEL_NAME
 from olive_build.steps.damage import MeasureDamage
-from olive_build.steps.quality import MeasureQuality
+from olive_build.steps.quality import MeasureQuality, RunReference
 from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
 from olive_build.steps.speed import MeasureSpeed
@@ -61,13 +61,20 @@ def plan_candidate(item: Inspected, method: Quantize | None, machine: str) -> Ca
         "calibration": planner.calibration_inputs("judge"),
     }
     judge = {"model": core.node, "reference": reference}
-    quality = MeasureQuality(MODEL_NAME, machine, build.family)
+    outputs = planner.add(
+        RunReference(MODEL_NAME, machine, build.family), judge, variant, "judge-outputs"
+    )
     speed = MeasureSpeed(build.family, _sizes(item), machine)
     damage = MeasureDamage(DAMAGE_SAMPLES, machine)
     nodes = {
         "shipped": planner.composed(variant, {"model": core.node})["model"],
         "fp32_shipped": planner.composed(None, {"model": fp32.node})["model"],
-        "quality": planner.add(quality, judge, variant, "judge-quality"),
+        "quality": planner.add(
+            MeasureQuality(),
+            {"outputs": outputs, "reference": reference},
+            variant,
+            "judge-quality",
+        ),
         "speed": planner.add(speed, timed, variant, "judge-speed"),
     }
     layers = planner.add(damage, inputs, variant, "damage") if variant is not None else None

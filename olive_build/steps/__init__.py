@@ -38,6 +38,7 @@ STEPS: Mapping[str, str] = {
     "samples": "olive_build.steps.samples:SplitSamples",
     "damage": "olive_build.steps.damage:MeasureDamage",
     "speed": "olive_build.steps.speed:MeasureSpeed",
+    "outputs": "olive_build.steps.quality:RunReference",
     "quality": "olive_build.steps.quality:MeasureQuality",
     "latency": "olive_build.steps.latency:MeasureLatency",
     "footprint": "olive_build.steps.footprint:MeasureFootprint",

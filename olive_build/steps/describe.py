@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,15 +17,16 @@ class Describe:
     """Write description.json of an ONNX model. Inputs: model.
 
     Holds inputs and outputs (name, type, axes), opset and IR versions, operators by domain with
-    counts, parameters, what the mobile usability checker of onnxruntime finds where `mobile` asks
-    for it, and into how many pieces `provider` would take the graph apart ("" for none).
+    counts, stored values, what the mobile usability checker of onnxruntime finds where `mobile`
+    asks for it, and into how many pieces `provider` would take the graph apart ("" for none). The
+    graphs inside nodes, such as branches, are counted too.
     """
 
     mobile: bool
     provider: str = ""
 
     kind: ClassVar[str] = "describe"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     exclusive: ClassVar[bool] = False
@@ -47,25 +49,22 @@ class Describe:
 
 def describe(model: Any) -> dict[str, Any]:
     """Return the description of a ModelProto as plain data."""
+    from olive_build.rewrites.clean import graphs
     from olive_build.steps.model_check import operators
 
     domains: dict[str, dict[str, int]] = {}
     for name, count in sorted(operators(model).items()):
         domain, _, operator = name.rpartition("::")
         domains.setdefault(domain or "ai.onnx", {})[operator] = count
-    parameters = 0
-    for tensor in model.graph.initializer:
-        values = 1
-        for dim in tensor.dims:
-            values *= dim
-        parameters += values
     return {
         "inputs": [_value(value) for value in model.graph.input],
         "outputs": [_value(value) for value in model.graph.output],
         "ir_version": model.ir_version,
         "opsets": {item.domain or "ai.onnx": item.version for item in model.opset_import},
         "operators": domains,
-        "stored_values": parameters,
+        "stored_values": sum(
+            prod(tensor.dims) for graph in graphs(model.graph) for tensor in graph.initializer
+        ),
     }
 
 

@@ -1,4 +1,4 @@
-"""Measure one file against PyTorch's references, in onnxruntime."""
+"""How well a file does what PyTorch does: its outputs on the references, compared."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ QUALITY = "quality.json"
 
 
 @dataclass(frozen=True)
-class MeasureQuality:
-    """Write quality.json. Inputs: model, reference, and baseline unless the model is that graph.
+class RunReference:
+    """Write outputs.npz or outputs.json: what a file gives for the reference's samples.
 
-    `baseline` is the fp32 graph that the model came from; figures against it are a section of
-    their own, and budgets are held against PyTorch's.
-    `file` is which file of the model's artifact is run (model.onnx or model.ort); `machine` is
-    the fingerprint of where it runs, since int8 kernels differ between processors. Graphs of a
-    layout of several files come as `model.<file>` and `baseline.<file>`, with the model folder as
+    Inputs: model, reference. `file` is which file of the model's artifact is run (model.onnx or
+    model.ort); `machine` is the fingerprint of where it runs, since int8 kernels differ between
+    processors. Graphs of a layout of several files come as `model.<file>`, with the model folder as
     `source` and the family's parts: the `family` runs them together, by the recipe's `options`.
     """
 
@@ -28,46 +26,60 @@ class MeasureQuality:
     family: str
     options: tuple[tuple[str, str], ...] = ()
 
-    kind: ClassVar[str] = "quality"
-    version: ClassVar[int] = 5
+    kind: ClassVar[str] = "outputs"
+    version: ClassVar[int] = 1
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "numpy")
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.proof.quality import measure_quality
+        from olive_build.proof.outputs import write_outputs
+        from olive_build.proof.quality import run_reference
         from olive_build.proof.reference import read_reference
-        from olive_build.steps.model_check import MODEL
 
         reference = read_reference(inputs["reference"])
-        model = _graphs(self.family, inputs, "model", self.file, self.options)
-        baseline = _graphs(self.family, inputs, "baseline", MODEL, self.options)
-        assert model is not None
-        quality = measure_quality(model, reference, baseline=baseline)
+        write_outputs(run_reference(self._model(inputs), reference), out)
+
+    def _model(self, inputs: Mapping[str, Path]) -> Any:
+        """Return the path of a single file, or a session of several."""
+        from olive_build.families import FAMILIES, family_module
+        from olive_build.steps.model_check import MODEL
+
+        if "model" in inputs:
+            return inputs["model"] / self.file
+        files = {
+            name.removeprefix("model."): path / self.file
+            for name, path in inputs.items()
+            if name.startswith("model.")
+        }
+        parts = {name: inputs[name] / MODEL for name in FAMILIES[self.family].parts}
+        session = family_module(self.family, "session")
+        return session.open_files(files, inputs["source"], dict(self.options), parts)
+
+
+@dataclass(frozen=True)
+class MeasureQuality:
+    """Write quality.json. Inputs: outputs, reference, and baseline unless the model is that graph.
+
+    `baseline` are the outputs of the fp32 graph that the model came from; figures against it are a
+    section of their own, and budgets are held against PyTorch's.
+    """
+
+    kind: ClassVar[str] = "quality"
+    version: ClassVar[int] = 6
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("numpy",)
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.proof.outputs import read_outputs
+        from olive_build.proof.quality import quality_of
+        from olive_build.proof.reference import read_reference
+
+        quality = quality_of(
+            read_outputs(inputs["outputs"]),
+            read_reference(inputs["reference"]),
+            baseline=read_outputs(inputs["baseline"]) if "baseline" in inputs else None,
+        )
         text = json.dumps(quality.as_json(), indent=2, sort_keys=True)
         (out / QUALITY).write_text(text + "\n", encoding="utf-8")
-
-
-def _graphs(
-    family: str,
-    inputs: Mapping[str, Path],
-    prefix: str,
-    file: str,
-    options: tuple[tuple[str, str], ...],
-) -> Any:
-    """Return the path of a single file, or a session of several; None where there is neither."""
-    from olive_build.families import FAMILIES, family_module
-    from olive_build.steps.model_check import MODEL
-
-    if prefix in inputs:
-        return inputs[prefix] / file
-    several = {
-        name.removeprefix(f"{prefix}."): path / file
-        for name, path in inputs.items()
-        if name.startswith(f"{prefix}.")
-    }
-    if not several:
-        return None
-    parts = {name: inputs[name] / MODEL for name in FAMILIES[family].parts}
-    session = family_module(family, "session")
-    return session.open_files(several, inputs["source"], dict(options), parts)

@@ -13,7 +13,8 @@ class Reference:
     """Write reference.json and reference.npz. Inputs: source (model folder), data (a file).
 
     The family says what the data holds. Texts are cut at `sequence_length` where the target's
-    graphs have that fixed length; `options` are what a recipe says to this family alone. Raises StepError naming the line or entry of bad data.
+    graphs have that fixed length; `options` are what a recipe says to this family alone. Raises
+    StepError naming the line or entry of bad data.
     """
 
     family: str

@@ -16,13 +16,14 @@ class SimplifyForCpu:
     """Write model.onnx with what the CPU's kernels do slowly taken apart, and nothing dead in it.
 
     Inputs: model, fused. Exact in fp32 for every token that is no padding. The mask that only hides
-    padding is given to attention as it is, padding's rows are zeroed where hidden states begin,
-    SkipLayerNormalization becomes a sum and a normalization, and what nobody reads is dropped. A
+    padding is given to attention as it is, one that hides nothing is dropped, padding's rows are
+    zeroed where hidden states begin, keys and values stay split by heads, SkipLayerNormalization
+    becomes a sum and a normalization, and what nobody reads is dropped. A
     rule that finds nothing to do says why in the log: graphs differ.
     """
 
     kind: ClassVar[str] = "simplify"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
     exclusive: ClassVar[bool] = False
@@ -33,6 +34,8 @@ class SimplifyForCpu:
         from olive_build.rewrites.mask_padding_rows import mask_padding_rows
         from olive_build.rewrites.padding_mask import padding_mask
         from olive_build.rewrites.separate_skip_layer_norm import separate_skip_layer_norm
+        from olive_build.rewrites.split_heads import keep_heads_split
+        from olive_build.rewrites.zero_bias import drop_zero_bias
         from olive_build.steps.model_check import MODEL, read
 
         model = read(inputs["model"] / MODEL)
@@ -40,6 +43,8 @@ class SimplifyForCpu:
             drop_dead,
             padding_mask,
             mask_padding_rows,
+            drop_zero_bias,
+            keep_heads_split,
             separate_skip_layer_norm,
             drop_dead,
         ):

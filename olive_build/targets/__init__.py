@@ -135,6 +135,7 @@ def read_provider(path: Path) -> Provider:
         takes_symbolic_axes=fields.truth("takes_symbolic_axes"),
         opset_max=fields.optional_number("opset_max"),
         no_attention_because=fields.optional_text("no_attention_because", "") or "",
+        no_subgraphs_because=fields.optional_text("no_subgraphs_because", "") or "",
         operators_of=fields.optional_text("operators_of", path.stem) or path.stem,
         claims=_claims(fields),
     )

@@ -119,9 +119,10 @@ class Provider:
 
     ``support`` decides about every precision. ``opset_max`` is a ceiling of its own below the
     runtime's, or None. ``shapes`` says whether it needs graphs without symbolic axes, and
-    ``takes_symbolic_axes`` whether it takes any node of one that has them.
-    ``no_attention_because`` is empty where it has a kernel for the fused attention of
-    com.microsoft. ``runs_here_by`` names what runs it on a build machine, None where nothing does.
+    ``takes_symbolic_axes`` whether it takes any node of one that has them. ``no_attention_because``
+    is empty where it has a kernel for the fused attention of com.microsoft,
+    ``no_subgraphs_because`` where it is given the graphs inside nodes as well. ``runs_here_by``
+    names what runs it on a build machine, None where nothing does.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Provider:
     takes_symbolic_axes: bool
     opset_max: int | None
     no_attention_because: str
+    no_subgraphs_because: str
     operators_of: str
     claims: tuple[Claim, ...]
 

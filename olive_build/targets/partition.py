@@ -8,7 +8,7 @@ GetCapability. Conditions on single nodes are not looked at, so the shares are u
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,11 +48,32 @@ class Breaks:
 
 
 @dataclass(frozen=True)
+class Inside:
+    """How a provider would take one graph inside a node, such as a branch or a search's encoder.
+
+    `graph` is the node's attribute that holds it, `operator` what runs it. Fields as `Partition`'s,
+    without what is further inside.
+    """
+
+    graph: str
+    operator: str
+    partitions: int
+    nodes: int
+    taken_nodes: int
+    weight_share: float | None
+
+    def text(self) -> str:
+        """Return it as a person reads it, in a clause."""
+        return f"{self.graph} {_shares(self.taken_nodes, self.nodes, self.weight_share)}"
+
+
+@dataclass(frozen=True)
 class Partition:
     """How a provider would take a graph: pieces, and the shares of nodes and weights in them.
 
-    `weight_share` is that of the stored values which matrix products and convolutions read; None
-    where there are none. `breaks` are the operators outside, most frequent first.
+    `weight_share` is that of the stored values which matrix products and convolutions read, counted
+    wherever one is read; None where there are none. `breaks` are the operators outside, most
+    frequent first. All of them count the graphs inside nodes too; `inside` has each of those.
     """
 
     provider: str
@@ -61,6 +82,7 @@ class Partition:
     taken_nodes: int
     weight_share: float | None
     breaks: tuple[Breaks, ...]
+    inside: tuple[Inside, ...] = ()
 
     @property
     def node_share(self) -> float:
@@ -71,25 +93,45 @@ class Partition:
 
     def text(self) -> str:
         """Return it as a person reads it, in one line."""
-        title = load_provider(self.provider).title
+        provider = load_provider(self.provider)
         pieces = "1 piece" if self.partitions == 1 else f"{self.partitions} pieces"
         if not self.partitions:
-            return f"{title} takes none of {self.nodes} nodes"
-        shares = f"{self.taken_nodes} of {self.nodes} nodes"
-        if self.weight_share is not None:
-            shares += f", {self.weight_share:.0%} of the weights"
-        line = f"{title} takes the graph in {pieces}: {shares}"
+            return f"{provider.title} takes none of {self.nodes} nodes"
+        shares = _shares(self.taken_nodes, self.nodes, self.weight_share)
+        line = f"{provider.title} takes the graph in {pieces}: {shares}{self._inside()}"
         if self.breaks:
             rest = ", ".join(f"{b.operator} x{b.count}" for b in self.breaks[:MOST_NAMED])
             line += f"; on the CPU: {rest}{' ...' if len(self.breaks) > MOST_NAMED else ''}"
         return line
 
+    def _inside(self) -> str:
+        """Say what is taken inside nodes that have weights inside, and why nothing is."""
+        because = load_provider(self.provider).no_subgraphs_because
+        on_cpu = {item.operator for item in self.breaks}
+        line = ""
+        weighty = [item for item in self.inside if item.weight_share is not None]
+        # Files hold them by name: from the last on, encoder is before decoder, then before else.
+        weighty.sort(key=lambda item: item.graph, reverse=True)
+        for operator in dict.fromkeys(item.operator for item in weighty):
+            parts = [item.text() for item in weighty if item.operator == operator]
+            line += f"; inside {operator}"
+            line += ", which stays on the CPU itself" if operator in on_cpu else ""
+            line += f" ({because})" if because else ""
+            line += f": {' and '.join(parts)}"
+        return line
+
+
+def _shares(taken: int, nodes: int, weights: float | None) -> str:
+    if not taken:
+        return f"none of {nodes} nodes"
+    shares = f"{taken} of {nodes} nodes"
+    return shares if weights is None else f"{shares}, {weights:.0%} of the weights"
+
 
 class _Kernels:
     """What the checker asks of a provider; Constant nodes are folded before it sees a graph."""
 
-    def __init__(self, provider: Provider, model: Any) -> None:
-        useless = _has_symbolic_inputs(model) and not provider.takes_symbolic_axes
+    def __init__(self, provider: Provider, *, useless: bool) -> None:
         operators = () if useless else provider.operators()
         self._known = frozenset((entry.domain, entry.name) for entry in operators)
 
@@ -100,26 +142,86 @@ class _Kernels:
         return []
 
 
-def partition(model: Any, provider: str) -> Partition:
-    """Return how a provider would take a ModelProto.
+@dataclass(frozen=True)
+class _Found:
+    """One graph taken apart. `weight` and `taken_weight` are stored values of its products."""
 
-    One that takes no symbolic axes takes nothing of a graph whose inputs have them.
+    graph: str
+    operator: str
+    partitions: int
+    nodes: int
+    outside: tuple[Any, ...]
+    weight: int
+    taken_weight: int
+
+    def as_inside(self) -> Inside:
+        return Inside(
+            self.graph,
+            self.operator,
+            self.partitions,
+            self.nodes,
+            self.nodes - len(self.outside),
+            _share(self.taken_weight, self.weight),
+        )
+
+
+def partition(model: Any, provider: str) -> Partition:
+    """Return how a provider would take a ModelProto, and the graphs inside its nodes.
+
+    One that takes no symbolic axes takes nothing of a graph whose inputs have them. A graph inside
+    a node is taken apart by itself, as onnxruntime does it; what it reads from around it counts as
+    stored where it is.
+    """
+    found = list(_walk(model.graph, load_provider(provider), {}))
+    return Partition(
+        provider=provider,
+        partitions=sum(item.partitions for item in found),
+        nodes=sum(item.nodes for item in found),
+        taken_nodes=sum(item.nodes - len(item.outside) for item in found),
+        weight_share=_share(sum(x.taken_weight for x in found), sum(x.weight for x in found)),
+        breaks=_breaks(node for item in found for node in item.outside),
+        inside=tuple(item.as_inside() for item in found[1:]),
+    )
+
+
+def _walk(
+    graph: Any,
+    provider: Provider,
+    around: Mapping[str, int],
+    where: tuple[str, str] = ("", ""),
+    useless: bool = False,
+) -> Iterator[_Found]:
+    """Yield the graph and those inside its nodes; `around` are the stored sizes that it sees.
+
+    `where` is the attribute and the operator that hold it.
     """
     from onnxruntime.tools.mobile_helpers.usability_checker import check_partitioning
 
-    graph = _skeleton(model)
-    kernels: Any = _Kernels(load_provider(provider), model)
-    found: Any = check_partitioning(graph, kernels, False)
-    inside = {output for group in found.supported_groups for n in group for output in n.output}
-    outside = [node for node in graph.node if not inside.intersection(node.output)]
-    return Partition(
-        provider=provider,
-        partitions=found.num_partitions,
-        nodes=len(graph.node),
-        taken_nodes=len(graph.node) - len(outside),
-        weight_share=_weight_share(graph, inside),
-        breaks=_breaks(outside),
+    bare = _skeleton(graph)
+    useless = useless or (_has_symbolic_inputs(graph) and not provider.takes_symbolic_axes)
+    useless = useless or (where[0] != "" and provider.no_subgraphs_because != "")
+    kernels: Any = _Kernels(provider, useless=useless)
+    taken: Any = check_partitioning(bare, kernels, False)
+    inside = {output for group in taken.supported_groups for n in group for output in n.output}
+    sizes = _stored_sizes(bare, around)
+    weight, taken_weight = _weights(bare, inside, sizes)
+    yield _Found(
+        *where,
+        taken.num_partitions,
+        len(bare.node),
+        tuple(node for node in bare.node if not inside.intersection(node.output)),
+        weight,
+        taken_weight,
     )
+    for node in graph.node:
+        for attribute, inner in _graphs_of(node):
+            yield from _walk(inner, provider, sizes, (attribute, node.op_type), useless)
+
+
+def _graphs_of(node: Any) -> Iterator[tuple[str, Any]]:
+    for attribute in node.attribute:
+        for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+            yield attribute.name, inner
 
 
 def _breaks(nodes: Iterable[Any]) -> tuple[Breaks, ...]:
@@ -130,8 +232,12 @@ def _breaks(nodes: Iterable[Any]) -> tuple[Breaks, ...]:
     return tuple(Breaks(op, len(found), tuple(found[:MOST_NAMED])) for op, found in ordered)
 
 
-def _weight_share(graph: Any, inside: set[str]) -> float | None:
-    sizes = _stored_sizes(graph)
+def _share(taken: int, total: int) -> float | None:
+    return round(taken / total, 4) if total else None
+
+
+def _weights(graph: Any, inside: set[str], sizes: Mapping[str, int]) -> tuple[int, int]:
+    """Return how many stored values the graph's products read, and those of them `inside`."""
     total = taken = 0
     for node in graph.node:
         if node.op_type in PRODUCTS:
@@ -139,12 +245,12 @@ def _weight_share(graph: Any, inside: set[str]) -> float | None:
             weight = max((sizes.get(name, 0) for name in node.input), default=0)
             total += weight
             taken += weight if inside.intersection(node.output) else 0
-    return round(taken / total, 4) if total else None
+    return total, taken
 
 
-def _stored_sizes(graph: Any) -> Mapping[str, int]:
+def _stored_sizes(graph: Any, around: Mapping[str, int]) -> dict[str, int]:
     """Return how many stored values are behind each value, through casts and dequantizers."""
-    sizes: dict[str, int] = {}
+    sizes = dict(around)
     for tensor in graph.initializer:
         count = 1
         for dim in tensor.dims:
@@ -156,29 +262,43 @@ def _stored_sizes(graph: Any) -> Mapping[str, int]:
     return sizes
 
 
-def _skeleton(model: Any) -> Any:
-    """Return the graph sorted, without its weights' bytes, Constant nodes as stored values."""
+def _skeleton(graph: Any) -> Any:
+    """Return the graph sorted, without its weights' bytes, Constant nodes as stored values.
+
+    Its nodes hold no graphs; what those read is an input of the node, and what the graph reads from
+    around it an input of the graph.
+    """
     import onnx
 
-    from olive_build.rewrites.node_order import sort_nodes
+    from olive_build.rewrites.node_order import read_by, sort_nodes
 
-    bare = onnx.ModelProto()
-    graph = bare.graph
-    graph.name = model.graph.name
-    graph.input.extend(model.graph.input)
-    graph.output.extend(model.graph.output)
-    for tensor in model.graph.initializer:
-        graph.initializer.add(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
-    for node in model.graph.node:
+    model = onnx.ModelProto()
+    bare = model.graph
+    bare.name = graph.name
+    bare.input.extend(graph.input)
+    bare.output.extend(graph.output)
+    for tensor in graph.initializer:
+        bare.initializer.add(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
+    for node in graph.node:
         if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
-            graph.initializer.add(name=node.output[0], dims=())
-        else:
-            graph.node.append(node)
+            bare.initializer.add(name=node.output[0], dims=())
+            continue
+        copy = bare.node.add(op_type=node.op_type, domain=node.domain, name=node.name)
+        inner = sorted(read_by(node) - set(node.input)) if any(_graphs_of(node)) else ()
+        copy.input.extend((*node.input, *inner))
+        copy.output.extend(node.output)
+        if node.op_type == "Transpose":
+            # The checker reads it without a look at whether it is there.
+            copy.attribute.extend(node.attribute or [onnx.AttributeProto(name="perm")])
+    here = {value.name for value in (*bare.input, *bare.initializer)}
+    here.update(output for node in bare.node for output in node.output)
+    for name in sorted({name for node in bare.node for name in node.input if name} - here):
+        bare.input.add(name=name)
     # The checker, unlike the runtime, reads nodes in their order.
-    sort_nodes(bare)
-    return graph
+    sort_nodes(model)
+    return bare
 
 
-def _has_symbolic_inputs(model: Any) -> bool:
-    axes = [dim for value in model.graph.input for dim in value.type.tensor_type.shape.dim]
+def _has_symbolic_inputs(graph: Any) -> bool:
+    axes = [dim for value in graph.input for dim in value.type.tensor_type.shape.dim]
     return any(not dim.HasField("dim_value") for dim in axes)

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from olive_build.steps.describe import describe
 from olive_build.targets import provider_names
 from olive_build.targets.partition import Partition, partition
 
@@ -156,3 +157,103 @@ def test_the_order_of_nodes_does_not_matter_and_the_model_stays() -> None:
     names = [partition(model, provider).as_json()["provider"] for provider in provider_names()]
     assert names == list(provider_names())
     assert model.SerializeToString() == before
+
+
+def branches(inner: str, batch: int | str = 1) -> onnx.ModelProto:
+    """MatMul w1, then a condition whose branches both multiply by w2, which lies around them."""
+
+    def branch(name: str, *nodes: onnx.NodeProto) -> onnx.GraphProto:
+        value = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)
+        return helper.make_graph(list(nodes), name, [], [value])
+
+    then = branch("then", node(inner, "a", "t1"), node("MatMul", "t1 w2", "t2"))
+    otherwise = branch("else", node("MatMul", "a w2", "e1"))
+    chosen = helper.make_node(
+        "If", ["yes"], ["y"], name="choice", then_branch=then, else_branch=otherwise
+    )
+    model = graph_of(
+        node("MatMul", "x w1", "a"), chosen, weights={"w1": SIZE, "w2": 3 * SIZE}, batch=batch
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    return model
+
+
+def test_graphs_inside_nodes_are_taken_apart_by_themselves() -> None:
+    found = partition(branches("Selu"), "xnnpack")
+    assert (found.nodes, found.taken_nodes, found.partitions) == (5, 3, 3)
+    assert {b.operator: b.nodes for b in found.breaks} == {"If": ("choice",), "Selu": ("Selu_t1",)}
+    by_name = {item.graph: item for item in found.inside}
+    assert {item.operator for item in found.inside} == {"If"}
+    assert (by_name["then_branch"].nodes, by_name["then_branch"].taken_nodes) == (2, 1)
+    assert (by_name["else_branch"].nodes, by_name["else_branch"].taken_nodes) == (1, 1)
+    assert found.text() == (
+        "XNNPACK takes the graph in 3 pieces: 3 of 5 nodes, 100% of the weights; "
+        "inside If, which stays on the CPU itself: then_branch 1 of 2 nodes, 100% of the weights "
+        "and else_branch 1 of 1 nodes, 100% of the weights; on the CPU: If x1, Selu x1"
+    )
+
+
+def test_a_weight_of_the_outer_graph_counts_where_inner_nodes_read_it() -> None:
+    """Of 16 values outside and twice 48 inside, Core ML takes those outside alone."""
+    found = partition(branches("Relu"), "coreml")
+    assert [item.weight_share for item in found.inside] == [0.0, 0.0]
+    assert found.weight_share == round(16 / (16 + 2 * 48), 4)
+    assert "(its option EnableOnSubgraphs is off unless an app sets it)" in found.text()
+    assert "then_branch none of 2 nodes and else_branch none of 1 nodes" in found.text()
+
+
+def test_symbolic_axes_around_a_graph_are_those_inside_it() -> None:
+    """The branches have no inputs of their own; what they read comes from outside."""
+    assert partition(branches("Relu", batch="batch_size"), "qnn").taken_nodes == 0
+
+
+def test_a_node_that_reads_only_inside_waits_for_what_it_reads() -> None:
+    """The branches read `a`, so the node that holds them comes after it, whatever the order."""
+    model = branches("Relu")
+    backwards = list(model.graph.node)[::-1]
+    del model.graph.node[:]
+    model.graph.node.extend(backwards)
+    assert partition(model, "xnnpack") == partition(branches("Relu"), "xnnpack")
+
+
+def test_a_transposition_without_an_order_is_a_node_like_others() -> None:
+    model = graph_of(node("Transpose", "x", "y"), weights={})
+    assert partition(model, "coreml").taken_nodes == 1
+
+
+def test_a_search_keeps_its_parts_apart() -> None:
+    """What composing a Whisper makes: one operator with an encoder and a decoder inside."""
+
+    def part(name: str) -> onnx.GraphProto:
+        value = helper.make_tensor_value_info
+        return helper.make_graph(
+            [node("MatMul", f"{name}_x w1", f"{name}_y")],
+            name,
+            [value(f"{name}_x", TensorProto.FLOAT, ["batch_size", SIZE])],
+            [value(f"{name}_y", TensorProto.FLOAT, None)],
+        )
+
+    search = helper.make_node(
+        "WhisperBeamSearch",
+        ["x"],
+        ["y"],
+        domain="com.microsoft",
+        encoder=part("encoder"),
+        decoder=part("decoder"),
+    )
+    found = partition(graph_of(search, weights={"w1": SIZE}), "xnnpack")
+    assert found.text() == (
+        "XNNPACK takes the graph in 2 pieces: 2 of 3 nodes, 100% of the weights; inside "
+        "WhisperBeamSearch, which stays on the CPU itself: encoder 1 of 1 nodes, 100% of the "
+        "weights and decoder 1 of 1 nodes, 100% of the weights; on the CPU: WhisperBeamSearch x1"
+    )
+    assert partition(graph_of(search, weights={"w1": SIZE}), "nnapi").taken_nodes == 0
+
+
+def test_what_a_file_is_counts_the_graphs_inside_its_nodes() -> None:
+    model = branches("Relu")
+    then = next(a.g for a in model.graph.node[1].attribute if a.name == "then_branch")
+    then.initializer.append(numpy_helper.from_array(np.zeros(5, np.float32), "own"))
+    found = describe(model)
+    assert found["operators"] == {"ai.onnx": {"If": 1, "MatMul": 3, "Relu": 1}}
+    assert found["stored_values"] == 16 + 48 + 1 + 5

@@ -72,7 +72,9 @@ def probe(facts: ImageClassificationFacts, batch: int) -> npt.NDArray[np.float32
     return pixels_of(facts).prepare(images_of(facts, batch))
 
 
-def probe_outputs(folder: Path, component: str) -> list[tuple[dict[str, npt.NDArray[np.float32]], list[Any]]]:
+def probe_outputs(
+    folder: Path, component: str
+) -> list[tuple[dict[str, npt.NDArray[np.float32]], list[Any]]]:
     """Return (inputs, PyTorch's logits) for three batches, for the export's own check."""
     facts, model = inspect(folder), load(folder)
     return [

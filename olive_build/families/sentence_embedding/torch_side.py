@@ -85,7 +85,9 @@ def probe(
     return {name: inputs[name] for name in facts.inputs}
 
 
-def probe_outputs(folder: Path, component: str) -> list[tuple[dict[str, npt.NDArray[np.int64]], list[Any]]]:
+def probe_outputs(
+    folder: Path, component: str
+) -> list[tuple[dict[str, npt.NDArray[np.int64]], list[Any]]]:
     """Return (inputs, PyTorch's last_hidden_state) at three shapes, for the export's own check."""
     facts = inspect(folder)
     model = load(folder)

@@ -1,6 +1,6 @@
 """Whisper's graphs into what is shipped: one file from audio to text, or the files of a browser.
 
-    audio_pcm or audio_stream -> log-mel -> encoder, decoder, beam search -> text
+audio_pcm or audio_stream -> log-mel -> encoder, decoder, beam search -> text
 """
 
 from __future__ import annotations

@@ -71,9 +71,7 @@ def features_of(folder: Path, audio: npt.NDArray[Any]) -> torch.Tensor:
     Longer audio is cut at the model's window, as transformers' feature extractor does.
     """
     extractor = _extractor(folder)
-    found = extractor(
-        samples_of(audio), sampling_rate=extractor.sampling_rate, return_tensors="pt"
-    )
+    found = extractor(samples_of(audio), sampling_rate=extractor.sampling_rate, return_tensors="pt")
     features: torch.Tensor = found.input_features
     return features
 
@@ -122,7 +120,7 @@ def decode(folder: Path, ids: Ids) -> tuple[str, ...]:
 MOST_TOKENS = 96
 CASE_CLIPS = 3
 # Other ways to decode, each on some clips: beams, several returned, both penalties. Not one beam
-# with a repetition penalty, which onnxruntime gives to log probabilities and transformers to scores.
+# with a repetition penalty: onnxruntime gives it to log probabilities, transformers to scores.
 CASES: tuple[dict[str, Any], ...] = (
     {"num_beams": 2},
     {"num_beams": 4},
@@ -185,9 +183,7 @@ def runner(
 
     def run() -> Any:
         features = prepared() if takes == "audio" else known
-        found = generate(
-            model, facts, features, prompt, min_length=length, max_length=length
-        )
+        found = generate(model, facts, features, prompt, min_length=length, max_length=length)
         return tokenizer.batch_decode(found.ids, skip_special_tokens=True)
 
     return run

@@ -11,7 +11,6 @@ import tokenizers
 import torch
 import transformers
 
-from olive_build.families.whisper.spec import CONFIG, GENERATION, TOKENIZER, inspect
 from olive_build.families.whisper.generation import (
     decode,
     features_of,
@@ -19,10 +18,11 @@ from olive_build.families.whisper.generation import (
     load,
     prompt_of,
 )
+from olive_build.families.whisper.spec import CONFIG, GENERATION, TOKENIZER, inspect
 from olive_build.proof.audio import mu_law_encode
 
 SECONDS, RATE = 2, 16_000
-LONGEST = 8
+LONGEST = 16
 # So many clips are drawn, and those kept on whose words the model leaves the least doubt.
 DRAWN, KEPT = 48, 12
 # Weights larger than a trained model's: what is heard then decides what is written.
@@ -87,8 +87,13 @@ def _write_tokenizer(out: Path) -> dict[str, int]:
     _write(out / "tokenizer_config.json", names)
     extractor = {
         "feature_extractor_type": "WhisperFeatureExtractor",
-        **{"chunk_length": SECONDS, "feature_size": 80, "hop_length": 160, "n_fft": 400},
-        **{"n_samples": SECONDS * RATE, "nb_max_frames": SECONDS * 100, "sampling_rate": RATE},
+        "chunk_length": SECONDS,
+        "feature_size": 80,
+        "hop_length": 160,
+        "n_fft": 400,
+        "n_samples": SECONDS * RATE,
+        "nb_max_frames": SECONDS * 100,
+        "sampling_rate": RATE,
     }
     processor = {"feature_extractor": extractor, "processor_class": "WhisperProcessor"}
     _write(out / "processor_config.json", processor)

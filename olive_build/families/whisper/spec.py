@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families.whisper.client_files import (
+    PREPROCESSOR,
+    generation_config,
+    preprocessor_config,
+)
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
 TOKENIZER = "tokenizer.json"
 # transformers 5 writes the first, earlier versions the second.
-PROCESSORS = ("processor_config.json", "preprocessor_config.json")
-# What the page of a browser and other clients of the parts ask for; the rest only where it is.
-CLIENT_FILES = (CONFIG, GENERATION, TOKENIZER)
+PROCESSORS = ("processor_config.json", PREPROCESSOR)
+# What the page of a browser and other clients of the parts ask for, besides what is written for
+# them; the rest only where it is.
+CLIENT_FILES = (CONFIG, TOKENIZER)
 OPTIONAL_CLIENT_FILES = (
-    "preprocessor_config.json",
     "processor_config.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -72,6 +77,7 @@ class WhisperFacts:
     specials_from: int
     client_files: tuple[str, ...]
     composed_files: tuple[str, ...] = ()
+    written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     inputs: tuple[str, ...] = ("input_features",)
     tied: tuple[str, ...] = ("decoder", "decoder_with_past")
 
@@ -203,7 +209,11 @@ def inspect(folder: Path) -> WhisperFacts:
         why = f"there is no {error}" if isinstance(error, KeyError) else str(error)
         raise _not_this_family(folder, why) from error
     _check(folder, facts, config, int(audio["feature_size"]))
-    return facts
+    written = {
+        PREPROCESSOR: preprocessor_config(facts, audio),
+        GENERATION: generation_config(facts, generation),
+    }
+    return replace(facts, written_files=written)
 
 
 def _check(folder: Path, facts: WhisperFacts, config: Mapping[str, Any], bins: int) -> None:

@@ -174,8 +174,12 @@ def axes_of(facts: WhisperFacts, component: str) -> Mapping[str, Mapping[int, st
 def probe(
     facts: WhisperFacts, component: str, prompt: int, past: int, batch: int = EXAMPLE_BATCH
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return seeded inputs of a component: `prompt` tokens, or one after `past` others."""
+    """Return seeded inputs of a component: `prompt` tokens, or one after `past` others.
+
+    Both are shortened to what the model has positions for.
+    """
     random = np.random.default_rng(0)
+    prompt, past = min(prompt, facts.positions), min(past, facts.positions - 1)
 
     def normal(*shape: int) -> npt.NDArray[np.float32]:
         return random.standard_normal(shape).astype(np.float32)

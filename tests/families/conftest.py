@@ -1,0 +1,40 @@
+"""Fixtures for tests of a composed Whisper: its files are built once for all of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from composed_whisper import Built, Heard, PyTorch, build  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The recipe's files; the processes of one run share the cache."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    return build(tmp_path_factory.mktemp("composed"), shared / "whisper-cache")
+
+
+@pytest.fixture(scope="session")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Heard]:
+    """Open a one-file model that also gives its ids."""
+    return lambda path: Heard(path, tmp_path_factory.mktemp("opened"))
+
+
+@pytest.fixture(scope="session")
+def fp32(built: Built, opened: Callable[[Path], Heard]) -> Heard:
+    """The one file in fp32."""
+    return opened(built.single("fp32"))
+
+
+@pytest.fixture(scope="session")
+def pytorch() -> PyTorch:
+    """What all files are held against."""
+    return PyTorch()
