@@ -25,7 +25,7 @@ from olive_build.recipe.build import TargetBuild
 UNTIL = {
     "load": (),
     "export": ("export", "reference"),
-    "fuse": ("fuse", "fix-shapes", "separate-projection", "simplify"),
+    "fuse": ("tied-weight", "fuse", "fix-shapes", "separate-projection", "simplify"),
     "quantize": (
         "samples",
         "calibration",
@@ -40,8 +40,8 @@ UNTIL = {
         "gptq-rounding",
         "fp16",
     ),
-    "compose": ("tokenizer", "compose", "convert-ort"),
-    "prove": ("describe", "quality", "latency", "footprint", "without-vnni"),
+    "compose": ("part", "join", "compose", "convert-ort"),
+    "prove": ("describe", "outputs", "quality", "latency", "footprint", "without-vnni"),
 }
 STAGES = (*UNTIL, "bundle")
 

@@ -9,7 +9,7 @@ from olive_build.engine.store import Record, Store
 from olive_build.engine.upkeep import Entry, ls
 
 # Steps whose result is a figure, and no part of what is shipped.
-MEASURING = ("quality", "latency", "footprint", "describe")
+MEASURING = ("outputs", "quality", "latency", "footprint", "describe")
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,19 @@ def _shipped(digests: set[str], entries: Sequence[Entry]) -> set[str]:
 
 def _measured(entries: Sequence[Entry], shipped: set[str]) -> list[Entry]:
     """Return the last measurement of what was shipped, for each slot."""
-    last = {
-        entry.slot: entry
-        for entry in entries
-        if entry.record.description.kind in MEASURING
-        and entry.record.description.inputs.get("model") in shipped
-    }
+    last: dict[str, Entry] = {}
+    outputs: set[str] = set()
+    for entry in entries:
+        about = entry.record.description
+        if about.kind not in MEASURING:
+            continue
+        # Files are `model`, or `model.<file>` of a layout of several; quality is of their outputs.
+        files = {digest for name, digest in about.inputs.items() if name.split(".")[0] == "model"}
+        if files & shipped:
+            last[entry.slot] = entry
+            outputs |= {entry.record.artifact} if about.kind == "outputs" else set()
+        elif about.inputs.get("outputs") in outputs:
+            last[entry.slot] = entry
     return list(last.values())
 
 
