@@ -38,7 +38,7 @@ endif
 .DELETE_ON_ERROR:
 # A build runs its own steps side by side; two at once would fight for memory under `make -j`.
 .NOTPARALLEL:
-.PHONY: help setup all smoke check test slow bench bench-peers clean distclean $(recipes)
+.PHONY: help setup all smoke check test slow clients bench bench-peers clean distclean $(recipes)
 
 help:  ## list what make can do
 	@echo 'make <recipe>   build, prove and publish a model for all its targets, in outputs/<recipe>/:'
@@ -79,6 +79,8 @@ test: $(ready)  ## run the tests
 slow: $(ready)  ## run the tests that take minutes
 	.venv/bin/python -m pytest tests/slow $(ARGS)
 
+clients: .clients/.ready  ## install what web bundles are run with, transformers.js (0.5 GB, Node 20 and npm)
+
 bench: $(ready)  ## measure the project's figures against Olive and PyTorch
 	.venv/bin/python benchmarks/bench.py $(ARGS)
 
@@ -93,8 +95,8 @@ clean:  ## remove what was built and the caches of tools
 	rm -rf .pytest_cache .ruff_cache
 	find olive_build tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean  ## remove .venv, .peers and .bare too
-	rm -rf .venv .peers .bare
+distclean: clean  ## remove .venv, .peers, .bare and .clients too
+	rm -rf .venv .peers .bare .clients
 
 # The stamps are made last, so a setup that was stopped has none and begins anew; what pip
 # downloaded is in its cache. A new lock or another torch makes a new environment: nothing is left
@@ -120,4 +122,14 @@ $(locked): olive_build/toolchains/build.lock
 $(ready): $(locked) pyproject.toml
 	$(install) --no-deps --no-build-isolation --editable .
 	@.venv/bin/python -m compileall -q olive_build
+	@touch $@
+
+# Without --ignore-scripts onnxruntime-node fetches CUDA's libraries from another place; the CPU's
+# are in its package. The script is a link, so that what it imports is found beside it.
+.clients/.ready: olive_build/clients/node/package.json olive_build/clients/node/package-lock.json
+	@command -v npm > /dev/null || { echo 'error: no npm found; install Node 20.9 or newer' >&2; exit 2; }
+	@rm -rf .clients && mkdir .clients
+	@cp olive_build/clients/node/package.json olive_build/clients/node/package-lock.json .clients
+	npm ci --prefix .clients --ignore-scripts --no-audit --no-fund
+	@ln -s ../olive_build/clients/node/transcribe.mjs .clients/transcribe.mjs
 	@touch $@

@@ -1,22 +1,38 @@
-"""The plan of the shipped recipe, as a golden text, and what a plan shares and keeps apart."""
+"""The plans of shipped recipes, as golden texts, and what a plan shares and keeps apart."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from olive_build.build import UNTIL
 from olive_build.bundle.manifest import status_of
+from olive_build.errors import PlanError
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
+from olive_build.families.whisper.spec import inspect
 from olive_build.plan import Inspected, Model, Plan, make_plan
+from olive_build.recipe.build import (
+    Auto,
+    Budgets,
+    DynamicInt8,
+    Fp16,
+    Quantize,
+    StaticInt8,
+    Variant,
+    WeightOnly,
+)
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
+from olive_build.steps import STEPS
 from olive_build.steps.latency import MeasureLatency
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).with_name("all-minilm-l6-v2.plan.txt")
+WHISPER_GOLDEN = Path(__file__).with_name("whisper-digits.plan.txt")
 FACTS = SentenceEmbeddingFacts(
     architecture="bert",
     layers=6,
@@ -52,12 +68,15 @@ def text_of(plan: Plan) -> str:
     return "".join(lines)
 
 
-def test_the_plan_of_the_shipped_recipe() -> None:
-    text = text_of(plan_of())
+def assert_golden(path: Path, text: str) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.write_text(text, encoding="utf-8")
-        pytest.fail(f"{GOLDEN.name} was rewritten; read the difference")
-    assert text == GOLDEN.read_text(encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
+        pytest.fail(f"{path.name} was rewritten; read the difference")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def test_the_plan_of_the_shipped_recipe() -> None:
+    assert_golden(GOLDEN, text_of(plan_of()))
 
 
 def kinds(plan: Plan) -> list[str]:
@@ -161,5 +180,90 @@ def test_a_variant_is_compared_with_its_fp32_graph_and_that_graph_with_pytorch_a
             is_fp32 = variant.model == variant.fp32
             seen.add(is_fp32)
             for node in variant.quality.values():
-                assert by_id[node].get("baseline") == (None if is_fp32 else variant.fp32)
+                baseline = by_id[node].get("baseline")
+                assert (baseline is None) == is_fp32
+                assert is_fp32 or by_id[baseline or ""]["model"] == variant.fp32
     assert seen == {True, False}
+
+
+def test_every_kind_of_step_belongs_to_a_stage_that_a_build_can_end_with() -> None:
+    staged = [kind for kinds in UNTIL.values() for kind in kinds]
+    assert len(set(staged)) == len(staged)
+    # A pass belongs to the stage that its recipe names; the rest is not part of a build.
+    assert set(STEPS) - set(staged) == {"olive-pass", "miniature", "damage", "speed"}
+    assert set(staged) <= set(STEPS)
+
+
+def whisper_plan(method: Quantize | None = None, **changes: Any) -> Plan:
+    """The plan of whisper-digits, or of its desktop target with one variant by `method`."""
+    recipe = ROOT / "recipes" / "whisper-digits.yaml"
+    facts = inspect(recipe.with_name("whisper-digits") / "model")
+    model = Model("/models/whisper", "a" * 64, "path", "", facts)
+    builds = resolve_all(load_recipe(recipe))
+    if method is not None:
+        variant = Variant("it", "int8", method, "gated", None, Budgets())
+        builds = (replace(builds[0], variants=(variant,), **changes),)
+    files = ("/data/test.npz", "b" * 64, "/data/calibration.npz", "c" * 64)
+    return make_plan([Inspected(build, model, *files) for build in builds], "machine")
+
+
+def test_the_plan_of_a_model_of_several_graphs() -> None:
+    assert_golden(WHISPER_GOLDEN, text_of(whisper_plan()))
+
+
+def test_components_are_exported_once_and_quantized_before_they_are_joined() -> None:
+    plan = whisper_plan()
+    found = kinds(plan)
+    assert found.count("export") == 3  # encoder, first step, later steps; for all targets
+    assert found.count("tied-weight") == 2
+    assert found.count("part") == 2  # sound to log-mel, ids to text
+    by_id = {node.id: node for node in plan.graph.nodes}
+    joined = [node for node in plan.graph.nodes if node.step.kind in ("compose", "join")]
+    assert {node.step.kind for node in joined} == {"compose", "join"}
+    for node in joined:
+        for name, source in node.inputs:
+            if name not in ("source", "audio", "detokenizer"):
+                assert by_id[source].step.kind not in ("part", "compose", "join")
+    assert "calibration" not in found
+
+
+def test_parts_of_a_layout_of_several_files_are_proved_together() -> None:
+    plan = whisper_plan()
+    web = next(bundle for bundle in plan.bundles if bundle.build.target == "web")
+    files = {"encoder_model", "decoder_model_merged"}
+    assert {name for variant in web.variants for name in variant.graphs} == files
+    assert {name for variant in web.variants for name in variant.descriptions} == files
+    by_id = {node.id: dict(node.inputs) for node in plan.graph.nodes}
+    run = by_id[by_id[web.variants[0].quality["onnx"]]["outputs"]]
+    assert {"source", "audio", "detokenizer", *(f"model.{file}" for file in files)} <= set(run)
+
+
+INT8 = DynamicInt8(
+    *(True, "int8", False, False, "none", "exact", "nearest", "per-row", None, (), ())
+)
+FP16 = Fp16(True, (), ())
+STATIC = StaticInt8("uint8", "int8", True, "min-max", 99.99, False, "nearest", None, ())
+BLOCKS = WeightOnly("rtn", 4, 32, False, 0, True, True, False, (), ())
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        replace(INT8, smooth=True),
+        replace(INT8, rounding="gptq"),
+        replace(BLOCKS, smooth=True),
+        replace(BLOCKS, algorithm="gptq"),
+        STATIC,
+        Auto(10.0, 0),
+    ],
+    ids=["smooth", "rounding", "blocks, smooth", "blocks, gptq", "static-int8", "auto"],
+)
+def test_methods_that_look_at_inner_values_are_refused(method: Quantize) -> None:
+    with pytest.raises(PlanError) as caught:
+        whisper_plan(method)
+    assert isinstance(method, Auto) or (caught.value.where and caught.value.hint)
+
+
+@pytest.mark.parametrize("method", [INT8, BLOCKS, replace(BLOCKS, algorithm="k-quant"), FP16])
+def test_methods_that_look_at_weights_alone_are_planned(method: Quantize) -> None:
+    assert "calibration" not in kinds(whisper_plan(method))

@@ -27,8 +27,8 @@ class FamilySpec:
     onnxruntime-extensions. Files are timed at these `sizes`, counted in `size_unit`. `axes` are the
     symbolic axes of its graphs, each with the size suggested where sizes are fixed. `split` names
     the files of `compose: split`, each with the components in it. `searches` says whether
-    `quantize: auto` and attribution know its graphs, and `options` which sections of a recipe are
-    its own.
+    `quantize: auto` and attribution know its graphs, `batches` whether a file takes several samples
+    at once, and `options` which sections of a recipe are its own.
     """
 
     name: str
@@ -49,6 +49,7 @@ class FamilySpec:
     axes: tuple[tuple[str, int], ...] = (("batch_size", 1),)
     split: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     searches: bool = True
+    batches: bool = True
     options: tuple[str, ...] = ()
 
 
@@ -109,6 +110,7 @@ FAMILIES: Mapping[str, FamilySpec] = {
             "decoder_model_merged": ("decoder", "decoder_with_past"),
         },
         searches=False,
+        batches=False,
         options=("speech",),
     ),
 }

@@ -12,7 +12,9 @@ from olive_build.engine.decide import Decisions
 from olive_build.engine.graph import Node
 from olive_build.engine.store import Store
 from olive_build.errors import BundleError, OliveBuildError, UsageError
+from olive_build.families import FAMILIES
 from olive_build.plan import BundlePlan, Plan, VariantPlan
+from olive_build.recipe.suggest import listed
 from olive_build.steps.convert_ort import MODEL_NAME
 
 if TYPE_CHECKING:
@@ -79,12 +81,13 @@ def compare_bundle(folder: Path, variant: str | None, recipes: Path, samples: in
 
     They come from the cache of steps; where it lacks them, the bundle's own fp32 variant is what
     the variant is compared with. Raises BundleError when there is neither, UsageError for a
-    variant that the bundle does not have.
+    variant that the bundle does not have and for a family whose graphs are fed by one another.
     """
     from olive_build.attribution.samples import some_of
     from olive_build.proof.reference import read_reference
 
     manifest = _manifest(folder)
+    _require_layers(manifest, folder)
     name = _chosen(manifest["variants"], variant, folder)
     quantize = manifest["variants"][name]["quantize"] or {}
     reference = some_of(read_reference(folder / "reference"), samples)
@@ -113,6 +116,18 @@ def _manifest(folder: Path) -> dict[str, Any]:
             hint="build the bundle again",
         ) from error
     return manifest
+
+
+def _require_layers(manifest: Mapping[str, Any], folder: Path) -> None:
+    """Raise UsageError for models whose layers are inside a search, where nobody looks."""
+    family = FAMILIES.get((manifest.get("model") or {}).get("family", ""))
+    if family is not None and not family.searches:
+        raise UsageError(
+            f"layers of a model of {family.name} cannot be judged",
+            where=str(folder),
+            why=f"it is {listed(family.components)}, which are fed by one another",
+            hint="`olive-build report` shows what each variant loses as a whole",
+        )
 
 
 def _chosen(variants: Mapping[str, Any], wanted: str | None, folder: Path) -> str:

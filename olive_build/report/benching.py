@@ -38,6 +38,12 @@ def run_bench(bundles: Sequence[Path], chosen: dict[str, Any], *, as_json: bool)
             outputs=chosen["outputs"],
         )
         store.stamps.save()
+    if max(batches, default=1) > 1 and not field.family.batches:
+        raise UsageError(
+            f"a model of {field.family.name} is given one of its {field.family.samples} at a time, "
+            f"not {max(batches)}",
+            hint="leave --batches out",
+        )
     sizes = _sizes(lengths, field)
     sample = family_module(field.family.name, "sample")
     texts = {size: sample.text_of(Path(field.model.folder), size) for size in sizes}

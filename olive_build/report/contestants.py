@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from olive_build.proof.candidate import Candidate, candidate_for
 
 PEER_CHILD = Path("benchmarks/peers/child.py")
 KINDS = ("onnx", "openvino")
+# The forms of a variant that is one file; the first that there is takes part.
+FORMS = ("onnx", "ort")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def gather(
 def _read(folder: Path) -> _Bundle:
     manifest = read_json(folder / MANIFEST)
     try:
+        for item in manifest["variants"].values():
+            _require_one_file(item["files"], folder)
         model = manifest["model"]
         return _Bundle(
             folder,
@@ -95,6 +99,16 @@ def _read(folder: Path) -> _Bundle:
             why=f"{type(error).__name__}: {error}",
             hint="build the bundle again",
         ) from error
+
+
+def _require_one_file(files: Mapping[str, str], folder: Path) -> None:
+    if files and not any(form in files for form in FORMS):
+        raise UsageError(
+            "a bundle whose variants are several files cannot be benched",
+            where=str(folder),
+            why=f"it is an application's code that runs {', '.join(files)} together",
+            hint="bench a bundle with `compose: single-file` of the same recipe",
+        )
 
 
 def _named_apart(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:

@@ -22,7 +22,7 @@ class Reference:
     options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "reference"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers", "numpy")
     exclusive: ClassVar[bool] = False

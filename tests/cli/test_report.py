@@ -37,6 +37,8 @@ def test_the_steps_are_those_that_made_the_files(published: Project) -> None:
     text = (published.folder / "a.html").read_text(encoding="utf-8")
     steps = text.partition('<section id="steps"')[2].partition("</section>")[0]
     shown = [item.replace("\u200b", "") for item in re.findall(r'class="code">([^<]*)<', steps)]
+    # Another test's miniature may have the bytes of this model, and then it made them too.
+    shown = [slot for slot in shown if not slot.startswith("miniature/")]
     slots = {step["slot"]: step for step in built["steps"]}
     assert set(shown) <= set(slots)
     for kind in ("export", "quantize", "compose", "reference", "quality-onnx"):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.clients.onnxruntime_client import open_session
@@ -36,7 +37,7 @@ from olive_build.steps.compose import BuildPart, Compose
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "recipes" / "whisper-digits"
-MODEL = Path("/tmp/cw/model")
+MODEL = DIGITS / "model"
 RATE = 16_000
 OPSET = 18
 SMALL_BYTES = 256
@@ -61,6 +62,7 @@ targets:
 """
 Samples = npt.NDArray[np.float32]
 Ids = tuple[int, ...]
+Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -147,30 +149,51 @@ class Heard:
         self.session = open_session(folder / "with_ids.onnx")
         self.takes = self.session.get_inputs()[0].name
 
-    def __call__(self, audio: npt.NDArray[Any], **settings: Any) -> tuple[list[str], list[list[int]]]:
+    def __call__(self, audio: npt.NDArray[Any], *, how: Settings | None = None) -> tuple[list[str], list[list[int]]]:
         """Return texts and ids (from the prompt's last token on) of samples or of a file's bytes."""
-        feeds = Decoding(**{"max_length": 32, **settings}).feeds()
+        feeds = Decoding(**{"max_length": 32, **(how or {})}).feeds()
         texts, ids = self.session.run(["str", SEQUENCES], {self.takes: audio[None], **feeds})
         return [str(text) for text in texts[0]], [list(map(int, row)) for row in ids[0]]
 
 
 class PyTorch:
-    """transformers' generate on a model folder, with the defaults of `Heard`."""
+    """transformers' generate on a model folder, with the defaults of `Heard`.
+
+    With `early_stopping=True`, which is what the operator in the file does.
+    """
 
     def __init__(self, folder: Path = MODEL) -> None:
         self.folder = folder
         self.facts: WhisperFacts = inspect(folder)
         self.model = load(folder)
+        self.prompt = self.facts.prompt("en", "transcribe")
 
     def __call__(
-        self, audio: npt.NDArray[Any], *, prompt: Sequence[int] | None = None, **settings: Any
+        self,
+        audio: Samples,
+        *,
+        how: Settings | None = None,
+        prompt: Sequence[int] | None = None,
+        **settings: Any,
     ) -> tuple[list[str], list[list[int]]]:
         """Return texts and ids (from the prompt's last token on) of samples [samples]."""
-        chosen = self.facts.prompt("en", "transcribe") if prompt is None else tuple(prompt)
-        given = asdict(Decoding(**{"max_length": 32, **settings}))
-        found = generate(self.model, self.facts, features_of(self.folder, audio), chosen, **given)
+        chosen = self.prompt if prompt is None else tuple(prompt)
+        given = asdict(Decoding(**{"max_length": 32, **(how or {})}))
+        given |= {"early_stopping": given["num_beams"] > 1, **settings}
+        features = features_of(self.folder, audio)
+        found = generate(self.model, self.facts, features, chosen, **given)
         rows = [list(map(int, row)) for row in found.ids[:, len(chosen) - 1 :]]
         return list(decode(self.folder, found.ids)), rows
+
+    def likelihood(self, audio: Samples, row: Sequence[int]) -> float:
+        """Return the sum of log probabilities of ids that follow the prompt, `row` as given out."""
+        ids = torch.tensor([[*self.prompt[:-1], *row]])
+        with torch.inference_mode():
+            logits = self.model(
+                input_features=features_of(self.folder, audio), decoder_input_ids=ids[:, :-1]
+            ).logits
+        steps = logits.log_softmax(-1)[0, len(self.prompt) - 1 :]
+        return float(steps.gather(1, ids[0, len(self.prompt) :, None]).sum())
 
 
 def written(rows: Sequence[Sequence[int]], end: int) -> list[Ids]:
@@ -187,6 +210,16 @@ def spoken(count: int) -> list[tuple[Samples, str]]:
     clips: Clips = read_clips(DIGITS / "test.npz")
     rows = [row for row, text in enumerate(clips.texts) if text][:count]
     return [(clips.stored.clip(row), clips.texts[row]) for row in rows]
+
+
+def doubtful(count: int) -> list[Samples]:
+    """Return as many clips as they are, and as many others in noise: of those a model is not sure."""
+    clips = [audio for audio, _ in spoken(2 * count)]
+    noise = np.random.default_rng(0)
+    return clips[:count] + [
+        np.asarray(audio + 0.03 * noise.standard_normal(len(audio)), np.float32)
+        for audio in clips[count:]
+    ]
 
 
 def stored_twice(path: Path) -> list[str]:

@@ -299,7 +299,7 @@ def test_verify_holds_for_all_of_them(bundles: Path, cache: Path) -> None:
 def test_work_is_shared_between_targets(cache: Path) -> None:
     plan = json.loads(call(cache, "plan", RECIPE, "--json").stdout)
     kinds = [step["kind"] for step in plan["steps"]]
-    assert kinds.count("export") == kinds.count("fuse") == kinds.count("tokenizer") == 1
+    assert kinds.count("export") == kinds.count("fuse") == kinds.count("part") == 1
     # fast and faithful are made from the fused graph, int8 of web, android and ios from the plain.
     assert kinds.count("dynamic-int8") == 3
     assert kinds.count("convert-ort") == 2

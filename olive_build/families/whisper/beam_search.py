@@ -7,7 +7,8 @@ what it asks of its subgraphs is in contrib_ops/cpu/transformers/subgraph_whispe
 The operator is given the prompt's last token alone; those before it stand in the first step. It
 divides a beam's score by a power of its length, the prompt included, where transformers counts what
 was generated and the end: with a prompt of one token both are the same number, and beams of
-different lengths are ranked alike.
+different lengths are ranked alike. It stops when as many texts as there are beams are complete, as
+transformers does with `early_stopping=True`.
 """
 
 from __future__ import annotations

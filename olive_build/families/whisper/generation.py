@@ -87,13 +87,16 @@ def generate(
 ) -> Generated:
     """Run transformers' generate on features; `settings` are its own arguments.
 
-    The generic generate: Whisper's own strips the prompt and cuts audio into windows.
+    The generic generate: Whisper's own strips the prompt and cuts audio into windows. Beams stop
+    when as many texts as there are beams are complete (`early_stopping`), which is the rule of
+    onnxruntime's search; transformers' default may go on, and find others among the last returned.
     """
     suppress = {
         "suppress_tokens": list(facts.suppressed) or None,
         "begin_suppress_tokens": list(facts.suppressed_first) or None,
     }
     given = {"num_beams": 1, "max_length": facts.positions, **suppress, **settings}
+    given.setdefault("early_stopping", given["num_beams"] > 1)
     with torch.inference_mode():
         found = transformers.GenerationMixin.generate(
             model,
