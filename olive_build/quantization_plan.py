@@ -139,6 +139,9 @@ class QuantizationPlanner:
                 )
             convolutions = QuantizeConvWeights(per_channel=True, exclude=method.exclude)
             return Quantized(self.add(convolutions, {"model": node}, "quantize"), before)
+        if self.mixed and method.embeddings:
+            # The words' table is multiplied by too, and a product takes no blocks of rows.
+            node = self.add(QuantizeEmbeddings(()), {"model": node}, "embeddings")
         node = self._blocks(method.overrides, node)
         weights = QuantizeWeights(
             algorithm="rtn" if method.algorithm == "gptq" else method.algorithm,
@@ -146,7 +149,7 @@ class QuantizationPlanner:
             block_size=method.block_size,
             symmetric=method.symmetric,
             accuracy_level=method.accuracy_level,
-            embeddings=method.embeddings,
+            embeddings=method.embeddings and not self.mixed,
             only=None,
             exclude=method.exclude,
         )

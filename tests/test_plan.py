@@ -15,6 +15,8 @@ from olive_build.errors import PlanError
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.families.whisper.spec import inspect
 from olive_build.plan import Inspected, Model, Plan, make_plan
+from olive_build.quantizers.embedding_rows import QuantizeEmbeddings
+from olive_build.quantizers.weight_only import QuantizeWeights
 from olive_build.recipe.build import (
     Auto,
     Budgets,
@@ -267,3 +269,11 @@ def test_methods_that_look_at_inner_values_are_refused(method: Quantize) -> None
 @pytest.mark.parametrize("method", [INT8, BLOCKS, replace(BLOCKS, algorithm="k-quant"), FP16])
 def test_methods_that_look_at_weights_alone_are_planned(method: Quantize) -> None:
     assert "calibration" not in kinds(whisper_plan(method))
+
+
+def test_a_table_that_a_product_reads_too_has_int8_rows_beside_blocks_of_weights() -> None:
+    steps = [node.step for node in whisper_plan(BLOCKS).graph.nodes]
+    assert len([step for step in steps if isinstance(step, QuantizeEmbeddings)]) == 3
+    assert not any(step.embeddings for step in steps if isinstance(step, QuantizeWeights))
+    kept = [node.step for node in whisper_plan(replace(BLOCKS, embeddings=False)).graph.nodes]
+    assert not any(isinstance(step, QuantizeEmbeddings) for step in kept)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from olive_build.rewrites.clean import graphs
 
@@ -55,7 +55,22 @@ def share_tensors(parts: Sequence[onnx.GraphProto]) -> list[onnx.TensorProto]:
         del part.initializer[:]
         part.initializer.extend(kept)
         rename_inputs(part, renamed)
+    for part in parts:
+        _declare(part, shared.values())
     return list(shared.values())
+
+
+def _declare(part: onnx.GraphProto, shared: Iterable[onnx.TensorProto]) -> None:
+    """Record the types of what the part reads from around it.
+
+    onnxruntime finds them by itself from 1.31 on at the latest; 1.24 and earlier refuse the file.
+    """
+    read = {name for graph in graphs(part) for node in graph.node for name in node.input}
+    part.value_info.extend(
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        for tensor in shared
+        if tensor.name in read
+    )
 
 
 def _key(tensor: onnx.TensorProto) -> Key:

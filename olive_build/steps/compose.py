@@ -50,7 +50,7 @@ class Join:
     file: str
 
     kind: ClassVar[str] = "join"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     exclusive: ClassVar[bool] = False
@@ -80,7 +80,7 @@ class Compose:
     options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "compose"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxruntime-extensions")
     exclusive: ClassVar[bool] = False

@@ -71,6 +71,7 @@ class Built:
 
     plan: Plan
     folders: Mapping[str, Path]
+    source: Path = MODEL
 
     def single(self, variant: str) -> Path:
         """The one file, audio_pcm to text."""
@@ -116,7 +117,10 @@ def build(folder: Path, cache: Path) -> Built:
     requests = [Request(build, recipe.parent) for build in resolve_all(loaded)]
     plan = plan_builds(requests, store, smoke=False, report=lambda _: None)
     wanted = {
-        node for b in plan.bundles for v in b.variants for node in (*v.graphs.values(), *b.parts.values())
+        node
+        for b in plan.bundles
+        for v in b.variants
+        for node in (*v.graphs.values(), *b.parts.values())
     }
     outcomes = run_graph(plan.graph, store, wanted=wanted)
     for outcome in outcomes.values():
@@ -124,9 +128,7 @@ def build(folder: Path, cache: Path) -> Built:
     return Built(plan, {n: o.artifact.path for n, o in outcomes.items() if o.artifact})
 
 
-def compose(
-    components: Mapping[str, Path], source: Path, out: Path, **options: str
-) -> Path:
+def compose(components: Mapping[str, Path], source: Path, out: Path, **options: str) -> Path:
     """Compose a file of built components with the configuration of another folder."""
     settings = tuple(sorted({"task": "transcribe", "input": "audio_pcm", **options}.items()))
     inputs = dict(components) | {"source": source}
@@ -149,8 +151,10 @@ class Heard:
         self.session = open_session(folder / "with_ids.onnx")
         self.takes = self.session.get_inputs()[0].name
 
-    def __call__(self, audio: npt.NDArray[Any], *, how: Settings | None = None) -> tuple[list[str], list[list[int]]]:
-        """Return texts and ids (from the prompt's last token on) of samples or of a file's bytes."""
+    def __call__(
+        self, audio: npt.NDArray[Any], *, how: Settings | None = None
+    ) -> tuple[list[str], list[list[int]]]:
+        """Return texts and ids (from the prompt's last token on) of samples or a file's bytes."""
         feeds = Decoding(**{"max_length": 32, **(how or {})}).feeds()
         texts, ids = self.session.run(["str", SEQUENCES], {self.takes: audio[None], **feeds})
         return [str(text) for text in texts[0]], [list(map(int, row)) for row in ids[0]]
@@ -213,7 +217,7 @@ def spoken(count: int) -> list[tuple[Samples, str]]:
 
 
 def doubtful(count: int) -> list[Samples]:
-    """Return as many clips as they are, and as many others in noise: of those a model is not sure."""
+    """Return `count` clips as they are, and `count` others in noise, of which it is less sure."""
     clips = [audio for audio, _ in spoken(2 * count)]
     noise = np.random.default_rng(0)
     return clips[:count] + [
@@ -249,6 +253,9 @@ def tensors_of(path: Path) -> list[TensorProto]:
     for graph in graphs(onnx.load(str(path)).graph):
         found.extend(graph.initializer)
         found.extend(
-            a.t for node in graph.node for a in node.attribute if a.type == onnx.AttributeProto.TENSOR
+            a.t
+            for node in graph.node
+            for a in node.attribute
+            if a.type == onnx.AttributeProto.TENSOR
         )
     return found

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from composed_whisper import Built, Heard, PyTorch, build  # noqa: E402
+from composed_whisper import Built, Heard, PyTorch, build
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What a reduced mobile runtime must keep for a composed Whisper: the search's parts, the text's."""
+"""What a reduced mobile runtime must keep for a composed Whisper: search, its parts, text."""
 
 from __future__ import annotations
 

@@ -139,3 +139,24 @@ def test_a_prefix_is_before_every_name_but_those_that_are_kept() -> None:
     assert [node.name for node in graph.node] == ["then/times_a"]
     assert list(graph.node[0].input) == ["x", "then/a"]
     assert [value.name for value in graph.output] == ["then/by_a"]
+
+
+def test_what_a_part_reads_from_around_it_has_its_type_there() -> None:
+    # onnxruntime 1.24 and earlier refuse a file without: "does not have type information".
+    weight = np.arange(128, dtype=np.float32)
+    parts = [
+        helper.make_graph(
+            [helper.make_node("Add", ["x", name], [f"{name}/y"])],
+            name,
+            [],
+            [helper.make_tensor_value_info(f"{name}/y", TensorProto.FLOAT, [128])],
+            [numpy_helper.from_array(weight, name)],
+        )
+        for name in ("one", "two")
+    ]
+    (stored,) = share_tensors(parts)
+    for part in parts:
+        (known,) = part.value_info
+        assert known.name == stored.name
+        assert known.type.tensor_type.elem_type == TensorProto.FLOAT
+        assert [dim.dim_value for dim in known.type.tensor_type.shape.dim] == [128]

@@ -1,4 +1,4 @@
-"""Whisper tiny at its true size, seeded weights, through the command line: sizes, tokens, memory."""
+"""Whisper tiny at its true size with seeded weights, by the command line: size, text, memory."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Samples = npt.NDArray[np.float32]
 
 
 def write_model(out: Path) -> None:
-    """The configuration of whisper-tiny, with the vocabulary of whisper-digits, which is its own."""
+    """The configuration of whisper-tiny; its vocabulary is that of whisper-digits."""
     torch.manual_seed(0)
     config = transformers.WhisperConfig.from_pretrained(DIGITS / "model").to_dict()
     sizes = {
@@ -88,7 +88,7 @@ def write_model(out: Path) -> None:
 
 
 def write_clips(path: Path, seed: int) -> None:
-    """A clip with more words than seeded weights write, so that none of them counts; and silence."""
+    """Write a clip with more words than seeded weights write, so that none counts, and silence."""
     noise = np.random.default_rng(seed).standard_normal(3 * RATE) * 0.05
     audio = np.concatenate([noise, np.zeros(RATE)]).astype(np.float32)
     np.savez(path, audio=audio, lengths=[3 * RATE, RATE], texts=["zero " * 1000, ""])
@@ -177,9 +177,7 @@ def test_tokens_are_pytorchs_on_audio_cut_at_30_seconds(bundles: Bundles, beams:
         (ids,) = session.run([SEQUENCES], {"audio_pcm": audio[None], **how.feeds()})
         found[seconds] = ids[0, 0].tolist()
         features = features_of(bundles.model, audio[: SECONDS * RATE])
-        wanted = generate(
-            pytorch, facts, features, prompt, max_length=LENGTH, num_beams=beams
-        )
+        wanted = generate(pytorch, facts, features, prompt, max_length=LENGTH, num_beams=beams)
         assert found[seconds] == wanted.ids[0, len(prompt) - 1 :].tolist()
     assert found[30] == found[31] == found[95]
     assert found[29] != found[30], "what is heard makes no difference, so this proves nothing"

@@ -77,6 +77,7 @@ def _branch(part: onnx.GraphProto, extra: Extra) -> onnx.GraphProto:
         [],
         [*part.output, *outputs],
         [*part.initializer, *tensors],
+        value_info=part.value_info,
     )
 
 

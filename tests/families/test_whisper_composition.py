@@ -1,0 +1,239 @@
+"""What is stored in the one file, and what a model's own configuration makes of its search."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from composed_whisper import (
+    Built,
+    Heard,
+    PyTorch,
+    compose,
+    doubtful,
+    spoken,
+    stored_twice,
+    tensors_of,
+    written,
+)
+from onnx import TensorProto
+
+from olive_build.errors import PlanError, StepError
+from olive_build.families.whisper.names import COMPONENTS
+
+MEGABYTE = 1_000_000
+# Besides weights: graphs, the vocabulary's texts, the matrices of the log-mel.
+REST = 2.5 * MEGABYTE
+CLIPS = doubtful(4)
+
+
+@pytest.fixture(scope="module")
+def parameters(pytorch: PyTorch) -> int:
+    return sum(weight.numel() for weight in pytorch.model.parameters())
+
+
+@pytest.fixture
+def changed(built: Built, tmp_path: Path) -> Callable[..., Path]:
+    """A copy of the model whose generation_config.json says something else."""
+
+    def make(**values: Any) -> Path:
+        folder = tmp_path / "model"
+        shutil.copytree(built.source, folder)
+        path = folder / "generation_config.json"
+        data = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(data | values), encoding="utf-8")
+        return folder
+
+    return make
+
+
+def same(
+    heard: Heard, pytorch: PyTorch, how: dict[str, int], prompt: Sequence[int] | None = None
+) -> list[list[str]]:
+    """Require the same texts and tokens of all clips, and return the texts."""
+    found = []
+    for audio in CLIPS:
+        texts, ids = heard(audio, how=how)
+        wanted_texts, wanted = pytorch(audio, how=how, prompt=prompt)
+        end = pytorch.facts.end
+        assert (texts, written(ids, end)) == (wanted_texts, written(wanted, end))
+        found.append(texts)
+    return found
+
+
+@pytest.mark.parametrize("variant", ["fp32", "int8"])
+def test_every_distinct_tensor_is_stored_once(built: Built, variant: str) -> None:
+    path = built.single(variant)
+    assert len(tensors_of(path)) > 100, "tensors in subgraphs are not seen"
+    assert stored_twice(path) == []
+
+
+def test_the_count_sees_a_second_copy_in_a_subgraph(built: Built, tmp_path: Path) -> None:
+    model = onnx.load(str(built.single("fp32")))
+    (search,) = (node for node in model.graph.node if node.op_type == "WhisperBeamSearch")
+    inner = next(a.g for a in search.attribute if a.name == "decoder")
+    largest = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    inner.initializer.add().CopyFrom(largest)
+    inner.initializer[-1].name = "another"
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    assert stored_twice(tmp_path / "model.onnx") == [f"another is {largest.name}"]
+
+
+def test_the_table_of_words_is_stored_once_and_in_int8_as_bytes(
+    built: Built, pytorch: PyTorch
+) -> None:
+    shape = [pytorch.facts.vocabulary, pytorch.facts.dimensions]
+    for variant, kinds in (
+        ("fp32", {TensorProto.FLOAT}),
+        ("int8", {TensorProto.INT8, TensorProto.UINT8}),
+    ):
+        tables = [
+            tensor
+            for tensor in tensors_of(built.single(variant))
+            if sorted(tensor.dims) == sorted(shape)
+        ]
+        assert len(tables) == 1
+        assert tables[0].data_type in kinds
+
+
+def test_the_file_is_as_large_as_its_weights(built: Built, parameters: int) -> None:
+    fp32 = built.single("fp32").stat().st_size
+    assert fp32 <= 1.05 * 4 * parameters + REST
+    assert fp32 > 4 * parameters
+    int8 = built.single("int8").stat().st_size
+    assert int8 <= 1.05 * parameters + REST
+
+
+def test_its_ends_are_what_applications_feed(fp32: Heard, built: Built) -> None:
+    session = PlainSession(built.single("fp32"))
+    assert session.inputs == {
+        "audio_pcm": ("tensor(float)", [1, "samples"]),
+        **{
+            name: ("tensor(int32)", [1])
+            for name in ("max_length", "min_length", "num_beams", "num_return_sequences")
+        },
+        **{name: ("tensor(float)", [1]) for name in ("length_penalty", "repetition_penalty")},
+    }
+    assert [name for name, _ in session.outputs] == ["str"]
+    assert session.outputs[0][1] == "tensor(string)"
+
+
+class PlainSession:
+    """The ends of a file as onnxruntime says them."""
+
+    def __init__(self, path: Path) -> None:
+        from olive_build.clients.onnxruntime_client import open_session
+
+        session = open_session(path)
+        self.inputs = {v.name: (v.type, v.shape) for v in session.get_inputs()}
+        self.outputs = [(v.name, v.type) for v in session.get_outputs()]
+
+
+@pytest.mark.parametrize(
+    "how", [{"num_beams": 1}, {"num_beams": 4, "num_return_sequences": 2}], ids=str
+)
+def test_suppressed_tokens_are_not_written(
+    built: Built,
+    fp32: Heard,
+    opened: Callable[[Path], Heard],
+    changed: Callable[..., Path],
+    tmp_path: Path,
+    how: dict[str, int],
+) -> None:
+    plain = [fp32(audio, how=how)[1][0] for audio in CLIPS]
+    end = max(max(row) for row in plain)  # any special token
+    assert end
+    first, second = plain[0][1], plain[-1][1]
+    folder = changed(suppress_tokens=[first], begin_suppress_tokens=[second])
+    heard = opened(compose(built.components("fp32"), folder, tmp_path / "out"))
+    same(heard, PyTorch(folder), how)
+    rows = [heard(audio, how=how)[1][0] for audio in CLIPS]
+    assert rows != plain
+    assert all(first not in row and row[1] != second for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "prompt"),
+    [
+        ({"language": "de"}, (50_258, 50_261, 50_359, 50_363)),
+        ({"task": "translate"}, (50_258, 50_259, 50_358, 50_363)),
+        ({"language": "fr", "task": "translate"}, (50_258, 50_265, 50_358, 50_363)),
+    ],
+    ids=str,
+)
+def test_language_and_task_are_in_the_prompt(
+    built: Built,
+    pytorch: PyTorch,
+    opened: Callable[[Path], Heard],
+    tmp_path: Path,
+    options: dict[str, str],
+    prompt: tuple[int, ...],
+) -> None:
+    path = compose(built.components("fp32"), built.source, tmp_path / "out", **options)
+    assert prompt_in(path) == prompt
+    heard = opened(path)
+    same(heard, pytorch, {"num_beams": 1, "max_length": 12}, prompt)
+
+
+def prompt_in(path: Path) -> tuple[int, ...]:
+    """Return the prompt's tokens as the file stores them: the last one apart."""
+    tensors = {
+        tensor.name: onnx.numpy_helper.to_array(tensor)
+        for tensor in tensors_of(path)
+        if tensor.name in ("prompt/tokens", "search/prompt")
+    }
+    return (*map(int, tensors["prompt/tokens"][0]), *map(int, tensors["search/prompt"][0]))
+
+
+def test_an_english_only_model_has_a_prompt_of_two_tokens(
+    built: Built, opened: Callable[[Path], Heard], changed: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = changed(is_multilingual=False)
+    path = compose(built.components("fp32"), folder, tmp_path / "out")
+    assert prompt_in(path) == (50_258, 50_363)
+    pytorch = PyTorch(folder)
+    assert pytorch.prompt == (50_258, 50_363)
+    same(opened(path), pytorch, {"num_beams": 1, "max_length": 10})
+
+
+def test_a_language_that_the_model_lacks_is_refused(built: Built, tmp_path: Path) -> None:
+    with pytest.raises(PlanError) as caught:
+        compose(built.components("fp32"), built.source, tmp_path / "out", language="tlh")
+    assert caught.value.what == "the model has no language 'tlh'"
+    assert caught.value.why and caught.value.why.startswith("its languages are af, am, ar")
+
+
+def test_a_component_of_another_opset_is_refused(built: Built, tmp_path: Path) -> None:
+    components = dict(built.components("fp32"))
+    other = tmp_path / "encoder"
+    other.mkdir()
+    model = onnx.load(str(components["encoder"] / "model.onnx"))
+    next(item for item in model.opset_import if not item.domain).version = 19
+    onnx.save(model, str(other / "model.onnx"))
+    with pytest.raises(StepError, match="is of opset") as caught:
+        compose({**components, "encoder": other}, built.source, tmp_path / "out")
+    assert caught.value.hint and "export: {opset: ...}" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_component_with_ends_in_fp16_is_refused(built: Built, tmp_path: Path, name: str) -> None:
+    components = dict(built.components("fp32"))
+    other = tmp_path / name
+    other.mkdir()
+    model = onnx.load(str(components[name] / "model.onnx"))
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    onnx.save(model, str(other / "model.onnx"))
+    with pytest.raises(StepError, match=f"the {name} cannot be put under a beam search"):
+        compose({**components, name: other}, built.source, tmp_path / "out")
+
+
+def test_int8_writes_what_fp32_writes(built: Built, opened: Callable[[Path], Heard]) -> None:
+    heard = opened(built.single("int8"))
+    clips = spoken(24)
+    right = sum(heard(audio)[0] == [f" {said}"] for audio, said in clips)
+    assert right >= 0.8 * len(clips)
