@@ -135,6 +135,8 @@ def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = Fal
     bundles = []
     for item in inspected:
         build, model = item.build, item.model
+        if build.speech:
+            model.facts.prompt(build.speech.language, build.speech.task)  # or the model lacks them
         source = graph.leaf(model.folder, model.digest)
         reference = graph.add(
             Reference(build.family, dict(build.shapes).get("sequence_length"), build.options),

@@ -66,7 +66,13 @@ def _filled(path: str, manifest: Mapping[str, Any], facts: Any, provider: str) -
     name, variant = _first_variant(manifest)
     inputs, output = variant["inputs"], variant["outputs"][-1]
     code, takes = path.rpartition("/")[2].removesuffix(".md"), inputs[0]["name"]
-    known = facts.placeholders(takes)
+    options = {"language": "en", "task": "transcribe"} | manifest.get("model", {}).get(
+        "options", {}
+    )
+    known = {
+        name: Template(text).safe_substitute(options)
+        for name, text in facts.placeholders(takes).items()
+    }
     names = {
         "recipe": manifest["recipe"],
         "variant": name,

@@ -133,7 +133,7 @@ def test_data_of_the_users_own_is_read_and_a_bad_line_is_named(project: Project)
 
 def test_explain_names_the_field_that_changed(project: Project) -> None:
     built(project, "--target", "web")
-    assert "\n0 of 9 steps would run" in project.run("explain", "tiny", "--target", "web").out
+    assert "\n0 of 11 steps would run" in project.run("explain", "tiny", "--target", "web").out
     result = project.run(
         "explain",
         "tiny",

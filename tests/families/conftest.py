@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -35,6 +36,9 @@ def fp32(built: Built, opened: Callable[[Path], Heard]) -> Heard:
 
 
 @pytest.fixture(scope="session")
-def pytorch() -> PyTorch:
+def pytorch() -> Iterator[PyTorch]:
     """What all files are held against."""
-    return PyTorch()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads of so small a model wait for each other, above all when busy
+    yield PyTorch()
+    torch.set_num_threads(before)

@@ -23,6 +23,7 @@ from composed_whisper import (
 )
 from onnx import TensorProto
 
+from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import PlanError, StepError
 from olive_build.families.whisper.names import COMPONENTS
 
@@ -109,9 +110,9 @@ def test_the_file_is_as_large_as_its_weights(built: Built, parameters: int) -> N
     assert int8 <= 1.05 * parameters + REST
 
 
-def test_its_ends_are_what_applications_feed(fp32: Heard, built: Built) -> None:
-    session = PlainSession(built.single("fp32"))
-    assert session.inputs == {
+def test_its_ends_are_what_applications_feed(built: Built) -> None:
+    session = open_session(built.single("fp32"))
+    assert {value.name: (value.type, value.shape) for value in session.get_inputs()} == {
         "audio_pcm": ("tensor(float)", [1, "samples"]),
         **{
             name: ("tensor(int32)", [1])
@@ -119,19 +120,7 @@ def test_its_ends_are_what_applications_feed(fp32: Heard, built: Built) -> None:
         },
         **{name: ("tensor(float)", [1]) for name in ("length_penalty", "repetition_penalty")},
     }
-    assert [name for name, _ in session.outputs] == ["str"]
-    assert session.outputs[0][1] == "tensor(string)"
-
-
-class PlainSession:
-    """The ends of a file as onnxruntime says them."""
-
-    def __init__(self, path: Path) -> None:
-        from olive_build.clients.onnxruntime_client import open_session
-
-        session = open_session(path)
-        self.inputs = {v.name: (v.type, v.shape) for v in session.get_inputs()}
-        self.outputs = [(v.name, v.type) for v in session.get_outputs()]
+    assert [(v.name, v.type) for v in session.get_outputs()] == [("str", "tensor(string)")]
 
 
 @pytest.mark.parametrize(
@@ -146,8 +135,6 @@ def test_suppressed_tokens_are_not_written(
     how: dict[str, int],
 ) -> None:
     plain = [fp32(audio, how=how)[1][0] for audio in CLIPS]
-    end = max(max(row) for row in plain)  # any special token
-    assert end
     first, second = plain[0][1], plain[-1][1]
     folder = changed(suppress_tokens=[first], begin_suppress_tokens=[second])
     heard = opened(compose(built.components("fp32"), folder, tmp_path / "out"))

@@ -80,7 +80,7 @@ HEARD = ("wer", "wer_loss", "wer_to_reference", "generate_agreement")
 @pytest.mark.parametrize(
     ("precision", "name", "limits"),
     [
-        ("fp32", "fp32", {"wer_loss": 0.1, "wer_to_reference": 0.005, "generate_agreement": 0.95}),
+        ("fp32", "fp32", {"wer_loss": 0.1, "wer_to_reference": 0.005, "generate_agreement": 0.9}),
         ("fp16", "fp16", {"wer_loss": 0.25, "wer_to_reference": 0.02}),
         ("int8", "int8", {"wer_loss": 1.0}),
         ("int4", "q4", {"wer_loss": 3.0}),
@@ -111,8 +111,8 @@ def test_word_errors_are_shares_and_losses_are_points() -> None:
 
 
 def test_more_word_errors_and_less_agreement_are_looser() -> None:
-    given = {"wer_loss": 0.2, "wer_to_reference": 0.001, "generate_agreement": 0.9}
-    assert dict(looser(given, "fp32", HEARD)) == {"wer_loss": 0.1, "generate_agreement": 0.95}
+    given = {"wer_loss": 0.2, "wer_to_reference": 0.001, "generate_agreement": 0.8}
+    assert dict(looser(given, "fp32", HEARD)) == {"wer_loss": 0.1, "generate_agreement": 0.9}
 
 
 @pytest.mark.parametrize("value", [3, {"16": 6.5}])

@@ -10,6 +10,7 @@ import numpy as np
 import tokenizers
 import torch
 import transformers
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from olive_build.families.whisper.generation import (
     decode,
@@ -29,8 +30,10 @@ DRAWN, KEPT = 48, 12
 SPREAD = 0.15
 WRITTEN = "abcdefghijklmnopqrstuvwxyz"
 SPECIALS = (
-    *("<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|de|>", "<|translate|>"),
-    *("<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"),
+    *("<|endoftext|>", "<|startoftranscript|>"),
+    *(f"<|{code}|>" for code in LANGUAGES),  # a recipe may ask for any
+    *("<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>"),
+    *("<|nospeech|>", "<|notimestamps|>"),
 )
 
 
@@ -106,7 +109,7 @@ def _write_generation(out: Path, ids: dict[str, int]) -> None:
     written = {*WRITTEN, "<|endoftext|>"}
     generation |= {
         "is_multilingual": True,
-        "lang_to_id": {name: ids[name] for name in ("<|en|>", "<|de|>")},
+        "lang_to_id": {f"<|{code}|>": ids[f"<|{code}|>"] for code in LANGUAGES},
         "task_to_id": {name: ids[f"<|{name}|>"] for name in ("translate", "transcribe")},
         # Letters alone: a seeded model would write anything.
         "suppress_tokens": sorted(i for text, i in ids.items() if text not in written),

@@ -131,6 +131,12 @@ class WhisperFacts:
                 why=f"its languages are {known}",
                 hint="correct `speech: {language: ...}` in the recipe",
             )
+        if task not in self.tasks:
+            raise PlanError(
+                f"the model cannot {task}",
+                why=f"it has no token for that; its tasks are {', '.join(sorted(self.tasks))}",
+                hint="correct `speech: {task: ...}` in the recipe",
+            )
         return (self.start, self.languages[chosen], self.tasks[task], self.no_timestamps)
 
     def template(self, code: str, takes: str) -> str:
@@ -154,7 +160,7 @@ class WhisperFacts:
             "frames": str(self.frames),
             "audio_is": samples if takes == "audio_pcm" else "the bytes of a wav, mp3 or flac file",
             "limits": "" if takes == self.inputs[0] else self._limits(),
-            "language_options": ", { language: 'en', task: 'transcribe' }"
+            "language_options": ", { language: '$language', task: '$task' }"
             if self.languages
             else "",
         }
