@@ -9,7 +9,6 @@ import pytest
 import torch
 import transformers
 from composed_whisper import Heard, Ids, PyTorch, Samples, Settings, doubtful, written
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 CLIPS = doubtful(6)
 BEAMS = [(1, 1), (2, 1), (2, 2), (4, 1), (4, 2), (4, 4)]
@@ -45,7 +44,7 @@ def test_tokens_and_texts_are_those_of_generate(
         assert len(set(ours)) == len(ours) == how["num_return_sequences"]
 
 
-@pytest.mark.parametrize(("longest", "cuts"), [(6, True), (7, True), (8, False)])
+@pytest.mark.parametrize(("longest", "cuts"), [(5, True), (6, True), (7, True), (8, False)])
 def test_one_beam_that_is_cut_off_is_generates(
     fp32: Heard, pytorch: PyTorch, longest: int, cuts: bool
 ) -> None:
@@ -142,12 +141,7 @@ def test_one_beam_gives_the_repetition_penalty_to_log_probabilities(
     assert differs, "the difference is gone: say so in docs/speech.md and drop this test"
 
 
-@pytest.mark.parametrize("longest", [0, 4, 5])
-def test_a_length_without_room_for_two_tokens_is_an_error_and_the_session_goes_on(
-    fp32: Heard, longest: int
-) -> None:
-    """Known: onnxruntime's search fails where it may write one token only, or none."""
-    before = fp32(CLIPS[0])
-    with pytest.raises(Fail, match="WhisperBeamSearch"):
-        fp32(CLIPS[0], how={"max_length": longest})
-    assert fp32(CLIPS[0]) == before
+@pytest.mark.parametrize("longest", [0, 4])
+def test_a_length_without_room_for_a_token_gives_no_text(fp32: Heard, longest: int) -> None:
+    texts, _ = fp32(CLIPS[0], how={"max_length": longest})
+    assert list(texts) == [""]

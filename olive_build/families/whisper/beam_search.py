@@ -47,6 +47,7 @@ SETTINGS: Mapping[str, int] = {
     "repetition_penalty": TensorProto.FLOAT,
 }
 SHORTER = {"max_length": "search/max_length", "min_length": "search/min_length"}
+ALL, SHOWN, SHOWN_LEAST = "search/sequences", "search/shown", "search/shown_least"
 PROMPT, ALLOWED, ALLOWED_FIRST = "search/prompt", "search/allowed", "search/allowed_first"
 Parts = Mapping[str, onnx.ModelProto]
 
@@ -54,11 +55,12 @@ Parts = Mapping[str, onnx.ModelProto]
 def beam_search(
     parts: Parts, facts: WhisperFacts, prompt: Sequence[int]
 ) -> tuple[onnx.NodeProto, list[onnx.TensorProto]]:
-    """Return the node input_features -> sequences, and the tensors that it and its graphs read.
+    """Return the node that searches, and the tensors that it and its graphs read.
 
-    sequences is int32 [batch_size, num_return_sequences, max_length] from the prompt's last token
-    on. Lengths that the node is given count from there, see `lengths`. Every distinct tensor of the
-    parts is stored once. `parts` are used up.
+    From input_features it makes `search/sequences`, which `lengths` cuts to `sequences`: int32
+    [batch_size, num_return_sequences, max_length] from the prompt's last token on. Lengths that the
+    node is given count from there. Every distinct tensor of the parts is stored once. `parts` are
+    used up.
     """
     first, later = _first_step(parts, facts, prompt[:-1]), _later_step(parts, facts)
     tensors = share_tensors([first, later])
@@ -71,7 +73,7 @@ def beam_search(
     node = helper.make_node(
         "WhisperBeamSearch",
         inputs,
-        [SEQUENCES],
+        [ALL],
         name="search/WhisperBeamSearch",
         domain=DOMAIN,
         encoder=first,
@@ -93,15 +95,25 @@ def beam_search(
 def lengths(prompt: Sequence[int]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Return nodes and tensors that turn lengths as applications count them into the node's.
 
-    Applications count the whole prompt, as transformers does.
+    Applications count the whole prompt, as transformers does. The nodes cut the search's result to
+    `sequences`, too.
     """
     before, least = "search/before", "search/least"
-    nodes = []
+    nodes = [
+        # The operator writes two tokens at least; what is above max_length is cut off again.
+        helper.make_node(
+            "Max", [f"{SHORTER['max_length']}/difference", SHOWN_LEAST], [SHOWN], name=SHOWN
+        ),
+        helper.make_node(
+            "Slice", [ALL, "search/first", SHOWN, "search/axis"], [SEQUENCES], name="search/cut"
+        ),
+    ]
     for name, shorter in SHORTER.items():
         inner = f"{shorter}/difference"
         nodes.append(helper.make_node("Sub", [name, before], [inner], name=inner))
         nodes.append(helper.make_node("Max", [inner, f"{least}/{name}"], [shorter], name=shorter))
-    constants = {before: len(prompt) - 1, f"{least}/max_length": 2, f"{least}/min_length": 0}
+    constants = {before: len(prompt) - 1, f"{least}/max_length": 3, f"{least}/min_length": 0}
+    constants |= {SHOWN_LEAST: 1, "search/first": 0, "search/axis": 2}
     tensors = [
         numpy_helper.from_array(np.array([value], np.int32), name)
         for name, value in constants.items()
