@@ -141,6 +141,13 @@ def test_one_beam_gives_the_repetition_penalty_to_log_probabilities(
     assert differs, "the difference is gone: say so in docs/speech.md and drop this test"
 
 
+def test_a_length_above_the_models_positions_is_those(fp32: Heard, pytorch: PyTorch) -> None:
+    """The model of this project has 64 positions; a text that runs on would leave its table."""
+    most = {"min_length": 1000, "max_length": 1000}
+    whole = {"min_length": 64, "max_length": 64}
+    assert list(fp32(CLIPS[0], how=most)[0]) == list(fp32(CLIPS[0], how=whole)[0])
+
+
 @pytest.mark.parametrize("longest", [0, 4])
 def test_a_length_without_room_for_a_token_gives_no_text(fp32: Heard, longest: int) -> None:
     texts, _ = fp32(CLIPS[0], how={"max_length": longest})

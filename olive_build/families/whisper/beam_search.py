@@ -92,13 +92,16 @@ def beam_search(
     return node, tensors
 
 
-def lengths(prompt: Sequence[int]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+def lengths(
+    prompt: Sequence[int], positions: int
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Return nodes and tensors that turn lengths as applications count them into the node's.
 
-    Applications count the whole prompt, as transformers does. The nodes cut the search's result to
+    Applications count the whole prompt, as transformers does; what is above the decoder's positions
+    counts as those. The nodes cut the search's result to
     `sequences`, too.
     """
-    before, least = "search/before", "search/least"
+    before, least, most = "search/before", "search/least", "search/most"
     nodes = [
         # The operator writes two tokens at least; what is above max_length is cut off again.
         helper.make_node(
@@ -109,11 +112,12 @@ def lengths(prompt: Sequence[int]) -> tuple[list[onnx.NodeProto], list[onnx.Tens
         ),
     ]
     for name, shorter in SHORTER.items():
-        inner = f"{shorter}/difference"
-        nodes.append(helper.make_node("Sub", [name, before], [inner], name=inner))
+        inner, known = f"{shorter}/difference", f"{shorter}/known"
+        nodes.append(helper.make_node("Min", [name, most], [known], name=known))
+        nodes.append(helper.make_node("Sub", [known, before], [inner], name=inner))
         nodes.append(helper.make_node("Max", [inner, f"{least}/{name}"], [shorter], name=shorter))
     constants = {before: len(prompt) - 1, f"{least}/max_length": 3, f"{least}/min_length": 0}
-    constants |= {SHOWN_LEAST: 1, "search/first": 0, "search/axis": 2}
+    constants |= {most: positions, SHOWN_LEAST: 1, "search/first": 0, "search/axis": 2}
     tensors = [
         numpy_helper.from_array(np.array([value], np.int32), name)
         for name, value in constants.items()

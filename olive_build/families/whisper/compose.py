@@ -50,7 +50,7 @@ def compose(
         _check_ends(name, parts[name].graph)
     imports = _imports(parts)
     audio, text = parts[AUDIO].graph, parts[TEXT].graph
-    counting, constants = lengths(prompt)
+    counting, constants = lengths(prompt, facts.positions)
     search, tensors = beam_search({name: parts[name] for name in COMPONENTS}, facts, prompt)
     graph = helper.make_graph(
         [*audio.node, *counting, search, *text.node],
