@@ -12,8 +12,8 @@ the first two, since what is written lies beside this file:
     test.npz           clips of voices that training never heard, and clips without speech
     calibration.npz    60 clips of training's voices, others than trained on
 
-Everything is seeded: clips are the same with the same espeak-ng; weights are the same with the
-same build of torch on the same processor and number of threads.
+Everything is seeded: clips are the same with the same espeak-ng. Whether a second training gives
+the same weights was not tried; the model here was saved after step 6,450, which STEPS says.
 """
 
 from __future__ import annotations
