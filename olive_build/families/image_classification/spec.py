@@ -6,12 +6,12 @@ preprocessor_config.json, which says how images are prepared.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families.configuration import read_configuration
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
@@ -104,16 +104,7 @@ def inspect(folder: Path) -> ImageClassificationFacts:
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / name
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _not_this_family(folder, f"there is no {name}") from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise PlanError(f"cannot read {name}", where=str(path), why=str(error)) from error
-    if not isinstance(data, dict):
-        raise PlanError(f"cannot read {name}", where=str(path), why="it holds no JSON object")
-    return data
+    return read_configuration(folder, name, _not_this_family)
 
 
 def _not_this_family(folder: Path, why: str) -> PlanError:

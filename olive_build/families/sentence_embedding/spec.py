@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families.configuration import read_configuration
 
 POOLINGS = ("cls", "max", "mean")
 # The files that transformers.js asks for beside the graphs; the optional ones only where they are.
@@ -85,16 +86,7 @@ def inspect(folder: Path) -> SentenceEmbeddingFacts:
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / name
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _not_this_family(folder, f"there is no {name}") from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise PlanError(f"cannot read {name}", where=str(path), why=str(error)) from error
-    if not isinstance(data, dict):
-        raise PlanError(f"cannot read {name}", where=str(path), why="it holds no JSON object")
-    return data
+    return read_configuration(folder, name, _not_this_family)
 
 
 def _not_this_family(folder: Path, why: str) -> PlanError:

@@ -48,13 +48,6 @@ class Generated:
     margin: float = 0.0
 
 
-def prompt_of(
-    facts: WhisperFacts, language: str | None = None, task: str = "transcribe"
-) -> tuple[int, ...]:
-    """Return the tokens that a transcription starts with. Raises PlanError."""
-    return facts.prompt(language, task)
-
-
 @functools.cache
 def _extractor(folder: Path) -> Any:
     return transformers.WhisperFeatureExtractor.from_pretrained(str(folder))
@@ -144,7 +137,7 @@ def reference(
 ) -> TranscriptionReference:
     """Return PyTorch's transcripts of the clips in `data`. Raises StepError for bad data."""
     facts, model = inspect(folder), load(folder)
-    prompt = prompt_of(facts, language, task)
+    prompt = facts.prompt(language, task)
     clips = read_clips(data, what="the proof's data")
     decoding = Decoding(max_length=min(facts.positions, MOST_TOKENS))
     features = [features_of(folder, samples) for samples in clips.stored]
@@ -173,7 +166,7 @@ def runner(
     many tokens are written as a file is asked for.
     """
     facts = inspect(folder)
-    prompt, length = prompt_of(facts), min(length_of(size), facts.positions)
+    prompt, length = facts.prompt(None, "transcribe"), min(length_of(size), facts.positions)
     extractor, tokenizer = _extractor(folder), _tokenizer(folder)
     audio = sound(size)[0]
 

@@ -17,7 +17,6 @@ from olive_build.families.whisper.generation import (
     features_of,
     generate,
     load,
-    prompt_of,
 )
 from olive_build.families.whisper.spec import CONFIG, GENERATION, TOKENIZER, inspect
 from olive_build.proof.audio import mu_law_encode
@@ -121,7 +120,7 @@ def _write_generation(out: Path, ids: dict[str, int]) -> None:
 
 def _write_clips(out: Path) -> None:
     facts, model = inspect(out), load(out)
-    prompt = prompt_of(facts)
+    prompt = facts.prompt(None, "transcribe")
     random = np.random.default_rng(0)
     clips = []
     for _ in range(DRAWN):

@@ -7,13 +7,13 @@ size of Whisper, and its English-only models, differ in these files alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families.configuration import read_configuration
 from olive_build.families.whisper.client_files import (
     PREPROCESSOR,
     generation_config,
@@ -266,16 +266,7 @@ def _audio(folder: Path) -> dict[str, Any]:
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / name
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _not_this_family(folder, f"there is no {name}") from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise PlanError(f"cannot read {name}", where=str(path), why=str(error)) from error
-    if not isinstance(data, dict):
-        raise PlanError(f"cannot read {name}", where=str(path), why="it holds no JSON object")
-    return data
+    return read_configuration(folder, name, _not_this_family)
 
 
 def _not_this_family(folder: Path, why: str) -> PlanError:
