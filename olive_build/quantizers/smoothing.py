@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STRENGTHS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)
 # Tokens of each value on which strengths are compared, spread evenly over the samples.
-ROWS = 768
+ROWS = 2048
 # A gain below this share of the error is noise of the sample, and a Mul costs time.
 LEAST_GAIN = 0.03
 LARGEST = 1e3
@@ -44,7 +44,7 @@ class Smooth:
     block_size: int | None = None
 
     kind: ClassVar[str] = "smooth"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
     exclusive: ClassVar[bool] = False
@@ -136,14 +136,15 @@ def _sample(
     from olive_build.calibration.capture import stream_values
 
     chosen = list(feeds)
-    share = max(ROWS // len(chosen), 1)
+    share = -(-ROWS // len(chosen))
     rows: dict[str, list[Any]] = {name: [] for name in values}
     largest: dict[str, Any] = {}
-    for captured in stream_values(model, list(values), chosen):
+    for number, captured in enumerate(stream_values(model, list(values), chosen)):
         for name, value in captured.items():
             flat = value.reshape(-1, value.shape[-1])
-            step = max(len(flat) // share, 1)
-            rows[name].append(flat[::step][:share].copy())
+            # Another place in each sample: first tokens alone ([CLS]) are unlike all others.
+            places = (number + np.arange(share) * max(len(flat) // share, 1)) % len(flat)
+            rows[name].append(flat[np.unique(places)].copy())
             top = np.abs(flat).max(axis=0)
             largest[name] = np.maximum(largest.get(name, top), top)
     return {name: (np.concatenate(parts), largest[name]) for name, parts in rows.items()}

@@ -1,39 +1,42 @@
-"""Calibration data in two halves: quantizers learn from one, a search judges by the other."""
+"""Calibration data in two parts: quantizers learn from one, a search judges by the other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 PARTS = ("learn", "judge")
+# What scales and roundings gain levels off here; a first percentile steadies with every sample.
+ENOUGH_TO_LEARN = 128
 
 
 @dataclass(frozen=True)
 class SplitSamples:
-    """Write the file of samples with every other one: the first, third, ... for `learn`.
+    """Write the file of samples with those of one part.
 
-    Inputs: data, a .jsonl file (a sample a line) or an .npz file (a sample an entry of each array's
-    first axis). What a quantizer learnt from would flatter it as a judge.
+    Every other one is learnt from, or fewer, evenly spread, where about ENOUGH_TO_LEARN remain; all
+    others judge. Inputs: data, a .jsonl file (a sample a line) or an .npz file (a sample an entry
+    of each array's first axis). What a quantizer learnt from would flatter it as a judge.
     """
 
     part: str
 
     kind: ClassVar[str] = "samples"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("numpy",)
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         data = inputs["data"]
-        first = PARTS.index(self.part)
         if data.suffix == ".npz":
-            _split_arrays(data, first, out / data.name)
+            _split_arrays(data, self.part, out / data.name)
             return
         lines = [line for line in data.read_bytes().splitlines() if line.strip()]
-        (out / data.name).write_bytes(b"\n".join(lines[first::2]) + b"\n")
+        chosen = [lines[index] for index in _chosen(len(lines), self.part)]
+        (out / data.name).write_bytes(b"\n".join(chosen) + b"\n")
 
 
 def sample_file(path: Path) -> Path:
@@ -44,14 +47,22 @@ def sample_file(path: Path) -> Path:
     return file
 
 
-def _split_arrays(data: Path, first: int, out: Path) -> None:
+def _chosen(count: int, part: str) -> list[int]:
+    """Return the places of a part's samples, of `count` in all."""
+    every = max(2, count // ENOUGH_TO_LEARN)
+    return [index for index in range(count) if (index % every == 0) == (part == PARTS[0])]
+
+
+def _split_arrays(data: Path, part: str, out: Path) -> None:
     import numpy as np
 
     from olive_build.errors import StepError, first_line
 
     try:
         with np.load(data, allow_pickle=False) as arrays:
-            np.savez_compressed(out, **{name: arrays[name][first::2] for name in arrays.files})
+            found: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+            chosen = _chosen(min((len(v) for v in found.values()), default=0), part)
+            np.savez_compressed(out, **{name: value[chosen] for name, value in found.items()})
     except (OSError, ValueError, IndexError) as error:
         raise StepError(
             "the calibration data cannot be read", where=str(data), why=first_line(error)

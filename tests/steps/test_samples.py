@@ -1,0 +1,58 @@
+"""Calibration data in two parts: nothing twice, nothing lost, enough to learn from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from olive_build.errors import StepError
+from olive_build.steps.samples import ENOUGH_TO_LEARN, SplitSamples, _chosen
+
+
+@given(st.integers(0, 2000))
+def test_every_sample_is_in_one_part(count: int) -> None:
+    learn, judge = _chosen(count, "learn"), _chosen(count, "judge")
+    assert sorted(learn + judge) == list(range(count))
+    assert len(learn) >= min(count // 2, ENOUGH_TO_LEARN)
+    assert len(judge) >= count // 2
+
+
+@pytest.mark.parametrize(("count", "learnt"), [(1, 1), (64, 32), (257, 129), (376, 188), (512, 128)])
+def test_how_many_are_learnt_from(count: int, learnt: int) -> None:
+    assert len(_chosen(count, "learn")) == learnt
+
+
+def test_lines(tmp_path: Path) -> None:
+    data = tmp_path / "texts.jsonl"
+    lines = [json.dumps({"text": str(number)}) for number in range(7)]
+    data.write_text("\n".join([*lines[:3], "", *lines[3:]]) + "\n")
+    found = {}
+    for part in ("learn", "judge"):
+        out = tmp_path / part
+        out.mkdir()
+        SplitSamples(part).run({"data": data}, out)
+        found[part] = (out / "texts.jsonl").read_text().splitlines()
+    assert found == {"learn": lines[::2], "judge": lines[1::2]}
+
+
+def test_arrays_stay_together(tmp_path: Path) -> None:
+    data = tmp_path / "test.npz"
+    np.savez(data, images=np.arange(12).reshape(6, 2), labels=np.arange(6))
+    out = tmp_path / "out"
+    out.mkdir()
+    SplitSamples("judge").run({"data": data}, out)
+    with np.load(out / "test.npz") as arrays:
+        assert arrays["labels"].tolist() == [1, 3, 5]
+        assert arrays["images"].tolist() == [[2, 3], [6, 7], [10, 11]]
+
+
+def test_a_damaged_file(tmp_path: Path) -> None:
+    data = tmp_path / "test.npz"
+    data.write_bytes(b"PK not a zip")
+    with pytest.raises(StepError, match="the calibration data cannot be read"):
+        SplitSamples("learn").run({"data": data}, tmp_path)
