@@ -14,6 +14,13 @@ TEST_PROCESSES ?= 2
 recipe_files := $(filter-out recipes/_%,$(sort $(wildcard recipes/*.yaml)))
 recipes := $(recipe_files:recipes/%.yaml=%)
 
+# As olive_build/clients/client_packages.py has them.
+chromiums := chromium chromium-browser google-chrome google-chrome-stable \
+	/Applications/Chromium.app/Contents/MacOS/Chromium \
+	'/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'
+client_programs := $(wildcard olive_build/clients/*.mjs olive_build/clients/node/*.mjs) \
+	olive_build/clients/browser/drive.mjs
+
 # A version manager may have a command python3.12 that only says it is not installed: run it to know.
 usable = $(shell $(1) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
 	2>/dev/null && echo $(1))
@@ -79,7 +86,11 @@ test: $(ready)  ## run the tests
 slow: $(ready)  ## run the tests that take minutes
 	.venv/bin/python -m pytest tests/slow $(ARGS)
 
-clients: .clients/.ready  ## install what web bundles are run with, transformers.js (0.5 GB, Node 20 and npm)
+clients: .clients/.ready  ## install what web bundles are run with (0.5 GB, Node 20 and npm); looks for Chromium
+	@if [ "$$OLIVE_BUILD_CHROMIUM" ]; then set -- "$$OLIVE_BUILD_CHROMIUM"; else set -- $(chromiums); fi; \
+		for name do command -v "$$name" > /dev/null && exit; done; \
+		echo 'error: no Chromium found, so web bundles can be run in Node and not in a browser;' \
+		'install it (apt-get install chromium), or name one in OLIVE_BUILD_CHROMIUM' >&2; exit 2
 
 bench: $(ready)  ## measure the project's figures against Olive and PyTorch
 	.venv/bin/python benchmarks/bench.py $(ARGS)
@@ -125,11 +136,15 @@ $(ready): $(locked) pyproject.toml
 	@touch $@
 
 # Without --ignore-scripts onnxruntime-node fetches CUDA's libraries from another place; the CPU's
-# are in its package. The script is a link, so that what it imports is found beside it.
-.clients/.ready: olive_build/clients/node/package.json olive_build/clients/node/package-lock.json
+# are in its package.
+.clients/.installed: $(addprefix olive_build/clients/node/,package.json package-lock.json)
 	@command -v npm > /dev/null || { echo 'error: no npm found; install Node 20.9 or newer' >&2; exit 2; }
 	@rm -rf .clients && mkdir .clients
-	@cp olive_build/clients/node/package.json olive_build/clients/node/package-lock.json .clients
+	@cp $^ .clients
 	npm ci --prefix .clients --ignore-scripts --no-audit --no-fund
-	@ln -s ../olive_build/clients/node/transcribe.mjs .clients/transcribe.mjs
+	@touch $@
+
+# The programs are links, so that what they import is found beside them.
+.clients/.ready: .clients/.installed $(client_programs)
+	@ln -sf $(addprefix ../,$(client_programs)) .clients
 	@touch $@

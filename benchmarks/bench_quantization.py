@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from figures import Figure, cli, environment_with, spread
+from figures import Figure, finished, spread, times_faster
 
 RECIPE = "all-minilm-l6-v2"
 SEARCHED = ("fast", "faithful")
@@ -32,7 +31,6 @@ GOALS: Mapping[str, dict[str, Any]] = {
     },
 }
 SEARCH_MINUTES = 10
-PAIRS = 3
 
 
 def search_figures(environment: Mapping[str, str], outputs: Path) -> list[Figure]:
@@ -44,17 +42,9 @@ def search_figures(environment: Mapping[str, str], outputs: Path) -> list[Figure
         words += ["--set", f"verify.budgets.{name}.speedup={{{limits}}}"]
     # The searches' own speed budgets are for bare graphs; the bundle's proof times text as well.
     started = time.perf_counter()
-    done = subprocess.run(
-        [*cli(*words), "--set", "verify.timing=false"],
-        env=environment_with(environment),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    said = finished([*words, "--set", "verify.timing=false"], environment)
     minutes = (time.perf_counter() - started) / 60
-    print("\n".join(line for line in done.stdout.splitlines() if line.startswith("search ")))
-    if done.returncode:
-        raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
+    print("\n".join(line for line in said.splitlines() if line.startswith("search ")))
     figures = [
         Figure("both searches and their proofs, minutes", minutes, SEARCH_MINUTES, "at most")
     ]
@@ -79,14 +69,20 @@ def proof_figures(label: str, variant: dict[str, Any], goal: dict[str, Any]) -> 
 
 def speed_figures(environment: Mapping[str, str], outputs: Path) -> list[Figure]:
     """Time the recipe's own fast and faithful, bare, against PyTorch in pairs of processes."""
+    from olive_build.families.sentence_embedding.sample import text_of
+
     words = ["build", RECIPE, "--target", "desktop", "--outputs", str(outputs)]
     words += ["--set", "targets.desktop.compose=none", "--set", "verify.timing=false"]
-    subprocess.run(cli(*words), env=environment_with(environment), check=True, capture_output=True)
+    finished(words, environment)
     folder = outputs / RECIPE / "desktop"
+    sources = Path(environment["OLIVE_BUILD_CACHE"]) / "v1" / "sources"
+    source = next(sources.glob(f"package/gt-{RECIPE}-*"))
+    texts = {size: text_of(source, size) for size in GOALS["fast"]["speedup"]}
     figures = []
     for name in SEARCHED:
-        rows = _timed(environment, folder / name / "model.onnx")
-        for (tokens, threads), ratios in sorted(rows.items()):
+        path = folder / name / "model.onnx"
+        rows = times_faster(path, "sentence-embedding", ("pytorch-tokens", source), texts)
+        for (tokens, threads), ratios in rows.items():
             median = statistics.median(ratios)
             what = f"{name}: speed against PyTorch eager, {tokens} tokens"
             if threads == 1:
@@ -97,43 +93,15 @@ def speed_figures(environment: Mapping[str, str], outputs: Path) -> list[Figure]
     return figures
 
 
-def _timed(environment: Mapping[str, str], model: Path) -> dict[tuple[int, int], list[float]]:
-    """Return PyTorch's time over the model's by (tokens, threads), a value for each pair."""
-    from olive_build.families.sentence_embedding.sample import text_of
-    from olive_build.proof.candidate import Candidate, candidate_for
-    from olive_build.proof.latency import compare_running, started
-
-    sources = Path(environment["OLIVE_BUILD_CACHE"]) / "v1" / "sources"
-    source = next(sources.glob(f"package/gt-{RECIPE}-*"))
-    texts = {size: text_of(source, size) for size in GOALS["fast"]["speedup"]}
-    family = "sentence-embedding"
-    both = [
-        candidate_for("this file", model, family),
-        Candidate("pytorch", "pytorch-tokens", str(source), family),
-    ]
-    found: dict[tuple[int, int], list[float]] = {}
-    for _ in range(PAIRS):
-        with started(both, model.with_suffix(".log")) as children:
-            rows = compare_running(children, texts, (1, 2))
-        for row in rows:
-            key = (row["tokens"], row["threads"])
-            found.setdefault(key, []).append(1 / row["ratio_to"]["pytorch"]["median"])
-    return found
-
-
 def vision_figures(environment: Mapping[str, str], outputs: Path) -> list[Figure]:
     """Search `fast` for the vision recipe in the same way, and time what is published."""
     words = ["build", "characters", "--target", "desktop", "--outputs", str(outputs)]
     words += ["--set", "targets.desktop.variants=[fast]"]
     words += ["--set", "verify.budgets.fast.size_ratio=0.3"]
     started = time.perf_counter()
-    done = subprocess.run(
-        cli(*words), env=environment_with(environment), capture_output=True, text=True, check=False
-    )
+    said = finished(words, environment)
     minutes = (time.perf_counter() - started) / 60
-    print("\n".join(line for line in done.stdout.splitlines() if line.startswith("search ")))
-    if done.returncode:
-        raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
+    print("\n".join(line for line in said.splitlines() if line.startswith("search ")))
     proof = json.loads((outputs / "characters" / "desktop" / "proof.json").read_text("utf-8"))
     variant = proof["variants"]["fast"]
     quality = variant["quality"]["onnx"]
@@ -155,42 +123,22 @@ def vision_figures(environment: Mapping[str, str], outputs: Path) -> list[Figure
     return figures
 
 
-def attribution_figure(environment: Mapping[str, str], bundle: Path) -> Figure:
+def attribution_figures(environment: Mapping[str, str], outputs: Path) -> list[Figure]:
     """Time whole-model attribution of the published bundle, stages and suggestions included."""
+    words = ["build", RECIPE, "--target", "desktop", "--outputs", str(outputs)]
+    finished([*words, "--set", "verify.timing=false"], environment)
+    bundle = outputs / RECIPE / "desktop"
     seconds = []
     for _ in range(2):
         started = time.perf_counter()
-        words = ["explain", "--quality", str(bundle), "--variant", "fast", "--json"]
-        subprocess.run(
-            cli(*words), env=environment_with(environment), check=True, capture_output=True
-        )
+        finished(["explain", "--quality", str(bundle), "--variant", "fast", "--json"], environment)
         seconds.append(time.perf_counter() - started)
-    return Figure(
-        "explain --quality of a whole MiniLM bundle, s",
-        statistics.median(seconds),
-        60,
-        "at most",
-        spread(seconds),
-    )
-
-
-def quantization_figures(
-    parts: Sequence[str], environment: Mapping[str, str], scratch: Path
-) -> list[Figure]:
-    """Return the figures of those parts that are asked for."""
-    figures: list[Figure] = []
-    if "search" in parts:
-        figures += search_figures(environment, scratch / "searched")
-    if "speed" in parts:
-        figures += speed_figures(environment, scratch / "bare")
-    if "vision" in parts:
-        figures += vision_figures(environment, scratch / "vision")
-    if "attribution" in parts:
-        words = ["build", RECIPE, "--target", "desktop", "--outputs", str(scratch / "explained")]
-        words += ["--set", "verify.timing=false"]
-        subprocess.run(
-            cli(*words), env=environment_with(environment), check=True, capture_output=True
+    return [
+        Figure(
+            "explain --quality of a whole MiniLM bundle, s",
+            statistics.median(seconds),
+            60,
+            "at most",
+            spread(seconds),
         )
-        bundle = scratch / "explained" / RECIPE / "desktop"
-        figures.append(attribution_figure(environment, bundle))
-    return figures
+    ]

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from figures import ROOT, Figure, cli, environment_with, spread
+from figures import ROOT, Figure, finished, spread, times_faster
 
 DIGITS = "whisper-digits"
 TINY = "whisper-tiny-seeded"
@@ -23,7 +22,7 @@ FP32_MB, INT8_MB, INT8_SHARE = 165, 48, 0.30
 SPEED, WER_POINTS = 2.0, 1.0
 # Peak memory of the cold build: what the libraries take, and four times the fp32 weights.
 LIBRARIES_GB, TIMES_WEIGHTS, WEIGHTS_GB = 0.6, 4, 0.1512
-SECONDS, PAIRS = 10, 3
+SECONDS = 10
 SIZES = {
     "d_model": 384,
     "encoder_layers": 4,
@@ -76,7 +75,9 @@ def whisper_figures(environment: Mapping[str, str], scratch: Path) -> list[Figur
         Figure("whisper-tiny cold build, peak of any step, GB", peak, allowed, "at most"),
     ]
     for name in ("int8", "fp32"):
-        for threads, ratios in _timed(bundle / name / "model.onnx", recipe.parent / "model"):
+        path, source = bundle / name / "model.onnx", recipe.parent / "model"
+        rows = times_faster(path, "whisper", ("pytorch-audio", source), {SECONDS: ""})
+        for (_, threads), ratios in rows.items():
             what = f"whisper-tiny {name}: {SECONDS} s against transformers, {threads} thread(s)"
             median = statistics.median(ratios)
             if name == "int8":
@@ -130,48 +131,13 @@ def _build(recipe: str, environment: Mapping[str, str], outputs: Path) -> list[d
     words += ["--set", "verify.every_variant.generate_agreement=0"]
     words += ["--set", "verify.every_variant.wer_to_reference=1"]
     words += ["--set", "verify.every_variant.wer_loss=100"]
-    done = subprocess.run(
-        cli(*words),
-        env=environment_with(environment),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
-    steps: list[dict[str, Any]] = json.loads(done.stdout)["steps"]
+    steps: list[dict[str, Any]] = json.loads(finished(words, environment))["steps"]
     return steps
-
-
-def _timed(model: Path, source: Path) -> list[tuple[int, list[float]]]:
-    """Return (threads, transformers' time over the file's) for pairs of processes."""
-    from olive_build.proof.candidate import Candidate, candidate_for
-    from olive_build.proof.latency import compare_running, started
-
-    both = [
-        candidate_for("this file", model, "whisper"),
-        Candidate("pytorch", "pytorch-audio", str(source), "whisper"),
-    ]
-    found: dict[int, list[float]] = {}
-    for _ in range(PAIRS):
-        with started(both, model.with_suffix(".log")) as children:
-            rows = compare_running(children, {SECONDS: ""}, (1, 2))
-        for row in rows:
-            found.setdefault(row["threads"], []).append(1 / row["ratio_to"]["pytorch"]["median"])
-    return sorted(found.items())
 
 
 def _digits(environment: Mapping[str, str], outputs: Path) -> Sequence[Figure]:
     words = ["build", DIGITS, "--target", "desktop", "--outputs", str(outputs)]
-    done = subprocess.run(
-        [*cli(*words), "--set", "verify.timing=false"],
-        env=environment_with(environment),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
+    finished([*words, "--set", "verify.timing=false"], environment)
     proof = json.loads((outputs / DIGITS / "desktop" / "proof.json").read_text("utf-8"))
     quality = {name: item["quality"]["onnx"] for name, item in proof["variants"].items()}
     lost = 100 * (quality["int8"]["wer"] - quality["fp32"]["wer"])

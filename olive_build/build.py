@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from olive_build.bundle.assemble import Assembled, VariantProof, assemble
 from olive_build.bundle.index import write_index
+from olive_build.bundle.layouts.check import is_for_client, require_layout
 from olive_build.bundle.publish import is_published, publish, remove_leftovers
 from olive_build.engine.events import Event, Outcome
 from olive_build.engine.graph import Node
@@ -25,7 +27,14 @@ from olive_build.recipe.build import TargetBuild
 UNTIL = {
     "load": (),
     "export": ("export", "reference"),
-    "fuse": ("tied-weight", "fuse", "fix-shapes", "separate-projection", "simplify"),
+    "fuse": (
+        "tied-weight",
+        "fuse",
+        "fuse-cached",
+        "fix-shapes",
+        "separate-projection",
+        "simplify",
+    ),
     "quantize": (
         "samples",
         "calibration",
@@ -33,6 +42,7 @@ UNTIL = {
         "per-token-scale",
         "tanh-gelu",
         "embedding-int8",
+        "tied-blocks",
         "dynamic-int8",
         "static-int8",
         "weight-only",
@@ -172,7 +182,7 @@ def _finish(
         error = out_of_budget(f"{recipe}, target {target}", assembled, strict=options.strict)
         if error:
             return BundleResult(recipe, target, "failed", folder, assembled, error)
-        status = _publish(folder, assembled, store.stamps)
+        status = _publish(folder, assembled, store.stamps, bundle.build.target)
     except OliveBuildError as failure:
         return BundleResult(recipe, target, "failed", folder, error=failure)
     return BundleResult(recipe, target, status, folder, assembled)
@@ -231,12 +241,13 @@ def _undecided(where: str, assembled: Assembled) -> ProofError | None:
     )
 
 
-def _publish(folder: Path, assembled: Assembled, stamps: Stamps) -> str:
+def _publish(folder: Path, assembled: Assembled, stamps: Stamps, target: str) -> str:
     def digest(path: Path) -> str:
         return stamps.digest(path).sha256
 
     remove_leftovers(folder)
     if is_published(folder, assembled.files, assembled.manifest, assembled.proof, digest):
         return "up to date"
-    publish(folder, assembled.files, assembled.manifest, assembled.proof)
+    check = partial(require_layout, shown=folder) if is_for_client(target) else None
+    publish(folder, assembled.files, assembled.manifest, assembled.proof, check)
     return "published"

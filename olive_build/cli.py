@@ -151,15 +151,41 @@ def build(as_json: bool, **chosen: Any) -> None:
 
 @cli.command()
 @click.argument("bundle", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--layout",
+    type=click.Choice(["transformers.js"]),
+    help="Check any folder, a bundle or not, against what this client asks for; nothing is run.",
+)
 @json_option
-def verify(bundle: tuple[Path, ...], as_json: bool) -> None:
+def verify(bundle: tuple[Path, ...], layout: str | None, as_json: bool) -> None:
     """Check published bundles: every byte, and every figure by running the files again.
 
-    BUNDLE is a folder with a manifest.json, such as outputs/all-minilm-l6-v2/desktop.
+    BUNDLE is a folder with a manifest.json, such as outputs/all-minilm-l6-v2/desktop. With
+    --layout it is any folder with a config.json and models in onnx/, from wherever it comes.
     """
+    if layout:
+        from olive_build.report.layout_check import check_layouts
+
+        sys.exit(check_layouts(bundle, as_json=as_json))
     from olive_build.report.verification import verify_bundles
 
     sys.exit(verify_bundles(bundle, as_json=as_json))
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one."
+)
+def serve(bundle: Path, port: int) -> None:
+    """Show a web bundle of text generation in a browser on this machine.
+
+    BUNDLE is a folder such as outputs/neo-tiny/web. Its page runs the model with what
+    `make clients` installed, and asks no other host for anything.
+    """
+    from olive_build.report.serving import serve_bundle
+
+    serve_bundle(bundle, port)
 
 
 @cli.command()

@@ -19,7 +19,7 @@ from olive_build.quantization_plan import QuantizationPlanner, Quantized
 from olive_build.recipe.build import Fp16, Quantize, TargetBuild, Variant
 from olive_build.steps.export import Export
 from olive_build.steps.fix_shapes import FixShapes
-from olive_build.steps.fuse import FuseAttention, SeparateProjection
+from olive_build.steps.fuse import FuseAttention, FuseCachedAttention, SeparateProjection
 from olive_build.steps.olive_pass import OlivePass
 from olive_build.steps.simplify import SimplifyForCpu
 from olive_build.steps.tied_weight import ShareTiedWeight
@@ -78,7 +78,7 @@ class ComponentPlanner:
     @property
     def _tied(self) -> bool:
         """Whether the graph's last product reads the table of its words."""
-        return self.component in getattr(self.facts, "tied", ())
+        return self.component in getattr(self.facts, "tied_components", ())
 
     @property
     def _attentions(self) -> int:
@@ -91,6 +91,9 @@ class ComponentPlanner:
 
     def _fused_graph(self, variant: Variant | None, node: str) -> str:
         """Return the node of the graph with attention fused, as the provider's kernels want it."""
+        if getattr(self.facts, "cached", False):
+            # Its projections stay apart, and rules for graphs without a cache know none.
+            return self._step(FuseCachedAttention(self._attentions), {"model": node}, None, "fuse")
         node = self._step(FuseAttention(self._attentions), {"model": node}, None, "fuse")
         method = variant.quantize if variant else None
         on_cpu = self.build.provider == "cpu"
@@ -109,6 +112,7 @@ class ComponentPlanner:
             self._no_calibration if several else self.calibration,
             convolutional=self.facts.layers == 0,  # no attention in it
             mixed=several,
+            tied=self._tied,
         )
         return planner.quantize(method, node)
 

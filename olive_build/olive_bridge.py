@@ -70,7 +70,7 @@ def convert(module: TorchExport, *, opset: int, out: Path) -> None:
         },
     )
     options = {"use_dynamo_exporter": True, "target_opset": opset}
-    _run("OnnxConversion", options, handler, out, exported=True)
+    _run("OnnxConversion", options, handler, out, exported=module)
 
 
 def run_pass(name: str, options: Mapping[str, Any], model: Path, out: Path) -> None:
@@ -85,7 +85,12 @@ def run_pass(name: str, options: Mapping[str, Any], model: Path, out: Path) -> N
 
 
 def _run(
-    name: str, options: Mapping[str, Any], handler: Any, out: Path, *, exported: bool = False
+    name: str,
+    options: Mapping[str, Any],
+    handler: Any,
+    out: Path,
+    *,
+    exported: TorchExport | None = None,
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="olive-pass-", dir=out.parent) as scratch:
         result = _call(name, options, handler, Path(scratch) / "out")
@@ -149,7 +154,7 @@ def _refuse_unknown_options(
         )
 
 
-def _collect(written: Path, out: Path, name: str, *, exported: bool) -> None:
+def _collect(written: Path, out: Path, name: str, *, exported: TorchExport | None) -> None:
     """Load what the pass wrote and keep it, clean, as `out`/model.onnx.
 
     An exporter's metadata says which module a node is from; that becomes the node's name.
@@ -173,8 +178,19 @@ def _collect(written: Path, out: Path, name: str, *, exported: bool) -> None:
             f"Olive pass '{name}' wrote a model that cannot be loaded",
             why=first_line(error),
         ) from error
-    if exported:
+    if exported is not None:
         name_nodes(model)
+        _name_axes(model, exported.dynamic_axes)
     drop_repeated_nodes(model)
     save_clean(model, out / "model.onnx")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _name_axes(model: Any, axes: Mapping[str, Mapping[int, str]]) -> None:
+    """Call the outputs' axes what they were asked to be called.
+
+    The exporter writes sums of inputs' axes where it finds out that an axis is one.
+    """
+    for value in model.graph.output:
+        for index, name in axes[value.name].items():
+            value.type.tensor_type.shape.dim[index].dim_param = name

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from olive_build.component_plan import ComponentPlanner
 from olive_build.engine.graph import Graph, GraphBuilder, Step
-from olive_build.families import FAMILIES, FamilySpec
+from olive_build.families import FAMILIES, FamilySpec, family_module
 from olive_build.measuring_plan import MeasuringPlanner
 from olive_build.quantization_plan import Quantized
 from olive_build.recipe.build import TargetBuild, Variant
@@ -137,6 +138,8 @@ def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = Fal
         build, model = item.build, item.model
         if build.speech:
             model.facts.prompt(build.speech.language, build.speech.task)  # or the model lacks them
+        if build.generation:
+            _check_promise(build, model)
         source = graph.leaf(model.folder, model.digest)
         reference = graph.add(
             Reference(build.family, dict(build.shapes).get("sequence_length"), build.options),
@@ -151,6 +154,13 @@ def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = Fal
         parts = planner.parts() if several else {}
         bundles.append(BundlePlan(build, model, reference, variants, dict(item.searches), parts))
     return Plan(graph.build(), tuple(bundles))
+
+
+def _check_promise(build: TargetBuild, model: Model) -> None:
+    """Raise PlanError for what the target would do otherwise than generate."""
+    family_module(build.family, "promise").check_promise(
+        model.facts, Path(model.folder), dict(build.options), build.layout, build.compose
+    )
 
 
 @dataclass
@@ -217,6 +227,8 @@ class TargetPlanner:
         inputs = {"reference": self.reference, **_inputs("model", graphs)}
         if SINGLE not in graphs:
             inputs |= {"source": self.source, **self.parts()}
+        if self._family.hides_steps and self.build.compose == "single-file":
+            inputs["step"] = self.core(variant).node
         step = RunReference(file, self.machine, self.build.family, self.build.options)
         return self.add(step, inputs, variant, stage)
 

@@ -21,6 +21,7 @@ from olive_build.quantizers.gptq_rounding import GptqRounding
 from olive_build.quantizers.qdq_weights import QuantizeConvWeights
 from olive_build.quantizers.smoothing import Smooth
 from olive_build.quantizers.static_int8 import QuantizeStaticInt8
+from olive_build.quantizers.tied_tables import QuantizeTiedTables
 from olive_build.quantizers.weight_only import QuantizeWeights
 from olive_build.recipe.build import (
     BlockWeights,
@@ -55,13 +56,15 @@ class QuantizationPlanner:
     """Adds a method's steps. `calibration` adds the calibration inputs, where they are needed.
 
     `convolutional` models have their weights in convolutions, and hardly any in matrix products;
-    `mixed` ones have both, and convolutions stay as they are: their int8 kernels are slow.
+    `mixed` ones have both, and convolutions stay as they are: their int8 kernels are slow. Those
+    that are `tied` multiply by the table that they look up in.
     """
 
     add: AddStep
     calibration: Callable[[], str]
     convolutional: bool
     mixed: bool = False
+    tied: bool = False
 
     def quantize(self, method: Quantize, node: str) -> Quantized:
         """Return the nodes of the graph at `node`, quantized. Raises PlanError for `auto`."""
@@ -142,6 +145,15 @@ class QuantizationPlanner:
         if self.mixed and method.embeddings:
             # The words' table is multiplied by too, and a product takes no blocks of rows.
             node = self.add(QuantizeEmbeddings(()), {"model": node}, "embeddings")
+        if self.tied and method.embeddings and not self.mixed:
+            tables = QuantizeTiedTables(
+                bits=method.bits,
+                block_size=method.block_size,
+                symmetric=method.symmetric,
+                accuracy_level=method.accuracy_level,
+                exclude=method.exclude,
+            )
+            node = self.add(tables, {"model": node}, "tied-blocks")
         node = self._blocks(method.overrides, node)
         weights = QuantizeWeights(
             algorithm="rtn" if method.algorithm == "gptq" else method.algorithm,
@@ -155,7 +167,10 @@ class QuantizationPlanner:
         )
         node = self.add(weights, {"model": node}, "quantize")
         rounding = "gptq" if method.algorithm == "gptq" else "nearest"
-        return Quantized(self._rounded(rounding, node, before), before)
+        node = self._rounded(rounding, node, before)
+        if method.activations == "fp16":
+            node = self._calibrated(ConvertToFp16(method.keep_io_types, (), ()), node, "half")
+        return Quantized(node, before)
 
     def _blocks(self, overrides: tuple[BlockWeights, ...], node: str) -> str:
         """Give the products that a recipe names their own weights, in blocks."""

@@ -304,6 +304,7 @@ def _placed(bundle: BundlePlan, placed: Placed, artifacts: Artifacts) -> BundleF
         content = path.read_bytes()
         return from_bytes(placed.path, content)
     artifact = artifacts[placed.node]
+    _require_whole(placed, artifact)
     for entry in artifact.files:
         if entry.path == placed.file:
             source = artifact.path / placed.file
@@ -313,6 +314,18 @@ def _placed(bundle: BundlePlan, placed: Placed, artifacts: Artifacts) -> BundleF
         where=str(artifact.path),
         hint="run `olive-build cache verify`, then build again",
     )
+
+
+def _require_whole(placed: Placed, artifact: Artifact) -> None:
+    """Raise BundleError for a graph whose weights lie beside it: they would be left behind."""
+    beside = f"{placed.file}_data"
+    if any(entry.path == beside for entry in artifact.files):
+        raise BundleError(
+            f"{placed.path} is too large for one file",
+            where=str(artifact.path / beside),
+            why="above 1.8 GB weights lie beside the graph, and bundles of two files are not built",
+            hint="leave this variant out, and build those of fewer bits",
+        )
 
 
 def _json(artifact: Artifact, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -16,10 +16,15 @@ ELSEWHERE = (
     ("From .NET MAUI", ("speech/maui.md", "speech/csharp.md")),
 )
 MICROPHONE = ("From the microphone", ("speech/microphone.md",))
+# What is asked of a family's models where the recipe says nothing.
+DEFAULTS = {"language": "en", "task": "transcribe", "max_new_tokens": "40"}
+# What files take that write texts by themselves.
+SEARCH = "max_new_tokens"
 # What follows a template: headings, and the templates under each.
 FURTHER: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "speech/kotlin.md": (MICROPHONE, *ELSEWHERE),
     "speech/swift.md": ELSEWHERE,
+    "generation/transformers_js.md": (("From Python", ("generation/loop.md",)),),
 }
 # The line that asks for a provider, in the language of a template; none for the CPU, which is
 # there by itself. https://onnxruntime.ai/docs/api/java, /api/objectivec and /api/csharp.
@@ -49,7 +54,7 @@ def code_sections(manifest: Mapping[str, Any], facts: Any) -> str:
     Raises BundleError for an input that no code of ours can give.
     """
     target = load_target(manifest["target"])
-    takes = _first_variant(manifest)[1]["inputs"][0]["name"]
+    takes = _takes(_first_variant(manifest)[1]["inputs"])
     path = facts.template(target.template, takes)
     sections = [_filled(path, manifest, facts, manifest["execution_provider"])]
     sections += [note] if (note := facts.placeholders(takes).get("limits")) else []
@@ -65,10 +70,8 @@ def _filled(path: str, manifest: Mapping[str, Any], facts: Any, provider: str) -
     template = files("olive_build.bundle").joinpath("templates", *path.split("/"))
     name, variant = _first_variant(manifest)
     inputs, output = variant["inputs"], variant["outputs"][-1]
-    code, takes = path.rpartition("/")[2].removesuffix(".md"), inputs[0]["name"]
-    options = {"language": "en", "task": "transcribe"} | manifest.get("model", {}).get(
-        "options", {}
-    )
+    code, takes = path.rpartition("/")[2].removesuffix(".md"), _takes(inputs)
+    options = DEFAULTS | manifest.get("model", {}).get("options", {})
     known = {
         name: Template(text).safe_substitute(options)
         for name, text in facts.placeholders(takes).items()
@@ -77,7 +80,7 @@ def _filled(path: str, manifest: Mapping[str, Any], facts: Any, provider: str) -
         "recipe": manifest["recipe"],
         "variant": name,
         "file": _file(variant["files"]),
-        "input": takes,
+        "input": inputs[0]["name"],
         "output": output["name"],
         "dimensions": output["axes"][-1],
         "length": inputs[0]["axes"][-1],
@@ -88,6 +91,12 @@ def _filled(path: str, manifest: Mapping[str, Any], facts: Any, provider: str) -
     names |= feeds(code, inputs, known)
     text = _without_empty_lines(template.read_text(encoding="utf-8"), names)
     return Template(text).substitute(names).strip()
+
+
+def _takes(inputs: Sequence[Mapping[str, Any]]) -> str:
+    """Return the input that says what kind of file it is: its first, or a search's own."""
+    names = [item["name"] for item in inputs]
+    return SEARCH if SEARCH in names else str(names[0])
 
 
 def _without_empty_lines(text: str, names: Mapping[str, Any]) -> str:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families import FAMILIES
 from olive_build.plan import SINGLE, BundlePlan, VariantPlan
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, REQUIRED_OPERATORS
 
 OPERATORS_ROLE = "required_operators"
+# The folder of the page, here and in a bundle.
+DEMO = "demo"
 # What transformers.js appends to `model` for each dtype (src/utils/dtypes.js of
 # huggingface/transformers.js 4.3).
 CLIENT_SUFFIXES = {
@@ -76,8 +81,29 @@ def side_files(bundle: BundlePlan) -> list[Placed]:
     whole = bundle.build.compose == "single-file"
     beside = facts.composed_files if whole else facts.client_files
     placed += [Placed(name, None, name) for name in beside]
-    written = {} if whole else getattr(facts, "written_files", {})
-    return placed + [Placed(name, None, name, content) for name, content in written.items()]
+    written = {} if whole else _written(facts, dict(bundle.build.options))
+    placed += [Placed(name, None, name, content) for name, content in written.items()]
+    return placed + _demo(bundle)
+
+
+def _demo(bundle: BundlePlan) -> list[Placed]:
+    """Return the page that `serve` shows; only the client in the browser has one."""
+    tasks = FAMILIES[bundle.build.family].tasks
+    if bundle.build.layout != "transformers.js" or "text-generation" not in tasks:
+        return []
+    return [
+        Placed(f"{DEMO}/{path.name}", None, path.name, path.read_bytes())
+        for path in sorted((Path(__file__).parent / DEMO).glob("[!.]*"))
+    ]
+
+
+def _written(facts: Any, options: Mapping[str, str]) -> Mapping[str, bytes]:
+    """Return the files that are not the model's own, by what the recipe asks of this family."""
+    if hasattr(facts, "written_for"):
+        found: Mapping[str, bytes] = facts.written_for(options)
+        return found
+    own: Mapping[str, bytes] = getattr(facts, "written_files", {})
+    return own
 
 
 def _client_path(file: str, variant: VariantPlan) -> str:

@@ -60,10 +60,17 @@ def is_published(
         return False
 
 
-def publish(folder: Path, files: list[BundleFile], manifest: bytes, proof: bytes) -> None:
+def publish(
+    folder: Path,
+    files: list[BundleFile],
+    manifest: bytes,
+    proof: bytes,
+    check: Callable[[Path], None] | None = None,
+) -> None:
     """Write the bundle beside `folder` and put it in its place.
 
-    Files are copied, never linked: what a user edits in a bundle must not reach the store. Raises
+    Files are copied, never linked: what a user edits in a bundle must not reach the store. `check`
+    is given the bundle before anybody sees it, and raises where it must not be published. Raises
     BundleError when the folder cannot be written or a file changed on the way.
     """
     stage = folder.parent / f".{folder.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -73,6 +80,8 @@ def publish(folder: Path, files: list[BundleFile], manifest: bytes, proof: bytes
             _write(file, stage / file.path)
         (stage / MANIFEST).write_bytes(manifest)
         (stage / PROOF).write_bytes(proof)
+        if check:
+            check(stage)
         with wait_lock(folder.parent / f".{folder.name}.lock"):
             _replace(stage, folder)
     except OSError as error:

@@ -6,6 +6,7 @@ and packages are those of the files beside it.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 from olive_build.bundle.code_sections import code_sections
@@ -13,6 +14,8 @@ from olive_build.bundle.layout import models
 from olive_build.measuring_plan import EIGHT_BIT_PRODUCTS
 
 README = "README.md"
+# So many inputs or outputs of one type and shape in a row are named one by one.
+MOST_ALIKE = 3
 # Where the CPU that runs a file may be an x86 one.
 X86 = (("desktop", "cpu"), ("windows", "cpu"))
 
@@ -90,10 +93,13 @@ def _estimates(manifest: dict[str, Any]) -> list[str]:
 
 
 def _values(values: list[dict[str, Any]]) -> str:
-    return ", ".join(
-        f"`{value['name']}` {value['type']} [{', '.join(map(str, value['axes']))}]"
-        for value in values
-    )
+    """Return the ends of a graph; caches that differ in the layer alone are one entry."""
+    found = []
+    for key, group in groupby(values, lambda value: (value["type"], tuple(value["axes"]))):
+        names = [f"`{value['name']}`" for value in group]
+        shown = [f"{names[0]} to {names[-1]}"] if len(names) > MOST_ALIKE else names
+        found += [f"{name} {key[0]} [{', '.join(map(str, key[1]))}]" for name in shown]
+    return ", ".join(found)
 
 
 def _packages(manifest: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 COSINES = ("cosine_lowest", "cosine_p1", "cosine_mean")
 
@@ -28,7 +29,9 @@ class FamilySpec:
     symbolic axes of its graphs, each with the size suggested where sizes are fixed. `split` names
     the files of `compose: split`, each with the components in it. `searches` says whether
     `quantize: auto` and attribution know its graphs, `batches` whether a file takes several samples
-    at once, and `options` which sections of a recipe are its own.
+    at once, and `options` which sections of a recipe are its own. `method_options` are what methods
+    do by default for it that they else do not. `hides_steps` says whether a composed file searches
+    by itself, so that figures of single steps need the graph inside it.
     """
 
     name: str
@@ -51,6 +54,8 @@ class FamilySpec:
     searches: bool = True
     batches: bool = True
     options: tuple[str, ...] = ()
+    method_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    hides_steps: bool = False
 
 
 FAMILIES: Mapping[str, FamilySpec] = {
@@ -112,6 +117,34 @@ FAMILIES: Mapping[str, FamilySpec] = {
         searches=False,
         batches=False,
         options=("speech",),
+    ),
+    "causal-lm": FamilySpec(
+        name="causal-lm",
+        tasks=("text-generation",),
+        metrics=("perplexity",),
+        figures=("perplexity", "perplexity_ratio", "token_agreement", "generate_agreement"),
+        data=("sentences",),
+        calibration=("calibration-sentences",),
+        samples="texts",
+        data_suffix=".jsonl",
+        miniature_data=("test.jsonl", "calibration.jsonl"),
+        takes=("prompt", "tokens"),
+        parts=(),
+        sizes=(1, 128),
+        size_unit="tokens",
+        components=("model",),
+        description="Decoder-only language models: GPT-Neo, GPT-2, OPT, Llama, Qwen2",
+        axes=(
+            ("batch_size", 1),
+            ("sequence_length", 1),
+            ("past_sequence_length", 127),
+            ("total_sequence_length", 128),
+        ),
+        searches=False,
+        options=("generation",),
+        # What comes out as a cache goes in again: it need not be fp32 in between.
+        method_options={key: {"keep_io_types": False} for key in ("fp16", "weight-only")},
+        hides_steps=True,
     ),
 }
 

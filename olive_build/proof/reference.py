@@ -18,6 +18,7 @@ import numpy.typing as npt
 from olive_build.errors import BundleError
 from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.embedding_reference import EmbeddingReference
+from olive_build.proof.generation_reference import GenerationReference
 from olive_build.proof.transcription_reference import TranscriptionReference
 
 DESCRIPTION = "reference.json"
@@ -38,7 +39,7 @@ class Reference(Protocol):
     """Stored samples with PyTorch's outputs, and what a file is asked to do with them.
 
     `samples` names what is counted, such as texts. What a model gives has a type of the kind's own:
-    float [samples, values], or Transcripts.
+    float [samples, values], Transcripts, or Predictions.
     """
 
     kind: ClassVar[str]
@@ -52,7 +53,8 @@ class Reference(Protocol):
     def batches(self) -> list[Rows]:
         """Return the samples of each batch of eight; each sample is in one of them.
 
-        None at all where files take one sample at a time: `run` is then given all samples once.
+        None at all where files take one sample at a time, or a kind has batches of its own: `run`
+        is then given all samples once.
         """
         ...
 
@@ -72,10 +74,17 @@ class Reference(Protocol):
         ...
 
 
-StoredReference = EmbeddingReference | ClassificationReference | TranscriptionReference
+StoredReference = (
+    EmbeddingReference | ClassificationReference | TranscriptionReference | GenerationReference
+)
 KINDS: Mapping[str, type[StoredReference]] = {
     kind.kind: kind
-    for kind in (EmbeddingReference, ClassificationReference, TranscriptionReference)
+    for kind in (
+        EmbeddingReference,
+        ClassificationReference,
+        TranscriptionReference,
+        GenerationReference,
+    )
 }
 
 

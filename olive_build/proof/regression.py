@@ -21,6 +21,7 @@ from olive_build.proof.verdict import (
     memory_ratios,
 )
 
+PERPLEXITY = "perplexity"
 NONE_BEFORE = "no previous build"
 ANOTHER_MACHINE = "the previous build was measured on another machine"
 OTHER_INPUTS = "the previous build was measured on other inputs"
@@ -34,8 +35,8 @@ def summary(variant: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "size_bytes": variant["size_bytes"],
         "quality": {
-            name: min(form[name] for form in forms)
-            for name in FLOORS
+            name: (min if name in FLOORS else max)(form[name] for form in forms)
+            for name in (*FLOORS, PERPLEXITY)
             if forms and all(name in form for form in forms)
         },
         "latency": [
@@ -68,6 +69,8 @@ def regression_gates(
     for what, limit in limits.items():
         if what == "size":
             found.append(gate(_name(what), new["size_bytes"] / old["size_bytes"], limit))
+        elif what == "perplexity":
+            found.append(_perplexity(new["quality"], old["quality"], limit, same_inputs))
         elif what == "quality":
             found.append(_quality(new["quality"], old["quality"], limit, same_inputs))
         elif not same_machine:
@@ -101,6 +104,16 @@ def _quality(
     fall = round(max(falls[worst], 0.0), 7)
     status = gate(_name("quality"), fall, limit).status
     return Gate(_name("quality"), fall, limit, status, worst if fall else "")
+
+
+def _perplexity(
+    new: Mapping[str, float], old: Mapping[str, float], limit: float, same_inputs: bool
+) -> Gate:
+    if not same_inputs:
+        return Gate(_name(PERPLEXITY), None, limit, "not measured", OTHER_INPUTS)
+    if PERPLEXITY not in new or PERPLEXITY not in old:
+        return Gate(_name(PERPLEXITY), None, limit, "not measured", NOT_BOTH)
+    return gate(_name(PERPLEXITY), new[PERPLEXITY] / old[PERPLEXITY], limit)
 
 
 def _latency_ratios(new: Sequence[Row], old: Sequence[Row]) -> list[Measured]:

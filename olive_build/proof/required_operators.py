@@ -7,13 +7,14 @@ microsoft/onnxruntime): `domain;opset[,opset];Operator[{"inputs": {"0": ["float"
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import onnx
 
 from olive_build.errors import BundleError
-from olive_build.rewrites.clean import graphs
+from olive_build.rewrites.clean import subgraphs
 
 # onnx's names of the types that the config tracks -> C++ names, as onnxruntime writes them.
 CPP_TYPES: dict[int, str] = {
@@ -87,9 +88,8 @@ def missing_from_config(model: onnx.ModelProto, config: Path) -> list[str]:
     Types are compared where the config restricts them and the graph says them.
     """
     covered = read_config(config)
-    types = _value_types(model)
     missing: set[str] = set()
-    for graph in graphs(model.graph):
+    for graph, types in _typed_graphs(model.graph, {}):
         for node in graph.node:
             domain = _domain(node.domain)
             restrictions = covered.get((domain, node.op_type))
@@ -106,11 +106,19 @@ def missing_from_config(model: onnx.ModelProto, config: Path) -> list[str]:
     return sorted(missing)
 
 
-def _value_types(model: onnx.ModelProto) -> dict[str, int]:
-    types: dict[str, int] = {}
-    for graph in graphs(model.graph):
-        for value in (*graph.input, *graph.output, *graph.value_info):
-            types[value.name] = value.type.tensor_type.elem_type
-        for tensor in graph.initializer:
-            types[tensor.name] = tensor.data_type
-    return types
+def _typed_graphs(
+    graph: onnx.GraphProto, around: Mapping[str, int]
+) -> Iterator[tuple[onnx.GraphProto, dict[str, int]]]:
+    """Yield the graph and every one below it, each with the types of the values that it sees.
+
+    A name in a subgraph hides the same name around it: GreedySearch wants its int32 `input_ids`.
+    """
+    types = dict(around)
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        types[value.name] = value.type.tensor_type.elem_type
+    for tensor in graph.initializer:
+        types[tensor.name] = tensor.data_type
+    yield graph, types
+    for node in graph.node:
+        for inner in subgraphs(node):
+            yield from _typed_graphs(inner, types)

@@ -24,8 +24,9 @@ class QuantizeWeights:
     `accuracy_level` 4 computes in int8, which is faster on CPUs and wrong on WebAssembly; 0 leaves
     it to the runtime. `embeddings`: quantize lookup tables too (GatherBlockQuantized). `only` are
     the shell patterns of the nodes to quantize, None for all but those of `exclude`.
-    Convolutions are QuantizeConvWeights' work. Raises StepError when a large weight of another
-    operator stays in fp32 without being excluded, and for k-quant with `symmetric`.
+    Gemm is a product too; convolutions are QuantizeConvWeights' work. Raises StepError when a large
+    weight of another operator stays in fp32 without being excluded, and for k-quant with
+    `symmetric`.
     """
 
     algorithm: str
@@ -38,13 +39,16 @@ class QuantizeWeights:
     exclude: tuple[str, ...]
 
     kind: ClassVar[str] = "weight-only"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     worker: ClassVar[str] = "olive"
     tools: ClassVar[tuple[str, ...]] = ("olive-ai", "onnxruntime", "onnx-ir", "onnx")
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.olive_bridge import run_pass
+        from olive_build.rewrites.clean import save_clean
+        from olive_build.rewrites.gemm_as_matmul import gemm_as_matmul
+        from olive_build.rewrites.rename_outputs import rename_outputs
         from olive_build.steps.model_check import (
             MODEL,
             matching_nodes,
@@ -63,13 +67,21 @@ class QuantizeWeights:
             excluded += [node.name for node in before.graph.node if node.op_type == "Gather"]
         lookups = {node.name for node in before.graph.node if node.op_type == "Gather"}
         others = [node.name for node in before.graph.node if node.op_type != "Gather"]
-        del before
+        outputs = [value.name for value in before.graph.output]
         source = inputs["model"] / MODEL
+        products = out / "products.onnx"
+        if gemm_as_matmul(before).count:
+            save_clean(before, products)
+            source = products
+        del before
         if self.algorithm == "k-quant" and lookups - set(excluded):
             run_pass(PASSES["rtn"], self._options("rtn", [*excluded, *others]), source, out)
             source = out / MODEL
         run_pass(PASSES[self.algorithm], self._options(self.algorithm, excluded), source, out)
+        products.unlink(missing_ok=True)
         model = read(out / MODEL)
+        if rename_outputs(model, outputs):
+            save_clean(model, out / MODEL)
         require_quantized(model, excluded=excluded, exempt=CONVOLUTIONS, step=STEP)
         require_operators(model, ("com.microsoft::MatMulNBits",), step=STEP)
 

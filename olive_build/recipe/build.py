@@ -6,6 +6,7 @@ build can be compared, hashed and written as JSON.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -24,10 +25,14 @@ class PackageSource:
 
 @dataclass(frozen=True)
 class HubSource:
-    """The model is the Hugging Face repository `repo` at the full commit `revision`."""
+    """The model is the Hugging Face repository `repo` at the full commit `revision`.
+
+    `weights` names its pickled state dict, where it has no safetensors.
+    """
 
     repo: str
     revision: str
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ class WeightOnly:
     smooth: bool
     exclude: tuple[str, ...]
     overrides: tuple[BlockWeights, ...]
+    activations: Literal["fp32", "fp16"] = "fp32"
+    keep_io_types: bool = True
     method: Literal["weight-only"] = "weight-only"
 
 
@@ -141,6 +148,7 @@ class Regression:
     latency: float | None = None
     memory: float | None = None
     quality: float | None = None
+    perplexity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +157,8 @@ class Budgets:
 
     Cosines, Spearman, `accuracy`, agreements and `speedup` are floors, the others ceilings.
     `size_mb` and `memory_mb` are in 10^6 bytes; what ends in `ratio`, and `slowdown`, is against
-    the fp32 graph that the variant came from; `speedup` is against PyTorch eager on one thread, and
+    the fp32 graph that the variant came from, but for `perplexity_ratio`, which is against
+    PyTorch's; `speedup` is against PyTorch eager on one thread, and
     `accuracy_loss` and `wer_loss`, in points, against PyTorch's accuracy and word error rate.
     """
 
@@ -163,6 +172,9 @@ class Budgets:
     wer: float | None = None
     wer_loss: float | None = None
     wer_to_reference: float | None = None
+    perplexity: float | None = None
+    perplexity_ratio: float | None = None
+    token_agreement: float | None = None
     generate_agreement: float | None = None
     size_mb: float | None = None
     size_ratio: float | None = None
@@ -197,6 +209,26 @@ class Speech:
     language: str | None
     task: Literal["transcribe", "translate"]
     input: Literal["audio_pcm", "audio_stream"]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How a model that writes chooses its words; None for what its own files say.
+
+    The names and values are those of transformers' generate.
+    """
+
+    max_new_tokens: int | None = None
+    num_beams: int | None = None
+    repetition_penalty: float | None = None
+    no_repeat_ngram_size: int | None = None
+    length_penalty: float | None = None
+    early_stopping: bool | None = None
+    num_return_sequences: int | None = None
+    do_sample: bool | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -262,12 +294,18 @@ class TargetBuild:
     metric: str
     timing: bool
     speech: Speech | None = None
+    generation: Generation | None = None
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:
-        """What only this family's steps need to know, by name."""
+        """What only this family's steps need to know, by name; numbers and flags as JSON."""
         given = asdict(self.speech) if self.speech else {}
-        return tuple((name, value) for name, value in given.items() if value is not None)
+        given |= asdict(self.generation) if self.generation else {}
+        return tuple(
+            (name, value if isinstance(value, str) else json.dumps(value))
+            for name, value in given.items()
+            if value is not None
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the build as plain maps and lists, in field order."""

@@ -13,7 +13,9 @@ from olive_build.recipe.measuring import check_figures, check_measuring
 from olive_build.recipe.suggest import listed
 from olive_build.recipe.tree import KeyPath
 
-BUILT_IN_VARIANTS = ("fast", "faithful", "fp32", "fp16", "int8", "q8", "q4", "w8a16")
+BUILT_IN_VARIANTS = ("fast", "faithful", "fp32", "fp16", "int8", "q8", "q4", "q4f16", "w8a16")
+# Built-in variants that may be slower than fp32: their reason comes with them.
+FOR_SIZE = ("q4", "q4f16")
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 
@@ -89,14 +91,15 @@ def family_of(context: Context) -> FamilySpec | None:
 def _check_sources(context: Context) -> None:
     spec = context.recipe.model
     here: KeyPath = ("model", "sources")
-    if not context.written((*here, spec.source)):
-        given = [name for name in ("package", "hub", "path") if context.written((*here, name))]
+    nodes = {name: context.tree.find((*here, name)) for name in ("package", "hub", "path")}
+    given = [name for name, node in nodes.items() if node is not None and node.value is not None]
+    if spec.source not in given:
         context.add(
             Code.NOT_PINNED,
             ("model", "source"),
             f"the source '{spec.source}' is not given",
             hint=f"add `{spec.source}:` to `sources`",
-            notes=(f"given: {listed(given)}",),
+            notes=(f"given: {listed(given)}" if given else "none is given",),
         )
     if spec.sources.package:
         _check_package(context, spec.sources.package, (*here, "package"))
@@ -132,6 +135,10 @@ def _check_hub(context: Context, hub: model.HubSpec, here: KeyPath) -> None:
     if not re.fullmatch(model.REPO_PATTERN, hub.repo):
         message = f"'{hub.repo}' is no repository of the hub"
         context.add(Code.BAD_VALUE, (*here, "repo"), message, hint="write owner/name")
+    if hub.weights is not None and not re.fullmatch(model.PICKLE_PATTERN, hub.weights):
+        message = f"'{hub.weights}' is no file of pickled weights"
+        hint = "write the file's name alone, such as pytorch_model.bin; leave it out for safetensors"
+        context.add(Code.BAD_PATH, (*here, "weights"), message, hint=hint)
     if re.fullmatch(model.COMMIT_PATTERN, hub.revision):
         return
     is_hex = re.fullmatch(r"[0-9a-fA-F]{4,}", hub.revision) is not None
@@ -174,7 +181,7 @@ def _check_variants(context: Context) -> None:
             notes = ("it becomes the ending of a file's name",)
             context.add(Code.BAD_VARIANT, here, message, hint=hint, notes=notes, key=True)
         because = (variant.because or "").strip()
-        has_reason = name == "q4"  # the built-in one comes with a reason
+        has_reason = name in FOR_SIZE  # the built-in one comes with a reason
         if variant.speed == "any" and not because and not has_reason:
             message = "`speed: any` says no reason"
             hint = "add `because:`, such as: it is there for its download size"

@@ -34,6 +34,7 @@ SECTIONS: Mapping[str, type[Strict]] = {
     "export": model.ExportSpec,
     "fuse": model.FuseSpec,
     "speech": model.SpeechSpec,
+    "generation": model.GenerationSpec,
     "variants": model.VariantSpec,
     **{f"quantize.{method}": spec for method, spec in METHODS.items()},
     "quantize.overrides": BlockWeightsSpec,

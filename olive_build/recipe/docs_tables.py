@@ -9,7 +9,7 @@ from typing import Any
 from olive_build.families import FAMILIES
 from olive_build.recipe.budgets import FLOORS, SHIPPED_CEILINGS, SHIPPED_FLOORS
 from olive_build.recipe.catalogue import load_catalogue
-from olive_build.recipe.checks import BUILT_IN_VARIANTS
+from olive_build.recipe.checks import BUILT_IN_VARIANTS, FOR_SIZE
 from olive_build.recipe.codes import Code
 from olive_build.recipe.quantize import METHODS, layered, precision_of
 from olive_build.recipe.variants import BUILT_IN_METHODS, Q4_BECAUSE, built_in_layer
@@ -57,7 +57,7 @@ def _built_in_variants() -> list[str]:
     for name in BUILT_IN_VARIANTS:
         method = BUILT_IN_METHODS[name]
         precision = precision_of(layered([built_in_layer(name)], method))
-        speed = f"any: {Q4_BECAUSE}" if name == "q4" else "gated"
+        speed = f"any: {Q4_BECAUSE}" if name in FOR_SIZE else "gated"
         rows.append((code(name), code(method) if method else "none", precision, speed))
     return table(("variant", "method", "precision", "speed"), rows)
 

@@ -50,11 +50,12 @@ def check_figures(context: Context, where: KeyPath, budgets: Sequence[str]) -> N
     family = _family(context)
     every = {figure for spec in FAMILIES.values() for figure in spec.figures}
     for key in budgets:
-        if family is not None and key in every and key not in family.figures:
+        figure = key.rpartition(".")[2]
+        if family is not None and figure in every and figure not in family.figures:
             context.add(
                 Code.CANNOT_RUN,
-                (*where, key),
-                f"'{key}' is not measured for models of {family.name}",
+                (*where, *key.split(".")),
+                f"'{figure}' is not measured for models of {family.name}",
                 hint="remove it, or use one that is measured",
                 notes=(f"measured there: {listed(family.figures)}",),
                 key=True,

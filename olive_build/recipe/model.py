@@ -19,6 +19,7 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9.-]*$"
 VARIANT_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 COMMIT_PATTERN = r"^[0-9a-f]{40}$"
+PICKLE_PATTERN = r"[A-Za-z0-9_.-]+\.(bin|pt)"
 REPO_PATTERN = r"^[\w.-]+/[\w.-]+$"
 PACKAGE_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 VERSION_PATTERN = r"^[0-9][0-9A-Za-z.+!_-]*$"
@@ -66,6 +67,13 @@ class HubSpec(Strict):
     revision: str = Field(
         description="A full commit of 40 hex digits; a branch or tag can move, so it is refused.",
         json_schema_extra=_pattern(COMMIT_PATTERN),
+    )
+    weights: str | None = Field(
+        default=None,
+        description="The pickled state dict of a repository that has no safetensors, such as "
+        "pytorch_model.bin. It is opened once, by PyTorch's loader that takes tensors alone and "
+        "runs no code, and kept as safetensors.",
+        json_schema_extra=_pattern(PICKLE_PATTERN),
     )
 
 
@@ -148,6 +156,61 @@ class SpeechSpec(Strict):
         default=None,
         description="What a single file is given: audio_pcm, float32 samples at the model's rate, "
         "or audio_stream, the bytes of a wav, mp3 or flac file. Left out, audio_pcm.",
+    )
+
+
+class GenerationSpec(Strict):
+    """How a model that writes chooses its words: what a bundle promises."""
+
+    max_new_tokens: int | None = Field(
+        default=None,
+        description="How many tokens follow a prompt at most. A file that searches by itself is "
+        "given the number, and this one is what its README begins with.",
+    )
+    num_beams: int | None = Field(
+        default=None,
+        description="How many texts are followed side by side; 1 takes the likeliest token each "
+        "time. transformers.js has no beams: more than 1 is refused for its layout.",
+    )
+    repetition_penalty: float | None = Field(
+        default=None,
+        description="Above 1, tokens that the text has already become less likely; 1 changes "
+        "nothing.",
+    )
+    no_repeat_ngram_size: int | None = Field(
+        default=None,
+        description="No run of this many tokens comes twice, the prompt included; 0 for no limit.",
+    )
+    length_penalty: float | None = Field(
+        default=None,
+        description="With beams: the power of its length that a text's score is divided by. Above "
+        "0 longer texts win, below 0 shorter ones, which a single file does not do.",
+    )
+    early_stopping: bool | None = Field(
+        default=None,
+        description="With beams: true stops when as many texts have ended as there are beams, "
+        "false when no better one is likely. A single file does the first alone, which is its "
+        "default.",
+    )
+    num_return_sequences: int | None = Field(
+        default=None,
+        description="How many texts come of a prompt; 1 in a single file and in transformers.js.",
+    )
+    do_sample: bool | None = Field(
+        default=None,
+        description="true draws tokens by their probabilities, which a single file does not do.",
+    )
+    temperature: float | None = Field(
+        default=None, description="With do_sample: above 1 evens out probabilities."
+    )
+    top_k: int | None = Field(
+        default=None,
+        description="With do_sample: draws from this many likeliest tokens; 0 from all.",
+    )
+    top_p: float | None = Field(
+        default=None,
+        description="With do_sample: draws from the fewest tokens whose probabilities add up to "
+        "this. transformers.js ignores it: below 1 is refused for its layout.",
     )
 
 
@@ -264,6 +327,9 @@ class TargetSpec(Strict):
     speech: SpeechSpec | None = Field(
         default=None, description="Wins over the recipe's `speech`, field by field."
     )
+    generation: GenerationSpec | None = Field(
+        default=None, description="Wins over the recipe's `generation`, field by field."
+    )
     quantize: QuantizeSpec | None = Field(
         default=None,
         description="Wins, field by field, over each variant of this target with the same method.",
@@ -304,6 +370,10 @@ class Recipe(Strict):
     speech: SpeechSpec = Field(
         default_factory=SpeechSpec,
         description="What a model of speech is asked for; for families that transcribe.",
+    )
+    generation: GenerationSpec = Field(
+        default_factory=GenerationSpec,
+        description="How a model that writes chooses its words; for families that write.",
     )
     variants: dict[str, VariantSpec] = Field(
         default_factory=dict,

@@ -43,6 +43,11 @@ _ROUNDING: Any = Field(
     "of the layer's output on the calibration inputs: closer, as small and as fast, and slower to "
     "build.",
 )
+_KEEP_IO_TYPES: Any = Field(
+    default=True,
+    description="Of what becomes fp16, inputs and outputs stay fp32, so that callers need not "
+    "change; false makes them fp16 too, which models with caches do by default.",
+)
 _OPERATORS: Any = Field(
     default=None,
     description="Quantize only these ONNX operators, such as MatMul; the others stay in fp32. "
@@ -188,17 +193,18 @@ class WeightOnlySpec(Strict):
     overrides: tuple[BlockWeightsSpec, ...] = Field(
         default=(), description="Products with other bits or block sizes than the rest."
     )
+    activations: Literal["fp32", "fp16"] = Field(
+        default="fp32",
+        description="fp16 stores all that is left, and computes, in half precision: for GPUs.",
+    )
+    keep_io_types: bool = _KEEP_IO_TYPES
 
 
 class Fp16Spec(Strict):
     """Half precision: half the size; the arithmetic of GPUs and NPUs."""
 
     method: Literal["fp16"] = Field(description="Weights and arithmetic in half precision.")
-    keep_io_types: bool = Field(
-        default=True,
-        description="Inputs and outputs stay fp32, so callers need not change; false makes them "
-        "fp16.",
-    )
+    keep_io_types: bool = _KEEP_IO_TYPES
     exclude_operators: tuple[str, ...] = Field(
         default=(),
         description="ONNX operators that stay in fp32, such as those that overflow in fp16.",

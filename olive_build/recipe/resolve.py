@@ -18,6 +18,7 @@ from olive_build.recipe.checks import family_of
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
 from olive_build.recipe.diagnostics import RecipeErrors
+from olive_build.recipe.generation import generation_for
 from olive_build.recipe.load import LoadedRecipe
 from olive_build.recipe.measuring import samples
 from olive_build.recipe.model import LOWEST_OPSET
@@ -81,6 +82,7 @@ def _resolve_target(
     variants = variants_for(place)
     metric, timing = _verify(place, family)
     data, calibration = samples(place, family)
+    compose = _compose(place, family)
     chosen = _source(context, source)
     return (
         TargetBuild(
@@ -96,7 +98,7 @@ def _resolve_target(
             opset=_opset(place),
             shapes=shapes_for(place, family),
             attention=_attention(place),
-            compose=_compose(place, family),
+            compose=compose,
             variants=variants,
             passes=passes_for(place, tuple(variant.name for variant in variants)),
             data=data,
@@ -104,6 +106,7 @@ def _resolve_target(
             metric=metric,
             timing=timing,
             speech=speech_for(place, family),
+            generation=generation_for(place, family, compose),
         )
         if chosen
         else None

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from olive_build.recipe.budgets import BudgetsSpec, filled, looser
 from olive_build.recipe.build import Auto, Variant, WeightOnly
-from olive_build.recipe.checks import BUILT_IN_VARIANTS
+from olive_build.recipe.checks import BUILT_IN_VARIANTS, FOR_SIZE
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
 from olive_build.recipe.model import VARIANT_PATTERN, VariantSpec, VerifySpec
@@ -28,9 +28,13 @@ BUILT_IN_METHODS: Mapping[str, str | None] = {
     "int8": "dynamic-int8",
     "q8": "dynamic-int8",
     "q4": "weight-only",
+    "q4f16": "weight-only",
     "w8a16": "static-int8",
 }
-BUILT_IN_OPTIONS: Mapping[str, Mapping[str, Any]] = {"w8a16": {"activations": "uint16"}}
+BUILT_IN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "w8a16": {"activations": "uint16"},
+    "q4f16": {"activations": "fp16"},
+}
 Q4_BECAUSE = "4-bit weights are for download size"
 # Where the machine that builds is the target's kind, so that a search can time candidates.
 SEARCHED_TARGET = "desktop"
@@ -94,8 +98,8 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
     if isinstance(quantize, WeightOnly):
         _check_k_quant(place, name, quantize, path)
         _check_accuracy_level(place, name, quantize.accuracy_level, path)
-    speed: Literal["gated", "any"] = spec.speed or ("any" if name == "q4" else "gated")
-    because = spec.because if spec.because or name != "q4" else Q4_BECAUSE
+    speed: Literal["gated", "any"] = spec.speed or ("any" if name in FOR_SIZE else "gated")
+    because = spec.because if spec.because or name not in FOR_SIZE else Q4_BECAUSE
     given = _given_budgets(place, name, precision, speed)
     return Variant(
         name=name,
@@ -113,7 +117,9 @@ def _layers(place: Place, name: str, spec: VariantSpec) -> tuple[list[dict[str, 
     method = own.get("method", BUILT_IN_METHODS.get(name))
     recipe_wide = written(place.context.recipe.quantize)
     assert method is None or method in METHODS
-    return [built_in_layer(name), recipe_wide, own, written(place.spec.quantize)], method
+    family = {"method": method, **place.family.method_options.get(method or "", {})}
+    layers = [built_in_layer(name), family, recipe_wide, own, written(place.spec.quantize)]
+    return layers, method
 
 
 def built_in_layer(name: str) -> dict[str, Any]:

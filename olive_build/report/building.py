@@ -210,8 +210,8 @@ def quality_text(proof: VariantProof) -> str:
 def quality_head(result: BuildReport) -> str:
     """Return the head of the column of `quality_text`; cosines are three, and need their names."""
     found = [form for item in result.bundles for p in item.proofs for form in p.quality.values()]
-    heard = found and all("wer" in form for form in found)
-    return "quality" if heard else "quality (lowest / p1 / mean)"
+    cosines = not found or any("cosine_p1" in form for form in found)
+    return "quality (lowest / p1 / mean)" if cosines else "quality"
 
 
 def figures_text(figures: list[dict[str, Any]]) -> str:
@@ -220,11 +220,26 @@ def figures_text(figures: list[dict[str, Any]]) -> str:
         worst = max(figures, key=lambda item: float(item["wer"]))
         pytorch = max(worst["wer"] - worst["wer_loss"] / 100, 0.0)
         return f"WER {worst['wer']:.1%} (PyTorch {pytorch:.1%})"
+    if figures and all("generate_agreement" in item for item in figures):
+        return _written_text(figures)
     names = ("cosine_lowest", "cosine_p1", "cosine_mean")
     cosines = " / ".join(f"{min(item[name] for item in figures):.5f}" for name in names)
     if not all("accuracy" in item for item in figures):
         return cosines
     return f"{cosines}, {min(item['accuracy'] for item in figures):.2%} right"
+
+
+def _written_text(figures: list[dict[str, Any]]) -> str:
+    """Return what is told of a model that writes: `perplexity 21.3 (1.004 x PyTorch), 97 % alike`.
+
+    A file that searches by itself gives no probabilities.
+    """
+    same = f"{min(item['generate_agreement'] for item in figures):.0%} alike"
+    if not all("perplexity_ratio" in item for item in figures):
+        return same
+    worst = max(figures, key=lambda item: float(item["perplexity_ratio"]))
+    ratio = f"{worst['perplexity_ratio']:.3f} x PyTorch"
+    return f"perplexity {worst['perplexity']:.4g} ({ratio}), {same}"
 
 
 def speed_text(proof: VariantProof) -> str:

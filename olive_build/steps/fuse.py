@@ -47,6 +47,38 @@ class FuseAttention:
 
 
 @dataclass(frozen=True)
+class FuseCachedAttention:
+    """Write model.onnx with one MultiHeadAttention for each of `layers` layers that have a cache.
+
+    Inputs: model. Ours, since Olive's fusions know no attention that is given its past. Exact in
+    fp32. Raises StepError when a layer is missed.
+    """
+
+    layers: int
+
+    kind: ClassVar[str] = "fuse-cached"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("onnx",)
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.rewrites.clean import save_clean
+        from olive_build.rewrites.fuse_cached_attention import fuse_cached_attention
+        from olive_build.steps.model_check import MODEL, read
+
+        model = read(inputs["model"] / MODEL)
+        result = fuse_cached_attention(model)
+        if result.count != self.layers:
+            raise StepError(
+                f"attention was fused in {result.count} of {self.layers} layers",
+                why="; ".join(result.declined) or "there is no Softmax in the others",
+                hint="write `fuse: {attention: plain}` for this target, or try another opset",
+            )
+        save_clean(model, out / MODEL)
+
+
+@dataclass(frozen=True)
 class SeparateProjection:
     """Write model.onnx with the packed QKV projections taken out of attention, to be quantized.
 

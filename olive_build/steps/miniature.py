@@ -15,7 +15,7 @@ class Miniature:
     family: str
 
     kind: ClassVar[str] = "miniature"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers")
     exclusive: ClassVar[bool] = False

@@ -18,7 +18,8 @@ class RunReference:
     Inputs: model, reference. `file` is which file of the model's artifact is run (model.onnx or
     model.ort); `machine` is the fingerprint of where it runs, since int8 kernels differ between
     processors. Graphs of a layout of several files come as `model.<file>`, with the model folder as
-    `source` and the family's parts: the `family` runs them together, by the recipe's `options`.
+    `source` and the family's parts: the `family` runs them together, by the recipe's `options`. Of
+    a file that searches by itself the graph inside comes as `step`, for what is said of texts.
     """
 
     file: str
@@ -33,12 +34,16 @@ class RunReference:
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.proof.outputs import write_outputs
+        from olive_build.proof.outputs import of_steps, write_outputs
         from olive_build.proof.quality import run_reference
         from olive_build.proof.reference import read_reference
+        from olive_build.steps.model_check import MODEL
 
         reference = read_reference(inputs["reference"])
-        write_outputs(run_reference(self._model(inputs), reference), out)
+        outputs = run_reference(self._model(inputs), reference)
+        if "step" in inputs:
+            outputs = of_steps(outputs, inputs["step"] / MODEL, reference)
+        write_outputs(outputs, out)
 
     def _model(self, inputs: Mapping[str, Path]) -> Any:
         """Return the path of a single file, or a session of several."""

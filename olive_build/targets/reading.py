@@ -122,6 +122,10 @@ class Fields:
             raise self._error("must be a mapping", key)
         return {str(k): Fields(v, self._path, self._inner(f"{key}.{k}")) for k, v in value.items()}
 
+    def inside(self, key: str) -> Fields:
+        """Return a mapping to be read in its turn."""
+        return Fields(self._take(key), self._path, self._inner(key))
+
     def names(self) -> tuple[str, ...]:
         """Return the keys of the mapping, in the file's order."""
         return tuple(str(key) for key in self._data)

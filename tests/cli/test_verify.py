@@ -34,7 +34,9 @@ def test_verify_needs_no_torch(published: Project) -> None:
         (blocker / name / "__init__.py").write_text("raise ImportError('not for verify')\n")
     paths = f"{blocker}:{published.all_variables()['PYTHONPATH']}"
     published.environment = {"PYTHONPATH": paths}
-    result = published.run("verify", str(published.bundle("desktop")))
+    # web: its layout is checked too.
+    folders = [str(published.bundle(target)) for target in ("desktop", "web")]
+    result = published.run("verify", *folders)
     assert result.code == 0, result.err
 
 

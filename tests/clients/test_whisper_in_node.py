@@ -1,4 +1,4 @@
-"""The split bundle in its real client: transformers.js in Node hears what PyTorch hears."""
+"""The split bundle in its real clients: transformers.js hears what PyTorch hears."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pytest
 
 from olive_build.bundle.layout import CLIENT_SUFFIXES
+from olive_build.clients.client_packages import find_chromium
+from olive_build.clients.javascript_client import ChromiumClient, Request
 from olive_build.families.whisper.clips import read_clips
 from olive_build.families.whisper.session import DECODER_FILE, ENCODER_FILE, open_files
 from olive_build.families.whisper.spec import inspect
@@ -162,6 +164,22 @@ def test_node_hears_what_the_proof_s_session_hears(
     expected = heard_in_python(bundle, dtype, clips)
     assert heard_in_node(bundle, dtype, stored(clips, tmp_path)) == expected
     assert len(set(expected)) > CLIPS / 4  # they are texts, and not one text
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed here")
+@pytest.mark.parametrize("dtype", ["fp32", "q8"])
+def test_chromium_hears_what_the_proof_s_session_hears(
+    bundle: Path, clips: list[Samples], dtype: str
+) -> None:
+    few = clips[:4]
+    options = {"language": SPEECH["language"], "task": SPEECH["task"], "do_sample": False}
+    requests = [Request(audio=tuple(clip.tolist()), options=options) for clip in few]
+    task = "automatic-speech-recognition"
+    answer = ChromiumClient().ask(bundle, requests, dtype=dtype, task=task)
+    assert answer.dtype == dtype
+    texts = [text for result in answer.results for text in result.texts]
+    assert texts == heard_in_python(bundle, dtype, few)
+    assert any(texts)
 
 
 def test_fp32_in_node_hears_what_pytorch_s_generate_hears(

@@ -8,6 +8,7 @@ import pytest
 
 from olive_build.proof.regression import regression_gates, summary
 
+PERPLEXITY = {"perplexity": 1.01}
 LIMITS = {"size": 1.02, "latency": 1.1, "memory": 1.1, "quality": 0.0005}
 
 
@@ -114,3 +115,29 @@ def test_the_worst_file_and_figure_count() -> None:
     )
     assert gates[0].value == 0.01
     assert gates[0].note == "cosine_p1"
+
+
+def test_perplexity_is_held_by_its_ratio_and_agreement_by_its_fall() -> None:
+    def verdict(new: float, old: dict[str, Any], *, same_inputs: bool = True) -> str:
+        gates = regression_gates(
+            variant(perplexity=new, token_agreement=0.9),
+            old,
+            PERPLEXITY,
+            same_machine=False,
+            same_inputs=same_inputs,
+        )
+        return gates[0].text()
+
+    old = variant(perplexity=20.0, token_agreement=0.9)
+    assert verdict(20.1, old) == "regression of perplexity 1.005, at most 1.01: passed"
+    assert verdict(21, old) == "regression of perplexity 1.05, at most 1.01: failed"
+    assert "on other inputs" in verdict(20, old, same_inputs=False)
+    assert "not both builds measured it" in verdict(20, variant())
+    worse = judged(variant(perplexity=90.0, token_agreement=0.8), old)
+    assert worse["quality"] == "failed"
+    assert judged(variant(perplexity=90.0, token_agreement=0.9), old)["quality"] == "passed"
+
+
+def test_the_worst_form_of_a_file_is_compared() -> None:
+    forms = {"onnx": {"perplexity": 21.0}, "ort": {"perplexity": 22.0}}
+    assert summary({"size_bytes": 1, "quality": forms})["quality"] == {"perplexity": 22.0}

@@ -71,3 +71,32 @@ def test_a_malformed_config_is_a_clear_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(BundleError, match="malformed") as caught:
         read_config(config(tmp_path, text))
     assert caught.value.where and caught.value.where.endswith(":1")
+
+
+def test_a_name_in_a_subgraph_hides_the_one_around_it(tmp_path: Path) -> None:
+    """As with GreedySearch, whose subgraph has an `input_ids` of another type."""
+    inner = helper.make_graph(
+        [helper.make_node("Neg", ["x"], ["out"])],
+        "inner",
+        [helper.make_tensor_value_info("x", TensorProto.INT32, [1])],
+        [helper.make_tensor_value_info("out", TensorProto.INT32, [1])],
+    )
+    outer = helper.make_graph(
+        [
+            helper.make_node("Search", ["x"], ["found"], domain="com.microsoft", body=inner),
+            helper.make_node("Abs", ["x"], ["y"]),
+        ],
+        "outer",
+        [helper.make_tensor_value_info("x", TensorProto.INT64, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.INT64, [1])],
+    )
+    text = (
+        'ai.onnx;18;Abs{"inputs": {"0": ["int64_t"]}},Neg{"inputs": {"0": ["int32_t"]}}\n'
+        "com.microsoft;1;Search\n"
+    )
+    model = helper.make_model(outer)
+    assert missing_from_config(model, config(tmp_path, text)) == []
+    wrong = text.replace("int64_t", "int32_t")
+    assert missing_from_config(model, config(tmp_path, wrong)) == [
+        "the type int64_t of input 0 of ai.onnx::Abs"
+    ]

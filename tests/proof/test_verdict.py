@@ -55,6 +55,9 @@ def rows(*intervals: Triple) -> list[dict[str, Any]]:
         ("cosine_p1", 0.98, 0.98, "passed"),
         ("cosine_p1", 0.97999, 0.98, "failed"),
         ("spearman", 0.5, 0.99, "failed"),
+        ("token_agreement", 0.89, 0.9, "failed"),
+        ("perplexity", 21.5, 21.0, "failed"),
+        ("perplexity_ratio", 1.01, 1.02, "passed"),
         ("size_mb", 23.5, 23.5, "passed"),
         ("size_mb", 23.6, 23.5, "failed"),
     ],
@@ -69,6 +72,14 @@ def test_only_the_limits_that_are_given_are_judged() -> None:
     figures = {"cosine_lowest": 0.9, "cosine_p1": 0.99, "cosine_mean": 0.999, "spearman": 0.9}
     gates = quality_gates(figures, {"cosine_p1": 0.98, "size_mb": 1.0})
     assert [item.figure for item in gates] == ["cosine_p1"]
+
+
+def test_what_a_file_does_not_tell_is_not_measured_and_keeps_nothing_from_being_published() -> None:
+    limits = {"perplexity_ratio": 1.05, "generate_agreement": 1.0}
+    gates = quality_gates({"generate_agreement": 1.0}, limits)
+    assert [item.status for item in gates] == ["not measured", "passed"]
+    assert gates[0].text().endswith("(the file does not give what it is measured on)")
+    assert not failures(gates) and not undecided(gates)
 
 
 def test_size_is_judged_in_megabytes_of_a_million_bytes_and_against_fp32() -> None:

@@ -8,8 +8,16 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from olive_build.recipe.budgets import contradictions, filled, flat, looser, shipped_quality
+from olive_build.recipe.budgets import (
+    SHIPPED_FLOORS,
+    contradictions,
+    filled,
+    flat,
+    looser,
+    shipped_quality,
+)
 from olive_build.recipe.build import Budgets, Regression, SizedFloor
+from olive_build.recipe.diagnostics import RecipeErrors
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve
 from olive_build.recipe.schema import recipe_schema
@@ -110,6 +118,32 @@ def test_word_errors_are_shares_and_losses_are_points() -> None:
     assert not list(contradictions({"wer": 0.0, "wer_loss": 0.0, "generate_agreement": 1.0}))
 
 
+WRITTEN = ("perplexity", "perplexity_ratio", "token_agreement", "generate_agreement")
+
+
+@pytest.mark.parametrize("precision", sorted(SHIPPED_FLOORS))
+def test_what_writes_is_held_to_its_probabilities_in_every_precision(precision: str) -> None:
+    found = shipped_quality(precision, WRITTEN)
+    assert {"perplexity_ratio", "token_agreement"} <= set(found) <= {*WRITTEN}
+    assert found["perplexity_ratio"] > 1 > found["token_agreement"] > 0.5
+
+
+def test_full_precision_writes_what_pytorch_writes_and_names_tighten() -> None:
+    fp32 = shipped_quality("fp32", WRITTEN)
+    assert (fp32["generate_agreement"], fp32["perplexity_ratio"]) == (1.0, 1.0001)
+    assert shipped_quality("int8", WRITTEN, "faithful")["perplexity_ratio"] == 1.01
+    assert "generate_agreement" not in shipped_quality("int8", WRITTEN)
+
+
+def test_no_perplexity_is_below_one() -> None:
+    given = {"perplexity": 0.9, "perplexity_ratio": 0.0, "token_agreement": 1.1}
+    assert {key for key, _ in contradictions(given)} == set(given)
+    assert not list(contradictions({"perplexity": 1.0, "perplexity_ratio": 0.9}))
+    assert [key for key, _ in contradictions({"regression.perplexity": 0.0})] == [
+        "regression.perplexity"
+    ]
+
+
 def test_more_word_errors_and_less_agreement_are_looser() -> None:
     given = {"wer_loss": 0.2, "wer_to_reference": 0.001, "generate_agreement": 0.8}
     assert dict(looser(given, "fp32", HEARD)) == {"wer_loss": 0.1, "generate_agreement": 0.9}
@@ -121,3 +155,20 @@ def test_the_schema_for_editors_takes_both_forms_of_speedup(value: object) -> No
     jsonschema.validate({"speedup": value, "regression": {"size": 1.02}}, spec)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"speedup": "fast"}, spec)
+
+
+@pytest.mark.parametrize(
+    ("limits", "figure"),
+    [
+        ("{perplexity_ratio: 1.1}", "perplexity_ratio"),
+        ("{regression: {perplexity: 1.1}}", "perplexity"),
+    ],
+)
+def test_what_a_family_does_not_measure_is_refused_in_maps_too(
+    written: Write, limits: str, figure: str
+) -> None:
+    path = written(HEAD + f"verify:\n  every_variant: {limits}\n")
+    with pytest.raises(RecipeErrors) as caught:
+        load_recipe(path)
+    (found,) = caught.value.diagnostics
+    assert found.message == f"'{figure}' is not measured for models of sentence-embedding"

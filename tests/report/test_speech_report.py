@@ -98,6 +98,6 @@ def test_two_builds_are_compared_by_their_words_and_fewer_errors_are_better(tmp_
     wer = found["word error rate"]
     assert (wer.old_text, wer.new_text, wer.change) == ("3.00 %", "2.00 %", "\u22121.00 %")
     assert wer.verdict == "better"
-    assert found["other decodings alike"].verdict == "same"
+    assert found["generated alike"].verdict == "same"
     (_, back, *_) = changes(new, old, same_machine=True)
     assert (back.title, back.verdict) == ("word error rate", "worse")

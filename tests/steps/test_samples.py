@@ -22,7 +22,9 @@ def test_every_sample_is_in_one_part(count: int) -> None:
     assert len(judge) >= count // 2
 
 
-@pytest.mark.parametrize(("count", "learnt"), [(1, 1), (64, 32), (257, 129), (376, 188), (512, 128)])
+@pytest.mark.parametrize(
+    ("count", "learnt"), [(1, 1), (64, 32), (257, 129), (376, 188), (512, 128)]
+)
 def test_how_many_are_learnt_from(count: int, learnt: int) -> None:
     assert len(_chosen(count, "learn")) == learnt
 

@@ -38,6 +38,7 @@ def write_miniature(out: Path) -> None:
         model.classifier[1].weight *= SCALE
     model.save_pretrained(str(out))
     prepared = {
+        "image_processor_type": "ViTImageProcessor",
         "size": {"height": SIZE, "width": SIZE},
         "image_mean": [0.5, 0.5, 0.5],
         "image_std": [0.25, 0.25, 0.25],

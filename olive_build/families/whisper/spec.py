@@ -79,7 +79,7 @@ class WhisperFacts:
     composed_files: tuple[str, ...] = ()
     written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     inputs: tuple[str, ...] = ("input_features",)
-    tied: tuple[str, ...] = ("decoder", "decoder_with_past")
+    tied_components: tuple[str, ...] = ("decoder", "decoder_with_past")
 
     @property
     def frames(self) -> int:

@@ -174,6 +174,8 @@ def _of_blocks(node: onnx.NodeProto, graph: _Graph) -> StoredWeight | str | None
     tensor, scales = graph.tensors.get(node.input[1]), graph.array(node.input[2])
     if tensor is None or scales is None:
         return None
+    if any(reader.op_type != node.op_type for reader in graph.consumers[tensor.name]):
+        return "its blocks are looked up as a table too"
     bits, block = _attribute(node, "bits", 4), _attribute(node, "block_size")
     if bits not in (4, 8):
         return f"its weight has {bits} bits"

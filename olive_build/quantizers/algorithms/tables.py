@@ -29,6 +29,21 @@ def quantize_tables(model: onnx.ModelProto, excluded: set[str]) -> Rewritten:
     """
     graph = model.graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
+    chosen, declined = find_tables(model, excluded)
+    for name, nodes in chosen.items():
+        _quantize(model, tensors[name], nodes)
+    return Rewritten(sum(len(nodes) for nodes in chosen.values()), tuple(declined))
+
+
+def find_tables(
+    model: onnx.ModelProto, excluded: set[str]
+) -> tuple[dict[str, list[onnx.NodeProto]], list[str]]:
+    """Return the large tables that may be stored otherwise with all their readers, and why not.
+
+    Readers are Gather nodes along axis 0 and Gemm nodes that multiply by the table's transpose.
+    """
+    graph = model.graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in dict.fromkeys(node.input):
@@ -46,9 +61,7 @@ def quantize_tables(model: onnx.ModelProto, excluded: set[str]) -> Rewritten:
             declined.append(f"{name}: {by} needs it in fp32")
             continue
         chosen[name] = nodes
-    for name, nodes in chosen.items():
-        _quantize(model, tensors[name], nodes)
-    return Rewritten(sum(len(nodes) for nodes in chosen.values()), tuple(declined))
+    return chosen, declined
 
 
 def rows_as_int8(table: Floats) -> tuple[Rows, Floats]:
@@ -64,11 +77,12 @@ def _is_table(tensor: onnx.TensorProto, nodes: list[onnx.NodeProto]) -> bool:
         tensor.data_type == TensorProto.FLOAT
         and len(tensor.dims) >= 2
         and int(np.prod(tensor.dims)) >= LARGE_WEIGHT
-        and any(_looks_up(node, tensor.name) for node in nodes)
+        and any(looks_up(node, tensor.name) for node in nodes)
     )
 
 
-def _looks_up(node: onnx.NodeProto, name: str) -> bool:
+def looks_up(node: onnx.NodeProto, name: str) -> bool:
+    """Return whether the node reads rows of the table `name`."""
     axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
     return node.op_type == "Gather" and node.input[0] == name and axis == 0
 
@@ -87,10 +101,11 @@ def _multiplies(node: onnx.NodeProto, name: str) -> bool:
 
 
 def _can_read(node: onnx.NodeProto, name: str) -> bool:
-    return _looks_up(node, name) or _multiplies(node, name)
+    return looks_up(node, name) or _multiplies(node, name)
 
 
-def _import_contrib(model: onnx.ModelProto) -> None:
+def import_contrib(model: onnx.ModelProto) -> None:
+    """Let the model use operators of com.microsoft."""
     if DOMAIN not in {item.domain for item in model.opset_import}:
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 
@@ -104,9 +119,9 @@ def _quantize(
     graph.initializer.append(numpy_helper.from_array(rows, stored))
     graph.initializer.append(numpy_helper.from_array(scale, scales))
     graph.initializer.remove(tensor)
-    products = [node for node in readers if not _looks_up(node, tensor.name)]
+    products = [node for node in readers if not looks_up(node, tensor.name)]
     if products:
-        _import_contrib(model)
+        import_contrib(model)
         zeros = np.zeros(len(rows), np.int8)
         graph.initializer.append(numpy_helper.from_array(zeros, f"{stored}/zero"))
         graph.initializer.append(numpy_helper.from_array(scale.reshape(-1), f"{scales}/flat"))

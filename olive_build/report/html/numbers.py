@@ -16,7 +16,10 @@ TITLES = {
     "wer": "word error rate",
     "wer_loss": "word error rate above PyTorch's",
     "wer_to_reference": "word error rate to PyTorch's texts",
-    "generate_agreement": "other decodings alike",
+    "perplexity": "perplexity",
+    "perplexity_ratio": "perplexity against PyTorch's",
+    "token_agreement": "same likeliest tokens",
+    "generate_agreement": "generated alike",
     "size_mb": "size",
     "size_ratio": "size against fp32",
     "slowdown": "latency against the fp32 graph",
@@ -36,14 +39,19 @@ SHORT = {
     "wer": "WER",
     "wer_loss": "Above PyTorch",
     "wer_to_reference": "WER to PyTorch",
-    "generate_agreement": "Decodings alike",
+    "perplexity": "Perplexity",
+    "perplexity_ratio": "Against PyTorch",
+    "token_agreement": "Same tokens",
+    "generate_agreement": "Generated alike",
 }
 UNITS = {"size_mb": " MB", "load_ms": " ms", "memory_mb": " MB", "speedup": " \u00d7"}
 SHARES = ("size_ratio",)
 # Shares of words and of decodings: a tenth of a percent is little and counts.
-HEARD = ("wer", "wer_to_reference", "generate_agreement")
+HEARD = ("wer", "wer_to_reference", "token_agreement", "generate_agreement")
 POINTS = ("wer_loss",)
 RATIOS = ("slowdown", "load_ratio", "memory_ratio")
+PERPLEXITIES = ("perplexity",)
+FINE_RATIOS = ("perplexity_ratio",)
 
 
 def title_of(figure: str) -> str:
@@ -66,6 +74,10 @@ def text_of(figure: str, value: float) -> str:
         return f"{value:.2f} points".replace("-", MINUS)
     if figure in RATIOS:
         return f"{value:.3g} \u00d7"
+    if figure in FINE_RATIOS:
+        return f"{value:.4f} \u00d7"
+    if figure in PERPLEXITIES:
+        return f"{value:.4g}"
     if figure in UNITS:
         return f"{value:.3g}{UNITS[figure]}" if value < 1000 else f"{value:,.0f}{UNITS[figure]}"
     return f"{value:.5f}"
@@ -77,7 +89,7 @@ def limit_text(figure: str, value: float) -> str:
         return f"{value * 100:g} %"
     if figure in POINTS:
         return f"{value:g} points"
-    if figure in RATIOS:
+    if figure in (*RATIOS, *FINE_RATIOS):
         return f"{value:g} \u00d7"
     return f"{value:g}{UNITS.get(figure, '')}"
 

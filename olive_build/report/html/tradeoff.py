@@ -16,7 +16,7 @@ from olive_build.report.html.scatter import Guide, Point, scatter
 
 # The figure that tells most of how a variant fares: what most inputs get at least.
 PREFERRED = (
-    *("wer", "cosine_p1", "accuracy", "cosine_mean", "cosine_lowest"),
+    *("wer", "perplexity_ratio", "cosine_p1", "accuracy", "cosine_mean", "cosine_lowest"),
     *("top1_agreement", "spearman"),
 )
 MOST_GUIDES = 4

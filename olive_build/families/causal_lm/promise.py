@@ -1,0 +1,150 @@
+"""What a client does otherwise than generate, said before anything is built for it.
+
+What a recipe says by itself is refused where it is read, in olive_build/recipe/generation.py. Here
+the model's own generation_config.json counts too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from olive_build.errors import PlanError
+from olive_build.families.causal_lm.client_files import GENERATION
+from olive_build.families.causal_lm.generation import MOST_BEAMS, Decoding, decoding
+from olive_build.families.causal_lm.spec import CausalLmFacts
+
+# What changes generate's texts and is not in a recipe's section: names of generation_config.json
+# with the values that change nothing.
+UNKNOWN = {
+    "bad_words_ids": (None, []),
+    "begin_suppress_tokens": (None, []),
+    "encoder_repetition_penalty": (None, 1.0),
+    "exponential_decay_length_penalty": (None,),
+    "forced_bos_token_id": (None,),
+    "forced_eos_token_id": (None,),
+    "guidance_scale": (None, 1.0),
+    "min_length": (None, 0),
+    "min_new_tokens": (None, 0),
+    "num_beam_groups": (None, 1),
+    "penalty_alpha": (None, 0.0),
+    "sequence_bias": (None, []),
+    "stop_strings": (None, []),
+    "suppress_tokens": (None, []),
+}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What ONNX Runtime's operators do otherwise; `of_beams` where that is with beams alone."""
+
+    name: str
+    breaks: Callable[[Decoding], bool]
+    why: str
+    hint: str
+    of_beams: bool = False
+
+
+LIMITS = (
+    Limit(
+        "do_sample",
+        lambda how: how.do_sample,
+        "what is drawn cannot be compared with generate's, and Sampling knows no top_k",
+        "`generation: {do_sample: false}`",
+    ),
+    Limit(
+        "num_return_sequences",
+        lambda how: how.num_return_sequences > 1,
+        "BeamSearch keeps other candidates than generate behind the first",
+        "1",
+    ),
+    Limit(
+        "num_beams",
+        lambda how: how.num_beams > MOST_BEAMS,
+        f"BeamSearch has {MOST_BEAMS} at most",
+        "fewer",
+    ),
+    Limit(
+        "early_stopping",
+        lambda how: how.num_beams > 1 and how.early_stopping is not True,
+        "BeamSearch guesses otherwise than generate whether a better text could follow; both stop "
+        "alike when as many texts have ended as there are beams",
+        "`early_stopping: true`",
+        of_beams=True,
+    ),
+    Limit(
+        "length_penalty",
+        lambda how: how.num_beams > 1 and how.length_penalty < 0,
+        "what generate puts first can be among the candidates that BeamSearch drops",
+        "0 or more",
+        of_beams=True,
+    ),
+    Limit(
+        "repetition_penalty",
+        lambda how: how.num_beams > 1 and how.repetition_penalty < 1,
+        "scores above probabilities have no place in BeamSearch, which makes them add up to 1",
+        "1 or more",
+        of_beams=True,
+    ),
+)
+LEAVE = "or write `compose: none` and let the application choose the words"
+
+
+def check_promise(
+    facts: CausalLmFacts, folder: Path, options: Mapping[str, str], layout: str, compose: str
+) -> None:
+    """Raise PlanError where a target could not write what generate writes by these options.
+
+    `options` are a recipe's of generation, as JSON texts.
+    """
+    chosen = decoding(folder, options)
+    if compose == "single-file":
+        check_search(facts, chosen, folder)
+    elif layout == "transformers.js" and chosen.num_beams > 1:
+        raise PlanError(
+            f"transformers.js has no beam search, and the model's {GENERATION} asks for "
+            f"{chosen.num_beams} beams",
+            where=str(folder / GENERATION),
+            why="generate there takes the likeliest token each time whatever `num_beams` is, and "
+            "says nothing: src/models/modeling_utils.js of 4.3.1",
+            hint="write `generation: {num_beams: 1}`, for this target or for all",
+        )
+
+
+def check_search(facts: CausalLmFacts, how: Decoding, folder: Path) -> None:
+    """Raise PlanError where a file that searches by itself could not write what generate writes."""
+    for what, why, hint in (*_limits(how), *_of_the_model(facts, how, folder)):
+        raise PlanError(
+            f"the search cannot be put into the graph: {what}",
+            where=str(folder),
+            why=why,
+            hint=f"{hint}, {LEAVE}",
+        )
+
+
+def _limits(how: Decoding) -> Iterator[tuple[str, str, str]]:
+    """Yield what is asked for in vain, why, and what to write instead."""
+    for limit in LIMITS:
+        if limit.breaks(how):
+            beams = f" with {how.num_beams} beams" if limit.of_beams else ""
+            value = json.dumps(getattr(how, limit.name))
+            yield f"`{limit.name}` is {value}{beams}", limit.why, f"write {limit.hint}"
+
+
+def _of_the_model(
+    facts: CausalLmFacts, how: Decoding, folder: Path
+) -> Iterator[tuple[str, str, str]]:
+    if how.num_beams > 1 and len(facts.eos) > 1:
+        what = f"{len(facts.eos)} tokens end a text of this model, with {how.num_beams} beams"
+        yield what, "BeamSearch knows one", "write `num_beams: 1`"
+    path = folder / GENERATION
+    saved = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for name, harmless in UNKNOWN.items():
+        if saved.get(name) not in harmless:
+            yield (
+                f"the model's {GENERATION} has `{name}`",
+                "generate heeds it, and the file would not",
+                f"take it out of {GENERATION} if it is not meant",
+            )

@@ -1,0 +1,169 @@
+"""One step of the model as the subgraph of ONNX Runtime's search operators.
+
+What they ask of it is in onnxruntime/contrib_ops/cpu/transformers/subgraph_gpt.cc of
+microsoft/onnxruntime: int32 input_ids, position_ids and attention_mask, and past_N of 5 axes with a
+layer's keys and values in one; logits, and present_N in the order of past_N. Only past_0's sizes
+are looked at, and a present_N of any size comes back as past_N, its rows in the order of the beams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto, helper
+
+from olive_build.families.causal_lm.names import (
+    ATTENTION_MASK,
+    BATCH,
+    INPUT_IDS,
+    LOGITS,
+    PAST,
+    POSITION_IDS,
+    SEQUENCE,
+    TOTAL,
+    past_names,
+    present_names,
+)
+from olive_build.families.causal_lm.node_writer import NodeWriter
+from olive_build.families.causal_lm.search_scores import ENDLESS, Choice, Seen, write_scores
+from olive_build.families.causal_lm.spec import CausalLmFacts
+from olive_build.rewrites.shared_tensors import prefix_names
+
+STEP = "step/"
+
+
+@dataclass(frozen=True)
+class Around:
+    """What the subgraph reads from the graph round it, int64.
+
+    `mask` is the prompts' [rows, length], `length` and `max_length` [1] count tokens.
+    """
+
+    mask: str
+    length: str
+    max_length: str
+
+
+def step_graph(
+    graph: onnx.GraphProto, facts: CausalLmFacts, choice: Choice, around: Around
+) -> onnx.GraphProto:
+    """Return the subgraph; `graph`, the model's step, is used up."""
+    kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)}
+    prefix_names(graph, STEP)
+    before, after = NodeWriter("before"), NodeWriter("after")
+    seen = _inputs(before, facts, choice, around)
+    layers = range(facts.layers)
+    for layer in layers:
+        names = past_names(facts.layers)[2 * layer : 2 * layer + 2]
+        _parted(before, f"past_{layer}", names, kinds)
+        names = present_names(facts.layers)[2 * layer : 2 * layer + 2]
+        _joined(after, names, f"present_{layer}")
+    logits = after.cast(f"{STEP}{LOGITS}", TensorProto.FLOAT, "float")
+    after.add_as("Identity", [write_scores(after, logits, seen, choice)], LOGITS)
+    caches = [f"past_{layer}" for layer in layers], [f"present_{layer}" for layer in layers]
+    if choice.penalizes:
+        _keep_tokens(after, seen.tokens, f"present_{facts.layers}")
+    inputs, outputs = _ends(facts, choice, *caches)
+    return helper.make_graph(
+        [*before.nodes, *graph.node, *after.nodes],
+        "step",
+        inputs,
+        outputs,
+        [*graph.initializer, *before.constants, *after.constants],
+        # The types of what is read from around it: onnxruntime 1.24 and earlier ask for them.
+        value_info=[
+            *graph.value_info,
+            _value(around.mask, TensorProto.INT64, [BATCH, SEQUENCE]),
+            _value(around.length, TensorProto.INT64, [1]),
+            _value(around.max_length, TensorProto.INT64, [1]),
+        ],
+    )
+
+
+def _ends(
+    facts: CausalLmFacts, choice: Choice, past: Sequence[str], present: Sequence[str]
+) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
+    size: list[str | int] = [2, BATCH, facts.kv_heads, PAST, facts.head_dim]
+    longer = [*size[:3], TOTAL, facts.head_dim]
+    inputs = [
+        _value(INPUT_IDS, TensorProto.INT32, [BATCH, SEQUENCE]),
+        _value(POSITION_IDS, TensorProto.INT32, [BATCH, SEQUENCE]),
+        _value(ATTENTION_MASK, TensorProto.INT32, [BATCH, TOTAL]),
+        *(_value(name, TensorProto.FLOAT, size) for name in past),
+    ]
+    outputs = [
+        _value(LOGITS, TensorProto.FLOAT, [BATCH, 1, choice.columns]),
+        *(_value(name, TensorProto.FLOAT, longer) for name in present),
+    ]
+    if choice.penalizes:
+        # At first as empty as the other caches and as large, then one number a token.
+        first: list[str | int] = [2, BATCH, "token_heads", PAST, "token_size"]
+        inputs.append(_value(f"past_{facts.layers}", TensorProto.FLOAT, first))
+        tokens: list[str | int] = [2, BATCH, 1, TOTAL, 1]
+        outputs.append(_value(f"present_{facts.layers}", TensorProto.FLOAT, tokens))
+    return inputs, outputs
+
+
+def _inputs(nodes: NodeWriter, facts: CausalLmFacts, choice: Choice, around: Around) -> Seen:
+    """Append what makes the model's inputs of the operators'.
+
+    Of the operators' mask [rows, tokens so far] only the part behind the prompt is read, which is
+    ones. A position is the number of tokens before it that are no padding.
+    """
+    zero, one = nodes.constant("zero", 0), nodes.constant("one", 1)
+    last = nodes.constant("endless", [ENDLESS])
+    given = nodes.add_as("Cast", [INPUT_IDS], f"{STEP}{INPUT_IDS}", to=TensorProto.INT64)
+    new = nodes.columns(ATTENTION_MASK, around.length, last, "mask/new")
+    ones = nodes.cast(new, TensorProto.INT64, "mask/ones")
+    mask = nodes.add_as("Concat", [around.mask, ones], f"{STEP}{ATTENTION_MASK}", axis=1)
+    counts = nodes.add("CumSum", [mask, one], "counts")
+    positions = nodes.add("Max", [nodes.add("Sub", [counts, one], "from_0"), zero], "positions")
+    here = nodes.add("Neg", [nodes.add("Shape", [given], "here", start=1, end=2)], "start")
+    nodes.add_as("Slice", [positions, here, last, nodes.number(1)], f"{STEP}{POSITION_IDS}")
+    tokens = _tokens(nodes, given, f"past_{facts.layers}") if choice.penalizes else given
+    total = nodes.add("Shape", [mask], "total", start=1, end=2)
+    return Seen(tokens, counts, total, around.length, around.max_length)
+
+
+def _tokens(nodes: NodeWriter, given: str, past: str) -> str:
+    """Return all tokens so far, int64 [rows, tokens]: those that came with the caches, and these.
+
+    Numbers up to 2^24 are exact in float32, which caches are of.
+    """
+    starts, stops = nodes.constant("tokens/starts", [0] * 3), nodes.constant("tokens/ends", [1] * 3)
+    axes = nodes.constant("tokens/axes", [0, 2, 4])
+    one = nodes.add("Slice", [past, starts, stops, axes], "tokens/one")
+    row = nodes.add("Squeeze", [one, axes], "tokens/row")
+    before = nodes.cast(row, TensorProto.INT64, "tokens/before")
+    return nodes.add("Concat", [before, given], "tokens", axis=1)
+
+
+def _keep_tokens(nodes: NodeWriter, tokens: str, present: str) -> None:
+    numbers = nodes.cast(tokens, TensorProto.FLOAT, "tokens/numbers")
+    axes = nodes.constant("tokens/axes", [0, 2, 4])
+    layer = nodes.add("Unsqueeze", [numbers, axes], "tokens/layer")
+    nodes.add_as("Concat", [layer, layer], present, axis=0)
+
+
+def _parted(nodes: NodeWriter, past: str, names: Sequence[str], kinds: Mapping[str, int]) -> None:
+    """Append what takes a layer's keys and values out of one tensor [2, batch, ...]."""
+    for index, name in enumerate(names):
+        half = nodes.add(
+            "Gather", [past, nodes.constant(f"half_{index}", index)], f"{past}/{index}"
+        )
+        nodes.add_as("Cast", [half], f"{STEP}{name}", to=kinds[name])
+
+
+def _joined(nodes: NodeWriter, names: Sequence[str], present: str) -> None:
+    """Append what puts a layer's keys and values into one tensor [2, batch, ...]."""
+    halves = []
+    for index, name in enumerate(names):
+        number = nodes.cast(f"{STEP}{name}", TensorProto.FLOAT, f"{present}/float_{index}")
+        halves.append(nodes.add("Unsqueeze", [number, nodes.number(0)], f"{present}/{index}"))
+    nodes.add_as("Concat", halves, present, axis=0)
+
+
+def _value(name: str, kind: int, shape: Sequence[str | int]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, list(shape))

@@ -1,0 +1,207 @@
+"""What a decoder-only language model is, read from its configuration alone: no weights, no torch.
+
+The files are those that transformers writes: config.json, generation_config.json where there is
+one, tokenizer.json and tokenizer_config.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from olive_build.errors import PlanError
+from olive_build.families.causal_lm.client_files import (
+    CONFIG,
+    GENERATION,
+    TOKENS,
+    generation_config,
+    special_tokens,
+    with_promise,
+)
+from olive_build.families.causal_lm.names import input_names
+from olive_build.families.configuration import read_configuration
+
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+# What transformers.js asks for beside the graphs; the optional ones only where they are.
+CLIENT_FILES = (CONFIG, TOKENIZER, TOKENIZER_CONFIG)
+OPTIONAL_CLIENT_FILES = (
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "vocab.json",
+    "merges.txt",
+)
+
+MAX_NEW_TOKENS = "max_new_tokens"
+SEARCH = (
+    "How words are chosen is in the graph and cannot be changed from outside: `model.options` in "
+    "`manifest.json` has what the recipe asked for."
+)
+# The code for a bare graph by the kind of a target's code.
+BARE = {"javascript": "transformers_js", "python": "loop"}
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What an architecture calls its sizes in config.json, and whether it ties by default.
+
+    The default is that of transformers' own configuration class: what equals it may be left out of
+    the file.
+    """
+
+    layers: str = "num_hidden_layers"
+    heads: str = "num_attention_heads"
+    dimensions: str = "hidden_size"
+    positions: str = "max_position_embeddings"
+    kv_heads: str | None = None
+    tied: bool = True
+
+
+# By model_type: src/transformers/models/*/configuration_*.py of huggingface/transformers 5.
+ARCHITECTURES: Mapping[str, Keys] = {
+    "gpt2": Keys(layers="n_layer", heads="n_head", dimensions="n_embd", positions="n_positions"),
+    "gpt_neo": Keys(layers="num_layers", heads="num_heads"),
+    "llama": Keys(kv_heads="num_key_value_heads", tied=False),
+    "opt": Keys(),
+    "qwen2": Keys(kv_heads="num_key_value_heads", tied=False),
+}
+
+
+@dataclass(frozen=True)
+class CausalLmFacts:
+    """The numbers that exporting, fusing, composing and decoding need.
+
+    `positions` is the most tokens that the model takes, prompt and answer together. `bos`, `eos`
+    and `pad` are ids; any of `eos` ends a text. `tied` models score words by the table that they
+    look words up in.
+    """
+
+    architecture: str
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    dimensions: int
+    vocabulary: int
+    positions: int
+    bos: int | None
+    eos: tuple[int, ...]
+    pad: int | None
+    tied: bool
+    client_files: tuple[str, ...]
+    inputs: tuple[str, ...]
+    composed_files: tuple[str, ...] = ()
+    written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    cached: ClassVar[bool] = True
+
+    @property
+    def longest(self) -> int:
+        """The longest input that is timed, in tokens: beyond it there are no positions."""
+        return self.positions
+
+    @property
+    def tied_components(self) -> tuple[str, ...]:
+        """The graphs whose last product reads the table of the words."""
+        return ("model",) if self.tied else ()
+
+    def written_for(self, options: Mapping[str, str]) -> Mapping[str, bytes]:
+        """Return `written_files` with what a recipe says of generation, as JSON texts by name."""
+        written = dict(self.written_files)
+        if GENERATION in written and options:
+            written[GENERATION] = with_promise(written[GENERATION], options)
+        return written
+
+    def template(self, code: str, takes: str) -> str:
+        """Return the file of the code that loads a bundle, for a target's kind of code.
+
+        A file that searches by itself takes `max_new_tokens`; else a client or a loop does.
+        """
+        if takes == MAX_NEW_TOKENS:
+            return f"generation/{code}.md"
+        return f"generation/{BARE.get(code, 'steps')}.md"
+
+    def placeholders(self, takes: str) -> dict[str, str]:
+        """Return what that code may name of the model."""
+        return {
+            "layers": str(self.layers),
+            "kv_heads": str(self.kv_heads),
+            "head_dim": str(self.head_dim),
+            "positions": str(self.positions),
+            "eos": ", ".join(map(str, self.eos)),
+            "pad": str(self.pad if self.pad is not None else (*self.eos, 0)[0]),
+            "max_new_tokens": "$max_new_tokens",
+            "search": SEARCH,
+        }
+
+
+def inspect(folder: Path) -> CausalLmFacts:
+    """Return the facts of the model in `folder`.
+
+    Raises PlanError when a file is missing or names something that this family does not build.
+    """
+    config = _read(folder, CONFIG)
+    kind = str(config.get("model_type"))
+    if kind not in ARCHITECTURES:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise _not_this_family(folder, f"its model_type is '{kind}'; those built are {known}")
+    missing = [name for name in CLIENT_FILES if not (folder / name).is_file()]
+    if missing:
+        raise _not_this_family(folder, f"there is no {missing[0]}")
+    saved = _read(folder, GENERATION) if (folder / GENERATION).is_file() else {}
+    try:
+        return _facts(folder, ARCHITECTURES[kind], config, saved)
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"config.json has no {error}" if isinstance(error, KeyError) else str(error)
+        raise _not_this_family(folder, why) from error
+
+
+def _facts(
+    folder: Path, keys: Keys, config: Mapping[str, Any], saved: Mapping[str, Any]
+) -> CausalLmFacts:
+    heads, dimensions = int(config[keys.heads]), int(config[keys.dimensions])
+    kv_heads = int(config.get(keys.kv_heads) or heads) if keys.kv_heads else heads
+    head_dim = int(config.get("head_dim") or dimensions // heads)
+    if heads % kv_heads or (not config.get("head_dim") and dimensions % heads):
+        raise ValueError(f"{dimensions} values do not divide into {heads} / {kv_heads} heads")
+    layers, positions = int(config[keys.layers]), int(config[keys.positions])
+    tokens = special_tokens(config, saved)
+    bos, eos, pad = (tokens.get(name) for name in TOKENS)
+    ends = tuple(eos) if isinstance(eos, list) else () if eos is None else (eos,)
+    return CausalLmFacts(
+        architecture=str(config["model_type"]),
+        layers=layers,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        dimensions=dimensions,
+        vocabulary=int(config["vocab_size"]),
+        positions=positions,
+        bos=None if bos is None else int(bos),
+        eos=tuple(int(token) for token in ends),
+        pad=None if pad is None else int(pad),
+        tied=bool(config.get("tie_word_embeddings", keys.tied)),
+        client_files=(
+            *CLIENT_FILES,
+            *(name for name in OPTIONAL_CLIENT_FILES if (folder / name).is_file()),
+        ),
+        inputs=input_names(layers),
+        composed_files=CLIENT_FILES,
+        written_files={GENERATION: generation_config(config, saved)},
+    )
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    return read_configuration(folder, name, _not_this_family)
+
+
+def _not_this_family(folder: Path, why: str) -> PlanError:
+    return PlanError(
+        "the model is not one of the family 'causal-lm'",
+        where=str(folder),
+        why=why,
+        hint="the folder must be as transformers saves a causal language model of one of these "
+        "architectures with its fast tokenizer",
+    )

@@ -1,0 +1,207 @@
+"""The PyTorch side of a causal language model: what is exported, and what it must agree with.
+
+Imported in worker processes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import transformers
+from transformers.cache_utils import DynamicCache
+from transformers.pytorch_utils import Conv1D
+
+from olive_build.families.causal_lm.masks import FULL, additive_mask, mask_gpt_neo, windows
+from olive_build.families.causal_lm.names import (
+    ATTENTION_MASK,
+    INPUT_IDS,
+    POSITION_IDS,
+    axes,
+    input_names,
+    output_names,
+    past_names,
+)
+from olive_build.families.causal_lm.spec import CausalLmFacts, inspect
+from olive_build.families.causal_lm.torch_generation import reference_of, runner
+from olive_build.olive_bridge import TorchExport
+from olive_build.proof.generation_reference import GenerationReference
+
+__all__ = ["load", "probe_outputs", "reference", "runner", "torch_export"]
+
+CACHE = "past"
+# Traced with sizes that are no powers of two, so that no axis is taken for a constant.
+EXAMPLE = (2, 3, 5)
+# Rows, tokens of the step, tokens before it: a prompt, a later token, and a batch of both.
+PROBES = ((1, 6, 0), (1, 1, 7), (3, 4, 9))
+
+
+def load(folder: Path, attention: str = "sdpa") -> Any:
+    """Return the model in eval mode, in fp32 whatever its weights are stored in.
+
+    `attention` is transformers' implementation: sdpa as it is by default, where the architecture
+    has it, and is timed; eager is what exports to plain operators.
+    """
+    given: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
+    if attention != "sdpa":
+        given["attn_implementation"] = attention
+    return transformers.AutoModelForCausalLM.from_pretrained(str(folder), **given).eval()
+
+
+def reference(folder: Path, data: Path, **options: str) -> GenerationReference:
+    """Return what PyTorch says of the texts in `data` and writes. Raises StepError for bad data.
+
+    `options` are what the recipe says of generation.
+    """
+    return reference_of(folder, load(folder), data, options)
+
+
+class Step(torch.nn.Module):
+    """Some tokens after those in the cache: their logits, and the longer cache.
+
+    Which tokens each of them sees is worked out here, once for all layers, from the lengths and the
+    attention mask: a model's own masks are tables of all its positions, or go by Python's branches.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model: Any = model
+        use_plain_products(model)
+        self.windows = windows(model.config)
+        self.give_masks = mask_gpt_neo(model) if model.config.model_type == "gpt_neo" else None
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        position_ids: torch.Tensor,
+        past: Mapping[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, ...]:
+        cache = cache_of(past)
+        count = input_ids.shape[1]
+        masks = {
+            kind: additive_mask(attention_mask, count, window)
+            for kind, window in self.windows.items()
+        }
+        seen: Any = masks[FULL]
+        if self.give_masks is not None:
+            self.give_masks(masks)
+        elif len(masks) > 1:
+            seen = masks
+        output = self.model(
+            input_ids=input_ids,
+            attention_mask=seen,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return (output.logits, *present_of(cache))
+
+
+def use_plain_products(model: torch.nn.Module) -> None:
+    """Let GPT-2's layers multiply as all others do.
+
+    Theirs flatten the tokens for a Gemm, which the quantizers of weights do not take.
+    """
+    for module in model.modules():
+        if isinstance(module, Conv1D):
+            module.forward = partial(_product, module)
+
+
+def _product(module: Any, x: torch.Tensor) -> torch.Tensor:
+    product: torch.Tensor = torch.matmul(x, module.weight) + module.bias
+    return product
+
+
+class Reference(torch.nn.Module):
+    """The same by the model's own masks: what the exported graph must agree with."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model: Any = model
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        position_ids: torch.Tensor,
+        past: Mapping[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, ...]:
+        cache = cache_of(past)
+        output = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return (output.logits, *present_of(cache))
+
+
+def cache_of(past: Mapping[str, torch.Tensor]) -> DynamicCache:
+    """Return transformers' cache of keys and values that stand in the order of the layers."""
+    values = list(past.values())
+    return DynamicCache(list(zip(values[::2], values[1::2], strict=True)))
+
+
+def present_of(cache: Any) -> list[torch.Tensor]:
+    """Return a cache's keys and values in the order of the layers."""
+    return [value for layer in cache.layers for value in (layer.keys, layer.values)]
+
+
+def torch_export(folder: Path, component: str) -> TorchExport:
+    """Return what Olive's conversion needs; batch and lengths are dynamic."""
+    facts = inspect(folder)
+    return TorchExport(
+        load=lambda: Step(load(folder, "eager")),
+        example=lambda: {
+            name: torch.from_numpy(value) for name, value in probe(facts, *EXAMPLE).items()
+        },
+        inputs=input_names(facts.layers),
+        outputs=output_names(facts.layers),
+        dynamic_axes=axes(facts.layers),
+        grouped={CACHE: past_names(facts.layers)},
+    )
+
+
+def probe(facts: CausalLmFacts, batch: int, count: int, past: int) -> dict[str, npt.NDArray[Any]]:
+    """Return seeded inputs: `count` tokens for each of `batch` rows, after `past` others.
+
+    The first row of several is padded on its left.
+    """
+    random = np.random.default_rng(0)
+    mask = np.ones((batch, past + count), np.int64)
+    if batch > 1:
+        mask[0, : max(past - 1, 1)] = 0
+    positions = np.clip(mask.cumsum(1) - 1, 0, None)[:, past:]
+    shape = (batch, facts.kv_heads, past, facts.head_dim)
+    feeds: dict[str, npt.NDArray[Any]] = {
+        INPUT_IDS: random.integers(0, facts.vocabulary, (batch, count), dtype=np.int64),
+        ATTENTION_MASK: mask,
+        POSITION_IDS: positions,
+    }
+    return feeds | {
+        name: random.standard_normal(shape).astype(np.float32) for name in past_names(facts.layers)
+    }
+
+
+def probe_outputs(
+    folder: Path, component: str
+) -> list[tuple[dict[str, npt.NDArray[Any]], list[npt.NDArray[np.float32]]]]:
+    """Return (inputs, PyTorch's outputs) at three shapes, for the export's own check."""
+    export = torch_export(folder, component)
+    # The model as it is, with its own masks and attention.
+    facts, module = inspect(folder), Reference(load(folder))
+    pairs = []
+    for sizes in PROBES:
+        feeds = probe(facts, *sizes)
+        with torch.inference_mode():
+            given = {name: torch.from_numpy(value) for name, value in feeds.items()}
+            outputs = module(**export.by_parameter(given))
+        pairs.append((feeds, [value.numpy() for value in outputs]))
+    return pairs

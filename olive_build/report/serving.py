@@ -1,0 +1,54 @@
+"""What `serve` shows: the page of a web bundle, on this machine alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from olive_build.bundle.layout import DEMO
+from olive_build.bundle.manifest import MANIFEST, read_json
+from olive_build.clients.client_packages import PLAIN_RUNTIME, runtime_files
+from olive_build.clients.web_server import WebServer
+from olive_build.errors import BundleError, UsageError
+from olive_build.report.style import paint
+
+HOME = f"/bundle/{DEMO}/"
+
+
+def serve_bundle(folder: Path, port: int) -> None:
+    """Serve the bundle and its page until the process is interrupted.
+
+    Raises BundleError when the folder is no bundle or has no page, UsageError when the port is
+    taken or the client packages are missing.
+    """
+    manifest = read_json(folder / MANIFEST)
+    if not (folder / DEMO / "index.html").is_file():
+        raise BundleError(
+            "the bundle has no page to show",
+            where=str(folder),
+            why=f"its folder {DEMO}/ is missing; web bundles of text generation have one",
+            hint="name the web target's folder, such as outputs/neo-tiny/web, or build it again",
+        )
+    mounts = {"/bundle/": folder}
+    runtime = runtime_files(PLAIN_RUNTIME)
+    mounts |= {f"{HOME}runtime/{name}": path for name, path in runtime.items()}
+    with _listen(mounts, port) as server:
+        try:
+            click.echo(f"{manifest.get('recipe', folder)} is at {paint(server.url + HOME, 'bold')}")
+            click.echo("Ctrl-C stops it.")
+            server.serve_forever()
+        except KeyboardInterrupt:
+            # That is how it ends; it has nothing to finish.
+            click.echo("stopped")
+
+
+def _listen(mounts: dict[str, Path], port: int) -> WebServer:
+    try:
+        return WebServer(mounts, port=port, home=HOME)
+    except OSError as error:
+        raise UsageError(
+            f"port {port} cannot be served",
+            why=error.strerror or str(error),
+            hint="stop what uses it, or name another with --port; --port 0 takes a free one",
+        ) from error

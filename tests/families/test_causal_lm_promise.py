@@ -1,0 +1,97 @@
+"""What a model's own generation_config.json asks for in vain is said before anything is built."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from olive_build.errors import PlanError
+from olive_build.families.causal_lm.generation import Decoding, decoding
+from olive_build.families.causal_lm.promise import check_promise
+from olive_build.families.causal_lm.spec import CausalLmFacts
+
+TRANSFORMERS_JS = "transformers.js"
+
+
+def facts(*eos: int) -> CausalLmFacts:
+    sizes: dict[str, Any] = dict.fromkeys(
+        ("layers", "heads", "kv_heads", "head_dim", "dimensions", "vocabulary", "positions"), 8
+    )
+    return CausalLmFacts(
+        architecture="gpt2",
+        **sizes,
+        bos=None,
+        eos=eos,
+        pad=None,
+        tied=True,
+        client_files=(),
+        inputs=(),
+    )
+
+
+def folder_with(path: Path, **saved: Any) -> Path:
+    (path / "generation_config.json").write_text(json.dumps(saved))
+    return path
+
+
+def check(folder: Path, layout: str, compose: str, *eos: int, **asked: Any) -> None:
+    options = {name: json.dumps(value) for name, value in asked.items()}
+    check_promise(facts(*(eos or (0,))), folder, options, layout, compose)
+
+
+def refusal(folder: Path, layout: str, compose: str, *eos: int, **asked: Any) -> str:
+    with pytest.raises(PlanError) as raised:
+        check(folder, layout, compose, *eos, **asked)
+    return raised.value.render()
+
+
+def test_the_recipe_wins_over_the_model_and_that_over_generates_defaults(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, num_beams=4, repetition_penalty=1.1, top_k=None)
+    found = decoding(folder, {"num_beams": "2", "early_stopping": "true"})
+    assert found == Decoding(num_beams=2, repetition_penalty=1.1, early_stopping=True)
+
+
+def test_beams_of_the_model_itself_are_refused_for_transformers_js(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, num_beams=4)
+    said = refusal(folder, TRANSFORMERS_JS, "none")
+    assert "transformers.js has no beam search, and the model's generation_config.json" in said
+    assert "write `generation: {num_beams: 1}`" in said
+    check(folder, TRANSFORMERS_JS, "none", num_beams=1)
+
+
+@pytest.mark.parametrize(
+    ("saved", "said"),
+    [
+        ({"do_sample": True}, "`do_sample` is true"),
+        ({"num_beams": 2}, "`early_stopping` is false with 2 beams"),
+        ({"num_beams": 2, "early_stopping": "never"}, '`early_stopping` is "never" with 2 beams'),
+        (
+            {"num_beams": 2, "early_stopping": True, "length_penalty": -1.0},
+            "`length_penalty` is -1.0 with 2 beams",
+        ),
+        ({"min_length": 5}, "the model's generation_config.json has `min_length`"),
+        ({"suppress_tokens": [3]}, "has `suppress_tokens`"),
+    ],
+)
+def test_what_the_models_files_ask_of_a_graph_in_vain(
+    tmp_path: Path, saved: dict[str, Any], said: str
+) -> None:
+    folder = folder_with(tmp_path, **saved)
+    message = refusal(folder, "plain", "single-file")
+    assert said in message and "compose: none" in message
+    check(folder, "plain", "none")
+
+
+def test_beams_need_one_end(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path)
+    asked: dict[str, Any] = {"num_beams": 2, "early_stopping": True}
+    assert "2 tokens end a text" in refusal(folder, "plain", "single-file", 1, 2, **asked)
+    check(folder, "plain", "single-file", 1, 2)
+
+
+def test_a_value_of_another_type_is_named(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, num_beams="four")
+    assert "'num_beams' is the text 'four'" in refusal(folder, TRANSFORMERS_JS, "none")

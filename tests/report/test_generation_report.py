@@ -1,0 +1,63 @@
+"""Perplexity and texts written alike where people read them: the table of a build, and the page."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from olive_build.report.building import figures_text, quality_head, speed_text
+from olive_build.report.html.numbers import limit_text, short_title, text_of, title_of
+
+WRITTEN = {
+    "perplexity": 21.3456,
+    "perplexity_ratio": 1.0123,
+    "token_agreement": 0.97,
+    "generate_agreement": 0.9,
+}
+
+
+def test_the_column_of_quality_has_perplexity_beside_pytorchs_and_what_is_alike() -> None:
+    assert figures_text([WRITTEN]) == "perplexity 21.35 (1.012 x PyTorch), 90% alike"
+    worse = {**WRITTEN, "perplexity": 30.0, "perplexity_ratio": 1.4, "generate_agreement": 0.95}
+    expected = "perplexity 30 (1.400 x PyTorch), 90% alike"
+    assert figures_text([WRITTEN, worse]) == figures_text([worse, WRITTEN]) == expected
+
+
+def test_a_file_that_searches_by_itself_has_no_perplexity() -> None:
+    assert figures_text([{"generate_agreement": 0.96875}]) == "97% alike"
+
+
+def test_the_heads_of_cosines_stand_where_there_are_cosines() -> None:
+    def head(*qualities: dict[str, Any]) -> str:
+        proofs = [SimpleNamespace(quality={"onnx": quality}) for quality in qualities]
+        return quality_head(SimpleNamespace(bundles=[SimpleNamespace(proofs=proofs)]))  # type: ignore[arg-type]
+
+    assert head(WRITTEN, {"generate_agreement": 1.0}) == "quality"
+    cosines = {"cosine_lowest": 0.98, "cosine_p1": 0.99, "cosine_mean": 0.995}
+    assert head(WRITTEN, cosines) == "quality (lowest / p1 / mean)"
+
+
+def test_the_speed_that_is_told_is_that_of_a_token() -> None:
+    ratio = {"ratio_to": {"pytorch": {"median": 0.5}}, "unit": "tokens"}
+    rows = [{"tokens": n, "threads": t, **ratio} for n in (128, 1) for t in (2, 1)]
+    proof = SimpleNamespace(latency=rows, is_fp32_graph=False)
+    assert speed_text(proof) == "2.0 x PyTorch at 1 token"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("figure", "value", "text", "limit"),
+    [
+        ("perplexity", 21.3456, "21.35", "21.3456"),
+        ("perplexity", 1234.56, "1235", "1234.56"),
+        ("perplexity_ratio", 1.00012, "1.0001 \u00d7", "1.00012 \u00d7"),
+        ("token_agreement", 0.975, "97.50 %", "97.5 %"),
+        ("generate_agreement", 1.0, "100.00 %", "100 %"),
+    ],
+)
+def test_figures_are_written_with_what_they_are(
+    figure: str, value: float, text: str, limit: str
+) -> None:
+    assert (text_of(figure, value), limit_text(figure, value)) == (text, limit)
+    assert "_" not in title_of(figure) + short_title(figure)
