@@ -137,7 +137,7 @@ def _check_hub(context: Context, hub: model.HubSpec, here: KeyPath) -> None:
         context.add(Code.BAD_VALUE, (*here, "repo"), message, hint="write owner/name")
     if hub.weights is not None and not re.fullmatch(model.PICKLE_PATTERN, hub.weights):
         message = f"'{hub.weights}' is no file of pickled weights"
-        hint = "write the file's name alone, such as pytorch_model.bin; leave it out for safetensors"
+        hint = "write the file's name alone, such as pytorch_model.bin"
         context.add(Code.BAD_PATH, (*here, "weights"), message, hint=hint)
     if re.fullmatch(model.COMMIT_PATTERN, hub.revision):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import click
@@ -39,7 +40,9 @@ def serve_bundle(folder: Path, port: int) -> None:
             click.echo("Ctrl-C stops it.")
             server.serve_forever()
         except KeyboardInterrupt:
-            # That is how it ends; it has nothing to finish.
+            # That is how it ends; it has nothing to finish, and asked twice it ends no other way.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
             click.echo("stopped")
 
 

@@ -16,7 +16,6 @@ from neo_bundle import build
 @pytest.fixture(scope="session")
 def neo_bundle(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The web target of the small GPT-Neo, as it is published."""
-
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "neo"
     folder.mkdir(exist_ok=True)

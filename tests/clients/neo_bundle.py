@@ -134,10 +134,8 @@ class PythonClient:
 
         No token ends it, and padding counts for the penalty as if it had been written.
         """
-        options = {
-            k: v for k, v in request.options.items() if k not in ("do_sample", "eos_token_id")
-        }
-        how = Decoding(**options)
+        names = {field.name for field in fields(Decoding)}
+        how = Decoding(**{k: v for k, v in request.options.items() if k in names})
         ids, mask = self._padded(request)
         start, given, past, margins = ids.shape[1], ids, None, []
         for _ in range(how.max_new_tokens):
