@@ -43,6 +43,7 @@ UNTIL = {
         "tanh-gelu",
         "embedding-int8",
         "tied-blocks",
+        "stored-int8",
         "dynamic-int8",
         "static-int8",
         "weight-only",

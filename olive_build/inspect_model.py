@@ -63,9 +63,7 @@ def _fetch(request: Request, store: Store, report: Report) -> ModelFiles:
                 source.name, source.version, source.sha256, source.folder, into=into, report=report
             )
         case HubSource():
-            return fetch_hub(
-                source.repo, source.revision, source.weights, into=into, report=report
-            )
+            return fetch_hub(source.repo, source.revision, source.weights, into=into, report=report)
         case PathSource():
             return use_folder(request.folder / source.folder)
 

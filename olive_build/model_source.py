@@ -21,6 +21,11 @@ from olive_build.errors import PlanError
 PIECE = 1 << 20
 HUB_TIMEOUT_SECONDS = 20
 HUB_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*/config.json")
+SAVE_AGAIN = "save it with save_pretrained(..., safe_serialization=True)"
+NAME_THE_PICKLE = (
+    "if the repository has a pickle alone, name it under `hub`, such as "
+    "`weights: pytorch_model.bin`: tensors alone are read from it"
+)
 Report = Callable[[str], None]
 
 
@@ -66,7 +71,7 @@ def fetch_hub(
         with _staging(target) as stage:
             report(f"downloading {repo} at {revision[:12]}")
             _download_snapshot(repo, revision, stage / "model", weights)
-            _place(stage / "model", target)
+            _place(stage / "model", target, NAME_THE_PICKLE)
     return ModelFiles(target, f"hub {repo}", revision)
 
 
@@ -78,7 +83,7 @@ def use_folder(folder: Path) -> ModelFiles:
     return ModelFiles(folder, "folder", "")
 
 
-def _refuse_pickles(folder: Path) -> None:
+def _refuse_pickles(folder: Path, hint: str = SAVE_AGAIN) -> None:
     if any(folder.rglob("*.safetensors")):
         return
     pickled = sorted(p.name for kind in ("*.bin", "*.pt", "*.pkl") for p in folder.rglob(kind))
@@ -88,7 +93,7 @@ def _refuse_pickles(folder: Path) -> None:
         why=f"it has {pickled[0]}, a pickle, which runs code when it is opened"
         if pickled
         else "there is no *.safetensors file in it",
-        hint="save it with save_pretrained(..., safe_serialization=True)",
+        hint=hint,
     )
 
 
@@ -114,8 +119,8 @@ class _staging:  # noqa: N801 - reads as a verb in a with statement
         shutil.rmtree(self._path, ignore_errors=True)
 
 
-def _place(stage: Path, target: Path) -> None:
-    _refuse_pickles(stage)
+def _place(stage: Path, target: Path, hint: str = SAVE_AGAIN) -> None:
+    _refuse_pickles(stage, hint)
     try:
         stage.rename(target)
     except OSError:

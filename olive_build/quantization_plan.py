@@ -21,6 +21,7 @@ from olive_build.quantizers.gptq_rounding import GptqRounding
 from olive_build.quantizers.qdq_weights import QuantizeConvWeights
 from olive_build.quantizers.smoothing import Smooth
 from olive_build.quantizers.static_int8 import QuantizeStaticInt8
+from olive_build.quantizers.stored_int8 import StoreInt8
 from olive_build.quantizers.tied_tables import QuantizeTiedTables
 from olive_build.quantizers.weight_only import QuantizeWeights
 from olive_build.recipe.build import (
@@ -29,6 +30,7 @@ from olive_build.recipe.build import (
     Fp16,
     Quantize,
     StaticInt8,
+    StoredInt8,
     WeightOnly,
 )
 from olive_build.steps.fuse import PerTokenScale, TanhGelu
@@ -75,6 +77,9 @@ class QuantizationPlanner:
                 return self._static(method, node)
             case WeightOnly():
                 return self._weight_only(method, node)
+            case StoredInt8():
+                stored = self.add(StoreInt8(method.exclude), {"model": node}, "quantize")
+                return Quantized(stored, node)
             case Fp16():
                 step = ConvertToFp16(method.keep_io_types, method.exclude_operators, method.exclude)
                 # Without calibration inputs its weights alone are looked at for what overflows.

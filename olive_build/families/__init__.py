@@ -30,7 +30,8 @@ class FamilySpec:
     the files of `compose: split`, each with the components in it. `searches` says whether
     `quantize: auto` and attribution know its graphs, `batches` whether a file takes several samples
     at once, and `options` which sections of a recipe are its own. `method_options` are what methods
-    do by default for it that they else do not. `hides_steps` says whether a composed file searches
+    do by default for it that they else do not, and `variant_methods` the methods of built-in variants
+    where its own are better. `hides_steps` says whether a composed file searches
     by itself, so that figures of single steps need the graph inside it.
     """
 
@@ -55,6 +56,7 @@ class FamilySpec:
     batches: bool = True
     options: tuple[str, ...] = ()
     method_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    variant_methods: Mapping[str, str] = field(default_factory=dict)
     hides_steps: bool = False
 
 
@@ -143,6 +145,7 @@ FAMILIES: Mapping[str, FamilySpec] = {
         searches=False,
         options=("generation",),
         # What comes out as a cache goes in again: it need not be fp32 in between.
+        variant_methods={"q8": "stored-int8"},
         method_options={key: {"keep_io_types": False} for key in ("fp16", "weight-only")},
         hides_steps=True,
     ),

@@ -111,6 +111,14 @@ class WeightOnly:
 
 
 @dataclass(frozen=True)
+class StoredInt8:
+    """int8 weights that the runtime turns back into fp32 when it loads the file."""
+
+    exclude: tuple[str, ...]
+    method: Literal["stored-int8"] = "stored-int8"
+
+
+@dataclass(frozen=True)
 class Fp16:
     """Weights and arithmetic in half precision, but for what is excluded."""
 
@@ -129,7 +137,7 @@ class Auto:
     method: Literal["auto"] = "auto"
 
 
-Quantize = DynamicInt8 | StaticInt8 | WeightOnly | Fp16 | Auto
+Quantize = DynamicInt8 | StaticInt8 | WeightOnly | StoredInt8 | Fp16 | Auto
 
 
 @dataclass(frozen=True)

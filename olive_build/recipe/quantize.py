@@ -13,6 +13,7 @@ from olive_build.recipe.build import (
     Fp16,
     Quantize,
     StaticInt8,
+    StoredInt8,
     WeightOnly,
 )
 
@@ -200,6 +201,18 @@ class WeightOnlySpec(Strict):
     keep_io_types: bool = _KEEP_IO_TYPES
 
 
+class StoredInt8Spec(Strict):
+    """int8 in the file, fp32 once it is loaded: a quarter of the download, fp32's speed and memory.
+
+    For WebAssembly, where int8 arithmetic is slower than that of fp32.
+    """
+
+    method: Literal["stored-int8"] = Field(
+        description="int8 weights with a scale for each channel, expanded when the file is loaded."
+    )
+    exclude: tuple[str, ...] = _EXCLUDE
+
+
 class Fp16Spec(Strict):
     """Half precision: half the size; the arithmetic of GPUs and NPUs."""
 
@@ -225,13 +238,14 @@ class AutoSpec(Strict):
 
 
 QuantizeSpec = Annotated[
-    DynamicInt8Spec | StaticInt8Spec | WeightOnlySpec | Fp16Spec | AutoSpec,
+    DynamicInt8Spec | StaticInt8Spec | WeightOnlySpec | StoredInt8Spec | Fp16Spec | AutoSpec,
     Field(discriminator="method"),
 ]
 METHODS: dict[str, type[Strict]] = {
     "dynamic-int8": DynamicInt8Spec,
     "static-int8": StaticInt8Spec,
     "weight-only": WeightOnlySpec,
+    "stored-int8": StoredInt8Spec,
     "fp16": Fp16Spec,
     "auto": AutoSpec,
 }
@@ -239,6 +253,7 @@ _BUILT: dict[str, type[Quantize]] = {
     "dynamic-int8": DynamicInt8,
     "static-int8": StaticInt8,
     "weight-only": WeightOnly,
+    "stored-int8": StoredInt8,
     "fp16": Fp16,
     "auto": Auto,
 }
@@ -273,6 +288,8 @@ def precision_of(quantize: Quantize | None) -> str:
             return "fp32"
         case WeightOnly():
             return "int4" if quantize.bits == 4 else "weight-int8"
+        case StoredInt8():
+            return "weight-int8"
         case StaticInt8():
             return "w8a8" if quantize.activations == "uint8" else "w8a16"
         case Fp16():

@@ -35,7 +35,7 @@ BUILT_IN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "w8a16": {"activations": "uint16"},
     "q4f16": {"activations": "fp16"},
 }
-Q4_BECAUSE = "4-bit weights are for download size"
+Q4_BECAUSE = "4-bit weights are for download size, and slow in WebAssembly"
 # Where the machine that builds is the target's kind, so that a search can time candidates.
 SEARCHED_TARGET = "desktop"
 # The dtypes that transformers.js 4.3 turns into file suffixes (its src/utils/dtypes.js).
@@ -114,7 +114,8 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
 def _layers(place: Place, name: str, spec: VariantSpec) -> tuple[list[dict[str, Any]], str | None]:
     """Return the settings that are laid over each other, and the method of the variant."""
     own = written(spec.quantize)
-    method = own.get("method", BUILT_IN_METHODS.get(name))
+    built_in = place.family.variant_methods.get(name, BUILT_IN_METHODS.get(name))
+    method = own.get("method", built_in)
     recipe_wide = written(place.context.recipe.quantize)
     assert method is None or method in METHODS
     family = {"method": method, **place.family.method_options.get(method or "", {})}

@@ -10,6 +10,7 @@ from typing import Any
 from olive_build.recipe.build import Budgets
 
 # The search's data are not the proof's: a candidate must keep to this share of what it may lose.
+# Where speed has floors, room is weighed against speed instead, and the share would count twice.
 SHARE = 0.95
 FLOORS = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman", "accuracy", "top1_agreement")
 # Where speed has floors, what is faster than they ask buys nothing, and room in quality is worth
@@ -67,14 +68,15 @@ class Goal:
     def loss(self, figures: Mapping[str, Any]) -> tuple[float, str]:
         """Return the largest loss of quality over what may be lost, and the figure's name."""
         shares = [(0.0, "")]
+        share = 1.0 if self.has_speed_floors else SHARE
         for name in FLOORS:
             limit = getattr(self.budgets, name, None)
             if limit is not None and name in figures:
-                allowed = max((1 - limit) * SHARE, NO_LOSS)
+                allowed = max((1 - limit) * share, NO_LOSS)
                 shares.append(((1 - figures[name]) / allowed, name))
         limit = getattr(self.budgets, "accuracy_loss", None)
         if limit is not None and "accuracy_loss" in figures:
-            allowed = max(limit * SHARE, NO_LOSS)
+            allowed = max(limit * share, NO_LOSS)
             shares.append((figures["accuracy_loss"] / allowed, "accuracy_loss"))
         return max(shares)
 

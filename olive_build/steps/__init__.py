@@ -22,6 +22,7 @@ STEPS: Mapping[str, str] = {
     "per-token-scale": "olive_build.steps.fuse:PerTokenScale",
     "embedding-int8": "olive_build.quantizers.embedding_rows:QuantizeEmbeddings",
     "tied-blocks": "olive_build.quantizers.tied_tables:QuantizeTiedTables",
+    "stored-int8": "olive_build.quantizers.stored_int8:StoreInt8",
     "dynamic-int8": "olive_build.quantizers.dynamic_int8:QuantizeDynamicInt8",
     "static-int8": "olive_build.quantizers.static_int8:QuantizeStaticInt8",
     "qdq-weights": "olive_build.quantizers.qdq_weights:QuantizeConvWeights",

@@ -127,7 +127,7 @@ def _quantize(
         graph.initializer.append(numpy_helper.from_array(scale.reshape(-1), f"{scales}/flat"))
     for node in readers:
         position = list(graph.node).index(node)
-        make = _product if node in products else _lookup
+        make = _product if node in products else look_up
         for step, added in enumerate(make(node, stored, scales)):
             graph.node.insert(position + step, added)
         graph.node.remove(node)
@@ -151,7 +151,7 @@ def _product(node: onnx.NodeProto, stored: str, scales: str) -> list[onnx.NodePr
     ]
 
 
-def _lookup(node: onnx.NodeProto, stored: str, scales: str) -> list[onnx.NodeProto]:
+def look_up(node: onnx.NodeProto, stored: str, scales: str) -> list[onnx.NodeProto]:
     name, output = node.name or node.output[0], node.output[0]
     part = {key: f"{output}/{key}" for key in ("rows", "fp32", "scale")}
     return [
