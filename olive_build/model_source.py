@@ -20,7 +20,7 @@ from olive_build.errors import PlanError
 
 PIECE = 1 << 20
 HUB_TIMEOUT_SECONDS = 20
-HUB_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*/config.json")
+HUB_FILES = ("*.json", "*.txt", "*.jinja", "*.model", "*.safetensors", "*/config.json")
 SAVE_AGAIN = "save it with save_pretrained(..., safe_serialization=True)"
 NAME_THE_PICKLE = (
     "if the repository has a pickle alone, name it under `hub`, such as "
@@ -201,7 +201,10 @@ def _download_snapshot(repo: str, revision: str, out: Path, weights: str | None)
 
 def _convert(folder: Path, weights: str | None) -> None:
     """Make safetensors of the pickled weights that a recipe names, where there are no others."""
-    if weights is None or any(folder.rglob("*.safetensors")):
+    if weights is None:
+        return
+    if any(folder.rglob("*.safetensors")):
+        (folder / weights).unlink(missing_ok=True)
         return
     from olive_build.pickled_weights import to_safetensors
 

@@ -104,6 +104,7 @@ def test_safetensors_configuration_and_tokenizer_come_and_nothing_else(
     address, files = hub
     files["config.json"] = b"{}"
     files["tokenizer.json"] = b"{}"
+    files["chat_template.jinja"] = b"{{ messages }}"
     files["model.safetensors"] = saved(WEIGHTS, tmp_path / "a.safetensors")
     files["pytorch_model.bin"] = b"a pickle that nobody asked for"
     files["run.py"] = b"raise SystemExit"
@@ -111,7 +112,7 @@ def test_safetensors_configuration_and_tokenizer_come_and_nothing_else(
     assert done.returncode == 0, done.stderr
     folder = Path(done.stdout.splitlines()[-1])
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.json", "tokenizer.json", "model.safetensors"}
+    assert names == {"config.json", "tokenizer.json", "chat_template.jinja", "model.safetensors"}
 
 
 def test_pickled_weights_that_a_recipe_names_become_safetensors(
@@ -125,6 +126,18 @@ def test_pickled_weights_that_a_recipe_names_become_safetensors(
     folder = Path(done.stdout.splitlines()[-1])
     assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
     assert torch.equal(load_file(folder / "model.safetensors")["wte.weight"], WEIGHTS["wte.weight"])
+
+
+def test_safetensors_are_taken_before_a_pickle_that_a_recipe_names(
+    hub: tuple[str, dict[str, bytes]], tmp_path: Path
+) -> None:
+    address, files = hub
+    files["model.safetensors"] = saved(WEIGHTS, tmp_path / "a.safetensors")
+    files["pytorch_model.bin"] = b"never opened"
+    done = fetch(address, tmp_path, "pytorch_model.bin")
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.splitlines()[-1])
+    assert {path.name for path in folder.iterdir()} == {"model.safetensors"}
 
 
 def test_pickles_that_no_recipe_names_are_refused(

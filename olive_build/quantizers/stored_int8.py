@@ -22,7 +22,7 @@ class StoreInt8:
     computes in fp32; lookups read single rows. WebAssembly needs it: its int8 products unpack their
     weights in every run (MlasGemmU8X8DispatchWasmSimd has no packed form;
     onnxruntime/core/mlas/lib/qgemm_kernel_wasmsimd.cpp of microsoft/onnxruntime), and a GPT-Neo of
-    125 M parameters takes 30 ms a token with int8 arithmetic and 25 with this one. `exclude` are
+    125 M parameters takes 64 ms a token with int8 arithmetic and 27 with this one. `exclude` are
     shell patterns of node names. Raises StepError when a large weight stays in fp32 without being
     excluded.
     """

@@ -62,6 +62,19 @@ def test_beams_of_the_model_itself_are_refused_for_transformers_js(tmp_path: Pat
     check(folder, TRANSFORMERS_JS, "none", num_beams=1)
 
 
+def test_several_texts_of_the_model_itself_are_refused_for_transformers_js(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, num_return_sequences=3, do_sample=True)
+    said = refusal(folder, TRANSFORMERS_JS, "none")
+    assert "asks for 3" in said and "write `generation: {num_return_sequences: 1}`" in said
+    check(folder, TRANSFORMERS_JS, "none", num_return_sequences=1)
+
+
+@pytest.mark.parametrize("value", [[4], {}, "four"])
+def test_values_of_the_model_that_are_no_numbers(tmp_path: Path, value: object) -> None:
+    said = refusal(folder_with(tmp_path, num_beams=value), TRANSFORMERS_JS, "none")
+    assert "cannot read generation_config.json" in said and "generate takes a number" in said
+
+
 @pytest.mark.parametrize(
     ("saved", "said"),
     [
@@ -74,6 +87,7 @@ def test_beams_of_the_model_itself_are_refused_for_transformers_js(tmp_path: Pat
         ),
         ({"min_length": 5}, "the model's generation_config.json has `min_length`"),
         ({"suppress_tokens": [3]}, "has `suppress_tokens`"),
+        ({"renormalize_logits": True}, "has `renormalize_logits`"),
     ],
 )
 def test_what_the_models_files_ask_of_a_graph_in_vain(

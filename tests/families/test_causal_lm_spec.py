@@ -91,6 +91,7 @@ def test_a_model_without_generation_config_gets_one(tmp_path: Path) -> None:
         ({"vocab_size": None}, "NoneType"),
         ({"hidden_size": 100}, "do not divide"),
         ({"num_layers": "many"}, "many"),
+        ({"num_heads": 0}, "0 heads"),
         ({"eos_token_id": "end"}, "end"),
     ],
 )

@@ -18,6 +18,7 @@ from olive_build.proof.generation import CachedModel
 from olive_build.quantizers.dynamic_int8 import QuantizeDynamicInt8
 from olive_build.quantizers.embedding_rows import QuantizeEmbeddings
 from olive_build.quantizers.fp16 import ConvertToFp16
+from olive_build.quantizers.stored_int8 import StoreInt8
 from olive_build.quantizers.tied_tables import QuantizeTiedTables
 from olive_build.quantizers.weight_only import QuantizeWeights
 from olive_build.steps.fuse import FuseCachedAttention
@@ -46,13 +47,14 @@ def int4(model: Exported) -> Steps:
 
 VARIANTS: dict[str, Callable[[Exported], Steps]] = {
     "fp16": lambda model: [*shared(model), FP16],
-    "q8": int8,
+    "q8": lambda model: [*shared(model), StoreInt8(())],
+    "int8": int8,
     "q4": int4,
     "q4f16": lambda model: [*int4(model), FP16],
     "fused-int8": lambda m: [*shared(m), FuseCachedAttention(m.facts.layers), *int8(m)[-2:]],
 }
 # Seeded weights tell tokens apart by little: this much of their likeliest stay the same.
-AGREE = {"fp16": 0.95, "q8": 0.8, "q4": 0.3, "q4f16": 0.3, "fused-int8": 0.8}
+AGREE = {"fp16": 0.95, "q8": 0.9, "int8": 0.8, "q4": 0.3, "q4f16": 0.3, "fused-int8": 0.8}
 
 
 @functools.cache

@@ -60,7 +60,8 @@ def test_a_gemm_is_a_product_and_a_sum(inputs: str, turned: bool) -> None:
     [
         (gemm(alpha=0.5), "scales"),
         (gemm(beta=2.0), "scales"),
-        (gemm("w x", transA=1), None),
+        (gemm(transA=1), "transposed"),
+        (gemm("w x"), None),
     ],
 )
 def test_more_than_that_stays(node: onnx.NodeProto, why: str | None) -> None:

@@ -71,7 +71,7 @@ def _own(folder: Path) -> dict[str, Any]:
     except (ValueError, AttributeError) as error:
         raise PlanError(f"cannot read {GENERATION}", where=str(path), why=str(error)) from error
     for name, value in found.items():
-        if isinstance(value, str) and name != "early_stopping":
-            why = f"'{name}' is the text {value!r}, and generate takes a number"
+        if not isinstance(value, bool | int | float) and name != "early_stopping":
+            why = f"'{name}' is {value!r}, and generate takes a number"
             raise PlanError(f"cannot read {GENERATION}", where=str(path), why=why)
     return found

@@ -20,6 +20,13 @@ from olive_build.families.causal_lm.spec import CausalLmFacts
 # with the values that change nothing.
 UNKNOWN = {
     "bad_words_ids": (None, []),
+    "constraints": (None, []),
+    "diversity_penalty": (None, 0.0),
+    "dola_layers": (None,),
+    "force_words_ids": (None, []),
+    "remove_invalid_values": (None, False),
+    "renormalize_logits": (None, False),
+    "watermarking_config": (None,),
     "begin_suppress_tokens": (None, []),
     "encoder_repetition_penalty": (None, 1.0),
     "exponential_decay_length_penalty": (None,),
@@ -102,7 +109,12 @@ def check_promise(
     chosen = decoding(folder, options)
     if compose == "single-file":
         check_search(facts, chosen, folder)
-    elif layout == "transformers.js" and chosen.num_beams > 1:
+    elif layout == "transformers.js":
+        _check_transformers_js(chosen, folder)
+
+
+def _check_transformers_js(chosen: Decoding, folder: Path) -> None:
+    if chosen.num_beams > 1:
         raise PlanError(
             f"transformers.js has no beam search, and the model's {GENERATION} asks for "
             f"{chosen.num_beams} beams",
@@ -110,6 +122,15 @@ def check_promise(
             why="generate there takes the likeliest token each time whatever `num_beams` is, and "
             "says nothing: src/models/modeling_utils.js of 4.3.1",
             hint="write `generation: {num_beams: 1}`, for this target or for all",
+        )
+    if chosen.num_return_sequences > 1:
+        raise PlanError(
+            f"transformers.js gives one text, and the model's {GENERATION} asks for "
+            f"{chosen.num_return_sequences}",
+            where=str(folder / GENERATION),
+            why="generate there raises an error for more, or ignores it where words are drawn: "
+            "src/models/modeling_utils.js of 4.3.1",
+            hint="write `generation: {num_return_sequences: 1}`, for this target or for all",
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from olive_build.families.causal_lm.spec import inspect
+from olive_build.families.causal_lm.spec import TOKENS_WRITTEN, inspect
 from olive_build.proof.generation import (
     ATTENTION_MASK,
     INPUT_IDS,
@@ -22,8 +22,6 @@ from olive_build.proof.generation import (
 
 # A step of a single token is one in the middle of a text; so many come before it.
 TOKENS_BEFORE = 128
-# What a file that searches by itself writes behind a prompt.
-TOKENS_WRITTEN = 16
 
 
 def text_of(folder: Path, size: int) -> str:

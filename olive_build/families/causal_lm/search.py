@@ -45,6 +45,7 @@ def search_graph(
 
     `input_ids` and `attention_mask` are [batch_size, sequence_length], padded on the left;
     `max_new_tokens` is [1]; what is above the model's positions, the prompt counted, is cut off.
+    A prompt that fills them is refused by the operators.
     `sequences` [batch_size, generated_length] is what generate returns: the prompt, the tokens, the
     end where a text has one, and pad tokens up to the longest. `step` is used up.
     """

@@ -36,6 +36,8 @@ OPTIONAL_CLIENT_FILES = (
 )
 
 MAX_NEW_TOKENS = "max_new_tokens"
+# What a file that searches by itself writes behind a prompt when it is timed.
+TOKENS_WRITTEN = 16
 SEARCH = (
     "How words are chosen is in the graph and cannot be changed from outside: `model.options` in "
     "`manifest.json` has what the recipe asked for."
@@ -99,8 +101,8 @@ class CausalLmFacts:
 
     @property
     def longest(self) -> int:
-        """The longest input that is timed, in tokens: beyond it there are no positions."""
-        return self.positions
+        """The longest prompt that is timed: what is written behind it needs positions too."""
+        return max(self.positions - TOKENS_WRITTEN, 1)
 
     @property
     def tied_components(self) -> tuple[str, ...]:
@@ -162,6 +164,8 @@ def _facts(
     folder: Path, keys: Keys, config: Mapping[str, Any], saved: Mapping[str, Any]
 ) -> CausalLmFacts:
     heads, dimensions = int(config[keys.heads]), int(config[keys.dimensions])
+    if heads < 1 or dimensions < 1:
+        raise ValueError(f"config.json has {heads} heads of {dimensions} values")
     kv_heads = int(config.get(keys.kv_heads) or heads) if keys.kv_heads else heads
     head_dim = int(config.get("head_dim") or dimensions // heads)
     if heads % kv_heads or (not config.get("head_dim") and dimensions % heads):

@@ -18,8 +18,7 @@ from transformers.cache_utils import DynamicCache
 
 from olive_build.errors import StepError
 from olive_build.families.causal_lm import generation
-from olive_build.families.causal_lm.sample import TOKENS_WRITTEN
-from olive_build.families.causal_lm.spec import CausalLmFacts, inspect
+from olive_build.families.causal_lm.spec import TOKENS_WRITTEN, CausalLmFacts, inspect
 from olive_build.families.sentence_embedding.texts import read_texts
 from olive_build.proof.generation import Decoding, Ends, padded, scored, until_end
 from olive_build.proof.generation_reference import Case, GenerationReference

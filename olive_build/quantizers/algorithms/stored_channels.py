@@ -38,7 +38,9 @@ def store_channels(model: onnx.ModelProto, excluded: set[str]) -> Rewritten:
         if any(node.name in excluded for node in nodes):
             continue
         if axis is None:
-            declined.append(f"{name}: {nodes[0].op_type} '{nodes[0].name}' is no product of it")
+            others = [node for node in nodes if _axis_of(name, node) is None] or nodes
+            by = ", ".join(f"{node.op_type} '{node.name}'" for node in others)
+            declined.append(f"{name}: read by {by}, whose channels are not its rows or columns")
             continue
         _store(model, tensors[name], nodes, axis)
         count += 1
