@@ -37,10 +37,11 @@ WEBGPU_RUNTIME = {
 def clients_folder() -> Path | None:
     """Return the folder that `make clients` made, or None where it did not run.
 
-    OLIVE_BUILD_CLIENTS names another; otherwise it is .clients here, or beside this package.
+    OLIVE_BUILD_CLIENTS names another; otherwise it is .clients beside this package, or here. Here
+    comes last: in somebody else's folder, it would be their JavaScript.
     """
     named = os.environ.get(FOLDER_VARIABLE)
-    places = [Path(named)] if named else [Path(".clients"), PROGRAMS.parents[1] / ".clients"]
+    places = [Path(named)] if named else [PROGRAMS.parents[1] / ".clients", Path(".clients")]
     return next((place.resolve() for place in places if (place / ".ready").is_file()), None)
 
 

@@ -6,7 +6,10 @@ Chromium, the system's browser.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +28,8 @@ from olive_build.clients.web_server import serving
 from olive_build.errors import StepError
 
 TEXT_GENERATION = "text-generation"
+# A browser that is told to end removes its profile; so long it may take.
+GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -189,15 +194,7 @@ def _run(
 ) -> dict[str, Any]:
     """Run a program with the question on its input. Raises StepError with what it says."""
     try:
-        done = subprocess.run(
-            ["node", "--preserve-symlinks-main", *command],
-            input=json.dumps(question),
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=timeout,
-            check=False,
-        )
+        done = _finished(["node", "--preserve-symlinks-main", *command], question, timeout)
     except FileNotFoundError as error:
         raise StepError(
             "Node was not found", why="no program `node` is on the PATH", hint="install Node 20"
@@ -209,15 +206,56 @@ def _run(
             hint="ask for fewer tokens, or give it more time",
         ) from error
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        lines = [line for line in done.stderr.split("\n") if line.startswith("error: ")]
         raise StepError(
             f"{client} cannot run the bundle",
             where=str(bundle),
             why=lines[-1].removeprefix("error: ") if lines else done.stderr.strip()[-2000:],
             hint="`olive-build verify` says whether the bundle's files are all there and whole",
         )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    # JSON has no line's end within a text; what else splitlines would split at, it may have.
+    last = done.stdout.rstrip("\n").rpartition("\n")[2]
+    try:
+        found: dict[str, Any] = json.loads(last)
+    except ValueError as error:
+        raise StepError(
+            f"{client} gave no answer that can be read",
+            where=str(bundle),
+            why=f"{error}, in {last[:200]!r}",
+            hint="run `make clients` again; it needs Node 20 and npm",
+        ) from error
     return found
+
+
+def _finished(
+    command: list[str], question: dict[str, Any], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, with the question on its input; leave nothing of it behind."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(json.dumps(question), timeout)
+        except BaseException:  # Ctrl-C too, of which a session of its own hears nothing
+            _end(process)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a program: tell it to, so that it can tidy up, and after a while kill its session."""
+    process.terminate()
+    try:
+        process.communicate(timeout=GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _answer(found: dict[str, Any], downloaded: Mapping[str, int] | None = None) -> Answer:

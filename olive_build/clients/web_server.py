@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from typing import Any
 
 HOST = "127.0.0.1"
@@ -45,7 +46,8 @@ HEADERS = {
     "Accept-Ranges": "bytes",
 }
 PORT = re.compile(r":\d+$")
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+# No file has a size of more digits; int() refuses thousands of them.
+RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 class WebServer(ThreadingHTTPServer):
@@ -65,6 +67,11 @@ class WebServer(ThreadingHTTPServer):
         self.home = home
         self.sent: Counter[str] = Counter()
         self._counting = threading.Lock()
+
+    def server_bind(self) -> None:
+        """Bind as HTTPServer does, but ask no name server for this machine's name."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, self.server_address[1]
 
     @property
     def url(self) -> str:
@@ -149,7 +156,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, file: Path, path: str, *, body: bool) -> None:
-        status = file.stat()
+        try:
+            status = file.stat()
+        except OSError:  # it was there a moment ago
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
         etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
         if etag in (self.headers.get("If-None-Match") or ""):
             self.send_response(HTTPStatus.NOT_MODIFIED)
@@ -188,13 +199,18 @@ class Handler(BaseHTTPRequestHandler):
         return part or None
 
     def _pour(self, file: Path, path: str, part: range) -> None:
-        with file.open("rb") as source:
-            source.seek(part.start)
-            left = len(part)
-            while left and (piece := source.read(min(PIECE, left))):
-                self.wfile.write(piece)
-                self.server.count(path, len(piece))
-                left -= len(piece)
+        left = len(part)
+        try:
+            with file.open("rb") as source:
+                source.seek(part.start)
+                while left and (piece := source.read(min(PIECE, left))):
+                    self.server.count(path, len(piece))
+                    self.wfile.write(piece)
+                    left -= len(piece)
+        except OSError:  # the file is gone, or the browser
+            pass
+        if left:
+            self.close_connection = True  # or the browser would wait for the rest
 
 
 @contextmanager

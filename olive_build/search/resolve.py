@@ -36,7 +36,7 @@ from olive_build.search.search import Candidate, Search
 from olive_build.targets import load_provider
 
 # Raised when the search itself comes to choose otherwise from the same figures.
-VERSION = 4
+VERSION = 5
 METHODS: tuple[type[Quantize], ...] = (DynamicInt8, StaticInt8, WeightOnly, Fp16)
 Report = Callable[[str], None]
 

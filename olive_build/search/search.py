@@ -8,7 +8,8 @@
    and sizes of the uniform graphs this gives each layer's choices, and their best order.
 4. How many steps of that order are needed is guessed from the sum of what they gain and corrected
    by what is measured, end to end each time: single layers do not add up exactly. Where speed has
-   floors, steps are taken until quality has as much room as speed.
+   floors, steps are taken until quality has as much room as speed. Where nothing holds, the counts
+   beside the last one are tried too.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ from olive_build.search.promotion import Choice, Promotion, assignment, promotio
 # A help that gains less than this share of the loss is not worth its build time.
 LEAST_GAIN = 0.02
 MOST_PROBES = 8
+# Losses of neighbouring counts scatter by some percent: where none holds, so many more are tried.
+BESIDE = 8
 NOTHING = 1e-9
-# A shortcut must save at least this share of the time, and lose at most this share more quality.
-LEAST_SAVED = 0.01
+# A shortcut leaves work out: less than this in its disfavour is noise of the measurement. It may
+# lose at most this share more quality.
+MOST_SLOWER = 0.03
 MOST_LOST = 0.05
 # Smoothing, GPTQ and percentiles together have been seen to divide a loss by up to this.
 HOPE = 10.0
@@ -128,8 +132,10 @@ class Search:
         is left is one that helps have been seen to repair.
         """
         best = self.best
-        if best is None or not self._is_settled(best):
+        if best is None:
             return True
+        if not self._is_settled(best):
+            return foot.standing.loss <= HOPE * max(best.standing.loss, 1)
         last = len(ladder.rungs) - 1
         costs = self._layers(ladder, foot.method)
         total = sum(cost.weight_bytes for cost in costs) or 1
@@ -187,7 +193,7 @@ class Search:
             short = self._uniform(shorter, rung, timed=True)
             if long is None or short is None:
                 continue
-            saves = short.time < long.time * (1 - LEAST_SAVED)
+            saves = short.time < long.time * (1 + MOST_SLOWER)
             if saves and short.standing.loss <= long.standing.loss * (1 + MOST_LOST):
                 ladder = shorter
         return ladder
@@ -231,7 +237,7 @@ class Search:
         low, high, scale = 0, len(steps) + 1, foot.standing.loss
         for _ in range(MOST_PROBES):
             if high - low <= 1:
-                return
+                break
             count = min(max(_steps_needed(steps, total, scale), low + 1), high - 1)
             found = self._at(ladder, layers, steps, count)
             if found is not None and self.goal.has_room(found.standing):
@@ -240,6 +246,12 @@ class Search:
                 low = count
             if found is not None:
                 scale = found.standing.loss / _left(steps[:count], total)
+        last = high if high <= len(steps) else low
+        near = sorted(range(1, len(steps) + 1), key=lambda count: (abs(count - last), count))
+        for count in near[:BESIDE]:
+            if any(item.times and item.standing.holds for item in self.candidates):
+                return
+            self._at(ladder, layers, steps, count)
 
     def _at(
         self,

@@ -31,6 +31,21 @@ const seen = (page) =>
     buttons: [...document.querySelectorAll('button')].filter((b) => b.offsetParent).map((b) => b.id),
   }));
 
+/** Let the requests of a method wait: `come` resolves with the first, `release` lets all go on. */
+async function hold(page, pattern, method) {
+  let begin, release;
+  const come = new Promise((resolve) => (begin = resolve));
+  const released = new Promise((resolve) => (release = resolve));
+  await page.context().route(pattern, async (route) => {
+    if (route.request().method() === method) {
+      begin();
+      await released;
+    }
+    await route.continue();
+  });
+  return { come, release };
+}
+
 async function prepare(page, { prompt, variant, tokens }) {
   await ready(page);
   if (variant) await page.selectOption('#variant', variant);
@@ -59,8 +74,6 @@ const SCENARIOS = {
   /** Stop by key while it writes, then go on. */
   async stop(page) {
     await prepare(page, asked);
-    await page.click('label.switch');
-    await page.fill('#temperature', '3'); // so hot, it hardly ever comes to an end
     await page.focus('#generate');
     await page.keyboard.press('Enter');
     await written(page);
@@ -75,21 +88,80 @@ const SCENARIOS = {
     return { during, stopped, after: await seen(page) };
   },
 
-  /** Stop while it loads. */
+  /** Stop while it waits for an answer to `method`: HEAD looks for the files, GET loads them. */
   async abandon(page) {
-    await page.context().route('**/*.onnx', async (route) => {
-      if (route.request().method() === 'GET') await new Promise((resolve) => setTimeout(resolve, 500));
-      await route.continue();
-    });
+    const held = await hold(page, '**/*.onnx', asked.method);
     await prepare(page, asked);
     await page.click('#generate');
-    await page.waitForSelector('#progress:not([hidden])');
+    await held.come;
     await page.click('#stop');
     await settled(page);
-    const stopped = await seen(page);
+    held.release();
+    await page.waitForTimeout(300);
+    const stopped = { ...(await seen(page)), workers: page.workers().length };
     await page.click('#generate');
     await page.waitForFunction(() => document.querySelector('#status').textContent.startsWith('Done'));
     return { stopped, after: await seen(page) };
+  },
+
+  /** Ask for a text before the page knows the bundle, and once it does. */
+  async early(page) {
+    const held = await hold(page, '**/manifest.json', 'GET');
+    await page.reload();
+    await held.come;
+    await page.fill('#prompt', asked.prompt);
+    await page.keyboard.press('Control+Enter');
+    const early = { ...(await seen(page)), disabled: await page.isDisabled('#generate') };
+    held.release();
+    await prepare(page, asked);
+    await page.keyboard.press('Control+Enter');
+    await settled(page);
+    return { early, after: await seen(page) };
+  },
+
+  /** Empty a number that is needed, then one that is not; send the form from a field. */
+  async numbers(page) {
+    await prepare(page, asked);
+    const empty = {};
+    await page.click('label.switch');
+    for (const id of ['tokens', 'penalty', 'temperature']) {
+      const had = await page.inputValue(`#${id}`);
+      await page.fill(`#${id}`, '');
+      await page.click('#generate');
+      empty[id] = await seen(page);
+      if (id !== 'temperature') await page.fill(`#${id}`, had);
+    }
+    await page.click('label.switch');
+    await page.press('#penalty', 'Enter');
+    const during = await seen(page);
+    await settled(page);
+    const without = await seen(page);
+    await page.click('label.switch');
+    await page.fill('#temperature', '0.75');
+    await page.click('#generate');
+    await settled(page);
+    return { empty, during, without, varied: await seen(page) };
+  },
+
+  /** Meet a worker that dies while it writes, then one that does not answer, then a good one. */
+  async lose(page) {
+    await prepare(page, { ...asked, prompt: 'die' });
+    await page.click('#generate');
+    await failed(page);
+    const died = await seen(page);
+    await page.fill('#prompt', 'hang');
+    await page.click('#generate');
+    await page.waitForFunction(() => document.querySelector('#status').textContent === 'Writing');
+    await page.keyboard.press('Escape');
+    await page.waitForTimeout(300);
+    const asking = await seen(page);
+    await page.keyboard.press('Escape');
+    await settled(page);
+    const ended = await seen(page);
+    await page.fill('#prompt', asked.prompt);
+    await page.click('#generate');
+    await page.waitForFunction(() => document.querySelector('#status').textContent.startsWith('Done'));
+    return { died, asking, ended, after: await seen(page) };
   },
 
   /** Write with one variant and then with another. */
@@ -119,10 +191,14 @@ const SCENARIOS = {
     return { refused, after: await seen(page) };
   },
 
-  /** Only open it. */
+  /** Open it and, where there is a prompt, ask for a text. */
   async open(page) {
     await page.waitForFunction(() => document.querySelector('#variant option') || !document.querySelector('#failure').hidden);
-    return { opened: await seen(page), disabled: await page.isDisabled('#generate') };
+    const found = { opened: await seen(page), disabled: await page.isDisabled('#generate') };
+    if (!asked.prompt) return found;
+    await page.fill('#prompt', asked.prompt);
+    await page.keyboard.press('Control+Enter');
+    return { ...found, pressed: await seen(page), shut: await page.isDisabled('#variant') };
   },
 
   /** Look at it: does all fit, can all be read, reached and named? */

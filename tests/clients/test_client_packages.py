@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from olive_build.clients import client_packages
 from olive_build.clients.client_packages import (
     CHROMIUMS,
     PLAIN_RUNTIME,
@@ -37,10 +38,17 @@ def program(path: Path) -> Path:
 def test_packages_are_found_here_and_where_they_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = installed(tmp_path / ".clients")
-    monkeypatch.chdir(tmp_path)
+    here, project = tmp_path / "here", tmp_path / "project"
+    here.mkdir()
+    project.mkdir()
+    monkeypatch.setattr(client_packages, "PROGRAMS", project / "olive_build" / "clients")
+    monkeypatch.chdir(here)
     monkeypatch.delenv("OLIVE_BUILD_CLIENTS", raising=False)
-    assert clients_folder() == here
+    assert clients_folder() is None
+    theirs = installed(here / ".clients")
+    assert clients_folder() == theirs
+    ours = installed(project / ".clients")  # before what lies in anybody's folder
+    assert clients_folder() == ours
     named = installed(tmp_path / "named")
     monkeypatch.setenv("OLIVE_BUILD_CLIENTS", str(named))
     assert require_clients() == named
@@ -105,3 +113,10 @@ def test_make_and_python_look_for_the_same_browsers() -> None:
     assert match
     listed = re.findall(r"'([^']+)'|([^\s\\']+)", match[1])
     assert tuple(quoted or plain for quoted, plain in listed) == CHROMIUMS
+
+
+def test_the_release_job_looks_for_the_same_browsers() -> None:
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    match = re.search(r'\[ ! "\$\{OLIVE_BUILD_CHROMIUM:-\}" \] &&\s+! command -v (.*) >', text)
+    assert match
+    assert match[1].split() == [name for name in CHROMIUMS if "/" not in name]

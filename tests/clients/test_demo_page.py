@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def used(bundle: Path, scenario: str, *, runtime: bool = True, **asked: Any) -> dict[str, Any]:
+def used(
+    bundle: Path, scenario: str, *, runtime: bool = True, errors: Sequence[str] = (), **asked: Any
+) -> dict[str, Any]:
     """Return what is seen on the page of a bundle, and require that it asked no other host."""
     mounts = {"/bundle/": bundle}
     if runtime:
@@ -50,7 +53,7 @@ def used(bundle: Path, scenario: str, *, runtime: bool = True, **asked: Any) -> 
         found: dict[str, Any] = json.loads(done.stdout)
         local = (server.url, "data:", f"blob:{server.url}")
         assert [address for address in found["requests"] if not address.startswith(local)] == []
-        assert found["errors"] == []
+        assert found["errors"] == list(errors)
     return found
 
 
@@ -96,8 +99,19 @@ def test_it_writes_what_the_client_writes_token_by_token(neo_bundle: Path, promp
     assert models(found) == ["model.onnx"]
 
 
-def test_escape_stops_it_and_it_can_go_on(neo_bundle: Path, prompt: str) -> None:
-    found = used(neo_bundle, "stop", prompt=prompt, tokens=230)
+@pytest.fixture
+def copied(neo_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle that a test may change or damage."""
+    return shutil.copytree(neo_bundle, tmp_path / "bundle")
+
+
+def test_escape_stops_it_and_it_can_go_on(copied: Path, prompt: str) -> None:
+    for name in ("config.json", "generation_config.json"):
+        path = copied / name
+        # No token has the number -1: nothing ends before it is stopped.
+        endless = json.loads(path.read_text(encoding="utf-8")) | {"eos_token_id": -1}
+        path.write_text(json.dumps(endless), encoding="utf-8")
+    found = used(copied, "stop", prompt=prompt, tokens=230)
     during, stopped, after = found["during"], found["stopped"], found["after"]
     assert ("stop" in during["buttons"], "generate" in during["buttons"]) == (True, False)
     assert during["focus"] == "stop"
@@ -109,11 +123,52 @@ def test_escape_stops_it_and_it_can_go_on(neo_bundle: Path, prompt: str) -> None
     assert len(loads) <= 2  # one to look whether it is there; it was not loaded anew
 
 
-def test_loading_can_be_stopped(neo_bundle: Path, prompt: str) -> None:
-    found = used(neo_bundle, "abandon", prompt=prompt)
-    assert found["stopped"]["status"] == "Stopped"
-    assert "generate" in found["stopped"]["buttons"]
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_loading_can_be_stopped(neo_bundle: Path, prompt: str, method: str) -> None:
+    """While it looks whether the files are there, and while it loads them."""
+    found = used(neo_bundle, "abandon", prompt=prompt, method=method)
+    stopped = found["stopped"]
+    assert (stopped["status"], stopped["workers"], stopped["alert"]) == ("Stopped", 0, None)
+    assert "generate" in stopped["buttons"]
     assert found["after"]["status"].startswith("Done")
+
+
+def test_before_the_bundle_is_known_nothing_is_written(neo_bundle: Path, prompt: str) -> None:
+    found = used(neo_bundle, "early", prompt=prompt)
+    early = found["early"]
+    assert early["disabled"]
+    assert (early["status"], early["alert"], early["buttons"]) == ("", None, ["generate"])
+    assert found["after"]["status"].startswith("Done")
+
+
+def test_a_number_that_is_needed_must_be_there(neo_bundle: Path, prompt: str) -> None:
+    found = used(neo_bundle, "numbers", prompt=prompt)
+    for name, seen in found["empty"].items():
+        assert (seen["focus"], seen["status"], seen["buttons"]) == (name, "", ["generate"])
+    assert found["during"]["focus"] == "stop"
+    without = found["without"]  # an empty temperature, where none is needed
+    assert (without["focus"], without["status"][:5]) == ("penalty", "Done:")
+    assert found["varied"]["status"].startswith("Done")
+
+
+def test_a_worker_that_dies_or_hangs_is_replaced(copied: Path, prompt: str) -> None:
+    path = copied / "demo" / "worker.js"
+    begin = "async function generate(prompt, options, stopped) {\n"
+    damage = """\
+  if (prompt === 'die') setTimeout(() => { throw new Error('gone'); });
+  if (['die', 'hang'].includes(prompt)) await new Promise(() => {});
+"""
+    whole = path.read_text(encoding="utf-8")
+    assert begin in whole
+    path.write_text(whole.replace(begin, begin + damage), encoding="utf-8")
+    found = used(copied, "lose", prompt=prompt, errors=["gone"])
+    died, asking, ended = found["died"], found["asking"], found["ended"]
+    assert died["alert"].split("\n")[0] == "The model has stopped"
+    assert "gone" in died["alert"]
+    assert died["buttons"] == ["generate"]
+    assert (asking["status"], asking["buttons"]) == ("Writing", ["stop"])
+    assert (ended["status"], ended["alert"], ended["buttons"]) == ("Stopped", None, ["generate"])
+    assert found["after"]["written"]
 
 
 def test_another_variant_is_loaded_when_it_is_chosen(neo_bundle: Path, prompt: str) -> None:
@@ -121,12 +176,6 @@ def test_another_variant_is_loaded_when_it_is_chosen(neo_bundle: Path, prompt: s
     assert models(found) == ["model_quantized.onnx", "model_q4.onnx"]
     assert (found["first"]["by"], found["second"]["by"]) == (" of q8", " of q4")
     assert found["second"]["written"]
-
-
-@pytest.fixture
-def copied(neo_bundle: Path, tmp_path: Path) -> Path:
-    """A copy of the bundle that a test may damage."""
-    return shutil.copytree(neo_bundle, tmp_path / "bundle")
 
 
 def test_a_file_that_is_missing_is_named(copied: Path, prompt: str) -> None:
@@ -156,11 +205,22 @@ def test_without_the_runtime_it_says_who_brings_it(neo_bundle: Path, prompt: str
     assert "make clients" in alert
 
 
-def test_without_a_manifest_there_is_nothing_to_do(copied: Path) -> None:
-    (copied / "manifest.json").unlink()
-    found = used(copied, "open")
-    assert found["opened"]["alert"].split("\n")[0] == "The bundle has no manifest"
+@pytest.mark.parametrize("manifest", [None, "{", '{"files": [], "variants": {}}'])
+def test_without_a_manifest_there_is_nothing_to_do(
+    copied: Path, prompt: str, manifest: str | None
+) -> None:
+    path = copied / "manifest.json"
+    path.unlink()
+    if manifest is not None:
+        path.write_text(manifest, encoding="utf-8")
+    found = used(copied, "open", prompt=prompt)
+    alert = "The bundle has no manifest that can be read"
+    assert found["opened"]["alert"].split("\n")[0] == alert
     assert found["disabled"]
+    # Asked by key for a text all the same, it stays as it is.
+    pressed = found["pressed"]
+    assert (pressed["alert"], pressed["buttons"]) == (found["opened"]["alert"], ["generate"])
+    assert found["shut"]
 
 
 def test_a_text_that_is_too_long_is_refused_with_its_length(neo_bundle: Path, prompt: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -124,6 +126,7 @@ def test_head_sends_the_headers_alone(server: WebServer) -> None:
         ("bytes=-", None),
         ("bytes=1-2,4-5", None),
         ("items=1-2", None),
+        (f"bytes={5000 * '9'}-", None),
     ],
 )
 def test_parts_of_a_file(server: WebServer, asked: str, part: slice | None) -> None:
@@ -218,8 +221,55 @@ def test_what_was_sent_is_counted(server: WebServer) -> None:
     assert server.sent == {"/bundle/model.onnx": len(WEIGHTS) + 10}
 
 
-def test_its_thread_ends_with_it(tmp_path: Path) -> None:
-    before = threading.active_count()
+def test_what_was_sent_is_counted_before_it_arrives(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So whoever has a file finds it counted."""
+    count = server.count
+
+    def slowly(path: str, size: int) -> None:
+        time.sleep(0.2)
+        count(path, size)
+
+    monkeypatch.setattr(server, "count", slowly)
+    server.sent.clear()
+    ask(server, "/bundle/model.onnx")
+    assert server.sent == {"/bundle/model.onnx": len(WEIGHTS)}
+
+
+def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A browser would wait for the rest for ever."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(LARGE)
     with serving({"/": tmp_path}) as server:
+        monkeypatch.setattr(server, "count", lambda *_: os.truncate(path, PIECE))
+        with pytest.raises(http.client.IncompleteRead):
+            ask(server, "/model.onnx")
+
+
+def test_a_file_that_vanishes_while_it_is_asked_for_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving({"/": tmp_path}) as server:
+        monkeypatch.setattr(server, "file_of", lambda _: tmp_path / "gone.onnx")
+        assert ask(server, "/gone.onnx").status == 404
+
+
+def test_no_name_server_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(socket, "getfqdn", lambda name="": asked.append(name) or name)
+    with serving({"/": tmp_path}) as server:
+        assert ask(server, "/").status == 404
+    assert asked == []
+
+
+def test_its_thread_ends_with_it(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    with serving({"/": tmp_path}) as server:
+        # Its own alone: those that answer requests come and go as they please.
+        started = set(threading.enumerate()) - before
         ask(server, "/")
-    assert threading.active_count() <= before
+    assert len(started) == 1
+    assert not any(thread.is_alive() for thread in started)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from olive_build.bundle.layout import CLIENT_SUFFIXES
-from olive_build.clients.client_packages import find_chromium
+from olive_build.clients.client_packages import clients_folder, find_chromium, require_clients
 from olive_build.clients.javascript_client import ChromiumClient, Request
 from olive_build.families.whisper.clips import read_clips
 from olive_build.families.whisper.session import DECODER_FILE, ENCODER_FILE, open_files
@@ -25,7 +25,6 @@ from olive_build.proof.transcription_reference import TranscriptionReference
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "recipes" / "whisper-digits"
 WAV = ROOT / "tests" / "families" / "whisper_audio"
-CLIENTS = ROOT / ".clients"
 DTYPES = ("fp32", "fp16", "q8")
 SPEECH = {"language": "en", "task": "transcribe", "input": "audio_pcm"}
 CLIPS, WITHOUT_SPEECH = 20, 2
@@ -52,7 +51,7 @@ targets:
 """
 
 pytestmark = pytest.mark.skipif(
-    not (CLIENTS / ".ready").exists(),
+    clients_folder() is None,
     reason="transformers.js is not installed here; run `make clients`, which needs Node 20 and npm",
 )
 
@@ -114,7 +113,8 @@ def clips(reference: TranscriptionReference) -> list[Samples]:
 
 
 def in_node(bundle: Path, dtype: str, files: list[Path]) -> subprocess.CompletedProcess[str]:
-    script = ["--preserve-symlinks-main", str(CLIENTS / "transcribe.mjs"), str(bundle), dtype]
+    program = require_clients() / "transcribe.mjs"
+    script = ["--preserve-symlinks-main", str(program), str(bundle), dtype]
     options = ["--language", SPEECH["language"], "--task", SPEECH["task"]]
     return subprocess.run(
         ["node", *script, *options, *map(str, files)],

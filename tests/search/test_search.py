@@ -10,9 +10,10 @@ import pytest
 from olive_build.errors import StepError
 from olive_build.recipe.build import Budgets, DynamicInt8, Quantize, SizedFloor, StaticInt8
 from olive_build.search.errors import CannotBuildError, OutOfTimeError
-from olive_build.search.goal import Goal
+from olive_build.search.goal import Goal, Standing
 from olive_build.search.ladder import DynamicLadder, StaticLadder, escaped
-from olive_build.search.search import LayerCost, Search
+from olive_build.search.promotion import Choice, Promotion
+from olive_build.search.search import Candidate, LayerCost, Search
 
 # By layer: the loss with one range for all, with each token's own, in blocks of 128 and of 32.
 LOSSES = {
@@ -209,3 +210,41 @@ def test_names_that_look_like_patterns_match_themselves_alone() -> None:
     (pattern,) = escaped(["layers[0]/Mat*Mul?"])
     assert fnmatchcase("layers[0]/Mat*Mul?", pattern)
     assert not fnmatchcase("layers0/MatXMulY", pattern)
+
+
+@dataclass
+class Scattered(Search):
+    """After 20 steps quality has room and speed has none; before, 18 steps alone hold."""
+
+    counts: list[int] = field(default_factory=list)
+
+    def _at(self, *arguments: Any) -> Candidate | None:
+        count = arguments[-1]
+        if count in self.counts:
+            return next(item for item in self.candidates if item.name == str(count))
+        loss, speed = (0.8, 1.05) if count >= 20 else (1.4 - 0.018 * count, 0.97)
+        loss = 0.99 if count == 18 else loss
+        standing = Standing(loss, 0.9, speed, "cosine_p1", loss)
+        method = DynamicLadder().assigned({})
+        found = Candidate(str(count), method, {}, 0.25, {16: 0.3}, standing)
+        self.counts.append(count)
+        self.candidates.append(found)
+        return found
+
+
+def test_where_nothing_holds_the_counts_beside_are_tried() -> None:
+    goal = Goal(Budgets(cosine_p1=0.998, speedup=(SizedFloor(None, 6.5),)), PYTORCH, True)
+    search = Scattered(Landscape(), goal, lambda found: None)
+    layers = {"a": [Choice(0, 0.3, 1.0, 0.25), Choice(1, 0.4, 0.0, 0.25)]}
+    steps = [Promotion("a", 1, 0.02, 0.01, 0.0) for _ in range(40)]
+    foot = search._at(0)
+    assert foot is not None
+    search._approach(DynamicLadder(), layers, steps, foot)
+    assert {19, 20} <= set(search.counts)
+    assert search.best is not None and search.best.name == "18"
+
+
+def test_a_ladder_that_no_help_can_bring_near_is_left_alone() -> None:
+    search, _ = search_for(Budgets(cosine_p1=0.99999999), Landscape(static_works=True), static=True)
+    static = [item for item in search.candidates if isinstance(item.method, StaticInt8)]
+    assert [item.name for item in static] == ["static-int8, int8"]

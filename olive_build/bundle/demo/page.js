@@ -22,6 +22,7 @@ let worker; // with the model of the variant that is chosen, or none
 let stopped; // set to 1 to stop the worker; without isolation there is none
 let state = 'idle'; // or loading, or writing
 let abandon; // ends loading
+let before; // what had the focus until Stop took it
 
 const megabytes = (size) => (size / 1e6).toFixed(size < 1e7 ? 1 : 0);
 
@@ -57,9 +58,13 @@ function become(now) {
   $('settings').disabled = on;
   $('output').setAttribute('aria-busy', now === 'writing');
   $('progress').hidden = now !== 'loading';
-  // A control that goes away takes the focus with it.
-  if (on && had === $('generate')) $('stop').focus();
-  if (!on && had === $('stop')) $('generate').focus();
+  // A control that goes away, or is disabled, takes the focus with it.
+  if (on && (had === $('generate') || $('settings').contains(had))) {
+    before = had;
+    $('stop').focus();
+  }
+  if (!on && had === $('stop')) (before ?? $('generate')).focus();
+  if (!on) before = undefined;
 }
 
 async function open() {
@@ -70,31 +75,33 @@ async function open() {
     const response = await fetch('../manifest.json');
     if (!response.ok) throw new Error(response.status);
     manifest = await response.json();
+    listVariants();
   } catch {
-    return refuse('The bundle has no manifest', 'The page belongs in the folder demo/ of a bundle. Build or download the bundle again.', ['manifest.json']);
+    return refuse('The bundle has no manifest that can be read', 'The page belongs in the folder demo/ of a bundle. Build or download the bundle again.', ['manifest.json']);
   }
   document.title = `${manifest.recipe} – text generation`;
   $('name').textContent = manifest.recipe;
   $('description').textContent = manifest.description;
-  listVariants();
+  $('generate').disabled = false;
   say('');
 }
 
 /** Show a failure that leaves nothing to do on the page. */
 function refuse(...failure) {
   fail(...failure);
+  manifest = undefined;
   $('settings').disabled = $('generate').disabled = true;
 }
 
 const sizeOf = (file) => manifest.files.find(({ path }) => path === file)?.size_bytes ?? 0;
 const filesOf = (variant) => Object.values(manifest.variants[variant].files);
+const totalOf = (variant) => filesOf(variant).reduce((sum, file) => sum + sizeOf(file), 0);
 
+/** Offer the variants; throws where the manifest has none. */
 function listVariants() {
   const names = Object.keys(manifest.variants);
-  const options = names.map((name) => {
-    const size = filesOf(name).reduce((sum, file) => sum + sizeOf(file), 0);
-    return new Option(`${name} · ${megabytes(size)} MB`, name);
-  });
+  if (!names.length) throw new Error('no variants');
+  const options = names.map((name) => new Option(`${name} · ${megabytes(totalOf(name))} MB`, name));
   $('variant').replaceChildren(...options);
   $('variant').value = BY_PREFERENCE.find((name) => names.includes(name)) ?? names[0];
   noteVariant();
@@ -105,17 +112,23 @@ function noteVariant() {
 }
 
 /** Return those files that the server does not have. */
-async function missingFiles(files) {
+async function missingFiles(files, signal) {
   const there = await Promise.all(
-    files.map((file) => fetch(`../${file}`, { method: 'HEAD' }).then((response) => response.ok, () => false)),
+    files.map((file) => fetch(`../${file}`, { method: 'HEAD', signal }).then((response) => response.ok, () => false)),
   );
   return files.filter((_, index) => !there[index]);
 }
 
-/** Load the variant that is chosen. Returns whether it is there. */
+/** Load a variant, until it is abandoned. Returns whether it is there. */
 async function load(variant) {
+  const loading = new AbortController();
+  abandon = () => loading.abort();
+  say(`Loading ${variant}`);
+  $('bar').value = 0;
+  $('amount').textContent = '';
   const runtime = RUNTIME.map((name) => `demo/runtime/${name}`);
-  const missing = await missingFiles([...filesOf(variant), ...SHARED, ...runtime]);
+  const missing = await missingFiles([...filesOf(variant), ...SHARED, ...runtime], loading.signal);
+  if (loading.signal.aborted) return false;
   if (missing.length) {
     const advice = missing.some((file) => file.startsWith('demo/runtime/'))
       ? 'The runtime is not part of a bundle: `olive-build serve` adds it, once `make clients` has installed it.'
@@ -123,28 +136,26 @@ async function load(variant) {
     fail(missing.length > 1 ? `${missing.length} files are missing` : 'A file is missing', advice, missing);
     return false;
   }
-  say(`Loading ${variant}`);
-  $('bar').value = 0;
-  $('amount').textContent = '';
+  const ready = await startWorker(variant, loading.signal);
+  if (!ready) unload();
+  return ready;
+}
+
+/** Start the worker with a variant. Returns whether that is loaded. */
+function startWorker(variant, signal) {
   worker = new Worker('worker.js', { type: 'module' });
   stopped = self.crossOriginIsolated ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
-  const loading = new Promise((resolve) => {
-    const got = {};
-    const total = filesOf(variant).reduce((sum, file) => sum + sizeOf(file), 0);
-    const mine = worker;
-    mine.onerror = (event) => {
+  const show = progressOf(variant);
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(false));
+    worker.onerror = (event) => {
       event.preventDefault();
       fail('The model cannot be loaded', event.message || 'The worker of the page did not start.', ['demo/worker.js']);
       resolve(false);
     };
-    mine.onmessage = ({ data }) => {
+    worker.onmessage = ({ data }) => {
       if (data.kind === 'progress') {
-        got[data.file] = data.loaded;
-        const come = Object.values(got).reduce((sum, size) => sum + size, 0);
-        $('bar').value = Math.min(come / total, 1);
-        // Beside the status, which is read out whenever it changes.
-        $('amount').textContent = `${megabytes(Math.min(come, total))} of ${megabytes(total)} MB`;
-        if (come >= total) say(`Preparing ${variant}`);
+        show(data);
       } else if (data.kind === 'ready') {
         loadedIn(data);
         resolve(true);
@@ -153,12 +164,27 @@ async function load(variant) {
         resolve(false);
       }
     };
-    abandon = () => resolve(false);
+    worker.postMessage({ load: variant });
   });
-  worker.postMessage({ load: variant });
-  const ready = await loading;
-  if (!ready) unload();
-  return ready;
+}
+
+/** Return what shows how much of a variant's files has come. */
+function progressOf(variant) {
+  const files = filesOf(variant);
+  const total = totalOf(variant);
+  const got = {};
+  let whole = !total; // a manifest may not know the sizes
+  return ({ file, loaded }) => {
+    if (!files.includes(file)) return;
+    got[file] = loaded;
+    const come = Object.values(got).reduce((sum, size) => sum + size, 0);
+    if (total) $('bar').value = Math.min(come / total, 1);
+    // Beside the status, which is read out whenever it is set.
+    $('amount').textContent = total ? `${megabytes(Math.min(come, total))} of ${megabytes(total)} MB` : `${megabytes(come)} MB`;
+    if (whole || come < total) return;
+    whole = true;
+    say(`Preparing ${variant}`);
+  };
 }
 
 function loadedIn({ seconds, downloaded, threads }) {
@@ -186,15 +212,14 @@ async function generate() {
   }
   become('writing');
   if (stopped) Atomics.store(stopped, 0, 0);
-  $('by').textContent = ` of ${$('variant').value}`;
-  $('given').textContent = prompt;
-  $('written').textContent = '';
-  $('copy').hidden = true;
-  delete $('result').dataset.empty;
-  for (const id of ['speed', 'first', 'count']) $(id).textContent = '–';
-  $('figures').hidden = false;
-  say('Writing');
+  showGiven(prompt);
   let first;
+  worker.onerror = (event) => {
+    event.preventDefault();
+    fail('The model has stopped', `${event.message || 'The worker of the page ended.'}\nThe next text loads it anew.`);
+    unload();
+    become('idle');
+  };
   worker.onmessage = ({ data }) => {
     if (data.kind === 'text') {
       first ??= data.milliseconds;
@@ -209,6 +234,18 @@ async function generate() {
     }
   };
   worker.postMessage({ generate: prompt, options: settings(), stopped });
+}
+
+/** Show the text to go on from, and nothing of the last result. */
+function showGiven(prompt) {
+  $('by').textContent = ` of ${$('variant').value}`;
+  $('given').textContent = prompt;
+  $('written').textContent = '';
+  $('copy').hidden = true;
+  delete $('result').dataset.empty;
+  for (const id of ['speed', 'first', 'count']) $(id).textContent = '–';
+  $('figures').hidden = false;
+  say('Writing');
 }
 
 /** Show the speed; the first token, which reads the whole prompt, is apart. */
@@ -229,21 +266,24 @@ function finish(how) {
 }
 
 function stop() {
-  if (state === 'writing' && stopped) {
-    Atomics.store(stopped, 0, 1);
-  } else if (state === 'loading') {
-    abandon?.();
+  if (state === 'loading') {
+    abandon();
     say('Stopped');
-  } else if (state === 'writing') {
-    // Where no memory can be shared, only ending the worker stops it.
+  } else if (state === 'writing' && (!stopped || Atomics.exchange(stopped, 0, 1))) {
+    // Where no memory can be shared, or when it did not listen the first time, only its end stops it.
     unload();
     finish('Stopped');
   }
 }
 
+/** A field that is not shown must not keep the form from being sent. */
+function vary() {
+  $('variation').hidden = $('temperature').disabled = !$('sample').checked;
+}
+
 $('form').addEventListener('submit', (event) => {
   event.preventDefault();
-  if (state === 'idle') generate();
+  if (state === 'idle' && manifest) generate();
 });
 $('stop').addEventListener('click', stop);
 $('variant').addEventListener('change', () => {
@@ -251,14 +291,19 @@ $('variant').addEventListener('change', () => {
   noteVariant();
   $('failure').hidden = true;
 });
-$('sample').addEventListener('change', () => ($('variation').hidden = !$('sample').checked));
+$('sample').addEventListener('change', vary);
 $('copy').addEventListener('click', async () => {
-  const text = $('given').textContent + $('written').textContent;
-  // A browser may refuse, and then the text can be marked by hand.
-  say(await navigator.clipboard.writeText(text).then(() => 'Copied', () => 'The browser did not let it be copied'));
+  try {
+    await navigator.clipboard.writeText($('given').textContent + $('written').textContent);
+    say('Copied');
+  } catch {
+    // A browser may refuse, and has no clipboard for an address without TLS; the text can be marked by hand.
+    say('The browser did not let it be copied');
+  }
 });
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape') stop();
+  if (event.key === 'Escape' && !event.repeat) stop();
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) $('form').requestSubmit();
 });
+vary(); // a browser may have kept the switch from the last visit
 open();

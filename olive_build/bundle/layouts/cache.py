@@ -19,6 +19,8 @@ from olive_build.bundle.layouts.kinds import DECODER, Kind
 from olive_build.bundle.layouts.onnx_file import Value
 
 BATCH = "batch_size"
+# No model has as many; a configuration may say anything.
+_MOST_LAYERS = 10_000
 _KNOWN_AXES = (BATCH, "batch_size x num_heads")
 # src/utils/dtypes.js, DataTypeMap
 _FILLED = ("float32", "float16", "float64", "int8", "uint8", "int32", "int64")
@@ -73,7 +75,8 @@ def cache_names(config: Mapping[str, Any], session: str, client: Client) -> set[
         parts = [f"{side}.{half}" for side in ("encoder", "decoder") for half in ("key", "value")]
     else:
         parts = ["key_value"] if config.get("multi_query") else ["key", "value"]
-    return {f"past_key_values.{layer}.{part}" for layer in range(layers) for part in parts}
+    counted = range(min(layers, _MOST_LAYERS))
+    return {f"past_key_values.{layer}.{part}" for layer in counted for part in parts}
 
 
 def _check_names(

@@ -139,6 +139,8 @@ def require_layout(path: Path, shown: Path) -> None:
 def _config(folder: ModelFolder) -> tuple[dict[str, Any], list[Finding]]:
     if folder.has(CONFIG):
         config, wrong = folder.json(CONFIG)
+        if not isinstance(config.get("model_type", ""), str):
+            config["model_type"] = ""  # it is looked up in many places, as a name
         return config, [wrong] if wrong else []
     elsewhere = f"{MODELS}/{CONFIG}"
     hint = f"move {elsewhere} up" if folder.has(elsewhere) else "copy it from the original model"

@@ -52,14 +52,16 @@ class Settings:
         return chosen if chosen in self.client.dtypes else device.dtype
 
     def chunks(self, device: Device, session: str, file: str) -> int:
-        """Return how many files of external data the client fetches for a model.
+        """Return how many files of external data the client fetches for a model, at most.
 
-        `file` is the model's name with its suffix (src/utils/model-loader.js).
+        It refuses greater numbers (`check_settings`). `file` is the model's name with its suffix
+        (src/utils/model-loader.js).
         """
         asked = self.on(device).get("use_external_data_format")
         if isinstance(asked, Mapping):
             asked = asked.get(file, asked.get(session))
-        return asked if isinstance(asked, int) and asked > 0 else 0
+        number = asked if isinstance(asked, int) and asked > 0 else 0
+        return min(number, self.client.most_chunks)
 
 
 def check_settings(settings: Settings) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,10 @@ class ModelFolder:
         """Return why a file that is listed is not what its name says, None where it may be."""
         path = self.path / name
         try:
+            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, for ever
+                what, why = "no regular file", "it is a pipe, a socket or a device"
+                hint = "put the file itself there"
+                return Finding(Code.UNREADABLE, "error", what, name, why, hint)
             with path.open("rb") as stream:
                 head = stream.read(_HEAD)
         except FileNotFoundError:

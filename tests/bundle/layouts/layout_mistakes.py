@@ -223,6 +223,12 @@ def unknown_model_type(folder: Path) -> Path:
 
 
 @case
+def model_type_that_is_no_text(folder: Path) -> Path:
+    change_json(write_language_model(folder) / "config.json", model_type=[])
+    return folder
+
+
+@case
 def settings_that_are_none(folder: Path) -> Path:
     settings = {"dtype": "int4", "use_external_data_format": 101, "kv_cache_dtype": "float16"}
     change_json(write_encoder(folder) / "config.json", **{"transformers.js_config": settings})

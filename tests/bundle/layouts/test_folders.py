@@ -123,6 +123,9 @@ def test_a_bundle_is_held_to_the_variants_that_it_promises(tmp_path: Path) -> No
     "config",
     [
         {"architectures": 3, "model_type": 4},
+        {"model_type": {}},
+        {"model_type": [], "architectures": ["BertModel"], "vocab_size": 2},
+        {"model_type": {}, "architectures": ["GPTNeoForCausalLM"]},
         {"architectures": [None], "transformers.js_config": "x", "model_type": "bert"},
         {"transformers.js_config": {"device_config": 1, "dtype": [1], "device": {"model": 2}}},
         {"transformers.js_config": {"use_external_data_format": {"model": "two"}}},
@@ -204,6 +207,37 @@ def test_an_unreadable_file_is_a_finding(tmp_path: Path) -> None:
     path.unlink()
     path.symlink_to(path)  # a circle
     assert [finding.where for finding in check_layout(folder).findings] == ["onnx/model.onnx"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"num_layers": 10**9},
+        {"num_layers": 10**4000},
+        {"transformers.js_config": {"use_external_data_format": 10**9}},
+        {"transformers.js_config": {"use_external_data_format": {"model.onnx": 10**4000}}},
+    ],
+    ids=["layers", "more layers", "files", "more files"],
+)
+def test_huge_numbers_are_not_counted_up_to(config: dict[str, Any], tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path / "folder")
+    change_json(folder / "config.json", **config)
+    tracemalloc.start()
+    try:
+        check_layout(folder)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["onnx/model.onnx", "config.json", "tokenizer.json"])
+def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    folder = write_encoder(tmp_path / "folder")
+    (folder / name).unlink()
+    os.mkfifo(tmp_path / "pipe")
+    (folder / name).symlink_to(tmp_path / "pipe")
+    found = {finding.where: finding.what for finding in check_layout(folder).findings}
+    assert found[name] == "no regular file"
 
 
 def test_a_linked_folder_of_models_is_followed(tmp_path: Path) -> None:
