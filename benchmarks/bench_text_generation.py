@@ -1,8 +1,9 @@
 """The figures of text generation: Python against PyTorch, Node and Chromium against Python.
 
 The architecture of GPT-Neo 125M at its true size has seeded weights, since what it writes does not
-matter to its speed. Decoding is timed by the token, prefill by the prompt. A client is measured with the file that it takes when
-nobody names one, against Python with the same file, in turn: fp32 in Node, q8 in Chromium.
+matter to its speed. Decoding is timed by the token, prefill by the prompt. A client is measured
+with the file that it takes when nobody names one, against Python with the same file, in turn: fp32
+in Node, q8 in Chromium.
 """
 
 from __future__ import annotations

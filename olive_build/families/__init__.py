@@ -30,9 +30,9 @@ class FamilySpec:
     the files of `compose: split`, each with the components in it. `searches` says whether
     `quantize: auto` and attribution know its graphs, `batches` whether a file takes several samples
     at once, and `options` which sections of a recipe are its own. `method_options` are what methods
-    do by default for it that they else do not, and `variant_methods` the methods of built-in variants
-    where its own are better. `hides_steps` says whether a composed file searches
-    by itself, so that figures of single steps need the graph inside it.
+    do by default for it that they else do not, and `variant_methods` the methods of those built-in
+    variants where its own are better. `hides_steps` says whether a composed file searches by
+    itself, so that figures of single steps need the graph inside it.
     """
 
     name: str

@@ -115,7 +115,7 @@ def test_make_and_python_look_for_the_same_browsers() -> None:
     assert tuple(quoted or plain for quoted, plain in listed) == CHROMIUMS
 
 
-def test_the_release_job_looks_for_the_same_browsers() -> None:
+def test_ci_looks_for_the_same_browsers() -> None:
     text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     match = re.search(r'\[ ! "\$\{OLIVE_BUILD_CHROMIUM:-\}" \] &&\s+! command -v (.*) >', text)
     assert match

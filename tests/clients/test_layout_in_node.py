@@ -39,8 +39,8 @@ import { pipeline, env, RawImage } from '@huggingface/transformers';
 const [folder, ...folders] = JSON.parse(process.argv[1]);
 env.allowRemoteModels = false;
 env.localModelPath = folder;
-// A file of external data that is missing leaves the client waiting for ever. What is rejected fails
-// the folder that it began in, however late it comes.
+// A file of external data that is missing leaves the client waiting for ever. What is rejected is
+// charged to the folder that it began in, however late it comes.
 const failing = new AsyncLocalStorage();
 let fail = () => {};
 process.on('unhandledRejection', (error) => (failing.getStore() ?? fail)(error));

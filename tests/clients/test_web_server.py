@@ -126,7 +126,7 @@ def test_head_sends_the_headers_alone(server: WebServer) -> None:
         ("bytes=-", None),
         ("bytes=1-2,4-5", None),
         ("items=1-2", None),
-        (f"bytes={5000 * '9'}-", None),
+        pytest.param(f"bytes={5000 * '9'}-", None, id="thousands-of-digits"),
     ],
 )
 def test_parts_of_a_file(server: WebServer, asked: str, part: slice | None) -> None:

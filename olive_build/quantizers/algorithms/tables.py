@@ -152,6 +152,7 @@ def _product(node: onnx.NodeProto, stored: str, scales: str) -> list[onnx.NodePr
 
 
 def look_up(node: onnx.NodeProto, stored: str, scales: str) -> list[onnx.NodeProto]:
+    """Return what gives the rows that a Gather wants, from int8 rows and the scale of each."""
     name, output = node.name or node.output[0], node.output[0]
     part = {key: f"{output}/{key}" for key in ("rows", "fp32", "scale")}
     return [
