@@ -114,24 +114,28 @@ def check_promise(
 
 
 def _check_transformers_js(chosen: Decoding, folder: Path) -> None:
-    if chosen.num_beams > 1:
-        raise PlanError(
+    """Raise PlanError where the model's own file asks for what the client leaves out in silence."""
+    refused = {
+        "num_beams": (
             f"transformers.js has no beam search, and the model's {GENERATION} asks for "
             f"{chosen.num_beams} beams",
-            where=str(folder / GENERATION),
-            why="generate there takes the likeliest token each time whatever `num_beams` is, and "
-            "says nothing: src/models/modeling_utils.js of 4.3.1",
-            hint="write `generation: {num_beams: 1}`, for this target or for all",
-        )
-    if chosen.num_return_sequences > 1:
-        raise PlanError(
+            "generate there takes the likeliest token each time whatever `num_beams` is, and "
+            "says nothing",
+        ),
+        "num_return_sequences": (
             f"transformers.js gives one text, and the model's {GENERATION} asks for "
             f"{chosen.num_return_sequences}",
-            where=str(folder / GENERATION),
-            why="generate there raises an error for more, or ignores it where words are drawn: "
-            "src/models/modeling_utils.js of 4.3.1",
-            hint="write `generation: {num_return_sequences: 1}`, for this target or for all",
-        )
+            "generate there raises an error for more, or ignores it where words are drawn",
+        ),
+    }
+    for name, (what, why) in refused.items():
+        if getattr(chosen, name) > 1:
+            raise PlanError(
+                what,
+                where=str(folder / GENERATION),
+                why=f"{why}: src/models/modeling_utils.js of 4.3.1",
+                hint=f"write `generation: {{{name}: 1}}`, for this target or for all",
+            )
 
 
 def check_search(facts: CausalLmFacts, how: Decoding, folder: Path) -> None:
