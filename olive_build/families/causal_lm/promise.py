@@ -117,14 +117,20 @@ def _check_transformers_js(chosen: Decoding, folder: Path) -> None:
     """Raise PlanError where the model's own file asks for what the client leaves out in silence."""
     refused = {
         "num_beams": (
-            f"transformers.js has no beam search, and the model's {GENERATION} asks for "
-            f"{chosen.num_beams} beams",
-            "generate there takes the likeliest token each time whatever `num_beams` is, and "
-            "says nothing",
+            (
+                f"transformers.js has no beam search, and the model's {GENERATION} asks for "
+                f"{chosen.num_beams} beams"
+            ),
+            (
+                "generate there takes the likeliest token each time whatever `num_beams` is, and "
+                "says nothing"
+            ),
         ),
         "num_return_sequences": (
-            f"transformers.js gives one text, and the model's {GENERATION} asks for "
-            f"{chosen.num_return_sequences}",
+            (
+                f"transformers.js gives one text, and the model's {GENERATION} asks for "
+                f"{chosen.num_return_sequences}"
+            ),
             "generate there raises an error for more, or ignores it where words are drawn",
         ),
     }
