@@ -86,8 +86,11 @@ test: $(ready)  ## run the tests
 slow: $(ready)  ## run the tests that take minutes
 	.venv/bin/python -m pytest tests/slow $(ARGS)
 
-clients: .clients/.ready  ## install what web bundles are run with (0.5 GB, Node 20 and npm); looks for Chromium
+clients: .clients/.ready  ## install what web bundles are run with (0.5 GB, Node 20 and npm), and Chromium as root on Debian
 	@if [ "$$OLIVE_BUILD_CHROMIUM" ]; then set -- "$$OLIVE_BUILD_CHROMIUM"; else set -- $(chromiums); fi; \
+		for name do command -v "$$name" > /dev/null && exit; done; \
+		if [ -z "$$OLIVE_BUILD_CHROMIUM" ] && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+			apt-get update && apt-get install --yes --no-install-recommends chromium; fi; \
 		for name do command -v "$$name" > /dev/null && exit; done; \
 		echo 'error: no Chromium found, so web bundles can be run in Node and not in a browser;' \
 		'install it (apt-get install chromium), or name one in OLIVE_BUILD_CHROMIUM' >&2; exit 2
