@@ -113,10 +113,3 @@ def test_make_and_python_look_for_the_same_browsers() -> None:
     assert match
     listed = re.findall(r"'([^']+)'|([^\s\\']+)", match[1])
     assert tuple(quoted or plain for quoted, plain in listed) == CHROMIUMS
-
-
-def test_ci_looks_for_the_same_browsers() -> None:
-    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    match = re.search(r'\[ ! "\$\{OLIVE_BUILD_CHROMIUM:-\}" \] &&\s+! command -v (.*) >', text)
-    assert match
-    assert match[1].split() == [name for name in CHROMIUMS if "/" not in name]
