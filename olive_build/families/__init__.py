@@ -32,7 +32,8 @@ class FamilySpec:
     at once, and `options` which sections of a recipe are its own. `method_options` are what methods
     do by default for it that they else do not, and `variant_methods` the methods of those built-in
     variants where its own are better. `hides_steps` says whether a composed file searches by
-    itself, so that figures of single steps need the graph inside it.
+    itself, so that figures of single steps need the graph inside it. `trains` says whether a recipe's
+    `train` can make it go on learning, and `only_trains` that nothing else is built of it.
     """
 
     name: str
@@ -58,6 +59,8 @@ class FamilySpec:
     method_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     variant_methods: Mapping[str, str] = field(default_factory=dict)
     hides_steps: bool = False
+    trains: bool = False
+    only_trains: bool = False
 
 
 FAMILIES: Mapping[str, FamilySpec] = {

@@ -1,0 +1,164 @@
+"""Let espeak-ng speak with hundreds of voices, train a small model to tell them apart, write trials.
+
+    apt-get install espeak-ng
+    python recipes/my-voice/train.py            writes model/ and trials.npz
+    python recipes/my-voice/train.py --check    personalises what was written, and says how good
+    python recipes/my-voice/train.py --tune     the same for voices that are not in trials.npz
+
+espeak-ng (1.51) speaks; torch, transformers and scipy are those of the project's environment.
+Building and testing need no espeak-ng, since what is written lies beside this file. Everything is
+seeded: clips are the same with the same espeak-ng.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from phrases import phrases
+from transformers import (
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForSequenceClassification,
+)
+from voices import CLIP, RATE, Samples, Voice, all_voices, coloured, spoken
+
+from olive_build.proof.audio import mu_law_decode, mu_law_encode
+
+HERE = Path(__file__).resolve().parent
+SEED = 5
+THREADS = 2
+CLIPS_PER_VOICE = 40
+NOISES = 400
+STEPS = 6_000
+BATCH = 64
+LEARNING_RATE = 2e-3
+WARMUP = 300
+# The margin softmax: cosines are multiplied by SCALE, and the right one is made smaller by MARGIN.
+SCALE, MARGIN = 30.0, 0.2
+# The filters that the first convolution starts as: four phases of each of FILTERS frequencies.
+FILTERS, LOWEST, HIGHEST = 40, 60.0, 7600.0
+
+
+def new_model(names: list[str]) -> Wav2Vec2ForSequenceClassification:
+    """Return the untrained network; it hears 50 frames in a clip."""
+    nothing = dict.fromkeys(
+        (
+            *("hidden_dropout", "activation_dropout", "attention_dropout", "feat_proj_dropout"),
+            *("final_dropout", "layerdrop", "mask_time_prob", "mask_feature_prob"),
+        ),
+        0.0,
+    )
+    config = Wav2Vec2Config(
+        hidden_size=128,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=256,
+        conv_dim=(4 * FILTERS, 128, 128),
+        conv_kernel=(400, 3, 3),
+        conv_stride=(160, 2, 1),
+        conv_bias=True,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=8,
+        classifier_proj_size=128,
+        use_weighted_layer_sum=False,
+        apply_spec_augment=False,
+        attn_implementation="eager",
+        id2label=dict(enumerate(names)),
+        label2id={name: number for number, name in enumerate(names)},
+        **nothing,
+    )
+    model = Wav2Vec2ForSequenceClassification(config)
+    first = model.wav2vec2.feature_extractor.conv_layers[0].conv
+    with torch.no_grad():
+        first.weight.copy_(filters(first.kernel_size[0])[:, None])
+        first.bias.zero_()
+    return model
+
+
+def filters(width: int) -> torch.Tensor:
+    """Return Gabor filters at equal steps of the mel scale, [4 * FILTERS, width].
+
+    Convolutions on samples learn slowly what band-pass filters give at once (Ravanelli and Bengio,
+    "Speaker Recognition from Raw Waveform with SincNet", 2018). Each frequency has a cosine, a
+    sine and both upside down, so that what follows the activation adds up to loudness, whatever
+    the phase. High frequencies are amplified: speech is weak there.
+    """
+    mels = np.linspace(*(2595 * np.log10(1 + np.array([LOWEST, HIGHEST]) / 700)), FILTERS + 2)
+    edges = 700 * (10 ** (mels / 2595) - 1)
+    middles, widths = edges[1:-1, None], (edges[2:] - edges[:-2])[:, None] / 2
+    at = (np.arange(width) - (width - 1) / 2) / RATE
+    # A Gaussian as wide as the filter's band, but no wider than the kernel.
+    deviation = np.minimum(0.4 / widths, width / RATE / 5)
+    window = np.exp(-0.5 * (at / deviation) ** 2)
+    window *= np.sqrt(middles / 500) / window.sum(1, keepdims=True)
+    waves = [np.cos, np.sin, lambda x: -np.cos(x), lambda x: -np.sin(x)]
+    kernels = [window * wave(2 * np.pi * middles * at) for wave in waves]
+    return torch.from_numpy(np.concatenate(kernels)).float()
+
+
+class Sounds:
+    """Sounds of voices kept as int16, and clips of them as a phone would record them."""
+
+    def __init__(self, sounds: list[Samples], random: np.random.Generator) -> None:
+        self.kept = [np.round(sound * 32767).astype(np.int16) for sound in sounds]
+        slopes = random.uniform(0, 2, NOISES)
+        self.noises = np.stack([coloured(slope, CLIP, random) for slope in slopes])
+
+    def clips(self, rows: npt.NDArray[np.int64], random: np.random.Generator) -> torch.Tensor:
+        """Return clips [rows, CLIP], placed and mixed anew, normalised as the extractor does."""
+        audio = np.zeros((len(rows), CLIP), np.float32)
+        for clip, row in zip(audio, rows, strict=True):
+            sound = self.kept[row]
+            spare = CLIP - len(sound)
+            begins = int(random.integers(min(spare, 0), max(spare, 0) + 1))
+            part = sound[max(-begins, 0) :][:CLIP]
+            begins = max(begins, 0)
+            clip[begins : begins + len(part)] = part / np.float32(32767)
+            if random.random() < 0.85:
+                noise = np.roll(self.noises[random.integers(NOISES)], random.integers(CLIP))
+                clip += 0.2 * np.float32(10 ** random.uniform(-2.3, -0.6)) * noise
+            if random.random() < 0.3:
+                quieter = np.float32(10 ** random.uniform(-1.5, -0.3))
+                clip[:] = mu_law_decode(mu_law_encode(clip * quieter))
+        return torch.from_numpy(normalised(audio))
+
+
+def normalised(audio: Samples) -> Samples:
+    """Return clips [clips, CLIP] with mean 0 and variance 1, as the feature extractor does."""
+    middle = audio - audio.mean(1, keepdims=True)
+    return np.asarray(middle / np.sqrt(middle.var(1, keepdims=True) + 1e-7), np.float32)
+
+
+def rate(step: int, steps: int) -> float:
+    """Return the factor of the learning rate: up in WARMUP steps, then down along a cosine."""
+    return min(1.0, step / WARMUP) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-3
+
+
+def margin_softmax(
+    embedding: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """Return the mean loss of embeddings [clips, size] against a weight [voices, size].
+
+    Cross entropy over cosines, that of the right voice made smaller: voices are pushed apart by
+    more than being told apart needs, which is what a voice that was never heard profits from
+    (Wang and others, "Additive Margin Softmax for Face Verification", 2018).
+    """
+    normalize = torch.nn.functional.normalize
+    cosines = normalize(embedding) @ normalize(weight).T
+    rows = torch.arange(len(labels))
+    lowered = cosines.index_put((rows, labels), cosines[rows, labels] - MARGIN)
+    return torch.nn.functional.cross_entropy(SCALE * lowered, labels)
+
+
+def embed(model: Wav2Vec2ForSequenceClassification, clips: torch.Tensor) -> torch.Tensor:
+    """Return what the classifier of a model is given for clips, [clips, 128]."""
+    return model.projector(model.wav2vec2(clips).last_hidden_state).mean(1)
