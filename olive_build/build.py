@@ -26,7 +26,7 @@ from olive_build.recipe.build import TargetBuild
 # Which steps are done when a stage is done. The last, `bundle`, is the whole build.
 UNTIL = {
     "load": (),
-    "export": ("export", "reference"),
+    "export": ("export", "reference", "training-export", "training-reference"),
     "fuse": (
         "tied-weight",
         "fuse",
@@ -51,8 +51,14 @@ UNTIL = {
         "gptq-rounding",
         "fp16",
     ),
-    "compose": ("part", "join", "compose", "convert-ort"),
-    "prove": ("describe", "outputs", "quality", "latency", "footprint", "without-vnni"),
+    "compose": (
+        *("part", "join", "compose", "convert-ort"),
+        *("prepare-training", "training-artifacts"),
+    ),
+    "prove": (
+        *("describe", "outputs", "quality", "latency", "footprint", "without-vnni"),
+        *("training-proof", "trained-inference", "training-cost", "personalise"),
+    ),
 }
 STAGES = (*UNTIL, "bundle")
 
@@ -183,7 +189,7 @@ def _finish(
         error = out_of_budget(f"{recipe}, target {target}", assembled, strict=options.strict)
         if error:
             return BundleResult(recipe, target, "failed", folder, assembled, error)
-        status = _publish(folder, assembled, store.stamps, bundle.build.target)
+        status = _publish(folder, assembled, store.stamps, bundle)
     except OliveBuildError as failure:
         return BundleResult(recipe, target, "failed", folder, error=failure)
     return BundleResult(recipe, target, status, folder, assembled)
@@ -242,13 +248,15 @@ def _undecided(where: str, assembled: Assembled) -> ProofError | None:
     )
 
 
-def _publish(folder: Path, assembled: Assembled, stamps: Stamps, target: str) -> str:
+def _publish(folder: Path, assembled: Assembled, stamps: Stamps, bundle: BundlePlan) -> str:
     def digest(path: Path) -> str:
         return stamps.digest(path).sha256
 
     remove_leftovers(folder)
     if is_published(folder, assembled.files, assembled.manifest, assembled.proof, digest):
         return "up to date"
-    check = partial(require_layout, shown=folder) if is_for_client(target) else None
+    # transformers.js does not train: what it would ask for is not in such a bundle.
+    for_client = bundle.training is None and is_for_client(bundle.build.target)
+    check = partial(require_layout, shown=folder) if for_client else None
     publish(folder, assembled.files, assembled.manifest, assembled.proof, check)
     return "published"

@@ -17,6 +17,8 @@ from olive_build.plan import Inspected, Model
 from olive_build.recipe.build import DataSource, HubSource, PackageSource, PathSource, TargetBuild
 
 Report = Callable[[str], None]
+# A recipe that trains has neither proof data nor calibration: path and digest of each.
+NO_SAMPLES = ("", "", "", "")
 BUILT_IN_DATA = {
     "sentences": "sentences.jsonl",
     "calibration-sentences": "calibration.jsonl",
@@ -49,6 +51,9 @@ def inspect_models(
         if key not in known:
             found = _miniature(build.family, store) if smoke else _fetch(request, store, report)
             known[key] = _inspected(build.family, found, store)
+        if build.train:
+            result.append(Inspected(build, known[key], *NO_SAMPLES, trials=_trials(request, store)))
+            continue
         data, calibration = _samples(request, known[key] if smoke else None, store)
         result.append(Inspected(build, known[key], *data, *calibration))
     return result
@@ -132,6 +137,14 @@ def _samples(
             hint="give samples of their own to one of the two in `verify`",
         )
     return (str(data), trees[0].digest), (str(calibration), trees[1].digest)
+
+
+def _trials(request: Request, store: Store) -> tuple[str, str] | None:
+    """Return path and digest of the trials of what trains, where its recipe has some."""
+    if request.build.trials is None:
+        return None
+    path = _file(request, request.build.trials, "the trials")
+    return str(path), store.digest_tree(path).digest
 
 
 def _file(request: Request, source: DataSource, what: str) -> Path:

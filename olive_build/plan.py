@@ -27,6 +27,7 @@ from olive_build.steps.quality import MeasureQuality, RunReference
 from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
 from olive_build.targets import load_provider
+from olive_build.training_plan import TrainingNodes, plan_training
 
 # The name of a shipped graph that is the only one.
 SINGLE = "model"
@@ -65,6 +66,9 @@ class Inspected:
     calibration_digest: str
     searches: tuple[tuple[str, str], ...] = ()
     """By variant: what its search measured and chose, as JSON."""
+    trials: tuple[str, str] | None = None
+    """Path and digest of the trials of what trains, where it has some. Data and calibration are
+    empty there."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,13 @@ class BundlePlan:
     searches: Mapping[str, str]
     parts: Mapping[str, str]
     """What proving a layout of several files runs before and after them."""
+    training: TrainingNodes | None = None
+    """What a device trains with; the one variant is then what is left for inference."""
 
     def nodes(self) -> set[str]:
         """Return every node that the bundle is made of or proved by."""
         found = {self.reference, *self.parts.values()}
+        found |= self.training.nodes() if self.training else set()
         for item in self.variants:
             found |= {*item.graphs.values(), *item.fp32_graphs.values()}
             found |= {*item.descriptions.values()}
@@ -135,25 +142,64 @@ def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = Fal
     graph = GraphBuilder()
     bundles = []
     for item in inspected:
-        build, model = item.build, item.model
-        if build.speech:
-            model.facts.prompt(build.speech.language, build.speech.task)  # or the model lacks them
-        if build.generation:
-            _check_promise(build, model)
-        source = graph.leaf(model.folder, model.digest)
-        reference = graph.add(
-            Reference(build.family, dict(build.shapes).get("sequence_length"), build.options),
-            {"source": source, "data": graph.leaf(item.data, item.data_digest)},
-            f"{build.recipe}/reference",
-            otherwise=f"{build.recipe}/{build.target}/reference",
-        )
-        calibration = graph.leaf(item.calibration, item.calibration_digest)
-        planner = TargetPlanner(graph, build, model, source, calibration, reference, machine, smoke)
-        variants = tuple(planner.variant(variant) for variant in build.variants)
-        several = any(SINGLE not in planned.graphs for planned in variants)
-        parts = planner.parts() if several else {}
-        bundles.append(BundlePlan(build, model, reference, variants, dict(item.searches), parts))
+        planned = _training_bundle if item.build.train else _bundle
+        bundles.append(planned(graph, item, machine, smoke=smoke))
     return Plan(graph.build(), tuple(bundles))
+
+
+def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) -> BundlePlan:
+    build, model = item.build, item.model
+    if build.speech:
+        model.facts.prompt(build.speech.language, build.speech.task)  # or the model lacks them
+    if build.generation:
+        _check_promise(build, model)
+    source = graph.leaf(model.folder, model.digest)
+    reference = graph.add(
+        Reference(build.family, dict(build.shapes).get("sequence_length"), build.options),
+        {"source": source, "data": graph.leaf(item.data, item.data_digest)},
+        f"{build.recipe}/reference",
+        otherwise=f"{build.recipe}/{build.target}/reference",
+    )
+    calibration = graph.leaf(item.calibration, item.calibration_digest)
+    planner = TargetPlanner(graph, build, model, source, calibration, reference, machine, smoke)
+    variants = tuple(planner.variant(variant) for variant in build.variants)
+    several = any(SINGLE not in planned.graphs for planned in variants)
+    parts = planner.parts() if several else {}
+    return BundlePlan(build, model, reference, variants, dict(item.searches), parts)
+
+
+def _training_bundle(
+    graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool
+) -> BundlePlan:
+    """Return the bundle of a recipe that trains; its variant is the model before any training."""
+    build, model = item.build, item.model
+    assert build.train
+
+    def add(step: Step, inputs: Mapping[str, str], stage: str) -> str:
+        own = f"{build.recipe}/{build.target}/{stage}"
+        return graph.add(step, inputs, f"{build.recipe}/{stage}", otherwise=own)
+
+    source = graph.leaf(model.folder, model.digest)
+    trials = graph.leaf(*item.trials) if item.trials else None
+    training = plan_training(build, build.train, source, trials, machine, smoke=smoke, add=add)
+    graphs, reference = {SINGLE: training.artifacts}, {"reference": training.reference}
+    run = RunReference(MODEL_NAME, machine, build.family)
+    outputs = add(run, {"model": training.artifacts, **reference}, "outputs-onnx")
+    describe = Describe(build.layout == "mobile", _estimated(build.provider))
+    described = add(describe, {"model": training.artifacts}, "describe")
+    quality = add(MeasureQuality(), {"outputs": outputs, **reference}, "quality-onnx")
+    variant = VariantPlan(
+        variant=build.variants[0],
+        graphs=graphs,
+        fp32_graphs=graphs,
+        ort=None,
+        descriptions={SINGLE: described},
+        quality={"onnx": quality},
+        latency=None,
+        memory={},
+        without_vnni=None,
+    )
+    return BundlePlan(build, model, training.reference, (variant,), {}, {}, training)
 
 
 def _check_promise(build: TargetBuild, model: Model) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.layout import OPERATORS_ROLE, Placed, model_files, side_files
-from olive_build.bundle.manifest import manifest, status_of, to_bytes
+from olive_build.bundle.manifest import manifest, to_bytes
 from olive_build.bundle.previous import previous_build, reference_digests
 from olive_build.bundle.publish import BundleFile, from_bytes
 from olive_build.bundle.readme import README, readme
+from olive_build.bundle.training import measured, training_files, training_section
 from olive_build.engine.store import Artifact
 from olive_build.errors import BundleError
 from olive_build.families import FAMILIES
@@ -20,6 +21,7 @@ from olive_build.measuring_plan import OWN_PROVIDER_RUNS
 from olive_build.plan import BundlePlan, VariantPlan
 from olive_build.proof.machine import this_machine
 from olive_build.proof.regression import regression_gates, summary
+from olive_build.proof.training_verdict import training_gates
 from olive_build.proof.verdict import (
     Gate,
     failures,
@@ -66,6 +68,7 @@ class VariantProof:
     usability: dict[str, Any] | None
     partition: dict[str, Any] | None
     search: dict[str, Any] | None
+    training: dict[str, Any] | None = None
 
     @property
     def problems(self) -> list[str]:
@@ -96,6 +99,7 @@ class VariantProof:
             "search": self.search,
             "size_bytes": self.size_bytes,
             "fp32_bytes": self.fp32_bytes,
+            **({"training": self.training} if self.training else {}),
         }
 
 
@@ -128,12 +132,14 @@ def assemble(
     )
     files = [_placed(bundle, placed, artifacts) for placed in _all_files(bundle)]
     described = manifest(bundle, descriptions, [file.as_json() for file in files], smoke=smoke)
+    if bundle.training:
+        described["training"] = training_section(bundle, artifacts)
     files.append(from_bytes(README, readme(described, bundle.model.facts)))
     files.sort(key=lambda file: file.path)
     described["files"] = [file.as_json() for file in files]
     proof = {
         "proof_version": PROOF_VERSION,
-        "status": status_of(bundle.build.target, bundle.build.provider),
+        "status": described["status"],
         "machine": this_machine().as_json(),
     }
     if any("regression" in item.limits for item in proofs):
@@ -242,7 +248,28 @@ def judge(
         if variant.name in bundle.searches
         else None,
     )
+    if bundle.training:
+        return _trained(bundle, proof, artifacts, smoke=smoke)
     return proof if smoke else replace(proof, gates=_all_gates(bundle.build, variant, proof))
+
+
+def _trained(
+    bundle: BundlePlan, proof: VariantProof, artifacts: Artifacts, *, smoke: bool
+) -> VariantProof:
+    """Return the proof of a bundle that trains: its figures, and a gate for each.
+
+    A miniature learns nothing of a voice, so `smoke` judges no rate of errors. The bundle's size is
+    that of what a device trains with.
+    """
+    figures = measured(bundle, artifacts)
+    rate = None if smoke else bundle.build.equal_error_rate
+    gates = (*proof.gates, *training_gates(figures, rate))
+    size = sum(
+        _placed(bundle, placed, artifacts).size_bytes
+        for role, placed in training_files(bundle).items()
+        if not role.endswith("_ort") or "onnx" not in bundle.build.formats
+    )
+    return replace(proof, gates=gates, training=figures, size_bytes=size, fp32_bytes=size)
 
 
 def _all_gates(build: TargetBuild, variant: Variant, proof: VariantProof) -> tuple[Gate, ...]:
@@ -293,7 +320,7 @@ def _static_check(bundle: BundlePlan, description: dict[str, Any]) -> tuple[Find
 
 def _all_files(bundle: BundlePlan) -> list[Placed]:
     placed = [p for item in bundle.variants for p in model_files(bundle, item).values()]
-    return placed + side_files(bundle)
+    return placed + list(training_files(bundle).values()) + side_files(bundle)
 
 
 def _placed(bundle: BundlePlan, placed: Placed, artifacts: Artifacts) -> BundleFile:

@@ -50,7 +50,9 @@ def model_files(bundle: BundlePlan, variant: VariantPlan) -> dict[str, Placed]:
     files = {}
     for name, node in variant.graphs.items():
         role = "onnx" if name == SINGLE else name
-        if bundle.build.layout == "transformers.js":
+        if bundle.training:
+            files[role] = Placed(f"{variant.variant.name}/{name}.onnx", node, MODEL_NAME)
+        elif bundle.build.layout == "transformers.js":
             files[role] = Placed(_client_path(name, variant), node, MODEL_NAME)
         elif "onnx" in bundle.build.formats:
             files[role] = Placed(f"{variant.variant.name}/{name}.onnx", node, MODEL_NAME)

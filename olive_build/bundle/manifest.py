@@ -31,8 +31,10 @@ TOOLS = (
 )
 
 
-def status_of(target: str, provider: str) -> str:
+def status_of(target: str, provider: str, *, trains: bool = False) -> str:
     """Say what was run where, in the words that a bundle carries."""
+    if trains and target != OWN_PROVIDER_RUNS[0]:
+        return "trained by onnxruntime-training on Linux, not yet on the device"
     if (target, provider) == OWN_PROVIDER_RUNS:
         return "proved: run by its own provider"
     if provider == "wasm":
@@ -58,7 +60,7 @@ def manifest(
         "target": build.target,
         "provider": build.provider,
         "execution_provider": provider.execution_provider,
-        "status": status_of(build.target, build.provider),
+        "status": status_of(build.target, build.provider, trains=build.train is not None),
         "model": {
             "family": build.family,
             "origin": bundle.model.origin,
@@ -92,6 +94,9 @@ def _runtime(
 ) -> dict[str, Any]:
     """Return what an application installs: for each package the lowest version for all variants."""
     target = load_target(bundle.build.target)
+    if bundle.training:
+        packages = [_package(package) for package in target.training_packages]
+        return {"execution_provider": provider.execution_provider, "packages": packages}
     lowest: dict[str, RuntimePackage] = {}
     for item in bundle.variants:
         description = descriptions[item.variant.name]

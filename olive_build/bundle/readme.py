@@ -11,6 +11,7 @@ from typing import Any
 
 from olive_build.bundle.code_sections import code_sections
 from olive_build.bundle.layout import models
+from olive_build.bundle.training_code import training_sections
 from olive_build.measuring_plan import EIGHT_BIT_PRODUCTS
 
 README = "README.md"
@@ -29,6 +30,7 @@ def readme(manifest: dict[str, Any], facts: Any) -> bytes:
         "",
         f"Status: {manifest['status']}.",
         "",
+        *_artifacts(manifest),
         *_variants(manifest),
         "",
         *_estimates(manifest),
@@ -39,7 +41,7 @@ def readme(manifest: dict[str, Any], facts: Any) -> bytes:
         "",
         "## Code",
         "",
-        code_sections(manifest, facts),
+        training_sections(manifest) if "training" in manifest else code_sections(manifest, facts),
         "",
         "## Where it comes from",
         "",
@@ -67,6 +69,29 @@ def _processors(manifest: dict[str, Any]) -> list[str]:
         "slower; it changes nothing where VNNI is."
     )
     return ["## Which processors", "", text, ""]
+
+
+def _artifacts(manifest: dict[str, Any]) -> list[str]:
+    """Return the files that a device trains with, and what it trains."""
+    training = manifest.get("training")
+    if training is None:
+        return []
+    sizes = {item["path"]: item["size_bytes"] for item in manifest["files"]}
+    lines = ["| artifact | file | kB |", "|---|---|---|"]
+    lines += [
+        f"| {role} | `{path}` | {sizes[path] / 1e3:,.1f} |"
+        for role, path in training["files"].items()
+    ]
+    ends = [*training["inputs"], training["target"]]
+    names = ", ".join(f"`{item['name']}`" for item in training["trainable"][:MOST_ALIKE])
+    more = len(training["trainable"]) - MOST_ALIKE
+    told = f"{names} and {more} more" if more > 0 else names
+    return [
+        *lines,
+        "",
+        f"A step takes {_values(ends)}. It trains {training['trainable_values']:,} values: {told}.",
+        "",
+    ]
 
 
 def _variants(manifest: dict[str, Any]) -> list[str]:

@@ -84,7 +84,7 @@ def _check_version(manifest: dict[str, Any], folder: Path) -> None:
 
 
 def _check_layout(manifest: dict[str, Any], folder: Path) -> None:
-    if is_for_client(manifest.get("target")):
+    if "training" not in manifest and is_for_client(manifest.get("target")):
         require_layout(folder, folder)
 
 

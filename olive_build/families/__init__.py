@@ -32,8 +32,8 @@ class FamilySpec:
     at once, and `options` which sections of a recipe are its own. `method_options` are what methods
     do by default for it that they else do not, and `variant_methods` the methods of those built-in
     variants where its own are better. `hides_steps` says whether a composed file searches by
-    itself, so that figures of single steps need the graph inside it. `trains` says whether a recipe's
-    `train` can make it go on learning, and `only_trains` that nothing else is built of it.
+    itself, so that figures of single steps need the graph inside it. `trains` says whether a
+    recipe's `train` can make it go on learning, and `only_trains` that nothing else is built of it.
     """
 
     name: str
@@ -62,6 +62,22 @@ class FamilySpec:
     trains: bool = False
     only_trains: bool = False
 
+
+# What families have of which training bundles alone are built: no data, no variants, no timing.
+ONLY_TRAINS: Mapping[str, Any] = {
+    "metrics": ("logits",),
+    "figures": ("logits_difference", "top1_agreement"),
+    "data": (),
+    "calibration": (),
+    "data_suffix": ".npz",
+    "miniature_data": None,
+    "parts": (),
+    "sizes": (1,),
+    "components": ("model",),
+    "searches": False,
+    "trains": True,
+    "only_trains": True,
+}
 
 FAMILIES: Mapping[str, FamilySpec] = {
     "sentence-embedding": FamilySpec(
@@ -98,6 +114,27 @@ FAMILIES: Mapping[str, FamilySpec] = {
         size_unit="images",
         components=("model",),
         description="Image classifiers that transformers' AutoModelForImageClassification loads",
+        trains=True,
+    ),
+    "audio-classification": FamilySpec(
+        name="audio-classification",
+        tasks=("audio-classification",),
+        samples="clips",
+        takes=("input_values", "input_values"),
+        size_unit="clips",
+        description="Wav2Vec2 with a classifier, as for speakers or commands: trained on a device",
+        axes=(("batch_size", 1), ("samples", 16_000)),
+        **ONLY_TRAINS,
+    ),
+    "text-classification": FamilySpec(
+        name="text-classification",
+        tasks=("text-classification",),
+        samples="texts",
+        takes=("input_ids", "input_ids"),
+        size_unit="texts",
+        description="BERT and DistilBERT with a classifier of texts: trained on a device",
+        axes=(("batch_size", 1), ("sequence_length", 128)),
+        **ONLY_TRAINS,
     ),
     "whisper": FamilySpec(
         name="whisper",
@@ -163,7 +200,8 @@ def family_of_task(task: str) -> FamilySpec | None:
 def family_module(family: str, room: str) -> ModuleType:
     """Return a family's module: `spec` (light), or one that only workers import.
 
-    Those are `torch_side`, `calibration`, `sample`, `compose` and `miniature`.
+    Those are `torch_side`, `calibration`, `sample`, `compose`, `miniature`, and of families that
+    train `training` and `examples`.
     """
     folder = FAMILIES[family].name.replace("-", "_")
     return import_module(f"olive_build.families.{folder}.{room}")

@@ -10,7 +10,7 @@ from typing import Any
 from olive_build.families import FAMILIES, FamilySpec
 from olive_build.recipe.build import Generation
 from olive_build.recipe.codes import Code
-from olive_build.recipe.model import GenerationSpec
+from olive_build.recipe.family_sections import GenerationSpec
 from olive_build.recipe.place import Place
 from olive_build.recipe.suggest import listed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from olive_build.families import FAMILIES, FamilySpec
 from olive_build.recipe.build import Speech
 from olive_build.recipe.codes import Code
-from olive_build.recipe.model import SpeechSpec
+from olive_build.recipe.family_sections import SpeechSpec
 from olive_build.recipe.place import Place
 from olive_build.recipe.suggest import listed
 

@@ -204,6 +204,8 @@ def bundle_rows(item: BundleResult) -> list[list[str]]:
 
 def quality_text(proof: VariantProof) -> str:
     """Return the worst of the variant's files, figure by figure."""
+    if proof.training:
+        return training_text(proof.training)
     return figures_text(list(proof.quality.values()))
 
 
@@ -222,11 +224,21 @@ def figures_text(figures: list[dict[str, Any]]) -> str:
         return f"WER {worst['wer']:.1%} (PyTorch {pytorch:.1%})"
     if figures and all("generate_agreement" in item for item in figures):
         return _written_text(figures)
+    if figures and all("logits_difference" in item for item in figures):
+        return f"logits within {max(item['logits_difference'] for item in figures):.0e}"
     names = ("cosine_lowest", "cosine_p1", "cosine_mean")
     cosines = " / ".join(f"{min(item[name] for item in figures):.5f}" for name in names)
     if not all("accuracy" in item for item in figures):
         return cosines
     return f"{cosines}, {min(item['accuracy'] for item in figures):.2%} right"
+
+
+def training_text(figures: dict[str, Any]) -> str:
+    """Return how near training is to PyTorch's: `losses within 1e-07, gradients 3e-06, EER 1.5%`."""
+    near = f"losses within {figures['losses_difference']:.0e}, gradients {figures['gradients']['worst']:.0e}"
+    if "personalised" not in figures:
+        return near
+    return f"{near}, EER {figures['personalised']['pooled']['rate']:.1%}"
 
 
 def _written_text(figures: list[dict[str, Any]]) -> str:
@@ -244,6 +256,9 @@ def _written_text(figures: list[dict[str, Any]]) -> str:
 
 def speed_text(proof: VariantProof) -> str:
     """Return the speed against PyTorch eager at the smallest size on one thread."""
+    if proof.training:
+        cost = proof.training["cost"]
+        return f"{cost['milliseconds_per_step']:.3g} ms a step in {cost['peak_bytes'] / 1e6:.0f} MB"
     if not proof.latency:
         return "is the fp32 graph" if proof.is_fp32_graph else "not measured"
     row = min(proof.latency, key=lambda row: (row["threads"], row["tokens"]))

@@ -46,6 +46,14 @@ STEPS: Mapping[str, str] = {
     "latency": "olive_build.steps.latency:MeasureLatency",
     "footprint": "olive_build.steps.footprint:MeasureFootprint",
     "without-vnni": "olive_build.steps.without_vnni:MeasureWithoutVnni",
+    "training-export": "olive_build.steps.training_export:TrainingExport",
+    "training-reference": "olive_build.steps.training_reference:TrainingReference",
+    "prepare-training": "olive_build.steps.prepare_training:PrepareTraining",
+    "training-artifacts": "olive_build.steps.training_artifacts:TrainingArtifacts",
+    "training-proof": "olive_build.steps.training_proof:TrainingProof",
+    "trained-inference": "olive_build.steps.trained_inference:TrainedInference",
+    "training-cost": "olive_build.steps.training_cost:TrainingCost",
+    "personalise": "olive_build.steps.personalise:Personalise",
 }
 
 WORKERS: Mapping[str, WorkerKind] = {

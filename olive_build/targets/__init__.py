@@ -112,6 +112,9 @@ def read_target(path: Path) -> Target:
         extension_packages=tuple(
             _package(item, providers) for item in fields.mappings("extension_packages")
         ),
+        training_packages=tuple(
+            _package(item, providers) for item in fields.mappings("training_packages")
+        ),
         claims=_claims(fields),
     )
     fields.done()
@@ -207,6 +210,8 @@ def _check_target(target: Target, path: Path) -> None:
         problem = f"opset_default {target.opset_default} is above opset_max {target.opset_max}"
     elif not target.claims:
         problem = "no claim"
+    elif lacking := [p.name for p in target.training_packages if not p.onnxruntime]:
+        problem = f"training package {lacking[0]} does not say which onnxruntime it is"
     else:
         lacking = [p for p in target.providers if not target.packages_for(p)]
         if lacking:

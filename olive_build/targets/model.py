@@ -53,7 +53,9 @@ class Target:
     ``opset_max`` and ``ir_max`` are the ceilings of the lowest versions in ``packages``.
     ``template`` names the code of a bundle's README, the language's own where the data has none.
     ``domains`` are the operator domains of its runtime; ``ai.onnx.contrib`` comes on top where
-    there are ``extension_packages``. The defaults are what a recipe gets that says nothing.
+    there are ``extension_packages``. ``training_packages`` take the place of ``packages`` where an
+    app goes on training; a target without any is not built for training. The defaults are what a
+    recipe gets that says nothing.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Target:
     domains: tuple[str, ...]
     packages: tuple[RuntimePackage, ...]
     extension_packages: tuple[RuntimePackage, ...]
+    training_packages: tuple[RuntimePackage, ...]
     claims: tuple[Claim, ...]
 
     def packages_for(self, provider: str) -> tuple[RuntimePackage, ...]:

@@ -1,4 +1,4 @@
-"""What is trained on the device and how: plain values, which a recipe is resolved to and steps hold.
+"""What is trained on the device and how: plain values that a recipe is resolved to.
 
 Imports nothing, so that the environment of onnxruntime-training can read them too.
 """

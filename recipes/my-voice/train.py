@@ -12,6 +12,7 @@ seeded: clips are the same with the same espeak-ng.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sys
 import tempfile
@@ -36,7 +37,7 @@ SEED = 5
 THREADS = 2
 CLIPS_PER_VOICE = 40
 NOISES = 400
-STEPS = 6_000
+STEPS = 5_000
 BATCH = 64
 LEARNING_RATE = 2e-3
 WARMUP = 300
@@ -108,8 +109,8 @@ def filters(width: int) -> torch.Tensor:
 class Sounds:
     """Sounds of voices kept as int16, and clips of them as a phone would record them."""
 
-    def __init__(self, sounds: list[Samples], random: np.random.Generator) -> None:
-        self.kept = [np.round(sound * 32767).astype(np.int16) for sound in sounds]
+    def __init__(self, kept: list[npt.NDArray[np.int16]], random: np.random.Generator) -> None:
+        self.kept = kept
         slopes = random.uniform(0, 2, NOISES)
         self.noises = np.stack([coloured(slope, CLIP, random) for slope in slopes])
 
@@ -162,3 +163,87 @@ def margin_softmax(
 def embed(model: Wav2Vec2ForSequenceClassification, clips: torch.Tensor) -> torch.Tensor:
     """Return what the classifier of a model is given for clips, [clips, 128]."""
     return model.projector(model.wav2vec2(clips).last_hidden_state).mean(1)
+
+
+def pretraining_sounds(voices: list[Voice], random: np.random.Generator) -> Sounds:
+    """Return CLIPS_PER_VOICE sounds of each voice, those of the first voice first.
+
+    They are kept beside other temporary files, for a second training with the same voices.
+    """
+    folder = Path(tempfile.gettempdir()) / "my-voice-cache"
+    described = repr((voices, CLIPS_PER_VOICE, SEED)).encode()
+    path = folder / f"pretraining-{hashlib.sha256(described).hexdigest()[:16]}.npz"
+    texts = [random.choice(phrases()[0], CLIPS_PER_VOICE, replace=False) for _ in voices]
+    if not path.exists():
+        folder.mkdir(exist_ok=True)
+        sounds = spoken(voices, [[str(text) for text in mine] for mine in texts], SEED)
+        lengths = np.array([len(sound) for sound in sounds])
+        whole = np.round(np.concatenate(sounds) * 32767).astype(np.int16)
+        np.savez(path, audio=whole, lengths=lengths)
+    with np.load(path) as kept:
+        return Sounds(np.split(kept["audio"], np.cumsum(kept["lengths"])[:-1]), random)
+
+
+def train(model: Wav2Vec2ForSequenceClassification, sounds: Sounds) -> None:
+    """Train a model with AdamW to tell the voices apart, every clip mixed anew."""
+    random = np.random.default_rng([SEED, 1])
+    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, STEPS))
+    model.train()
+    began, total = time.monotonic(), 0.0
+    for step in range(1, STEPS + 1):
+        rows = random.integers(len(sounds.kept), size=BATCH)
+        labels = torch.from_numpy(rows // CLIPS_PER_VOICE)
+        embedding = embed(model, sounds.clips(rows, random))
+        loss = margin_softmax(embedding, model.classifier.weight, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        total += float(loss.detach())
+        if step % 200 == 0:
+            say(f"step {step}: loss {total / 200:.3f}, {time.monotonic() - began:.0f} s")
+            total = 0.0
+
+
+@torch.no_grad()
+def settle(model: Wav2Vec2ForSequenceClassification, sounds: Sounds) -> None:
+    """Make a trained model what its own forward pass needs: lengths as the head expects them.
+
+    Training looked at directions alone. Embeddings are scaled so that their entries have a mean
+    square of 1, which a later head learns best from; the head's weights become its directions.
+    """
+    random = np.random.default_rng([SEED, 2])
+    model.eval()
+    some = embed(model, sounds.clips(random.integers(len(sounds.kept), size=512), random))
+    length = some.square().mean().sqrt()
+    model.projector.weight /= length
+    model.projector.bias /= length
+    directions = torch.nn.functional.normalize(model.classifier.weight)
+    model.classifier.weight.copy_(directions * SCALE / math.sqrt(some.shape[1]))
+    model.classifier.bias.zero_()
+
+
+def pretrain() -> None:
+    """Synthesize, train and save the model."""
+    torch.manual_seed(SEED)
+    torch.set_num_threads(THREADS)
+    began = time.monotonic()
+    voices = all_voices()["pretraining"]
+    sounds = pretraining_sounds(voices, np.random.default_rng(SEED))
+    model = new_model([voice.name for voice in voices])
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    seconds = time.monotonic() - began
+    say(f"{parameters:,} parameters, {len(voices)} voices, {seconds:.0f} s")
+    train(model, sounds)
+    settle(model, sounds)
+    folder = str(HERE / "model")
+    model.half().save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(folder)
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

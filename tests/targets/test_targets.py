@@ -65,7 +65,7 @@ def test_defaults(
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_target_has_a_source_for_everything(name: str) -> None:
     target = load_target(name)
-    for package in (*target.packages, *target.extension_packages):
+    for package in (*target.packages, *target.extension_packages, *target.training_packages):
         assert package.why and package.source, package
         assert package.lowest[0].isdigit()
     assert target.claims
@@ -252,6 +252,9 @@ def write(path: Path, text: str) -> Path:
         ("    ecosystem: pypi\n", "", "'packages[0].ecosystem' is missing"),
         ("ecosystem: pypi", "ecosystem: cargo", "'packages[0].ecosystem' is 'cargo'"),
         ("lowest: 1.22.0", "lowest: 1.22", "'packages[0].lowest' must be a text"),
+        ("training_packages:", "trained_packages:", "'training_packages' is missing"),
+        ("    lowest: 1.19.2\n", "", "'training_packages[0].lowest' is missing"),
+        ("    onnxruntime: 1.19.2\n", "", "training-cpu does not say which onnxruntime"),
         ("title: Desktop", "title: x\ntitle: Desktop", "key 'title' twice"),
         ("\nclaims:", "\nclaims: [{what: x}]\nothers:", "'claims[0].source' is missing"),
         ("\nclaims:", "\nclaims: []\nothers:", "'others' is unknown"),

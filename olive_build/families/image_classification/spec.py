@@ -6,6 +6,7 @@ preprocessor_config.json, which says how images are prepared.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,18 @@ class ImageClassificationFacts:
         mean, std = (f"np.array({list(values)}, np.float32)" for values in (self.mean, self.std))
         prepare = f"pixels = (images * np.float32({self.rescale!r}) - {mean}) / {std}"
         return numbers | {"prepare": prepare, "prepared": "pixels.transpose(0, 3, 1, 2)"}
+
+    def training_data(self, shapes: Mapping[str, int]) -> dict[str, Any]:
+        """Return what images are read as; of its sizes a recipe can fix the batch's alone."""
+        return {
+            "kind": "images",
+            "height": self.height,
+            "width": self.width,
+            "channels": self.channels,
+            "rescale": self.rescale,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
 
 
 def inspect(folder: Path) -> ImageClassificationFacts:

@@ -1,0 +1,87 @@
+"""The training artifacts of a bundle: where files lie, what the manifest says of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from olive_build.bundle.layout import Placed
+from olive_build.engine.store import Artifact
+from olive_build.plan import BundlePlan
+from olive_build.proof.training_verdict import training_figures
+from olive_build.steps.personalise import PERSONALISED
+from olive_build.steps.trained_inference import TRAINED_INFERENCE
+from olive_build.steps.training_artifacts import CHECKPOINTS, MODELS, REQUIRED_OPERATORS
+from olive_build.steps.training_cost import TRAINING_COST
+from olive_build.steps.training_proof import TRAINING_PROOF
+from olive_build.training.settings import Train
+
+FOLDER = "training"
+TRAINING = "training.json"
+
+
+def training_files(bundle: BundlePlan) -> dict[str, Placed]:
+    """Return the artifacts by role: training_model, training_model_ort, checkpoint and so on."""
+    training, train = bundle.training, bundle.build.train
+    if training is None or train is None:
+        return {}
+    formats = bundle.build.formats
+    files = {name: f"{name}.onnx" for name in MODELS} if "onnx" in formats else {}
+    if "ort" in formats:
+        files |= {f"{name}_ort": f"{name}.ort" for name in MODELS}
+        files["required_operators"] = REQUIRED_OPERATORS
+    files["checkpoint"], nominal = CHECKPOINTS
+    if train.nominal_checkpoint:
+        files[nominal] = nominal
+    return {
+        role: Placed(f"{FOLDER}/{name}", training.artifacts, name) for role, name in files.items()
+    }
+
+
+def training_section(bundle: BundlePlan, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Return what the manifest says of training: files, inputs, loss, optimizer, parameters."""
+    training, train = bundle.training, bundle.build.train
+    assert training is not None and train is not None
+    described = _json(artifacts[training.artifacts], TRAINING)
+    sizes = [_count(item["shape"]) for item in described["trainable"]]
+    return {
+        **described,
+        "files": {role: placed.path for role, placed in training_files(bundle).items()},
+        "loss": asdict(train.loss),
+        "optimizer": _optimizer(train),
+        "batch_size": train.batch_size,
+        "epochs": train.epochs,
+        "seed": train.seed,
+        "trainable_values": sum(sizes),
+    }
+
+
+def _optimizer(train: Train) -> dict[str, Any]:
+    settings = asdict(train.optimizer)
+    return settings if train.optimizer.name == "adamw" else {k: settings[k] for k in ("name", "lr")}
+
+
+def _count(shape: list[int]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def measured(bundle: BundlePlan, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Return what was measured of the artifacts, for the proof."""
+    training = bundle.training
+    assert training is not None
+    personalised = training.personalised
+    return training_figures(
+        _json(artifacts[training.proof], TRAINING_PROOF),
+        _json(artifacts[training.inference], TRAINED_INFERENCE),
+        _json(artifacts[training.cost], TRAINING_COST),
+        _json(artifacts[personalised], PERSONALISED) if personalised else None,
+    )
+
+
+def _json(artifact: Artifact, name: str) -> Any:
+    return json.loads((artifact.path / name).read_text(encoding="utf-8"))

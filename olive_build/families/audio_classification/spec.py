@@ -1,0 +1,98 @@
+"""What a classifier of sounds is, read from its configuration alone: no weights, no torch.
+
+The files are those that transformers writes: config.json, with the names of the classes, and
+preprocessor_config.json, which says how clips are prepared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from olive_build.errors import PlanError
+from olive_build.families.class_names import class_names
+from olive_build.families.configuration import read_configuration
+
+CONFIG = "config.json"
+PREPROCESSOR = "preprocessor_config.json"
+# Networks on samples, whose feature extractor does no more than normalize. Others that
+# AutoModelForAudioClassification loads take spectrograms.
+ARCHITECTURES = ("wav2vec2",)
+# What transformers' Wav2Vec2FeatureExtractor does where preprocessor_config.json does not say.
+SAMPLING_RATE = 16_000
+# A batch has one length; where none is fixed, clips are cut at this many seconds.
+LONGEST_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class AudioClassificationFacts:
+    """The numbers that training needs: samples a second, and the classes' names in order.
+
+    With `normalize`, each clip has its mean taken out and is divided by its deviation.
+    `client_files` are shipped beside the graphs.
+    """
+
+    architecture: str
+    sampling_rate: int
+    normalize: bool
+    labels: tuple[str, ...]
+    inputs: tuple[str, ...] = ("input_values",)
+    layers: int = 0
+    heads: int = 0
+    client_files: tuple[str, ...] = (CONFIG, PREPROCESSOR)
+    composed_files: tuple[str, ...] = ()
+
+    @property
+    def longest(self) -> None:
+        """The most that is timed at once: training has a timing of its own."""
+        return
+
+    def training_data(self, shapes: Mapping[str, int]) -> dict[str, Any]:
+        """Return what clips are read as: `samples` of each, or None where the axis is free."""
+        return {
+            "kind": "audio",
+            "sampling_rate": self.sampling_rate,
+            "samples": shapes.get("samples"),
+            "longest": shapes.get("samples", LONGEST_SECONDS * self.sampling_rate),
+            "normalize": self.normalize,
+        }
+
+
+def inspect(folder: Path) -> AudioClassificationFacts:
+    """Return the facts of the model in `folder`.
+
+    Raises PlanError when a file is missing or names something that this family does not build.
+    """
+    config, prepared = _read(folder, CONFIG), _read(folder, PREPROCESSOR)
+    architecture = str(config.get("model_type", "unknown"))
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise _not_this_family(folder, f"its model_type is {architecture}, and known are: {known}")
+    try:
+        facts = AudioClassificationFacts(
+            architecture=architecture,
+            sampling_rate=int(prepared.get("sampling_rate", SAMPLING_RATE)),
+            normalize=bool(prepared.get("do_normalize", True)),
+            labels=class_names(config),
+        )
+    except (TypeError, ValueError) as error:
+        raise _not_this_family(folder, str(error)) from error
+    if facts.sampling_rate < 1:
+        raise _not_this_family(folder, f"its sampling_rate is {facts.sampling_rate}")
+    return facts
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    return read_configuration(folder, name, _not_this_family)
+
+
+def _not_this_family(folder: Path, why: str) -> PlanError:
+    return PlanError(
+        "the model is not one of the family 'audio-classification'",
+        where=str(folder),
+        why=why,
+        hint="the folder must be as transformers saves a Wav2Vec2ForSequenceClassification and its "
+        "feature extractor",
+    )

@@ -1,0 +1,50 @@
+"""The PyTorch side of a classifier of sounds that goes on learning. Imported in workers only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import transformers
+
+from olive_build.families.audio_classification.spec import inspect
+from olive_build.families.still import load_still
+
+INPUTS = ("input_values",)
+OUTPUT = "logits"
+
+
+def load(folder: Path) -> torch.nn.Module:
+    """Return the model in eval mode, fp32; nothing is dropped, masked or skipped by chance."""
+    return load_still(transformers.AutoModelForAudioClassification, folder)
+
+
+def forward(model: torch.nn.Module, input_values: torch.Tensor) -> torch.Tensor:
+    """Return logits [batch_size, classes] of prepared clips [batch_size, samples]."""
+    logits: torch.Tensor = model(input_values=input_values).logits
+    return logits
+
+
+def axes(shapes: Mapping[str, int]) -> dict[str, tuple[int | str, ...]]:
+    """Return the first axes of each input and of the output: a number, or a name where free.
+
+    Axes that are not named are the model's own, as `examples` and `forward` have them.
+    """
+    batch: int | str = shapes.get("batch_size", "batch_size")
+    return {
+        "input_values": (batch, shapes.get("samples", "samples")),
+        OUTPUT: (batch,),
+    }
+
+
+def examples(
+    folder: Path, batch: int, shapes: Mapping[str, int], seed: int
+) -> dict[str, npt.NDArray[Any]]:
+    """Return seeded noise as prepared clips are, [batch, samples]; a second where free."""
+    samples = shapes.get("samples", inspect(folder).sampling_rate)
+    noise = np.random.default_rng(seed).standard_normal((batch, samples))
+    return {"input_values": noise.astype(np.float32)}

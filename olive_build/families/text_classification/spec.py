@@ -1,0 +1,94 @@
+"""What a classifier of texts is, read from its configuration alone: no weights, no torch.
+
+The files are those that transformers writes: config.json, with the names of the classes where the
+model has any yet, and tokenizer.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from olive_build.errors import PlanError
+from olive_build.families.class_names import class_names
+from olive_build.families.configuration import read_configuration
+
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+# Other files of a tokenizer, which clients read where they are.
+OPTIONAL_CLIENT_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+ARCHITECTURES = ("bert", "distilbert")
+# Texts are cut here where the recipe fixes no length and the model takes longer ones.
+LONGEST = 256
+
+
+@dataclass(frozen=True)
+class TextClassificationFacts:
+    """The numbers that training needs: the longest text in tokens, and the classes' names.
+
+    `pad` is the token that fills up short texts. `client_files` are shipped beside the graphs.
+    """
+
+    architecture: str
+    max_length: int
+    pad: int
+    labels: tuple[str, ...]
+    client_files: tuple[str, ...]
+    inputs: tuple[str, ...] = ("input_ids", "attention_mask")
+    layers: int = 0
+    heads: int = 0
+    composed_files: tuple[str, ...] = ()
+
+    @property
+    def longest(self) -> None:
+        """The most that is timed at once: training has a timing of its own."""
+        return
+
+    def training_data(self, shapes: Mapping[str, int]) -> dict[str, Any]:
+        """Return what texts are read as: cut at `longest` tokens, and where `fixed` as long."""
+        length = shapes.get("sequence_length")
+        return {
+            "kind": "texts",
+            "tokenizer": TOKENIZER,
+            "longest": min(length or LONGEST, self.max_length),
+            "fixed": length is not None,
+            "pad": self.pad,
+        }
+
+
+def inspect(folder: Path) -> TextClassificationFacts:
+    """Return the facts of the model in `folder`.
+
+    Raises PlanError when a file is missing or names something that this family does not build.
+    """
+    config = read_configuration(folder, CONFIG, _not_this_family)
+    architecture = str(config.get("model_type", "unknown"))
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise _not_this_family(folder, f"its model_type is {architecture}, and known are: {known}")
+    if not (folder / TOKENIZER).is_file():
+        raise _not_this_family(folder, f"there is no {TOKENIZER}")
+    optional = (name for name in OPTIONAL_CLIENT_FILES if (folder / name).is_file())
+    try:
+        return TextClassificationFacts(
+            architecture=architecture,
+            max_length=int(config["max_position_embeddings"]),
+            pad=int(config.get("pad_token_id") or 0),
+            labels=class_names(config),
+            client_files=(CONFIG, TOKENIZER, *optional),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+        raise _not_this_family(folder, why) from error
+
+
+def _not_this_family(folder: Path, why: str) -> PlanError:
+    return PlanError(
+        "the model is not one of the family 'text-classification'",
+        where=str(folder),
+        why=why,
+        hint="the folder must be as transformers saves a BertForSequenceClassification or a bare "
+        "BertModel, with a fast tokenizer",
+    )

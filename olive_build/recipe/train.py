@@ -1,0 +1,221 @@
+"""The section `train`: what goes on learning on the device. What each field does, and its default.
+
+Names and defaults are PyTorch's (torch.optim.AdamW, torch.optim.SGD and the losses of torch.nn),
+and those of LoRA are peft's. What a field may be beyond its type is checked in `training_checks`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from olive_build.recipe.quantize import Strict
+
+
+class HeadSpec(Strict):
+    """A new last layer, for classes of your own."""
+
+    replace: str = Field(
+        description="The name of the linear layer that gives way, such as classifier. The new one "
+        "has as many inputs, and seeded random weights."
+    )
+    classes: int = Field(description="How many numbers the new layer gives: one for each class.")
+    labels: tuple[str, ...] | None = Field(
+        default=None,
+        description="The classes' names in order, which are folders of examples too. Left out, "
+        "class-0, class-1 and so on.",
+    )
+
+
+class LoraSpec(Strict):
+    """Low-rank adapters: small trainable matrices beside large frozen ones."""
+
+    modules: tuple[str, ...] = Field(
+        description="Shell patterns of the names of linear layers; one that matches none fails "
+        "the build."
+    )
+    rank: int = Field(
+        default=8,
+        description="The inner width of the added matrices: more can learn more, and is larger. 8 "
+        "is peft's default.",
+    )
+    alpha: float = Field(
+        default=8.0,
+        description="What is added is multiplied by alpha / rank. 8 is peft's default.",
+    )
+
+
+_OUTPUT: Any = Field(
+    default=None,
+    description="The output that the loss is taken of, by the model's own name for it. Left out, "
+    "the last one.",
+)
+
+
+class CrossEntropySpec(Strict):
+    """One of several classes, as torch.nn.CrossEntropyLoss has it: a number of a class each."""
+
+    method: Literal["cross-entropy"] = Field(description="For classes: which one is it?")
+    class_weights: tuple[float, ...] | None = Field(
+        default=None,
+        description="How much an example of each class counts, in the order of the classes: [1, 4] "
+        "where the second is rare. Left out, all alike.",
+    )
+    output: str | None = _OUTPUT
+
+
+class MseSpec(Strict):
+    """Numbers, by their squared distance, as torch.nn.MSELoss has it."""
+
+    method: Literal["mse"] = Field(description="For numbers: large errors count most.")
+    output: str | None = _OUTPUT
+
+
+class BceWithLogitsSpec(Strict):
+    """Several yes or no at once, as torch.nn.BCEWithLogitsLoss has it: 0 or 1 for each output."""
+
+    method: Literal["bce-with-logits"] = Field(description="For labels that do not exclude others.")
+    output: str | None = _OUTPUT
+
+
+class L1Spec(Strict):
+    """Numbers, by their distance, as torch.nn.L1Loss has it."""
+
+    method: Literal["l1"] = Field(description="For numbers: outliers count less than with mse.")
+    output: str | None = _OUTPUT
+
+
+_MAXIMIZE: Any = Field(
+    default=False, description="PyTorch's option; false alone, since a device would ignore it."
+)
+
+
+class AdamWSpec(Strict):
+    """torch.optim.AdamW: a step for each parameter by its own gradients so far."""
+
+    method: Literal["adamw"] = Field(description="For most models, and always with LoRA.")
+    lr: float = Field(default=1e-3, description="The learning rate: above 0.")
+    betas: tuple[float, ...] = Field(
+        default=(0.9, 0.999),
+        description="How much of the means of gradients and of their squares is kept at each step.",
+    )
+    eps: float = Field(default=1e-8, description="Keeps divisions away from 0: above 0.")
+    weight_decay: float = Field(
+        default=0.01, description="How much of a parameter is taken off, times lr, at each step."
+    )
+    amsgrad: bool = Field(
+        default=False, description="PyTorch's option; false alone, since a device would ignore it."
+    )
+    maximize: bool = _MAXIMIZE
+
+
+class SgdSpec(Strict):
+    """torch.optim.SGD: lr times the gradient, and nothing kept between steps."""
+
+    method: Literal["sgd"] = Field(description="For the smallest files, where a few steps do.")
+    lr: float = Field(default=1e-3, description="The learning rate: above 0.")
+    momentum: float = Field(
+        default=0.0, description="PyTorch's option; 0 alone, since a device would ignore it."
+    )
+    dampening: float = Field(
+        default=0.0, description="PyTorch's option; 0 alone, since a device would ignore it."
+    )
+    weight_decay: float = Field(
+        default=0.0, description="PyTorch's option; 0 alone, since a device would ignore it."
+    )
+    nesterov: bool = Field(
+        default=False, description="PyTorch's option; false alone, since a device would ignore it."
+    )
+    maximize: bool = _MAXIMIZE
+
+
+LOSSES: dict[str, type[Strict]] = {
+    "cross-entropy": CrossEntropySpec,
+    "mse": MseSpec,
+    "bce-with-logits": BceWithLogitsSpec,
+    "l1": L1Spec,
+}
+OPTIMIZERS: dict[str, type[Strict]] = {"adamw": AdamWSpec, "sgd": SgdSpec}
+LossSpec = Annotated[
+    CrossEntropySpec | MseSpec | BceWithLogitsSpec | L1Spec, Field(discriminator="method")
+]
+OptimizerSpec = Annotated[AdamWSpec | SgdSpec, Field(discriminator="method")]
+
+
+class TrialsSpec(Strict):
+    """Recordings that a personalised model is tried on."""
+
+    file: str = Field(
+        description="A .npz file of the repository, relative to this file, with the owners' clips "
+        "and the phrases to try."
+    )
+
+
+class PersonalisationSpec(Strict):
+    """A proof that what is trained on an owner's clips tells the owner's voice from others'."""
+
+    trials: TrialsSpec = Field(description="Who is tried, and on what: {file: my-voice/trials.npz}.")
+    equal_error_rate: float = Field(
+        default=0.05,
+        description="The largest share of owners refused that equals the share of others let in: "
+        "0.05 is 5 %.",
+    )
+
+
+class TrainSpec(Strict):
+    """What goes on learning on the device, and how."""
+
+    requires_grad: tuple[str, ...] | None = Field(
+        default=None,
+        description="Shell patterns of the names of parameters that learn, as PyTorch's "
+        "named_parameters() gives them; one that matches none fails the build. May be left out "
+        "where there is a `head` or `lora`.",
+    )
+    frozen: tuple[str, ...] | None = Field(
+        default=None,
+        description="Shell patterns of exceptions to `requires_grad`, which stay as they are. Left "
+        "out, none.",
+    )
+    head: HeadSpec | None = Field(
+        default=None, description="A new last layer, which learns. Left out, the model's own stays."
+    )
+    lora: LoraSpec | None = Field(
+        default=None, description="Low-rank adapters, which learn. Left out, none."
+    )
+    loss: LossSpec | None = Field(
+        default=None, description="What is made small. Left out, cross-entropy."
+    )
+    optimizer: OptimizerSpec | None = Field(
+        default=None,
+        description="How parameters follow their gradients. Left out, adamw with PyTorch's "
+        "defaults.",
+    )
+    rename: dict[str, str] | None = Field(
+        default=None,
+        description="Other names for the inputs and outputs of the graphs, by the model's own: "
+        "{input_values: input, logits: output}.",
+    )
+    batch_size: int | None = Field(
+        default=None,
+        description="How many examples make a step of `olive-build train`. Left out, that of "
+        "`export.shapes`, or 8.",
+    )
+    epochs: int | None = Field(
+        default=None,
+        description="How often `olive-build train` goes through the examples. Left out, 10.",
+    )
+    seed: int | None = Field(
+        default=None,
+        description="Another seed gives other first weights to `head` and `lora`. Left out, 0.",
+    )
+    nominal_checkpoint: bool | None = Field(
+        default=None,
+        description="true adds a checkpoint of a few hundred bytes, without the parameters, for "
+        "apps that get those later. Left out, false.",
+    )
+    personalisation: PersonalisationSpec | None = Field(
+        default=None,
+        description="A proof on an owner's and others' voices; for audio classification with two "
+        "classes. Left out, none.",
+    )

@@ -1,0 +1,47 @@
+"""Whether a model that was made its owner's tells the owner from others, for several owners."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from olive_build.training.settings import Train
+
+PERSONALISED = "personalised.json"
+
+
+@dataclass(frozen=True)
+class Personalise:
+    """Write personalised.json: equal error rates. Inputs: artifacts, trials (a file of clips).
+
+    `epochs` is None for the recipe's own; where it is a number, one owner stands for all.
+    `machine` is the fingerprint of where it runs, since sums differ between processors.
+    """
+
+    family: str
+    train: Train
+    machine: str
+    epochs: int | None
+
+    kind: ClassVar[str] = "personalise"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "training"
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime-training-cpu", "numpy")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.families import family_module
+        from olive_build.training.personalise import Clips, personalise
+
+        artifacts = inputs["artifacts"]
+        described = json.loads((artifacts / "training.json").read_text(encoding="utf-8"))["data"]
+        trials = family_module(self.family, "examples").read_trials(inputs["trials"], described)
+        clips = Clips(trials.inputs, trials.speakers, trials.roles)
+        owners = clips.owners if self.epochs is None else clips.owners[:1]
+        epochs = self.train.epochs if self.epochs is None else self.epochs
+        found = personalise(artifacts, self.train, clips, epochs=epochs, owners=owners)
+        text = json.dumps(found, indent=2, sort_keys=True)
+        (out / PERSONALISED).write_text(text + "\n", encoding="utf-8")

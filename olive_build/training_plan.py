@@ -1,0 +1,84 @@
+"""The steps of a training bundle: artifacts that a device learns with, and their proof.
+
+source ─┬─ export ─ prepare ─ artifacts ─┬─ proof ─ trained inference
+        └─ reference ────────────────────┼─ cost
+                                         └─ personalise
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from olive_build.engine.graph import Step
+from olive_build.recipe.build import TargetBuild
+from olive_build.steps.personalise import Personalise
+from olive_build.steps.prepare_training import PrepareTraining
+from olive_build.steps.trained_inference import TrainedInference
+from olive_build.steps.training_artifacts import TrainingArtifacts
+from olive_build.steps.training_cost import TrainingCost
+from olive_build.steps.training_export import TrainingExport
+from olive_build.steps.training_proof import TrainingProof
+from olive_build.steps.training_reference import TrainingReference
+from olive_build.training.settings import Train
+
+Add = Callable[[Step, Mapping[str, str], str], str]
+
+
+@dataclass(frozen=True)
+class TrainingNodes:
+    """The nodes that a training bundle is made of and proved by.
+
+    `personalised` is there where the recipe has trials.
+    """
+
+    artifacts: str
+    reference: str
+    proof: str
+    inference: str
+    cost: str
+    personalised: str | None
+
+    def nodes(self) -> set[str]:
+        """Return every one of them."""
+        found = {self.artifacts, self.reference, self.proof, self.inference, self.cost}
+        return found | ({self.personalised} if self.personalised else set())
+
+
+def plan_training(
+    build: TargetBuild,
+    train: Train,
+    source: str,
+    trials: str | None,
+    machine: str,
+    *,
+    smoke: bool,
+    add: Add,
+) -> TrainingNodes:
+    """Add the steps of one target; `add` takes a step, its inputs and a stage.
+
+    `source` and `trials` are nodes of the model's folder and of the file of trials. With `smoke`,
+    one owner is personalised for one epoch, since a miniature learns nothing of a voice.
+    """
+    export = TrainingExport(build.family, build.opset, build.shapes, train)
+    exported = add(export, {"source": source}, "training-export")
+    reference = add(
+        TrainingReference(build.family, build.shapes, train), {"source": source}, "reference"
+    )
+    prepared = add(PrepareTraining(), {"model": exported}, "prepare-training")
+    artifacts = add(TrainingArtifacts(train, build.formats), {"model": prepared}, "artifacts")
+    made = {"artifacts": artifacts}
+    proof = add(
+        TrainingProof(train, build.formats), {**made, "reference": reference}, "training-proof"
+    )
+    personalise = Personalise(build.family, train, machine, 1 if smoke else None)
+    return TrainingNodes(
+        artifacts=artifacts,
+        reference=reference,
+        proof=proof,
+        inference=add(TrainedInference(), {"proof": proof}, "trained-inference"),
+        cost=add(TrainingCost(train, machine), {**made, "reference": reference}, "training-cost"),
+        personalised=add(personalise, {**made, "trials": trials}, "personalise")
+        if trials
+        else None,
+    )
