@@ -45,7 +45,7 @@ endif
 .DELETE_ON_ERROR:
 # A build runs its own steps side by side; two at once would fight for memory under `make -j`.
 .NOTPARALLEL:
-.PHONY: help setup all smoke check test slow clients bench bench-peers clean distclean $(recipes)
+.PHONY: help setup toolchains all smoke check test slow clients bench bench-peers clean distclean $(recipes)
 
 help:  ## list what make can do
 	@echo 'make <recipe>   build, prove and publish a model for all its targets, in outputs/<recipe>/:'
@@ -61,6 +61,9 @@ help:  ## list what make can do
 	@echo 'Variables: TORCH=cpu|cuda  PYTHON=...  ARGS="--target web"'
 
 setup: $(ready)  ## make .venv with the locked packages and this project; every goal does it
+
+toolchains: $(ready)  ## make the environment that training needs (135 MB beside the cache); builds do too
+	@.venv/bin/python -m olive_build.toolchains
 
 $(recipes): $(ready)
 	$(olive_build) build $@ $(ARGS)

@@ -27,6 +27,7 @@ from olive_build.cli_options import (  # noqa: E402
     recipes_option,
     selection,
 )
+from olive_build.cli_training import train  # noqa: E402
 from olive_build.errors import EXIT_INTERRUPTED, OliveBuildError, UsageError  # noqa: E402
 
 EPILOG = """\b
@@ -217,6 +218,9 @@ def bench(bundle: tuple[Path, ...], as_json: bool, **chosen: Any) -> None:
     from olive_build.report.benching import run_bench
 
     sys.exit(run_bench(bundle, chosen, as_json=as_json))
+
+
+cli.add_command(train)
 
 
 @cli.command()

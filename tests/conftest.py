@@ -1,9 +1,10 @@
-"""The real all-MiniLM-L6-v2, exported once for all tests that measure on it."""
+"""The real all-MiniLM-L6-v2, exported once for all tests that measure on it; the toolchains."""
 
 from __future__ import annotations
 
 import fcntl
 import json
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -14,6 +15,9 @@ import numpy.typing as npt
 import pytest
 from tokenizers import Tokenizer
 
+from olive_build.toolchains import environments
+from olive_build.toolchains.provision import python_of
+
 ROOT = Path(__file__).resolve().parent.parent
 EXPORT = """
 import sys
@@ -22,6 +26,14 @@ from olive_build.steps.export import Export
 Export("sentence-embedding", int(sys.argv[3])).run({"source": Path(sys.argv[1])}, Path(sys.argv[2]))
 """
 OPSET = 18
+# A test has a cache of its own; a toolchain in each would be made again for each.
+os.environ[environments.VARIABLE] = str(environments.root())
+
+
+@pytest.fixture(scope="session")
+def training_python() -> Path:
+    """The Python of the training toolchain, made once for this machine."""
+    return python_of("training", lambda text: print(text, file=sys.stderr))
 
 
 @pytest.fixture(scope="session")

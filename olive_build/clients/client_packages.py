@@ -32,6 +32,16 @@ WEBGPU_RUNTIME = {
     "ort-wasm-simd-threaded.asyncify.mjs": f"{WASM}.asyncify.mjs",
     "ort-wasm-simd-threaded.asyncify.wasm": f"{WASM}.asyncify.wasm",
 }
+# What a page needs to train: the last release that can, under a name of its own.
+TRAINING = "onnxruntime-web-training/dist"
+TRAINING_RUNTIME = {
+    name: f"{TRAINING}/{name}"
+    for name in (
+        "ort.training.wasm.min.mjs",
+        "ort-training-wasm-simd-threaded.mjs",
+        "ort-training-wasm-simd-threaded.wasm",
+    )
+}
 
 
 def clients_folder() -> Path | None:

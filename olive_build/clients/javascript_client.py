@@ -136,7 +136,7 @@ class NodeClient:
         question = _question(requests, dtype=dtype, task=task, threads=threads)
         question |= {"model": str(bundle.resolve()), "device": "cpu"}
         program = require_clients() / "generate.mjs"
-        return _answer(_run([str(program)], question, self.name, bundle, timeout))
+        return _answer(run_program([str(program)], question, self.name, bundle, timeout))
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class ChromiumClient:
         }
         with serving(mounts) as server:
             command = [str(program), browser, f"{server.url}/client/page.html"]
-            found = _run(command, question, self.name, bundle, timeout)
+            found = run_program(command, question, self.name, bundle, timeout)
             sent = {
                 path.removeprefix("/bundle/").removeprefix("/"): size
                 for path, size in sorted(server.sent.items())
@@ -189,7 +189,7 @@ def _question(requests: Sequence[Request], **settings: Any) -> dict[str, Any]:
     return {**settings, "requests": [request.as_json() for request in requests]}
 
 
-def _run(
+def run_program(
     command: list[str], question: dict[str, Any], client: str, bundle: Path, timeout: float
 ) -> dict[str, Any]:
     """Run a program with the question on its input. Raises StepError with what it says."""

@@ -78,4 +78,11 @@ class Waiting:
     key: str
 
 
-Event = StepStarted | StepFinished | NotReproducible | Waiting
+@dataclass(frozen=True)
+class Provisioning:
+    """A toolchain that steps need is being made, or has been."""
+
+    text: str
+
+
+Event = StepStarted | StepFinished | NotReproducible | Waiting | Provisioning

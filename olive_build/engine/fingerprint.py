@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
+from olive_build.engine.registry import toolchains, worker_kind
+
 if TYPE_CHECKING:
     from olive_build.engine.graph import Step
 
@@ -105,7 +107,15 @@ class Description:
 
 
 def describe(step: Step, inputs: Mapping[str, str]) -> Description:
-    """Describe a step whose inputs (name -> digest) are known."""
-    tools = {name: tool_version(name) for name in step.tools}
+    """Describe a step whose inputs (name -> digest) are known.
+
+    Tools of a step that runs in a toolchain have the versions of its lock: it need not be made yet,
+    and what is installed here is something else. Its Python is made from the one that runs this.
+    """
+    toolchain = worker_kind(step.worker).toolchain
+    if toolchain:
+        tools = {name: toolchains().version_of(toolchain, name) for name in step.tools}
+    else:
+        tools = {name: tool_version(name) for name in step.tools}
     tools["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
     return Description(step.kind, step.version, to_fields(step), dict(inputs), tools)

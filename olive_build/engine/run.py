@@ -17,6 +17,7 @@ from olive_build.engine.events import (
     Event,
     NotReproducible,
     Outcome,
+    Provisioning,
     Status,
     StepFinished,
     StepStarted,
@@ -26,7 +27,7 @@ from olive_build.engine.explain import Reason, UpToDate, reasons
 from olive_build.engine.fingerprint import Description
 from olive_build.engine.graph import Graph, Node
 from olive_build.engine.locks import Lock
-from olive_build.engine.registry import worker_kind
+from olive_build.engine.registry import toolchains, worker_kind
 from olive_build.engine.store import Record, Store
 from olive_build.engine.workers import Pool, Worker
 from olive_build.errors import OliveBuildError
@@ -54,7 +55,8 @@ def run_graph(
     Runs only what they need and the store lacks, `jobs` steps at once (default: 2, or 1 on one
     CPU). A failure is an outcome, not an exception: without `keep_going` nothing is started after
     the first one, with it only what depends on it is left out. `force` runs every node again.
-    Events come in the caller's thread.
+    Events come in the caller's thread, in which toolchains are made too, before anything starts;
+    one that cannot be made is the failure of every step that would run in it.
 
     Raises KeyboardInterrupt within a second of Ctrl-C, with all workers gone and the store
     whole, and StepError if the store cannot be written.
@@ -97,12 +99,16 @@ class _Run:
         self.ended: dict[str, Outcome] = {}
         self.done: queue.SimpleQueue[_Attempt] = queue.SimpleQueue()
         self.pool = Pool()
+        kinds = {node.id: worker_kind(node.step.worker).toolchain for node in self.nodes}
+        self.toolchain_of = {name: toolchain for name, toolchain in kinds.items() if toolchain}
+        self.unmade: dict[str, OliveBuildError | None] = {}
 
     def go(self) -> dict[str, Outcome]:
         try:
             while True:
                 self.decisions.settle()
                 self._report_cached(at_end=False)
+                self._provision()
                 if self._start_ready():
                     continue
                 if not self.running and not self.waiting:
@@ -113,6 +119,30 @@ class _Run:
         self._report_cached(at_end=True)
         self._report_rest()
         return {node.id: self.ended[node.id] for node in self.nodes}
+
+    def _provision(self) -> None:
+        """Make each toolchain once that a step which runs, or may have to, needs.
+
+        Where that fails the steps end now: before minutes go into what they would be made from.
+        """
+        for node in self.nodes if self.toolchain_of else ():
+            toolchain, state = self.toolchain_of.get(node.id), self.decisions.states[node.id]
+            needed = state.must_run or state.description is None
+            if toolchain is None or node.id in self.ended or not needed:
+                continue
+            if toolchain not in self.unmade:
+                self.unmade[toolchain] = self._make_toolchain(toolchain)
+            error = self.unmade[toolchain]
+            if error:
+                why = reasons(self.decisions, node)
+                self._end(node, "failed", why, state.description, error=error)
+
+    def _make_toolchain(self, toolchain: str) -> OliveBuildError | None:
+        try:
+            toolchains().python_of(toolchain, lambda text: self.on_event(Provisioning(text)))
+        except OliveBuildError as error:
+            return error
+        return None
 
     def _start_ready(self) -> bool:
         """Start what can be started; True if a node turned out to be built by someone else."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build import errors
+from olive_build.engine.registry import toolchains, worker_kind
 from olive_build.engine.worker import ENVIRONMENT
 from olive_build.errors import OliveBuildError, StepError
 
@@ -33,21 +34,19 @@ class Worker:
         Must be called by the thread that outlives the worker: Linux kills it with that thread.
         """
         self.kind, self._scratch = kind, scratch
-        path = [str(_PACKAGE_ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-        environment = {
-            **os.environ,
-            **ENVIRONMENT,
-            "PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in path if folder),
-            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)),
-        }
+        command, path = _command(kind)
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
-                # -P: a file in the user's folder must not shadow a library
-                [sys.executable, "-P", "-m", "olive_build.engine.worker", kind],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stream,
-                env=environment,
+                env={
+                    **os.environ,
+                    **ENVIRONMENT,
+                    "PYTHONPATH": path,
+                    **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)),
+                },
                 cwd=scratch,
                 start_new_session=True,
             )
@@ -126,6 +125,17 @@ class Worker:
         if name == "SIGKILL":
             hint = "probably the system ran out of memory: try --jobs 1, or close other programs"
         return StepError(what, where=log, why=f"its process died of {name}{peak}", hint=hint)
+
+
+def _command(kind: str) -> tuple[list[str], str]:
+    """Return the command that starts a worker of the kind, and its PYTHONPATH."""
+    module, toolchain = "olive_build.engine.worker", worker_kind(kind).toolchain
+    if toolchain:  # it sees this package and its own libraries, never those of PYTHONPATH
+        return toolchains().command(toolchain, module, kind), ""
+    path = [str(_PACKAGE_ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    # -P: a file in the user's folder must not shadow a library
+    command = [sys.executable, "-P", "-m", module, kind]
+    return command, os.pathsep.join(os.path.abspath(folder) for folder in path if folder)
 
 
 def _rebuild(data: dict[str, Any], log: str) -> OliveBuildError:

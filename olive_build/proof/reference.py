@@ -19,6 +19,7 @@ from olive_build.errors import BundleError
 from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.embedding_reference import EmbeddingReference
 from olive_build.proof.generation_reference import GenerationReference
+from olive_build.proof.logits_reference import LogitsReference
 from olive_build.proof.transcription_reference import TranscriptionReference
 
 DESCRIPTION = "reference.json"
@@ -75,7 +76,11 @@ class Reference(Protocol):
 
 
 StoredReference = (
-    EmbeddingReference | ClassificationReference | TranscriptionReference | GenerationReference
+    EmbeddingReference
+    | ClassificationReference
+    | TranscriptionReference
+    | GenerationReference
+    | LogitsReference
 )
 KINDS: Mapping[str, type[StoredReference]] = {
     kind.kind: kind
@@ -84,6 +89,7 @@ KINDS: Mapping[str, type[StoredReference]] = {
         ClassificationReference,
         TranscriptionReference,
         GenerationReference,
+        LogitsReference,
     )
 }
 

@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from olive_build.training.settings import Train
+
 Stage = Literal["export", "fuse", "quantize", "compose"]
 
 
@@ -168,6 +170,8 @@ class Budgets:
     the fp32 graph that the variant came from, but for `perplexity_ratio`, which is against
     PyTorch's; `speedup` is against PyTorch eager on one thread, and
     `accuracy_loss` and `wer_loss`, in points, against PyTorch's accuracy and word error rate.
+    `logits_difference` is the largest absolute difference of an output from PyTorch's; no recipe
+    writes it, training bundles are held to it.
     """
 
     cosine_lowest: float | None = None
@@ -193,6 +197,7 @@ class Budgets:
     memory_ratio: float | None = None
     speedup: tuple[SizedFloor, ...] | None = None
     regression: Regression | None = None
+    logits_difference: float | None = None
 
     def limits(self) -> dict[str, Any]:
         """Return what is asked, as JSON values by name."""
@@ -280,7 +285,12 @@ class DataSource:
 
 @dataclass(frozen=True)
 class TargetBuild:
-    """One recipe for one target: overrides merged, defaults filled."""
+    """One recipe for one target: overrides merged, defaults filled.
+
+    Where it has a `train`, it is built to go on learning, and its one variant is what the training
+    files export for inference. `trials` are the recordings that a personalised model is tried on,
+    and `equal_error_rate` the share of wrong answers that it is held to.
+    """
 
     recipe: str
     description: str
@@ -303,6 +313,9 @@ class TargetBuild:
     timing: bool
     speech: Speech | None = None
     generation: Generation | None = None
+    train: Train | None = None
+    trials: DataSource | None = None
+    equal_error_rate: float | None = None
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import UsageError
-from olive_build.recipe import model
+from olive_build.recipe import family_sections, model, train
 from olive_build.recipe.budgets import BudgetsSpec, RegressionSpec
 from olive_build.recipe.docs_tables import TABLES, code, link, table, value
 from olive_build.recipe.quantize import METHODS, BlockWeightsSpec, Strict
@@ -33,8 +33,15 @@ SECTIONS: Mapping[str, type[Strict]] = {
     "model.sources.path": model.PathSpec,
     "export": model.ExportSpec,
     "fuse": model.FuseSpec,
-    "speech": model.SpeechSpec,
-    "generation": model.GenerationSpec,
+    "speech": family_sections.SpeechSpec,
+    "generation": family_sections.GenerationSpec,
+    "train": train.TrainSpec,
+    "train.head": train.HeadSpec,
+    "train.lora": train.LoraSpec,
+    **{f"train.loss.{method}": spec for method, spec in train.LOSSES.items()},
+    **{f"train.optimizer.{method}": spec for method, spec in train.OPTIMIZERS.items()},
+    "train.personalisation": train.PersonalisationSpec,
+    "train.personalisation.trials": train.TrialsSpec,
     "variants": model.VariantSpec,
     **{f"quantize.{method}": spec for method, spec in METHODS.items()},
     "quantize.overrides": BlockWeightsSpec,
@@ -116,7 +123,8 @@ def _words(entry: Mapping[str, Any]) -> str:
     if "$ref" in entry:
         return f"map, see {link(_section_of(entry['$ref']))}"
     if "discriminator" in entry:
-        return f"map with a `method`, see {link('quantize')}"
+        methods = _section_of(entry["oneOf"][0]["$ref"])
+        return f"map with a `method`, see {link(methods.rpartition('.')[0])}"
     choices = [entry["const"]] if "const" in entry else entry.get("enum", [])
     if choices:
         shown = [value(choice) for choice in choices if choice is not None]

@@ -117,10 +117,12 @@ def _providers() -> list[str]:
 def _packages() -> list[str]:
     rows = []
     for target in map(load_target, target_names()):
-        for package in (*target.packages, *target.extension_packages):
+        for package in (*target.packages, *target.extension_packages, *target.training_packages):
             use = f"provider {', '.join(map(code, package.providers))}"
             if package in target.extension_packages:
                 use = "single-file"
+            elif package in target.training_packages:
+                use = "`train`"
             elif not package.providers:
                 use = "other providers" if any(p.providers for p in target.packages) else "all"
             name = f"`{package.name}` ({package.ecosystem})"

@@ -54,6 +54,7 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     from olive_build.recipe.passes import check_passes
     from olive_build.recipe.resolve import resolve_targets
     from olive_build.recipe.schema_errors import check_schema
+    from olive_build.recipe.training_section import check_training
     from olive_build.recipe.unused import check_unused
     from olive_build.recipe.words import with_words_written_out
 
@@ -61,7 +62,7 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     recipe, dropped = check_schema(without_not_built(tree, report), report)
     if recipe is None:
         return None
-    context = Context(path, tree, recipe, report, dropped)
+    context = check_training(Context(path, tree, recipe, report, dropped))
     check_recipe(context)
     check_passes(context)
     builds = resolve_targets(context, tuple(recipe.targets), recipe.model.source)

@@ -237,7 +237,7 @@ class TargetSpec(Strict):
     provider: str | None = Field(
         default=None,
         description="The execution provider to build for: it decides which precisions and fusions "
-        "are allowed. Left out, the target's default.",
+        "are allowed. Left out, the target's default; where it trains, its CPU.",
     )
     formats: tuple[Literal["onnx", "ort"], ...] | None = Field(
         default=None,

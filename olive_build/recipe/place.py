@@ -12,6 +12,8 @@ from olive_build.recipe.model import TargetSpec
 from olive_build.recipe.tree import KeyPath
 from olive_build.targets import Provider, Target
 
+TRAIN = "train"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -22,6 +24,11 @@ class Place:
     target: Target
     provider: Provider
     family: FamilySpec
+
+    @property
+    def trains(self) -> bool:
+        """Whether what is built for the target goes on learning there."""
+        return trains(self.context, self.target.name)
 
     def where(self, *field: str) -> KeyPath:
         """Return where a setting is written: under the target or the recipe; else the target."""
@@ -36,3 +43,14 @@ class Place:
         """Report something about this target."""
         at_name = path == ("targets", self.target.name)
         self.context.add(code, path, message, hint=hint, notes=notes, key=at_name)
+
+
+def trains(context: Context, target: str) -> bool:
+    """Return whether the recipe or one of its targets has a `train` for it."""
+    recipe = context.recipe
+    return recipe.train is not None or recipe.targets[target].train is not None
+
+
+def train_is_lost(context: Context, target: str) -> bool:
+    """Return whether a `train` for the target is no map, so that nobody knows what is meant."""
+    return bool({(TRAIN,), ("targets", target, TRAIN)} & context.dropped)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from olive_build.errors import UsageError
 from olive_build.families import FAMILIES, FamilySpec
@@ -23,11 +23,17 @@ from olive_build.recipe.load import LoadedRecipe
 from olive_build.recipe.measuring import samples
 from olive_build.recipe.model import LOWEST_OPSET
 from olive_build.recipe.passes import passes_for
-from olive_build.recipe.place import Place
+from olive_build.recipe.place import Place, train_is_lost, trains
 from olive_build.recipe.report import Report
 from olive_build.recipe.shapes import given_shapes, shapes_for
 from olive_build.recipe.speech import speech_for
 from olive_build.recipe.suggest import did_you_mean, listed
+from olive_build.recipe.training_build import (
+    HIGHEST_OPSET,
+    OPSET_BECAUSE,
+    training_parts,
+    training_provider,
+)
 from olive_build.recipe.tree import KeyPath
 from olive_build.recipe.variants import variants_for
 from olive_build.targets import Provider, Target, load_provider, load_target, target_names
@@ -76,13 +82,15 @@ def _resolve_target(
         return None
     target = load_target(name)
     provider = _provider(context, target)
-    if provider is None:
+    if provider is not None and trains(context, name):
+        provider = training_provider(context, target, provider)
+    # What is wrong with `train` is reported where it is read.
+    lost = train_is_lost(context, name) or (family.only_trains and not trains(context, name))
+    if provider is None or lost:
         return None
     place = Place(context, context.recipe.targets[name], target, provider, family)
-    variants = variants_for(place)
-    metric, timing = _verify(place, family)
-    data, calibration = samples(place, family)
-    compose = _compose(place, family)
+    parts = training_parts(place) if place.trains else _inference_parts(place)
+    formats, opset, shapes = _formats(place), _opset(place), shapes_for(place, family)
     chosen = _source(context, source)
     return (
         TargetBuild(
@@ -93,24 +101,36 @@ def _resolve_target(
             source=chosen,
             target=name,
             provider=provider.name,
-            formats=_formats(place),
+            formats=formats,
             layout=target.layout,
-            opset=_opset(place),
-            shapes=shapes_for(place, family),
-            attention=_attention(place),
-            compose=compose,
-            variants=variants,
-            passes=passes_for(place, tuple(variant.name for variant in variants)),
-            data=data,
-            calibration=calibration,
-            metric=metric,
-            timing=timing,
-            speech=speech_for(place, family),
-            generation=generation_for(place, family, compose),
+            opset=opset,
+            shapes=shapes,
+            **parts,
         )
         if chosen
         else None
     )
+
+
+def _inference_parts(place: Place) -> dict[str, Any]:
+    """Return the fields of a TargetBuild that are decided otherwise where it trains."""
+    family = place.family
+    variants = variants_for(place)
+    metric, timing = _verify(place, family)
+    data, calibration = samples(place, family)
+    compose = _compose(place, family)
+    return {
+        "attention": _attention(place),
+        "compose": compose,
+        "variants": variants,
+        "passes": passes_for(place, tuple(variant.name for variant in variants)),
+        "data": data,
+        "calibration": calibration,
+        "metric": metric,
+        "timing": timing,
+        "speech": speech_for(place, family),
+        "generation": generation_for(place, family, compose),
+    }
 
 
 def _provider(context: Context, target: Target) -> Provider | None:
@@ -147,7 +167,8 @@ def _formats(place: Place) -> tuple[str, ...]:
 
 
 def _opset(place: Place) -> int:
-    ceiling = min(place.target.opset_max, place.provider.opset_max or place.target.opset_max)
+    runtime = min(place.target.opset_max, place.provider.opset_max or place.target.opset_max)
+    ceiling = min(runtime, HIGHEST_OPSET) if place.trains else runtime
     own = place.spec.export.opset if place.spec.export else None
     opset = own if own is not None else place.context.recipe.export.opset
     if opset is None:
@@ -159,10 +180,12 @@ def _opset(place: Place) -> int:
         hint = f"use {LOWEST_OPSET} to {ceiling}"
         place.add(Code.CANNOT_RUN, path, message, hint=hint, notes=notes)
     elif opset > ceiling:
-        limit = place.target.name if ceiling == place.target.opset_max else place.provider.name
-        message = f"opset {opset} is above {ceiling}, the highest that '{limit}' loads"
+        limit = place.target.name if runtime == place.target.opset_max else place.provider.name
+        whose = f"'{limit}' loads" if ceiling == runtime else "can be trained"
+        why = () if ceiling == runtime else (OPSET_BECAUSE,)
+        message = f"opset {opset} is above {ceiling}, the highest that {whose}"
         hint = f"use {LOWEST_OPSET} to {ceiling}, or set it under the other targets only"
-        place.add(Code.CANNOT_RUN, path, message, hint=hint)
+        place.add(Code.CANNOT_RUN, path, message, hint=hint, notes=why)
     return opset
 
 

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from olive_build.recipe.codes import Code
 from olive_build.recipe.model import DataFileSpec, Recipe
-from olive_build.recipe.quantize import METHODS
+from olive_build.recipe.quantize import METHODS, Strict
 from olive_build.recipe.report import Report
 from olive_build.recipe.suggest import did_you_mean, listed
+from olive_build.recipe.train import LOSSES, OPTIMIZERS
 from olive_build.recipe.tree import Json, Key, KeyPath, Node, Span, replaced, without
 
 _MOST_ROUNDS = 12
@@ -38,6 +39,8 @@ _WANTED = {
 # Members of unions by the tag that pydantic puts into the place of an error.
 _TAGS: dict[str, Any] = {
     **METHODS,
+    **LOSSES,
+    **OPTIMIZERS,
     "file": DataFileSpec,
     "name": str,
     "number": float,
@@ -98,17 +101,17 @@ def _report(item: Any, tree: Node, report: Report) -> None:
     elif kind == "missing":
         _report_missing(path, _path(item["loc"][:-1])[1], tree, report)
     elif kind == "union_tag_not_found":
-        _report_no_method(path, tree, report)
+        _report_no_method(path, _methods(annotation), tree, report)
     elif kind in ("literal_error", "union_tag_invalid"):
         if kind == "union_tag_invalid":
-            path, choices = (*path, "method"), tuple(METHODS)
+            path, choices = (*path, "method"), tuple(_methods(annotation))
         else:
             choices = get_args(annotation)
         _report_choice(path, choices, tree, report)
     else:
         wanted = _WANTED.get(kind, item["msg"])
         seen = describe(tree.find(path))
-        hint = _hint(wanted, tree.find(path))
+        hint = _word_hint(annotation, tree.find(path)) or _hint(wanted, tree.find(path))
         message = f"'{name}' must be {wanted}, not {seen}"
         report.add(Code.WRONG_TYPE, message, tree.value_span(path), hint=hint)
 
@@ -135,15 +138,24 @@ def _report_missing(path: KeyPath, model: Any, tree: Node, report: Report) -> No
     )
 
 
-def _report_no_method(path: KeyPath, tree: Node, report: Report) -> None:
+def _methods(union: Any) -> Mapping[str, type[Strict]]:
+    """Return the members of a union that `method` tells apart, by its words."""
+    members = get_args(union) if get_origin(union) in (Union, types.UnionType) else ()
+    fields = {member: _model_fields(member).get("method") for member in members}
+    return {get_args(f.annotation)[0]: member for member, f in fields.items() if f is not None}
+
+
+def _report_no_method(
+    path: KeyPath, methods: Mapping[str, type[Strict]], tree: Node, report: Report
+) -> None:
     report.add(
         Code.MISSING_FIELD,
         f"'{dotted(path)}.method' is missing",
         tree.key_span(path),
-        hint=f"add `method:` with one of {listed(METHODS)}",
+        hint=f"add `method:` with one of {listed(methods)}",
     )
     node = tree.find(path)
-    known = sorted({name for spec in METHODS.values() for name in _fields(spec)})
+    known = sorted({name for spec in methods.values() for name in _fields(spec)})
     for key in node.value if node is not None and isinstance(node.value, dict) else ():
         if key not in known:
             _report_unknown((*path, key), known, tree, report)
@@ -162,6 +174,13 @@ def _report_choice(path: KeyPath, choices: Sequence[Any], tree: Node, report: Re
         hint=hint,
         notes=(f"accepted: {listed(choices)}",),
     )
+
+
+def _word_hint(annotation: Any, node: Node | None) -> str | None:
+    """Return how a method is written, where its word alone stands in the place of the map."""
+    word = node.value if node is not None else None
+    known = _methods(annotation) if isinstance(word, str) else ()
+    return f"write {{method: {word}}}" if word in known else None
 
 
 def _hint(wanted: str, node: Node | None) -> str:

@@ -11,6 +11,8 @@ from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath
 
 LARGEST_SIZE = 65_536
+# Seventeen minutes of sound at 16 kHz.
+LARGEST_OF_AXIS: Mapping[str, int] = {"samples": 2**24}
 
 
 def shapes_for(place: Place, family: FamilySpec) -> tuple[tuple[str, int], ...]:
@@ -26,13 +28,14 @@ def shapes_for(place: Place, family: FamilySpec) -> tuple[tuple[str, int], ...]:
     path = place.where("export", "shapes")
     known = [axis for axis, _ in family.axes]
     for axis, size in given.items():
+        largest = LARGEST_OF_AXIS.get(axis, LARGEST_SIZE)
         if axis not in known:
             message = f"the graphs of {family.name} have no axis '{axis}'"
             hint = did_you_mean(axis, known, f"its axes are {listed(known)}")
             place.add(Code.UNKNOWN_NAME, (*path, axis), message, hint=hint)
-        elif not 1 <= size <= LARGEST_SIZE:
+        elif not 1 <= size <= largest:
             message = f"no axis can have the size {size}"
-            hint = f"use 1 to {LARGEST_SIZE}"
+            hint = f"use 1 to {largest}"
             place.add(Code.BAD_VALUE, (*path, axis), message, hint=hint)
     missing = [axis for axis in known if axis not in given]
     if missing:

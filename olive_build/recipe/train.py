@@ -48,8 +48,8 @@ class LoraSpec(Strict):
 
 _OUTPUT: Any = Field(
     default=None,
-    description="The output that the loss is taken of, by the model's own name for it. Left out, "
-    "the last one.",
+    description="The output that the loss is taken of, by its name after `rename`. Left out, the "
+    "last one.",
 )
 
 
@@ -155,7 +155,9 @@ class TrialsSpec(Strict):
 class PersonalisationSpec(Strict):
     """A proof that what is trained on an owner's clips tells the owner's voice from others'."""
 
-    trials: TrialsSpec = Field(description="Who is tried, and on what: {file: my-voice/trials.npz}.")
+    trials: TrialsSpec = Field(
+        description="Who is tried, and on what: {file: my-voice/trials.npz}."
+    )
     equal_error_rate: float = Field(
         default=0.05,
         description="The largest share of owners refused that equals the share of others let in: "
@@ -198,16 +200,18 @@ class TrainSpec(Strict):
     )
     batch_size: int | None = Field(
         default=None,
-        description="How many examples make a step of `olive-build train`. Left out, that of "
-        "`export.shapes`, or 8.",
+        description="How many examples make a step, in `olive-build train` and `personalisation`. "
+        "Left out, that of `export.shapes`, or 8.",
     )
     epochs: int | None = Field(
         default=None,
-        description="How often `olive-build train` goes through the examples. Left out, 10.",
+        description="How often `olive-build train` and `personalisation` go through the examples. "
+        "Left out, 10.",
     )
     seed: int | None = Field(
         default=None,
-        description="Another seed gives other first weights to `head` and `lora`. Left out, 0.",
+        description="Another seed gives other first weights to `head` and `lora`, and another "
+        "order of the examples. Left out, 0.",
     )
     nominal_checkpoint: bool | None = Field(
         default=None,

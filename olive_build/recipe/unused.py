@@ -21,7 +21,11 @@ def check_unused(context: Context, builds: Mapping[str, TargetBuild]) -> None:
     """
     recipe = context.recipe
     all_known = len(builds) == len(recipe.targets)
-    built = {name: {v.name for v in build.variants} for name, build in builds.items()}
+    # What a build that trains makes is no variant of the recipe's.
+    built = {
+        name: {v.name for v in build.variants} if build.train is None else set[str]()
+        for name, build in builds.items()
+    }
     everywhere = {name for names in built.values() for name in names} if all_known else None
     _check_budgets(context, ("verify",), recipe.verify.budgets, everywhere, "no target builds")
     for target, spec in recipe.targets.items():

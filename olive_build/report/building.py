@@ -9,7 +9,14 @@ import click
 
 from olive_build.build import BuildReport, BundleResult, Options, build
 from olive_build.bundle.assemble import VariantProof
-from olive_build.engine.events import Event, NotReproducible, StepFinished, StepStarted, Waiting
+from olive_build.engine.events import (
+    Event,
+    NotReproducible,
+    Provisioning,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
 from olive_build.engine.store import Store
 from olive_build.proof.verdict import undecided
 from olive_build.report.searched import check_can_write, write_recipe
@@ -92,6 +99,8 @@ class Progress:
                 self._line(f"  not reproducible: {event.slot} gave other bytes for {files}")
             case Waiting():
                 self._line(f"  waiting for another build, which makes {event.slot}")
+            case Provisioning():
+                self._line(f"  {event.text}")
 
     def close(self) -> None:
         """Clear the line of what runs now."""

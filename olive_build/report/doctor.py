@@ -17,7 +17,15 @@ import click
 from olive_build.engine.store import default_root
 from olive_build.errors import EXIT_DONE, EXIT_USAGE
 from olive_build.proof.machine import this_machine
-from olive_build.report.style import paint
+from olive_build.report.style import megabytes, paint
+from olive_build.toolchains.environments import (
+    TOOLCHAINS,
+    folder_of,
+    missing_from,
+    pins,
+    read_stamp,
+)
+from olive_build.toolchains.install import has_wheels, import_fault, where_to_build
 
 SUPPORTED = ((3, 11), (3, 12))
 # A cold build of a model of 90 MB for five targets takes 1.3 GB of memory and 1.5 GB of disk.
@@ -38,7 +46,7 @@ class Finding:
 
 def run_doctor(*, as_json: bool) -> int:
     """Print the findings; return 2 when one of them is an error."""
-    findings = [*_python(), *_packages(), *_machine(), *_cache()]
+    findings = [*_python(), *_packages(), *_toolchains(), *_machine(), *_cache()]
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -81,6 +89,37 @@ def _pins() -> Iterator[tuple[str, str]]:
         name, _, wanted = line.partition("#")[0].partition(";")[0].strip().partition("==")
         if name and wanted:
             yield name.strip(), wanted.strip()
+
+
+def _toolchains() -> Iterator[Finding]:
+    for name, known in TOOLCHAINS.items():
+        what, folder, stamp = f"{name} toolchain", folder_of(name), read_stamp(folder_of(name))
+        wanted = f"{known.leads} {pins(name)[known.leads]}"
+        if stamp is None and not has_wheels(name):
+            text = f"not made: {wanted} has no wheel for this system"
+            yield Finding(
+                what, "warning", text, f"only recipes that train need it; {where_to_build(name)}"
+            )
+        elif stamp is None:
+            text = f"not made yet, would be {folder}"
+            hint = f"a recipe with a section `train` makes it ({known.download_mb} MB to download)"
+            yield Finding(what, "warning", text, f"{hint}; make toolchains does it ahead")
+        elif fault := _fault(name):
+            hint = "make toolchains makes it anew"
+            yield Finding(what, "error", f"{fault}, in {folder}", hint)
+        else:
+            python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+            size = megabytes(int(str(stamp.get("size_bytes", 0))))
+            yield Finding(what, "ok", f"{wanted} on {python}, {size} in {folder}")
+
+
+def _fault(toolchain: str) -> str | None:
+    """Return in one line what is wrong with an environment that was made, None if it works."""
+    missing = missing_from(toolchain, folder_of(toolchain))
+    if missing:
+        return f"it lacks {', '.join(missing)}"
+    fault = import_fault(toolchain, folder_of(toolchain))
+    return f"it does not work: {fault.splitlines()[-1]}" if fault else None
 
 
 def _machine() -> Iterator[Finding]:

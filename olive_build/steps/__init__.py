@@ -72,4 +72,5 @@ WORKERS: Mapping[str, WorkerKind] = {
         costly=True,
     ),
     "onnxruntime": WorkerKind(preload=("numpy", "onnx", "onnxruntime", "tokenizers")),
+    "training": WorkerKind(preload=("numpy", "onnx"), toolchain="training"),
 }

@@ -1,4 +1,4 @@
-"""Personalise the model to its owner in PyTorch as a phone would, and say how well it then tells."""
+"""Personalise the model to its owner in PyTorch as a phone would, and say how well it does."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from voices import CLIP, Samples, Voice, all_voices, recorded, spoken
 from olive_build.proof.audio import StoredClips, mu_law_encode
 
 SEED = 7
-ENROLMENT_CLIPS, BACKGROUND_CLIPS, IMPOSTOR_CLIPS = 8, 48, 2
+ENROLMENT_CLIPS, BACKGROUND_CLIPS, IMPOSTOR_CLIPS = 8, 64, 2
 
 Names = npt.NDArray[np.str_]
 
@@ -65,11 +65,14 @@ def make_trials(
         len(parts["pretraining"]), BACKGROUND_CLIPS, replace=False
     )
     background = [parts["pretraining"][at] for at in sorted(chosen)]
+    said_by_others = [
+        [str(text) for text in random.permutation(held_out)[:impostor_clips]] for _ in impostors
+    ]
     said: list[tuple[str, list[Voice], list[list[str]]]] = [
         ("enrolment", owners, [list(enrolment[:enrolment_clips])] * len(owners)),
         ("held-out", owners, [list(held_out)] * len(owners)),
         ("background", background, [[enrolment[n % len(enrolment)]] for n in range(len(chosen))]),
-        ("impostor", impostors, [list(random.permutation(held_out)[:impostor_clips]) for _ in impostors]),
+        ("impostor", impostors, said_by_others),
     ]
     rows: list[tuple[str, str, str]] = []
     clips: list[Samples] = []

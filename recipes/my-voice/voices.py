@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy.signal import resample_poly
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "whisper-digits"))
+sys.path.append(str(HERE.parent / "whisper-digits"))
 from speech import RATE, Samples, coloured, speak  # noqa: E402
 
 SEED = 5
@@ -50,7 +50,7 @@ PARTS = {
 TOLD = 64
 # Resampling by p / 20 shifts all that is heard, consonants too, as another size of head does.
 TRACTS = (18, 19, 20, 21, 22)
-# Voices whose pitch is closer than this and whose first formants are all closer than that are alike.
+# Voices are alike whose pitch is closer than this and whose first formants are closer than that.
 PITCH_APART, FORMANT_APART = np.log(1.08), np.log(1.05)
 COMPARED_FORMANTS = 4
 

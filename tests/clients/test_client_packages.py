@@ -11,6 +11,7 @@ from olive_build.clients import client_packages
 from olive_build.clients.client_packages import (
     CHROMIUMS,
     PLAIN_RUNTIME,
+    TRAINING_RUNTIME,
     WEBGPU_RUNTIME,
     clients_folder,
     find_chromium,
@@ -78,7 +79,7 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.skipif(clients_folder() is None, reason="run `make clients`")
 def test_what_is_installed_is_complete() -> None:
     """So a newer package that has its files elsewhere fails here, and not on a page."""
-    files = runtime_files(PLAIN_RUNTIME | WEBGPU_RUNTIME)
+    files = runtime_files(PLAIN_RUNTIME | WEBGPU_RUNTIME | TRAINING_RUNTIME)
     assert all(path.stat().st_size > 1000 for path in files.values())
     for name in ("transcribe.mjs", "generate.mjs", "drive.mjs", "requests.mjs"):
         assert (require_clients() / name).is_file()

@@ -10,9 +10,11 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
+from olive_build.engine.registry import WorkerKind
 from olive_build.errors import ProofError
 
 
@@ -169,12 +171,31 @@ class Odd(_Tiny):
         time.sleep(60)
 
 
+@dataclass(frozen=True)
+class InToolchain(Odd):
+    """Does the same in the environment of onnxruntime-training."""
+
+    kind: ClassVar[str] = "in-toolchain"
+    worker: ClassVar[str] = "training"
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime_training_cpu", "numpy", "pytest")
+
+    def do_versions(self, out: Path) -> None:
+        """Write which onnxruntime there is, and whether this environment's libraries are."""
+        import onnxruntime
+
+        seen = "pydantic" if find_spec("pydantic") else "no pydantic"
+        preloaded = "numpy" in sys.modules
+        (out / "text").write_text(f"{onnxruntime.__version__}, {seen}, {preloaded=}")
+
+
 STEPS = {
     "join": "tiny_steps:Join",
     "slow": "tiny_steps:Slow",
     "alone": "tiny_steps:Alone",
     "odd": "tiny_steps:Odd",
+    "in-toolchain": "tiny_steps:InToolchain",
 }
+WORKERS = {"training": WorkerKind(preload=("numpy",), toolchain="training")}
 
 
 def note(text: str) -> None:

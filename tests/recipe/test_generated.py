@@ -46,7 +46,11 @@ def test_recipes_fit_the_schema_and_name_it(path: Path) -> None:
         {"passes": [{"pass": "OnnxPeepholeOptimizer"}]},
         {"model": {"licence": "MIT"}},
         {"recipe": 2},
-        {"train": {}},
+        {"train": {"epoch": 3}},
+        {"train": {"optimizer": {"method": "sgd", "momentum": 0.9}}},
+        {"train": {"optimizer": {"method": "adamw", "betas": [0.9]}}},
+        {"train": {"loss": {"method": "mse", "class_weights": [1, 2]}}},
+        {"train": {"head": {"replace": "classifier", "classes": 0}}},
     ],
 )
 def test_the_schema_refuses_what_the_loader_refuses(

@@ -40,13 +40,33 @@ BASE: dict[str, Any] = {
         "android": {"formats": ["ort"]},
     },
 }
+TRAINING: dict[str, Any] = {
+    **{key: BASE[key] for key in ("recipe", "name", "description")},
+    "model": {**BASE["model"], "family": "audio-classification"},
+    "export": {"shapes": {"batch_size": 1, "samples": 400}},
+    "train": {
+        "requires_grad": ["a.*", "b.*"],
+        "frozen": ["a.c"],
+        "head": {"replace": "classifier", "classes": 2, "labels": ["other", "owner"]},
+        "lora": {"modules": ["*.query"], "rank": 4, "alpha": 8},
+        "loss": {"method": "cross-entropy", "class_weights": [1, 4]},
+        "optimizer": {"method": "adamw", "lr": 0.1, "betas": [0.9, 0.99]},
+        "rename": {"input_values": "input"},
+        "personalisation": {"trials": {"file": "a.npz"}, "equal_error_rate": 0.1},
+        "batch_size": 1,
+    },
+    "targets": {
+        "ios": {"formats": ["ort"]},
+        "web": {"train": {"optimizer": {"method": "sgd", "momentum": 0}}},
+    },
+}
 TEXTS = ["", "int8", "q4", "fused", "web", "fp16", "../x", "\ud800"]
 NUMBERS = [True, -1, 0, 4, 18, 1.5, 1e400, 10**30]
 NESTED = [{"x": 1}, {"method": "fp16"}, {"file": "a.jsonl"}, {"desktop": None}, ["x"]]
 VALUES = st.sampled_from([None, [], {}, *TEXTS, *NUMBERS, *NESTED])
 KEYS = st.sampled_from(
     "method bits targets task extends train path x speed because variants quantize verify passes "
-    "before accuracy_level << options".split()
+    "before accuracy_level << options head lora loss optimizer rename betas classes".split()
 )
 
 
@@ -58,8 +78,8 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @st.composite
-def mutated(draw: st.DrawFn) -> Any:
-    document = copy.deepcopy(BASE)
+def mutated(draw: st.DrawFn, base: dict[str, Any]) -> Any:
+    document = copy.deepcopy(base)
     for _ in range(draw(st.integers(1, 4))):
         path = draw(st.sampled_from(places(document)[1:] or [()]))
         if not path:
@@ -91,7 +111,7 @@ def assert_recipe_or_diagnostics(path: Path) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(document=mutated())
+@given(document=st.sampled_from([BASE, TRAINING]).flatmap(mutated))
 def test_mutated_values(tmp_path: Path, document: Any) -> None:
     path = tmp_path / "it.yaml"
     path.write_text(json.dumps(document), encoding="utf-8")

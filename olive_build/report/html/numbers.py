@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from olive_build.proof.training_verdict import TITLES as OF_TRAINING
 from olive_build.report.html.markup import Markup, tag
 
 MINUS = "\u2212"
@@ -28,6 +29,8 @@ TITLES = {
     "load_ratio": "time to load against fp32",
     "memory_mb": "peak memory",
     "memory_ratio": "peak memory against fp32",
+    "logits_difference": "logits, against PyTorch's, largest difference",
+    **OF_TRAINING,
 }
 SHORT = {
     "cosine_lowest": "Lowest cosine",
@@ -43,15 +46,21 @@ SHORT = {
     "perplexity_ratio": "Against PyTorch",
     "token_agreement": "Same tokens",
     "generate_agreement": "Generated alike",
+    "logits_difference": "Logits within",
 }
 UNITS = {"size_mb": " MB", "load_ms": " ms", "memory_mb": " MB", "speedup": " \u00d7"}
 SHARES = ("size_ratio",)
 # Shares of words and of decodings: a tenth of a percent is little and counts.
-HEARD = ("wer", "wer_to_reference", "token_agreement", "generate_agreement")
+HEARD = ("wer", "wer_to_reference", "token_agreement", "generate_agreement", "equal_error_rate")
 POINTS = ("wer_loss",)
 RATIOS = ("slowdown", "load_ratio", "memory_ratio")
 PERPLEXITIES = ("perplexity",)
 FINE_RATIOS = ("perplexity_ratio",)
+COUNTS = ("frozen_changed", "resume_difference", "nominal_difference")
+DIFFERENCES = (
+    *("logits_difference", "losses_difference", "gradient_difference"),
+    *("ort_difference", "inference_difference"),
+)
 
 
 def title_of(figure: str) -> str:
@@ -78,6 +87,10 @@ def text_of(figure: str, value: float) -> str:
         return f"{value:.4f} \u00d7"
     if figure in PERPLEXITIES:
         return f"{value:.4g}"
+    if figure in COUNTS:
+        return f"{value:g}"
+    if figure in DIFFERENCES:
+        return f"{value:.1e}"
     if figure in UNITS:
         return f"{value:.3g}{UNITS[figure]}" if value < 1000 else f"{value:,.0f}{UNITS[figure]}"
     return f"{value:.5f}"

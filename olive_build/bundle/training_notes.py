@@ -1,0 +1,106 @@
+"""What a training bundle's README says round its code: what goes in, what comes out, what else."""
+
+from __future__ import annotations
+
+from math import prod
+
+from olive_build.bundle.training_manifest import MODELS, TrainingManifest
+
+# What the runtime's optimizer begins with, and JavaScript cannot change.
+OWN_RATE = 0.001
+# So many classes are named one by one.
+MOST_NAMED = 6
+
+
+def preparing(training: TrainingManifest) -> str:
+    """Return how an application makes the inputs of what a user gives it."""
+    data, names = training.data, " and ".join(f"`{item.name}`" for item in training.inputs)
+    match data["kind"]:
+        case "audio":
+            length = data["samples"]
+            size = f"{length} samples" if length else "samples, as many in each clip of a batch"
+            normal = " less their mean, over their standard deviation" if data["normalize"] else ""
+            return (
+                f"{names} takes {size} of one channel at {data['sampling_rate']} Hz, numbers from "
+                f"-1 to 1{normal}."
+            )
+        case "images":
+            return (
+                f"{names} takes images of {data['width']} x {data['height']} pixels as [channels, "
+                f"height, width]: each byte times {data['rescale']:.6g}, less "
+                f"{_numbers(data['mean'])}, over {_numbers(data['std'])}."
+            )
+        case "texts":
+            fixed = (
+                f"filled up to {data['longest']}" if data["fixed"] else "filled up to the longest"
+            )
+            return (
+                f"{names} take the tokens of `{data['tokenizer']}`, at most {data['longest']} a "
+                f"text, {fixed} of a batch with {data['pad']}, where the mask is 0."
+            )
+        case _:
+            return f"{names} take what the model was trained with."
+
+
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)
+
+
+def labels_are(training: TrainingManifest) -> str:
+    """Return what the target of an example is, and how many a batch must have."""
+    fixed = training.fixed_batch
+    size = f" A batch has exactly {fixed}." if fixed else ""
+    if not training.has_classes:
+        numbers = prod(axis for axis in training.goal.axes[1:] if isinstance(axis, int))
+        return f"`{training.goal.name}` has {numbers} for each example.{size}"
+    labels = training.labels
+    if len(labels) <= MOST_NAMED:
+        told = ", ".join(f"{number} {label}" for number, label in enumerate(labels))
+    else:
+        told = f"0 {labels[0]} to {len(labels) - 1} {labels[-1]}"
+    return f"Labels: {told}.{size}"
+
+
+def output_is(training: TrainingManifest) -> str:
+    """Return what the output of an example is."""
+    if not training.has_classes:
+        return f"numbers as `{training.goal.name}` has them"
+    labels = training.labels
+    named = f" for {', '.join(labels)}" if len(labels) <= MOST_NAMED else ""
+    return f"{len(labels)} logits each{named}"
+
+
+def rate_note(training: TrainingManifest) -> str:
+    """Return what a page must know of the learning rate, empty where it is the runtime's own."""
+    if training.learning_rate == OWN_RATE:
+        return ""
+    return (
+        f"\n\nNor can it set the learning rate: a page steps with {OWN_RATE:g}, where the recipe "
+        f"has {training.learning_rate:g}. Choose the number of epochs by trying it out."
+    )
+
+
+def notes(training: TrainingManifest) -> list[str]:
+    """Return paragraphs on the ORT form, the nominal checkpoint, and trying it on a desktop."""
+    found = []
+    if training.form == "ort":
+        found.append(
+            "These graphs are of the ORT form alone, from which the runtime exports no model for "
+            "inference: build the bundle with `formats: [onnx, ort]` for that."
+        )
+    elif f"{MODELS[0]}_ort" in training.files:
+        found.append(
+            "The `.ort` graphs take the place of the `.onnx` ones in a reduced build of the "
+            "runtime (`required_operators.config`). Exporting needs `eval_model.onnx` all the same."
+        )
+    if "nominal_checkpoint" in training.files:
+        found.append(
+            "`nominal_checkpoint` has the names of the parameters and not their values. It is for "
+            "an update: ship it, load the values that a server sends as one buffer (all "
+            "parameters, in the checkpoint's order), and train from there."
+        )
+    found.append(
+        "Before there is an app, `olive-build train <this folder> --data <folder>` does the same "
+        "on a desktop, with a folder of examples for each class."
+    )
+    return found

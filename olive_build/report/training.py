@@ -1,0 +1,274 @@
+"""`olive-build train`: a training bundle learns on this machine, as it would on a device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from olive_build.errors import EXIT_DONE, EXIT_INTERRUPTED, ProofError
+from olive_build.report.loss_plot import loss_plot
+from olive_build.report.style import table
+from olive_build.report.training_bundle import TrainingBundle, open_bundle
+from olive_build.report.training_display import Display, duration
+from olive_build.report.training_examples import Examples, read_examples
+from olive_build.report.training_output import (
+    CHECKPOINT,
+    INFERENCE,
+    PLOT,
+    RECORD,
+    check_output,
+    put_in_place,
+    work_folder,
+)
+from olive_build.report.training_process import TOOLCHAIN, train
+from olive_build.report.training_record import (
+    Earlier,
+    History,
+    Settings,
+    earlier,
+    record,
+    settle,
+)
+from olive_build.toolchains import provision
+
+# The exported model may differ by this from the evaluation model, of its largest output.
+TOLERANCE = 1e-5
+DATA, LOG, COMPARED = "data.npz", "train.log", "compared.npz"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: of what, with what, how, into which folder."""
+
+    bundle: TrainingBundle
+    examples: Examples
+    settings: Settings
+    before: Earlier
+    checkpoint: Path | None
+    data: Path
+    output: Path
+
+    @property
+    def planned(self) -> int:
+        """The number of the last epoch that is to be done."""
+        return self.before.history.epochs + self.settings.epochs
+
+    def request(self, work: Path) -> dict[str, Any]:
+        """Return what `training.train_child` is asked."""
+        manifest = self.bundle.manifest
+        return {
+            "artifacts": str(self.bundle.artifacts.absolute()),
+            "form": manifest.form,
+            "checkpoint": str(self.checkpoint.absolute()) if self.checkpoint else None,
+            "data": str(work / DATA),
+            "out": str(work),
+            "inputs": [item.name for item in manifest.inputs],
+            "outputs": list(manifest.outputs),
+            "loss_output": manifest.loss_output,
+            "loss": {"name": manifest.loss, "class_weights": list(manifest.class_weights)},
+            "fixed_batch": manifest.fixed_batch,
+            "batch_size": self.settings.batch_size,
+            "learning_rate": self.settings.learning_rate,
+            "seed": self.settings.seed,
+            "epochs": self.settings.epochs,
+            "epochs_before": self.before.history.epochs,
+        }
+
+
+def run_training(folder: Path, chosen: Mapping[str, Any], *, as_json: bool) -> int:
+    """Train as the command line chose, show it, write the output, and return the exit code."""
+    bundle = open_bundle(folder)
+    output = chosen["output"] or Path(f"{bundle.manifest.recipe}-trained")
+    check_output(output, folder)
+    before = earlier(chosen["resume"], bundle)
+    settings = settle(bundle, chosen, before)
+    display = Display(as_json=as_json)
+    if bundle.manifest.smoke:
+        display.note("a miniature: it shows that training runs, and nothing of the model")
+    examples = read_examples(bundle, chosen["data"], settings.hold_out, settings.seed)
+    if examples.split.note:
+        display.note(examples.split.note)
+    if before.data not in (None, examples.digest):
+        display.note(
+            "the data is not that of the earlier training: what was held out then may be learned "
+            "from now"
+        )
+    job = Job(bundle, examples, settings, before, chosen["resume"], chosen["data"], output)
+    provision.python_of(TOOLCHAIN, report=display.note)
+    with work_folder(output) as work:
+        return _run(job, display, work)
+
+
+def _run(job: Job, display: Display, work: Path) -> int:
+    history = deepcopy(job.before.history)
+    job.examples.write(work / DATA)
+    done: dict[str, Any] = {}
+    begun = time.monotonic()
+    events = train(job.request(work), work / LOG)
+    try:
+        with closing(events):
+            for event in events:
+                history.take(event)
+                if "saved" in event:
+                    last = f"{CHECKPOINT}-{history.epochs - 1}"
+                    (work / last).unlink(missing_ok=True)
+                done = event.get("done", done)
+                display.event(event)
+    except KeyboardInterrupt:
+        return _interrupted(job, display, work, history)
+    finally:
+        display.close()
+    difference = compare(job, work)
+    figures = {
+        **done,
+        "seconds": time.monotonic() - begun,
+        "inference_difference": difference,
+        "loss_first": history.losses[0],
+        "loss_last": history.losses[-1],
+    }
+    _write(job, work, history, figures, {INFERENCE: work / INFERENCE})
+    _show(job, display, history, figures)
+    return EXIT_DONE
+
+
+def _interrupted(job: Job, display: Display, work: Path, history: History) -> int:
+    """Keep the epochs that were finished in this run, where there are any."""
+    display.close()
+    kept = history.whole()
+    if kept.epochs == job.before.history.epochs:
+        text = "interrupted before an epoch was finished; nothing was written"
+        display.end(text, {"interrupted": {"epochs": kept.epochs, "output": None}})
+        return EXIT_INTERRUPTED
+    _write(job, work, kept, {"loss_first": kept.losses[0], "loss_last": kept.losses[-1]}, {})
+    text = (
+        f"interrupted after epoch {kept.epochs} of {job.planned}, whose checkpoint is kept; go on "
+        f"with:\n  {_command(job)}"
+    )
+    display.end(text, {"interrupted": {"epochs": kept.epochs, "output": str(job.output)}})
+    return EXIT_INTERRUPTED
+
+
+def _write(
+    job: Job,
+    work: Path,
+    history: History,
+    figures: Mapping[str, Any],
+    further: dict[str, Path | str],
+) -> None:
+    """Put the output in place: the last saved checkpoint, the picture, the record."""
+    manifest, split = job.bundle.manifest, job.examples.split
+    data = {
+        "folder": str(job.data),
+        "digest": job.examples.digest,
+        "learned_from": job.examples.counts(split.learned),
+        "held_out": job.examples.counts(split.held),
+    }
+    title = f"{manifest.recipe} for {manifest.target}: loss over {len(history.losses)} steps"
+    judged = [(item.step, item.loss) for item in history.judged]
+    text = record(
+        job.bundle, job.settings, history, planned=job.planned, data=data, figures=figures
+    )
+    files: dict[str, Path | str] = {
+        CHECKPOINT: work / f"{CHECKPOINT}-{history.epochs}",
+        PLOT: loss_plot(title, history.losses, judged),
+        RECORD: text,
+        **further,
+    }
+    put_in_place(files, work, job.output)
+
+
+def compare(job: Job, work: Path) -> float:
+    """Return how far the exported model is from the evaluation model, in onnxruntime of today.
+
+    Raises ProofError beyond the tolerance.
+    """
+    import numpy as np
+    import onnxruntime
+
+    manifest, rows = job.bundle.manifest, job.examples.compared
+    session = onnxruntime.InferenceSession(
+        str(work / INFERENCE), providers=["CPUExecutionProvider"]
+    )
+    batch = manifest.fixed_batch or len(rows)
+    worst, largest = 0.0, 1.0
+    with np.load(work / COMPARED) as expected:
+        for start in range(0, len(rows), batch):
+            part = rows[start : start + batch]
+            # A batch that is fixed is filled up; what fills it is not looked at.
+            feeds = {
+                name: array[np.resize(part, batch) if manifest.fixed_batch else part]
+                for name, array in job.examples.inputs.items()
+            }
+            given = session.run(list(manifest.outputs), feeds)
+            for name, output in zip(manifest.outputs, given, strict=True):
+                wanted = expected[name][start : start + batch]
+                worst = max(worst, float(np.abs(output[: len(part)] - wanted).max()))
+                largest = max(largest, float(np.abs(wanted).max()))
+    if worst > TOLERANCE * largest:
+        raise ProofError(
+            "the exported model does not do what the trained one does",
+            where=f"{INFERENCE}, on {len(rows)} examples in onnxruntime {onnxruntime.__version__}",
+            why=f"outputs differ by up to {worst:.2g}; the limit is {TOLERANCE * largest:.2g}",
+            hint="do not use it; this is a bug of the exporting or of the running runtime",
+        )
+    return worst
+
+
+def _show(job: Job, display: Display, history: History, figures: Mapping[str, Any]) -> None:
+    """Print the tables, and what to do next."""
+    judged = [asdict(item) for item in history.judged]
+    told = {**figures, "judged": judged, "output": str(job.output)}
+    lines = [
+        "",
+        *_examples_table(job.examples),
+        "",
+        *table(_figures_rows(job, history, figures), right=(1,)),
+        "",
+        f"try it: {job.output / INFERENCE} runs in any onnxruntime; the loss: {job.output / PLOT}",
+        f"go on: {_command(job)}",
+    ]
+    display.end("\n".join(lines), {"trained": told})
+
+
+def _examples_table(examples: Examples) -> list[str]:
+    learned = examples.counts(examples.split.learned)
+    held = examples.counts(examples.split.held)
+    rows = [["examples of", "learned from", "held out"]]
+    rows += [[name, str(learned[name]), str(held[name])] for name in sorted(learned)]
+    return table(rows, right=(1, 2))
+
+
+def _figures_rows(job: Job, history: History, figures: Mapping[str, Any]) -> list[list[str]]:
+    rows = [
+        ["training", ""],
+        ["epochs, in all", str(history.epochs)],
+        ["steps", str(figures["steps"])],
+        ["time", duration(figures["seconds"])],
+        ["a step", f"{figures['milliseconds_per_step']:.2f} ms"],
+        ["loss, first -> last step", f"{history.losses[0]:.4f} -> {history.losses[-1]:.4f}"],
+    ]
+    if history.judged:
+        first, last = history.judged[0], history.judged[-1]
+        rows.append(["held-out loss, before -> after", f"{first.loss:.4f} -> {last.loss:.4f}"])
+        if first.accuracy is not None and last.accuracy is not None:
+            right = f"{first.accuracy:.1%} -> {last.accuracy:.1%}"
+            rows.append(["held out and right, before -> after", right])
+    rows.append(["exported model off by", f"{figures['inference_difference']:.1e}"])
+    return rows
+
+
+def _command(job: Job) -> str:
+    return (
+        f"olive-build train {job.bundle.folder} --data {job.data} "
+        f"--resume {job.output / CHECKPOINT}"
+        + (f" --output {job.output}" if job.output.name != _default(job) else "")
+    )
+
+
+def _default(job: Job) -> str:
+    return f"{job.bundle.manifest.recipe}-trained"

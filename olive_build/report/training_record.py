@@ -1,0 +1,171 @@
+"""What is kept of a training beside its checkpoint: settings and history, for going on exactly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from olive_build.errors import UsageError
+from olive_build.report.training_bundle import TrainingBundle
+from olive_build.report.training_output import RECORD, RECORD_VERSION, read_record
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How it is trained. `epochs` is how many more."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    hold_out: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was found of the held-out examples, after so many epochs and steps."""
+
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float | None
+
+
+@dataclass
+class History:
+    """The loss of each step, how many steps there were at the end of each epoch, the judgements."""
+
+    losses: list[float] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    judged: list[Judgement] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are done."""
+        return len(self.ends)
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Add what an event of `training.train_child` tells."""
+        if "step" in event:
+            self.losses.append(event["loss"])
+        elif "saved" in event:
+            self.ends.append(len(self.losses))
+        elif "evaluated" in event:
+            found = event["evaluated"]
+            # A run that goes on judges again what the last one ended with.
+            if not any(item.epoch == found["epoch"] for item in self.judged):
+                self.judged.append(
+                    Judgement(found["epoch"], len(self.losses), found["loss"], found["accuracy"])
+                )
+
+    def whole(self) -> History:
+        """Return what belongs to epochs whose checkpoint was saved."""
+        steps = self.ends[-1] if self.ends else 0
+        judged = [item for item in self.judged if item.epoch <= self.epochs]
+        return History(self.losses[:steps], self.ends, judged)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What a checkpoint's own record says, or nothing: the beginning."""
+
+    history: History
+    settings: Settings | None = None
+    planned: int = 0
+    data: str | None = None
+
+
+def earlier(checkpoint: Path | None, bundle: TrainingBundle) -> Earlier:
+    """Return how the training of a checkpoint went, from the training.json beside it.
+
+    Without that file it is a beginning: such a checkpoint comes from a device. Raises UsageError
+    for a checkpoint that is not there, or belongs to other graphs.
+    """
+    if checkpoint is None:
+        return Earlier(History())
+    if not checkpoint.is_file():
+        raise UsageError(
+            "there is no such checkpoint",
+            where=str(checkpoint),
+            hint="give the file `checkpoint` of an earlier training, such as "
+            f"{bundle.manifest.recipe}-trained/checkpoint",
+        )
+    found = read_record(checkpoint.parent / RECORD)
+    if found is None:
+        return Earlier(History())
+    try:
+        digests, settings = found["bundle"]["graphs"], Settings(**found["settings"])
+        history = History(
+            found["history"]["losses"],
+            found["history"]["ends"],
+            [Judgement(**item) for item in found["history"]["judged"]],
+        )
+        read = Earlier(history, settings, int(found["epochs_planned"]), found["data"]["digest"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"the {RECORD} beside the checkpoint is damaged",
+            where=str(checkpoint.parent / RECORD),
+            why=f"{type(error).__name__}: {error}",
+            hint="remove it, and training goes on from the checkpoint without its history",
+        ) from error
+    if digests != bundle.digests:
+        raise UsageError(
+            "the checkpoint belongs to another bundle",
+            where=str(checkpoint),
+            why=f"it was trained with {found['bundle']['recipe']} for {found['bundle']['target']}, "
+            "whose graphs are not those of this bundle",
+            hint=f"give the bundle that it was trained with, or train {bundle.folder} anew",
+        )
+    return read
+
+
+def settle(bundle: TrainingBundle, chosen: Mapping[str, Any], before: Earlier) -> Settings:
+    """Return the settings: what was typed, else the earlier training's, else the recipe's.
+
+    Where an earlier training was stopped, the epochs that it lacks are done by default. Raises
+    UsageError for a batch that the graphs do not take.
+    """
+    manifest = bundle.manifest
+    settings = before.settings or Settings(
+        manifest.epochs, manifest.first_batch, manifest.learning_rate, manifest.seed, 0.2
+    )
+    left = before.planned - before.history.epochs
+    typed = {name: chosen[name] for name in asdict(settings) if chosen[name] is not None}
+    settings = replace(settings, **{"epochs": left if left > 0 else manifest.epochs, **typed})
+    if manifest.fixed_batch and settings.batch_size != manifest.fixed_batch:
+        raise UsageError(
+            f"the bundle's graphs do not take batches of {settings.batch_size}",
+            where=str(bundle.folder),
+            why=f"its recipe fixed the batch at {manifest.fixed_batch}",
+            hint="leave --batch-size away, or build the bundle with a free batch",
+        )
+    return settings
+
+
+def record(
+    bundle: TrainingBundle,
+    settings: Settings,
+    history: History,
+    *,
+    planned: int,
+    data: Mapping[str, Any],
+    figures: Mapping[str, Any],
+) -> str:
+    """Return the text of training.json."""
+    found = {
+        "training_version": RECORD_VERSION,
+        "bundle": {
+            "recipe": bundle.manifest.recipe,
+            "target": bundle.manifest.target,
+            "graphs": bundle.digests,
+        },
+        "settings": asdict(settings),
+        "epochs_planned": planned,
+        "data": dict(data),
+        "history": asdict(history),
+        "figures": dict(figures),
+    }
+    return json.dumps(found, indent=2, sort_keys=True) + "\n"

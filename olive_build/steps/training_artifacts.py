@@ -1,0 +1,41 @@
+"""Make the files that a device trains with from a prepared graph."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from olive_build.training.settings import Train
+
+TRAINING_JSON = "training.json"
+
+
+@dataclass(frozen=True)
+class TrainingArtifacts:
+    """Write training, eval and optimizer model, checkpoints, inference.onnx and training.json.
+
+    Inputs: model (a prepared model.onnx and its training.json). `formats` may hold "ort", which
+    adds the three models as .ort and required_operators.config. Raises StepError when onnxruntime
+    cannot build one of them, or cannot load what it built.
+    """
+
+    train: Train
+    formats: tuple[str, ...]
+
+    kind: ClassVar[str] = "training-artifacts"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "training"
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime-training-cpu", "onnx", "numpy")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.training.artifacts import make_artifacts
+
+        folder = inputs["model"]
+        described = json.loads((folder / TRAINING_JSON).read_text(encoding="utf-8"))
+        make_artifacts(folder / "model.onnx", described, self.train, self.formats, out)
+        shutil.copy(folder / TRAINING_JSON, out / TRAINING_JSON)

@@ -1,0 +1,52 @@
+"""PyTorch model with a recipe's head, adapters and frozen layers -> the graph to be trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from olive_build.training.settings import Train
+
+DESCRIPTION = "training.json"
+
+
+@dataclass(frozen=True)
+class TrainingExport:
+    """Write model.onnx and training.json. Inputs: source (model folder).
+
+    Initializers have the names of the PyTorch model's parameters. `shapes` are the axes that are
+    fixed. Raises StepError where a name of the recipe does not fit the model, where the conversion
+    fails, or where an output differs from PyTorch's by more than 1e-4.
+    """
+
+    family: str
+    opset: int
+    shapes: tuple[tuple[str, int], ...]
+    train: Train
+
+    kind: ClassVar[str] = "training-export"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "torch"
+    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "onnxscript", "onnx")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        import onnx
+
+        from olive_build.families import family_module
+        from olive_build.training.torch_export import MODEL, check, description, export
+        from olive_build.training.torch_model import build
+
+        folder, shapes = inputs["source"], dict(self.shapes)
+        side = build(folder, self.family, self.train, shapes)
+        data = family_module(self.family, "spec").inspect(folder).training_data(shapes)
+        model = export(side, self.opset)
+        described = description(side, model, self.train, data)
+        onnx.save(model, str(out / MODEL))
+        del model  # Its weights are in the file, which the check loads.
+        check(side, out / MODEL)
+        text = json.dumps(described, indent=2, sort_keys=True)
+        (out / DESCRIPTION).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,48 @@
+"""Train with the artifacts as PyTorch did, and record how far apart they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from olive_build.training.settings import Train
+
+TRAINING_PROOF, TRAINED_VALUES = "training_proof.json", "trained.npz"
+
+
+@dataclass(frozen=True)
+class TrainingProof:
+    """Write training_proof.json, trained.onnx and trained.npz (feeds and `expected` output).
+
+    Inputs: artifacts, and reference (steps.npz, what PyTorch computed). Figures that miss are
+    written like others: gates judge them. `formats` is what the artifacts were made for.
+    """
+
+    train: Train
+    formats: tuple[str, ...]
+
+    kind: ClassVar[str] = "training-proof"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "training"
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime-training-cpu", "onnx", "numpy")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        import numpy as np
+
+        from olive_build.training.losses import chosen_output
+        from olive_build.training.proof import prove
+        from olive_build.training.steps_file import STEPS, RecordedSteps
+
+        artifacts = inputs["artifacts"]
+        described = json.loads((artifacts / "training.json").read_text(encoding="utf-8"))
+        recorded = RecordedSteps(inputs["reference"] / STEPS, described)
+        output = chosen_output(self.train.loss, described["outputs"])
+        figures = prove(artifacts, recorded, described, output, out)
+        text = json.dumps(figures.record, indent=2, sort_keys=True)
+        (out / TRAINING_PROOF).write_text(text + "\n", encoding="utf-8")
+        arrays: dict[str, Any] = {"expected": figures.expected, **figures.feeds}
+        np.savez(out / TRAINED_VALUES, **arrays)

@@ -1,0 +1,137 @@
+"""A prepared graph -> what a device trains with; everything that was made is loaded again.
+
+training_model.onnx, eval_model.onnx and optimizer_model.onnx, their .ort forms, checkpoint,
+nominal_checkpoint, and inference.onnx, which the training runtime exports from the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from olive_build.errors import StepError, first_line
+from olive_build.training.captured import captured
+from olive_build.training.file_versions import NEWEST_IR, NEWEST_OPSET, check_versions
+from olive_build.training.freed import free_memory
+from olive_build.training.losses import add_loss
+from olive_build.training.nominal import clear_placeholders
+from olive_build.training.optimizers import optimizer_model
+from olive_build.training.ort_form import convert_to_ort
+from olive_build.training.runtime import training_runtime
+from olive_build.training.session import (
+    CHECKPOINT,
+    EVAL_MODEL,
+    LEARNING_RATE,
+    NOMINAL_CHECKPOINT,
+    OPTIMIZER_MODEL,
+    TRAINING_MODEL,
+    TrainingSession,
+)
+from olive_build.training.settings import Train
+from olive_build.training.training_graph import build_graphs
+from olive_build.training.weights import Weights, take_apart
+
+INFERENCE = "inference.onnx"
+MODELS = (TRAINING_MODEL, EVAL_MODEL, OPTIMIZER_MODEL)
+
+
+def make_artifacts(
+    model: Path, described: Mapping[str, Any], train: Train, formats: Sequence[str], out: Path
+) -> None:
+    """Write the training artifacts of `model` into `out`; bytes depend on the inputs alone.
+
+    `described` is training.json, `formats` may hold "ort". Raises StepError when something cannot
+    be generated, or cannot be loaded once it is.
+    """
+    _write_files(model, described, train, out)
+    if "ort" in formats:
+        convert_to_ort([out / name for name in MODELS], out)
+    for name in MODELS:
+        check_versions(out / name)
+    free_memory()
+    if "ort" in formats:
+        TrainingSession(out, form="ort").close()
+    if train.nominal_checkpoint:
+        TrainingSession(out, checkpoint=out / NOMINAL_CHECKPOINT).close()
+    free_memory()
+    session = TrainingSession(out)
+    session.export_inference(out / INFERENCE, described["outputs"])
+    session.close()
+    check_versions(out / INFERENCE)
+
+
+def _write_files(model: Path, described: Mapping[str, Any], train: Train, out: Path) -> None:
+    trainable = [entry["name"] for entry in described["trainable"]]
+    graph, values, weights = take_apart(model, trainable, described["frozen"])
+    _save_checkpoints(weights, train, out)
+    opset = _fit_versions(graph, model.name)
+    _order_inputs(graph.graph, [entry["name"] for entry in described["inputs"]])
+    loss = add_loss(graph, train.loss, described["target"])
+    graph.graph.input.extend(values)
+    training, evaluation = build_graphs(
+        graph,
+        loss,
+        described["outputs"],
+        weights.trainable_names,
+        weights.frozen_names,
+        scratch=out,
+    )
+    onnx.save(training, str(out / TRAINING_MODEL))
+    onnx.save(evaluation, str(out / EVAL_MODEL))
+    onnx.save(optimizer_model(train.optimizer, opset), str(out / OPTIMIZER_MODEL))
+
+
+def _order_inputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
+    """Put the graph's inputs into the order in which clients feed them; the target follows."""
+    values = {value.name: value for value in graph.input}
+    if set(values) != set(names):
+        raise StepError(
+            "the graph's inputs are not those that training.json describes",
+            why=f"the graph has {', '.join(values) or 'none'}, training.json {', '.join(names)}",
+        )
+    ordered = [values[name] for name in names]
+    del graph.input[:]
+    graph.input.extend(ordered)
+
+
+def _fit_versions(model: onnx.ModelProto, name: str) -> int:
+    """Lower the IR version to what the runtime reads; return the opset."""
+    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    if opset > NEWEST_OPSET:
+        raise StepError(
+            f"{name} has opset {opset}",
+            why=f"onnxruntime-training 1.19 reads opsets up to {NEWEST_OPSET}",
+            hint="write `opset: 18` in the recipe",
+        )
+    # Newer IR versions add types and fields that a graph of such an opset does not use.
+    model.ir_version = min(model.ir_version, NEWEST_IR)
+    return opset
+
+
+def _save_checkpoints(weights: Weights, train: Train, out: Path) -> None:
+    """Write the checkpoints, each with the learning rate as a property; empty the weights."""
+    runtime = training_runtime()
+    names = {CHECKPOINT: False} | ({NOMINAL_CHECKPOINT: True} if train.nominal_checkpoint else {})
+    with captured():
+        for name, nominal in names.items():
+            runtime.save_parameters(weights.trainable, weights.frozen, str(out / name), nominal)
+        weights.trainable, weights.frozen = [], []
+        for name in names:
+            free_memory()
+            _add_learning_rate(runtime, out / name, train.optimizer.lr)
+        if train.nominal_checkpoint:
+            clear_placeholders(out / NOMINAL_CHECKPOINT)
+
+
+def _add_learning_rate(runtime: Any, checkpoint: Path, rate: float) -> None:
+    try:
+        state = runtime.CheckpointState.load_checkpoint(str(checkpoint))
+        state.properties[LEARNING_RATE] = float(rate)
+        runtime.CheckpointState.save_checkpoint(state, str(checkpoint))
+    except Exception as error:
+        raise StepError(
+            "the checkpoint cannot be written", where=checkpoint.name, why=first_line(error)
+        ) from error

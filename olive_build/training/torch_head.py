@@ -1,0 +1,61 @@
+"""A new head: the linear layer that a recipe names gives way to one with other classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from olive_build.errors import StepError
+from olive_build.training.settings import Head
+from olive_build.training.torch_names import listed, near
+
+WHERE = "train.head.replace"
+
+
+def replace_head(model: torch.nn.Module, head: Head, seed: int) -> None:
+    """Put a new linear layer in the place of `head.replace`.
+
+    Its weights are PyTorch's own for a new layer, drawn with `seed`; the configuration's classes
+    follow. Raises StepError where there is no linear layer of that name.
+    """
+    old = _linear(model, head.replace)
+    parent, _, own = head.replace.rpartition(".")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        new = torch.nn.Linear(old.in_features, head.classes, bias=old.bias is not None)
+    new.train(old.training)
+    setattr(model.get_submodule(parent), own, new)
+    _name_classes(getattr(model, "config", None), head)
+
+
+def _linear(model: torch.nn.Module, name: str) -> torch.nn.Linear:
+    modules = dict(model.named_modules())
+    linear = [path for path, module in modules.items() if isinstance(module, torch.nn.Linear)]
+    found = modules.get(name) if name else None
+    if isinstance(found, torch.nn.Linear):
+        return found
+    if not linear:
+        raise StepError(
+            f"there is no linear layer to replace by a head of {name!r}",
+            where=WHERE,
+            why="the model has no torch.nn.Linear",
+            hint="leave `head` out and train what the model has",
+        )
+    # The last layers are a head's place: they are shown where no name is near.
+    shown = near(name, linear) or linear[-3:]
+    if found is None:
+        what, why = f"the model has no module '{name}'", "a head takes the place of a linear layer"
+    else:
+        what = f"'{name}' is no linear layer"
+        why = f"it is a {type(found).__name__}, and a head takes the place of a torch.nn.Linear"
+        shown = [path for path in linear if path.startswith(f"{name}.")] or shown
+    raise StepError(what, where=WHERE, why=why, hint=f"linear layers near it: {listed(shown)}")
+
+
+def _name_classes(config: Any, head: Head) -> None:
+    if config is None:
+        return
+    # transformers derives num_labels of these two.
+    config.id2label = dict(enumerate(head.labels))
+    config.label2id = {label: index for index, label in enumerate(head.labels)}

@@ -1,0 +1,185 @@
+"""The process in which `olive-build train` trains: one JSON request on stdin, events on stdout.
+
+It runs in the training toolchain. The request:
+
+    {"artifacts": "bundle/training", "form": "onnx", "checkpoint": null, "data": "data.npz",
+     "out": "folder", "inputs": ["pixel_values"], "outputs": ["logits"], "loss_output": "logits",
+     "loss": {"name": "cross-entropy", "class_weights": []}, "fixed_batch": null, "batch_size": 8,
+     "learning_rate": 0.001, "seed": 0, "epochs": 5, "epochs_before": 0}
+
+`data` holds input.<name> and target, held.<name> and held_target (what is kept for judging), and
+compared.<name> and compared_target (what the trained model's outputs are written for). `out` gets
+checkpoint-<epoch> after each epoch, and at the end inference.onnx and compared.npz. The events:
+
+    {"evaluated": {"epoch": 0, "loss": 0.7, "accuracy": 0.5}}    before training, after each epoch
+    {"step": 1, "steps": 40, "epoch": 1, "epochs": 5, "loss": 0.7, "milliseconds": 2.1}
+    {"saved": {"epoch": 1}}                                      the checkpoint is whole
+    {"done": {"steps": 40, "milliseconds_per_step": 2.0}}
+    {"error": {"kind": "StepError", "what": "...", ...}}         as errors.OliveBuildError has them
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from olive_build.errors import OliveBuildError, StepError
+from olive_build.training.held_out import Judged, judge
+from olive_build.training.settings import Loss
+
+CHECKPOINT, INFERENCE, COMPARED = "checkpoint", "inference.onnx", "compared.npz"
+# Seeds of two epochs, or of two runs with neighbouring seeds, are far apart.
+SEEDS_APART = 1_000_003
+
+Say = Callable[[Mapping[str, Any]], object]
+
+
+def main() -> None:
+    """Train as the request says."""
+    # Libraries print to stdout; events keep the original one.
+    events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    request = json.loads(sys.stdin.read())
+
+    def say(event: Mapping[str, Any]) -> None:
+        events.write(json.dumps(event) + "\n")
+
+    try:
+        Training(request, say).run()
+    except OliveBuildError as error:
+        say({"error": error.as_json()})
+        sys.exit(error.exit_code)
+
+
+class Training:
+    """One request, carried out."""
+
+    def __init__(self, request: Mapping[str, Any], say: Say) -> None:
+        import numpy as np
+
+        from olive_build.training.session import TrainingSession
+
+        self._request = request
+        self._say = say
+        self._out = Path(request["out"])
+        with np.load(request["data"]) as data:
+            self._data = {name: data[name] for name in data.files}
+        checkpoint = request["checkpoint"]
+        self._session = TrainingSession(
+            Path(request["artifacts"]),
+            form=request["form"],
+            checkpoint=Path(checkpoint) if checkpoint else None,
+            threads=None,
+        )
+        # A checkpoint has the optimizer's state and not its learning rate.
+        self._session.set_learning_rate(request["learning_rate"])
+        self._loss = Loss(request["loss"]["name"], tuple(request["loss"]["class_weights"]))
+        self._steps = 0
+        self._milliseconds: list[float] = []
+
+    def run(self) -> None:
+        """Train every epoch, write what was trained, say what happens."""
+        before = self._request["epochs_before"]
+        self._evaluate(before)
+        for epoch in range(before + 1, before + self._request["epochs"] + 1):
+            self._epoch(epoch, before)
+            self._evaluate(epoch)
+            self._save(epoch)
+        self._session.export_inference(self._out / INFERENCE, self._request["outputs"])
+        self._write_compared()
+        # The first step sets up what the others use.
+        median = statistics.median(self._milliseconds)
+        self._say({"done": {"steps": self._steps, "milliseconds_per_step": median}})
+
+    def _epoch(self, epoch: int, before: int) -> None:
+        from olive_build.training.loop import train_epochs
+
+        # Each epoch is begun anew with a seed of its own, so a resumed run shuffles as one would
+        # that had never stopped.
+        done = train_epochs(
+            self._session,
+            self._inputs("input"),
+            self._data["target"],
+            batch_size=self._request["batch_size"],
+            epochs=1,
+            seed=self._request["seed"] * SEEDS_APART + epoch,
+        )
+        epochs = self._request["epochs"]
+        for step, milliseconds in _timed(done):
+            self._steps += 1
+            self._milliseconds.append(milliseconds)
+            if not math.isfinite(step.loss):
+                raise self._diverged(step.loss, epoch)
+            self._say(
+                {
+                    "step": self._steps,
+                    "steps": step.steps * epochs,
+                    "epoch": epoch,
+                    "epochs": before + epochs,
+                    "loss": step.loss,
+                    "milliseconds": milliseconds,
+                }
+            )
+
+    def _diverged(self, loss: float, epoch: int) -> StepError:
+        rate = self._request["learning_rate"]
+        return StepError(
+            f"the loss is {loss} at step {self._steps}",
+            where=f"epoch {epoch}, with a learning rate of {rate:g}",
+            why="parameters have grown beyond what numbers hold, or an example holds no numbers",
+            hint=f"lower the learning rate, such as --learning-rate {rate / 10:g}",
+        )
+
+    def _evaluate(self, epoch: int) -> None:
+        if len(self._data["held_target"]):
+            judged = self._judge("held")
+            said = {"epoch": epoch, "loss": judged.loss, "accuracy": judged.accuracy}
+            self._say({"evaluated": said})
+
+    def _judge(self, part: str) -> Judged:
+        fixed = self._request["fixed_batch"]
+        return judge(
+            self._session,
+            self._inputs(part),
+            self._data[f"{part}_target"],
+            loss=self._loss,
+            output=self._request["outputs"].index(self._request["loss_output"]),
+            batch=fixed or self._request["batch_size"],
+            fixed=fixed is not None,
+        )
+
+    def _save(self, epoch: int) -> None:
+        """Write the epoch's checkpoint. Who hears of it removes the last one, when it pleases."""
+        self._session.save_checkpoint(self._out / f"{CHECKPOINT}-{epoch}")
+        self._say({"saved": {"epoch": epoch}})
+
+    def _write_compared(self) -> None:
+        import numpy as np
+
+        outputs = self._judge("compared").outputs
+        named: dict[str, Any] = dict(zip(self._request["outputs"], outputs, strict=True))
+        np.savez(self._out / COMPARED, **named)
+
+    def _inputs(self, part: str) -> list[Any]:
+        return [self._data[f"{part}.{name}"] for name in self._request["inputs"]]
+
+
+def _timed(done: Iterator[Any]) -> Iterator[tuple[Any, float]]:
+    """Yield each step with the milliseconds that it took."""
+    while True:
+        begun = time.perf_counter()
+        step = next(done, None)
+        if step is None:
+            return
+        yield step, (time.perf_counter() - begun) * 1000
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""A training bundle of a small network on 8 x 8 images, made in a second, and folders of images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from olive_build.bundle.manifest import MANIFEST_VERSION
+from olive_build.toolchains import provision
+from olive_build.training.settings import Loss, Optimizer, Train
+
+ROOT = Path(__file__).resolve().parents[2]
+SIDE, WIDTH = 8, 16
+LABELS = ("bar", "dot", "ring")
+FILES = ("training_model.onnx", "eval_model.onnx", "optimizer_model.onnx", "checkpoint")
+MAKE = """
+import json, runpy, sys
+from pathlib import Path
+host = runpy.run_path(sys.argv[1])
+host["hide_python_path"]()
+host["show_package"]()
+from olive_build.training.artifacts import make_artifacts
+from olive_build.training.settings import Loss, Optimizer, Train
+folder, fields = Path(sys.argv[2]), json.loads(sys.argv[3])
+fields["loss"], fields["optimizer"] = Loss(**fields["loss"]), Optimizer(**fields["optimizer"])
+described = json.loads((folder / "training.json").read_text())
+out = folder / "training"
+out.mkdir()
+make_artifacts(folder / "model.onnx", described, Train(**fields), sys.argv[4:], out)
+"""
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """What kind of bundle is made; `batch` is None where it is free."""
+
+    target: str = "desktop"
+    batch: int | None = None
+    loss: Loss = field(default_factory=lambda: Loss("cross-entropy"))
+    rate: float = 0.01
+    smoke: bool = False
+    outputs: tuple[str, ...] = ("logits",)
+
+
+def weights() -> dict[str, npt.NDArray[np.float32]]:
+    """Return the parameters; `body.bias` is frozen."""
+    random = np.random.default_rng(0)
+    shapes = {
+        "body.weight": (SIDE * SIDE, WIDTH),
+        "body.bias": (WIDTH,),
+        "head.weight": (WIDTH, 3),
+        "head.bias": (3,),
+    }
+    return {
+        name: (random.standard_normal(shape) * 0.2).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def write_model(path: Path, tiny: Tiny) -> None:
+    """Write the graph: pixels [batch, 1, 8, 8] -> hidden [batch, 16] -> logits [batch, 3]."""
+    batch = tiny.batch or "batch_size"
+    values = {
+        "pixel_values": [batch, 1, SIDE, SIDE],
+        "hidden": [batch, WIDTH],
+        "logits": [batch, len(LABELS)],
+    }
+    infos = {
+        name: helper.make_tensor_value_info(name, TensorProto.FLOAT, axes)
+        for name, axes in values.items()
+    }
+    nodes = [
+        helper.make_node("Flatten", ["pixel_values"], ["flat"], name="flatten"),
+        helper.make_node("Gemm", ["flat", "body.weight", "body.bias"], ["sum"], name="body"),
+        helper.make_node("Relu", ["sum"], ["hidden"], name="relu"),
+        helper.make_node("Gemm", ["hidden", "head.weight", "head.bias"], ["logits"], name="head"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [infos["pixel_values"]],
+        [infos[name] for name in tiny.outputs],
+        [numpy_helper.from_array(value, name) for name, value in weights().items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def write_bundle(folder: Path, tiny: Tiny = Tiny()) -> Path:
+    """Make the artifacts in the training toolchain, and a manifest as a build writes it."""
+    folder.mkdir(parents=True)
+    write_model(folder / "model.onnx", tiny)
+    described = _described(tiny)
+    (folder / "training.json").write_text(json.dumps(described), encoding="utf-8")
+    optimizer = Optimizer("adamw", tiny.rate)
+    train = Train(("*",), ("body.bias",), None, None, tiny.loss, optimizer, (), 8, 3, 5, False)
+    python = provision.python_of("training")
+    host = ROOT / "olive_build" / "toolchains" / "run.py"
+    arguments = [str(host), str(folder), json.dumps(asdict(train)), "onnx"]
+    subprocess.run([str(python), "-P", "-c", MAKE, *arguments], check=True, timeout=120)
+    (folder / "model.onnx").unlink()
+    (folder / "training.json").unlink()
+    (folder / "inference").mkdir()
+    (folder / "training" / "inference.onnx").rename(folder / "inference" / "model.onnx")
+    (folder / "preprocessor_config.json").write_text("{}\n", encoding="utf-8")
+    write_manifest(folder, manifest_of(folder, tiny, train, described))
+    return folder
+
+
+def manifest_of(
+    folder: Path, tiny: Tiny, train: Train, described: dict[str, Any]
+) -> dict[str, Any]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    section = {
+        **described,
+        "files": {Path(name).stem: f"training/{name}" for name in FILES},
+        "loss": asdict(train.loss),
+        "optimizer": asdict(train.optimizer),
+        "batch_size": train.batch_size,
+        "epochs": train.epochs,
+        "seed": train.seed,
+        "trainable_values": 1075,
+    }
+    return {
+        "manifest_version": MANIFEST_VERSION,
+        "recipe": "shapes",
+        "description": "Tells shapes apart",
+        "smoke": tiny.smoke,
+        "target": tiny.target,
+        "execution_provider": "CPUExecutionProvider",
+        "model": {"family": "image-classification"},
+        "variants": {
+            "inference": {
+                "files": {"onnx": "inference/model.onnx"},
+                "inputs": described["inputs"],
+                "outputs": [
+                    {"name": name, "type": "float", "axes": [tiny.batch or "batch_size", width]}
+                    for name, width in (("hidden", WIDTH), ("logits", len(LABELS)))
+                    if name in tiny.outputs
+                ],
+            }
+        },
+        "training": section,
+        "files": [
+            {
+                "path": path.relative_to(folder).as_posix(),
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "size_bytes": path.stat().st_size,
+            }
+            for path in files
+        ],
+    }
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _described(tiny: Tiny) -> dict[str, Any]:
+    batch = tiny.batch or "batch_size"
+    classes = tiny.loss.name == "cross-entropy"
+    trainable = {name: array for name, array in weights().items() if name != "body.bias"}
+    return {
+        "inputs": [{"name": "pixel_values", "type": "float32", "axes": [batch, 1, SIDE, SIDE]}],
+        "target": {"name": "labels", "type": "int64", "axes": [batch]}
+        if classes
+        else {"name": "target", "type": "float32", "axes": [batch, len(LABELS)]},
+        "outputs": list(tiny.outputs),
+        "labels": list(LABELS),
+        "trainable": [{"name": n, "shape": list(a.shape)} for n, a in trainable.items()],
+        "frozen": ["body.bias"],
+        "patterns": {"*": 4},
+        "data": {
+            "kind": "images",
+            "height": SIDE,
+            "width": SIDE,
+            "channels": 1,
+            "rescale": 1 / 255,
+            "mean": [0.5],
+            "std": [0.5],
+        },
+    }
+
+
+def image(kind: int, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Return a noisy picture [8, 8] of a bar, a dot or a ring."""
+    found = random.integers(0, 60, (SIDE, SIDE))
+    y, x = np.mgrid[:SIDE, :SIDE]
+    away = np.hypot(y - 3.5, x - 3.5)
+    shape = (np.abs(x - random.integers(2, 6)) < 1, away < 1.8, (away > 2) & (away < 3.6))[kind]
+    return np.where(shape, random.integers(150, 256), found).astype(np.uint8)
+
+
+def write_images(folder: Path, counts: Sequence[int] = (20, 20, 20), seed: int = 1) -> Path:
+    """Write a folder for each class with so many .pgm images."""
+    random = np.random.default_rng(seed)
+    for kind, (label, count) in enumerate(zip(LABELS, counts, strict=True)):
+        if count:
+            (folder / label).mkdir(parents=True)
+        for number in range(count):
+            pixels = image(kind, random)
+            header = f"P5 {SIDE} {SIDE} 255\n".encode()
+            (folder / label / f"{number:03}.pgm").write_bytes(header + pixels.tobytes())
+    return folder
