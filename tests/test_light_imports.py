@@ -24,9 +24,16 @@ MAY_BE_HEAVY = (
     "olive_build.quantizers.algorithms.",
     "olive_build.rewrites.",
     "olive_build.steps.model_check",
+    "olive_build.training.",
 )
 # Of those, these are read where nothing is built.
-LIGHT_ALL_THE_SAME = (".spec", "olive_build.proof.machine", "olive_build.proof.verdict")
+LIGHT_ALL_THE_SAME = (
+    ".spec",
+    "olive_build.proof.machine",
+    "olive_build.proof.training_verdict",
+    "olive_build.proof.verdict",
+    "olive_build.training.settings",
+)
 
 IMPORT_EACH = """
 import importlib, json, sys

@@ -11,15 +11,16 @@ from olive_build.bundle.layout import Placed
 from olive_build.engine.store import Artifact
 from olive_build.plan import BundlePlan
 from olive_build.proof.training_verdict import training_figures
+from olive_build.steps.convert_ort import REQUIRED_OPERATORS
 from olive_build.steps.personalise import PERSONALISED
-from olive_build.steps.trained_inference import TRAINED_INFERENCE
-from olive_build.steps.training_artifacts import CHECKPOINTS, MODELS, REQUIRED_OPERATORS
 from olive_build.steps.training_cost import TRAINING_COST
 from olive_build.steps.training_proof import TRAINING_PROOF
 from olive_build.training.settings import Train
 
 FOLDER = "training"
-TRAINING = "training.json"
+TRAINING, TRAINED_INFERENCE = "training.json", "trained_inference.json"
+MODELS = ("training_model", "eval_model", "optimizer_model")
+CHECKPOINT, NOMINAL_CHECKPOINT = "checkpoint", "nominal_checkpoint"
 
 
 def training_files(bundle: BundlePlan) -> dict[str, Placed]:
@@ -32,9 +33,9 @@ def training_files(bundle: BundlePlan) -> dict[str, Placed]:
     if "ort" in formats:
         files |= {f"{name}_ort": f"{name}.ort" for name in MODELS}
         files["required_operators"] = REQUIRED_OPERATORS
-    files["checkpoint"], nominal = CHECKPOINTS
+    files[CHECKPOINT] = CHECKPOINT
     if train.nominal_checkpoint:
-        files[nominal] = nominal
+        files[NOMINAL_CHECKPOINT] = NOMINAL_CHECKPOINT
     return {
         role: Placed(f"{FOLDER}/{name}", training.artifacts, name) for role, name in files.items()
     }

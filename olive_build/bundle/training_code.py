@@ -120,7 +120,7 @@ def training_sections(manifest: Mapping[str, Any]) -> str:
     filled = text.substitute(_placeholders(training, manifest, language)).strip()
     # A line that held nothing but what this bundle does not need.
     code = "\n".join(line for line in filled.split("\n") if line.strip() != "-")
-    return "\n\n".join([preparing(training), code, *notes(training)])
+    return "\n\n".join([preparing(training), code, *notes(training, language)])
 
 
 def _placeholders(

@@ -15,15 +15,21 @@ MODELS = ("training_model", "eval_model", "optimizer_model")
 
 @dataclass(frozen=True)
 class GraphInput:
-    """An input of the training graphs; an axis is a number, or a name where it is free."""
+    """An input of the training graphs; an axis is a number, or a name where it is free.
+
+    `family_name` is what the model's family calls it, where the recipe renamed it.
+    """
 
     name: str
     type: str
     axes: tuple[int | str, ...]
+    family_name: str
 
     @staticmethod
     def read(found: Mapping[str, Any]) -> GraphInput:
-        return GraphInput(str(found["name"]), str(found["type"]), tuple(found["axes"]))
+        name = str(found["name"])
+        of_family = str(found.get("family_name", name))
+        return GraphInput(name, str(found["type"]), tuple(found["axes"]), of_family)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def rate_note(training: TrainingManifest) -> str:
     )
 
 
-def notes(training: TrainingManifest) -> list[str]:
+def notes(training: TrainingManifest, language: str) -> list[str]:
     """Return paragraphs on the ORT form, the nominal checkpoint, and trying it on a desktop."""
     found = []
     if training.form == "ort":
@@ -94,10 +94,15 @@ def notes(training: TrainingManifest) -> list[str]:
             "runtime (`required_operators.config`). Exporting needs `eval_model.onnx` all the same."
         )
     if "nominal_checkpoint" in training.files:
+        native = (
+            " Java's API takes no such buffer: that is done by the runtime's C++ API, with "
+            "`TrainingSession::FromBuffer`."
+        )
         found.append(
             "`nominal_checkpoint` has the names of the parameters and not their values. It is for "
             "an update: ship it, load the values that a server sends as one buffer (all "
             "parameters, in the checkpoint's order), and train from there."
+            + (native if language == "kotlin" else "")
         )
     found.append(
         "Before there is an app, `olive-build train <this folder> --data <folder>` does the same "

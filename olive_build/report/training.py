@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -83,7 +84,7 @@ class Job:
 def run_training(folder: Path, chosen: Mapping[str, Any], *, as_json: bool) -> int:
     """Train as the command line chose, show it, write the output, and return the exit code."""
     bundle = open_bundle(folder)
-    output = chosen["output"] or Path(f"{bundle.manifest.recipe}-trained")
+    output = chosen["output"] or default_output(bundle)
     check_output(output, folder)
     before = earlier(chosen["resume"], bundle)
     settings = settle(bundle, chosen, before)
@@ -194,7 +195,7 @@ def compare(job: Job, work: Path) -> float:
     session = onnxruntime.InferenceSession(
         str(work / INFERENCE), providers=["CPUExecutionProvider"]
     )
-    batch = manifest.fixed_batch or len(rows)
+    batch = manifest.fixed_batch or job.settings.batch_size
     worst, largest = 0.0, 1.0
     with np.load(work / COMPARED) as expected:
         for start in range(0, len(rows), batch):
@@ -225,7 +226,7 @@ def _show(job: Job, display: Display, history: History, figures: Mapping[str, An
     told = {**figures, "judged": judged, "output": str(job.output)}
     lines = [
         "",
-        *_examples_table(job.examples),
+        *_examples_table(job),
         "",
         *table(_figures_rows(job, history, figures), right=(1,)),
         "",
@@ -235,11 +236,14 @@ def _show(job: Job, display: Display, history: History, figures: Mapping[str, An
     display.end("\n".join(lines), {"trained": told})
 
 
-def _examples_table(examples: Examples) -> list[str]:
+def _examples_table(job: Job) -> list[str]:
+    examples, labels = job.examples, job.bundle.manifest.labels
     learned = examples.counts(examples.split.learned)
     held = examples.counts(examples.split.held)
     rows = [["examples of", "learned from", "held out"]]
-    rows += [[name, str(learned[name]), str(held[name])] for name in sorted(learned)]
+    # Of numbers there are no classes, and all examples are told together.
+    names = [name for name in labels if name in learned] or list(learned)
+    rows += [[name, str(learned[name]), str(held[name])] for name in names]
     return table(rows, right=(1, 2))
 
 
@@ -263,12 +267,14 @@ def _figures_rows(job: Job, history: History, figures: Mapping[str, Any]) -> lis
 
 
 def _command(job: Job) -> str:
-    return (
-        f"olive-build train {job.bundle.folder} --data {job.data} "
-        f"--resume {job.output / CHECKPOINT}"
-        + (f" --output {job.output}" if job.output.name != _default(job) else "")
-    )
+    """Return the command that goes on from what was written, into the same folder."""
+    words = ["olive-build", "train", job.bundle.folder, "--data", job.data]
+    words += ["--resume", job.output / CHECKPOINT]
+    if job.output != default_output(job.bundle):
+        words += ["--output", job.output]
+    return shlex.join(map(str, words))
 
 
-def _default(job: Job) -> str:
-    return f"{job.bundle.manifest.recipe}-trained"
+def default_output(bundle: TrainingBundle) -> Path:
+    """Return where the output goes that nobody named."""
+    return Path(f"{bundle.manifest.recipe}-trained")

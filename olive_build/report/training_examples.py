@@ -91,9 +91,8 @@ def read_examples(bundle: TrainingBundle, data: Path, hold_out: float, seed: int
     manifest = bundle.manifest
     read = family_module(manifest.family, "examples").read_examples
     found = read(data, manifest.data, bundle.folder, manifest.labels, manifest.loss)
-    arrays = list(found.inputs.values())
-    # The family has its own names; the recipe may have renamed the graphs' inputs, in their order.
-    inputs = {item.name: array for item, array in zip(manifest.inputs, arrays, strict=True)}
+    # The recipe may have renamed the graphs' inputs.
+    inputs = {item.name: found.inputs[item.family_name] for item in manifest.inputs}
     targets = found.targets
     if manifest.has_classes:
         classes = tuple(manifest.labels[int(target)] for target in targets)

@@ -4,6 +4,8 @@ The gradient builder of onnxruntime-training goes the same two ways, forward fro
 parameters and backward from the loss, and asks for the gradient of every operator met on both.
 What stops it: STOP_GRADIENT_EDGES and IsAllowedForGradient in
 orttraining/orttraining/core/framework/gradient_graph_builder.{h,cc} of microsoft/onnxruntime.
+Two of its stops are left out, the exponent of Pow and the limits of Clip: PyTorch has gradients for
+them, and a parameter above one would be trained wrongly without a word. `gradients` refuses them.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def sequence_as_split(model: onnx.ModelProto, _trainable: Collection[str] = ()) 
             one.metadata_props.extend(reader.metadata_props)
             replaced[at] = [one]
     replace_nodes(graph, replaced)
-    return Rewritten(len(replaced), tuple(declined))
+    return Rewritten(len(found) - len(declined), tuple(declined))
 
 
 def _sizes(

@@ -60,14 +60,14 @@ def patterns_for(names: Collection[str], trainable: Collection[str]) -> list[str
 
     A module of which everything that is trainable is among `names` becomes `module.*`.
     """
-    wanted, others = set(names), set(trainable) - set(names)
+    others = set(trainable) - set(names)
     found: dict[str, None] = {}
     for name in names:
         parts = name.split(".")
         prefixes = (".".join(parts[:end]) + "." for end in range(1, len(parts)))
         whole = (p for p in prefixes if not any(o.startswith(p) for o in others))
         found.setdefault(next((f"{p}*" for p in whole), name))
-    return list(found) if wanted else []
+    return list(found)
 
 
 def _hint(stopped: Sequence[Finding], trainable: Collection[str]) -> str:

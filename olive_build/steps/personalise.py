@@ -11,6 +11,8 @@ from typing import ClassVar
 from olive_build.training.settings import Train
 
 PERSONALISED = "personalised.json"
+# So many clips are scored at once where the graph's batch is free.
+FREE_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,12 @@ class Personalise:
         from olive_build.training.personalise import Clips, personalise
 
         artifacts = inputs["artifacts"]
-        described = json.loads((artifacts / "training.json").read_text(encoding="utf-8"))["data"]
-        trials = family_module(self.family, "examples").read_trials(inputs["trials"], described)
-        clips = Clips(trials.inputs, trials.speakers, trials.roles)
+        described = json.loads((artifacts / "training.json").read_text(encoding="utf-8"))
+        examples = family_module(self.family, "examples")
+        trials = examples.read_trials(inputs["trials"], described["data"])
+        fixed = described["inputs"][0]["axes"][0]
+        batch = fixed if isinstance(fixed, int) else FREE_BATCH
+        clips = Clips(trials.inputs, trials.speakers, trials.roles, batch)
         owners = clips.owners if self.epochs is None else clips.owners[:1]
         epochs = self.train.epochs if self.epochs is None else self.epochs
         found = personalise(artifacts, self.train, clips, epochs=epochs, owners=owners)

@@ -22,8 +22,6 @@ from olive_build.training.settings import Train
 
 Samples = npt.NDArray[np.float32]
 OTHER, OWNER = 0, 1
-# What is scored at once where the graph's batch is free.
-BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -31,11 +29,13 @@ class Clips:
     """Prepared clips [clips, samples], with the name of each one's speaker and its role.
 
     A role is enrolment, held-out, background or impostor; owners are who has clips to enrol.
+    `batch` clips are scored at once, which is what the graph takes where its batch is fixed.
     """
 
     inputs: Samples
     speakers: Sequence[str]
     roles: Sequence[str]
+    batch: int
 
     @property
     def owners(self) -> list[str]:
@@ -72,8 +72,9 @@ def personalise(
     found: dict[str, Any] = {}
     for owner in owners:
         session, losses = _learned(artifacts, train, clips, owner, epochs)
-        own = _scores(session, clips.inputs[clips.rows("held-out", owner)])
+        own = _scores(session, clips.inputs[clips.rows("held-out", owner)], clips.batch)
         strangers = np.concatenate(list(_impostors(session, clips, owner)))
+        session.close()
         rate = equal_error_rate(own, strangers).as_json()
         found[owner] = {**rate, "steps": len(losses), "loss": [losses[0], losses[-1]]}
         kept.append(own)
@@ -86,8 +87,7 @@ def personalise(
 def _learned(
     artifacts: Path, train: Train, clips: Clips, owner: str, epochs: int
 ) -> tuple[TrainingSession, list[float]]:
-    session = TrainingSession(artifacts, checkpoint=None, threads=None)
-    session.set_learning_rate(train.optimizer.lr)
+    session = TrainingSession(artifacts)
     rows = np.concatenate([clips.rows("enrolment", owner), clips.rows("background")])
     targets = np.array([OWNER if clips.speakers[row] == owner else OTHER for row in rows], np.int64)
     steps = train_epochs(
@@ -103,18 +103,17 @@ def _learned(
 
 def _impostors(session: TrainingSession, clips: Clips, owner: str) -> Iterator[Samples]:
     """Yield the scores of voices that this owner's model never heard."""
-    yield _scores(session, clips.inputs[clips.rows("impostor")])
+    yield _scores(session, clips.inputs[clips.rows("impostor")], clips.batch)
     for other in clips.owners:
         if other != owner:
-            yield _scores(session, clips.inputs[clips.rows("held-out", other)])
+            yield _scores(session, clips.inputs[clips.rows("held-out", other)], clips.batch)
 
 
-def _scores(session: TrainingSession, inputs: Samples) -> Samples:
+def _scores(session: TrainingSession, inputs: Samples, batch_size: int) -> Samples:
     """Return by how much the owner's logit is above the other's, for clips [clips, samples]."""
-    size = session.fixed_batch or BATCH
     found = []
-    for start in range(0, len(inputs), size):
-        batch = inputs[start : start + size]
+    for start in range(0, len(inputs), batch_size):
+        batch = inputs[start : start + batch_size]
         _, outputs = session.evaluate([batch], np.zeros(len(batch), np.int64))
         logits = outputs[0]
         found.append(logits[:, OWNER] - logits[:, OTHER])

@@ -152,9 +152,10 @@ class _Flow:
         if id(value) in self._made and self._made[id(value)][2] == value._version:
             self._before[norm] = id(value)
 
-    def _leave(self, layer: torch.nn.Module, _arguments: Any, output: torch.Tensor) -> None:
+    def _leave(self, layer: torch.nn.Module, _arguments: Any, output: Any) -> None:
         self._calls[layer] += 1
-        self._made[id(output)] = (layer, output, output._version)
+        if isinstance(output, torch.Tensor):  # Subclasses may give more than that.
+            self._made[id(output)] = (layer, output, output._version)
 
 
 class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -11,7 +11,9 @@ import numpy.typing as npt
 import torch
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
 from trials import Trials
-from voices import RATE, Samples
+from voices import RATE
+
+from olive_build.proof.audio import Samples
 
 Scores = npt.NDArray[np.float64]
 
@@ -21,14 +23,14 @@ class Settings:
     """How a phone trains. Found with voices that are neither in pretraining nor in trials.npz."""
 
     patterns: tuple[str, ...] = ("classifier.*", "projector.*")
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.01
-    epochs: int = 12
-    batch: int = 8
-    # Of cross entropy, [other, owner]: there are more clips of others.
-    class_weights: tuple[float, float] = (1.0, 6.0)
+    epochs: int = 10
+    batch: int = 12
+    # Of cross entropy, [other, owner]: there are eight times as many clips of others.
+    class_weights: tuple[float, float] = (1.0, 8.0)
     seed: int = 0
 
 
@@ -41,11 +43,13 @@ def normalised(extractor: Wav2Vec2FeatureExtractor, clips: Samples) -> torch.Ten
 def fresh_model(folder: Path, settings: Settings) -> Wav2Vec2ForSequenceClassification:
     """Return the saved model with a new head of two classes, other and owner, in fp32.
 
-    What is to be trained requires a gradient, and nothing else.
+    What is to be trained requires a gradient, and nothing else. The head begins at zero: what
+    random numbers say, a few steps on a few clips do not undo (13 errors of 100 instead of 2).
     """
     model = Wav2Vec2ForSequenceClassification.from_pretrained(str(folder), dtype=torch.float32)
-    torch.manual_seed(settings.seed)
     model.classifier = torch.nn.Linear(model.config.classifier_proj_size, 2)
+    torch.nn.init.zeros_(model.classifier.weight)
+    torch.nn.init.zeros_(model.classifier.bias)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(any(fnmatchcase(name, like) for like in settings.patterns))
     return model
@@ -120,7 +124,7 @@ def pooled(found: dict[str, tuple[Scores, Scores]]) -> float:
     return equal_error_rate(own, others)
 
 
-def interval(found: dict[str, tuple[Scores, Scores]], draws: int = 2000) -> tuple[float, float]:
+def interval(found: dict[str, tuple[Scores, Scores]], draws: int = 1000) -> tuple[float, float]:
     """Return where the pooled rate lies in 95 of 100 draws of as many clips, with replacement."""
     random = np.random.default_rng(0)
     rates = []

@@ -31,9 +31,9 @@ from transformers import (
     Wav2Vec2ForSequenceClassification,
 )
 from trials import Trials, make_trials, read_trials, write_trials
-from voices import CLIP, RATE, Samples, Voice, all_voices, coloured, spoken
+from voices import CLIP, RATE, Voice, all_voices, coloured, spoken
 
-from olive_build.proof.audio import mu_law_decode, mu_law_encode
+from olive_build.proof.audio import Samples, mu_law_decode, mu_law_encode
 
 HERE = Path(__file__).resolve().parent
 SEED = 5
@@ -99,7 +99,8 @@ def filters(width: int) -> torch.Tensor:
     sine and both upside down, so that what follows the activation adds up to loudness, whatever
     the phase. High frequencies are amplified: speech is weak there.
     """
-    mels = np.linspace(*(2595 * np.log10(1 + np.array([LOWEST, HIGHEST]) / 700)), FILTERS + 2)
+    lowest, highest = (2595 * math.log10(1 + limit / 700) for limit in (LOWEST, HIGHEST))
+    mels = np.linspace(lowest, highest, FILTERS + 2)
     edges = 700 * (10 ** (mels / 2595) - 1)
     middles, widths = edges[1:-1, None], (edges[2:] - edges[:-2])[:, None] / 2
     at = (np.arange(width) - (width - 1) / 2) / RATE
@@ -107,9 +108,9 @@ def filters(width: int) -> torch.Tensor:
     deviation = np.minimum(0.4 / widths, width / RATE / 5)
     window = np.exp(-0.5 * (at / deviation) ** 2)
     window *= np.sqrt(middles / 500) / window.sum(1, keepdims=True)
-    waves = [np.cos, np.sin, lambda x: -np.cos(x), lambda x: -np.sin(x)]
-    kernels = [window * wave(2 * np.pi * middles * at) for wave in waves]
-    return torch.from_numpy(np.concatenate(kernels)).float()
+    angles = 2 * np.pi * middles * at
+    waves = (np.cos(angles), np.sin(angles), -np.cos(angles), -np.sin(angles))
+    return torch.from_numpy(np.concatenate([window * wave for wave in waves])).float()
 
 
 class Sounds:

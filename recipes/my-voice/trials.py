@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from phrases import phrases
-from voices import CLIP, Samples, Voice, all_voices, recorded, spoken
+from voices import CLIP, Voice, all_voices, recorded, spoken
 
-from olive_build.proof.audio import StoredClips, mu_law_encode
+from olive_build.proof.audio import Samples, StoredClips, mu_law_encode
 
 SEED = 7
 ENROLMENT_CLIPS, BACKGROUND_CLIPS, IMPOSTOR_CLIPS = 8, 64, 2

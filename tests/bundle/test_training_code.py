@@ -243,6 +243,10 @@ def test_what_else_there_is_to_say(bundle: Path) -> None:
     assert "olive-build train <this folder> --data" in plain
     assert "nominal_checkpoint" not in plain
     assert "`nominal_checkpoint` has the names" in speech
+    assert "Java" not in speech
+    assert "Java's API takes no such buffer" in training_sections(
+        {**voice(bundle), "target": "android"}
+    )
     assert "The `.ort` graphs take the place" in speech
     manifest = voice(bundle)
     for role in ("training_model", "eval_model", "optimizer_model"):

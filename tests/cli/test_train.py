@@ -148,7 +148,8 @@ def test_going_on_is_as_if_it_had_never_stopped(work: Path) -> None:
     call(work, "shapes", "--data", "images", "--epochs", "4", "--output", "whole")
     call(work, "shapes", "--data", "images", "--epochs", "2", "--output", "parts")
     arguments = ("--resume", "parts/checkpoint", "--epochs", "2", "--output", "parts")
-    call(work, "shapes", "--data", "images", *arguments)
+    out = call(work, "shapes", "--data", "images", *arguments)
+    assert "--data images --resume parts/checkpoint --output parts\n" in out
     for name in ("checkpoint", "inference.onnx", "loss.svg"):
         assert (work / "parts" / name).read_bytes() == (work / "whole" / name).read_bytes()
     assert record(work / "parts")["history"] == record(work / "whole")["history"]
@@ -188,8 +189,8 @@ def test_too_few_to_hold_out_is_said(work: Path) -> None:
 
 
 def test_other_losses_and_a_batch_that_is_fixed(tmp_path: Path) -> None:
-    """The loss is of the last output; numbers come from a table."""
-    tiny = Tiny(batch=4, loss=Loss("mse"), smoke=True, outputs=("hidden", "logits"))
+    """The loss is of the last output, numbers come from a table, the input has another name."""
+    tiny = Tiny(batch=4, loss=Loss("mse"), smoke=True, outputs=("hidden", "logits"), input="x")
     write_bundle(tmp_path / "shapes", tiny)
     data = write_images(tmp_path / "images", (6, 6, 6))
     rows = [

@@ -50,6 +50,7 @@ class Tiny:
     rate: float = 0.01
     smoke: bool = False
     outputs: tuple[str, ...] = ("logits",)
+    input: str = "pixel_values"
 
 
 def weights() -> dict[str, npt.NDArray[np.float32]]:
@@ -71,7 +72,7 @@ def write_model(path: Path, tiny: Tiny) -> None:
     """Write the graph: pixels [batch, 1, 8, 8] -> hidden [batch, 16] -> logits [batch, 3]."""
     batch = tiny.batch or "batch_size"
     values = {
-        "pixel_values": [batch, 1, SIDE, SIDE],
+        tiny.input: [batch, 1, SIDE, SIDE],
         "hidden": [batch, WIDTH],
         "logits": [batch, len(LABELS)],
     }
@@ -80,7 +81,7 @@ def write_model(path: Path, tiny: Tiny) -> None:
         for name, axes in values.items()
     }
     nodes = [
-        helper.make_node("Flatten", ["pixel_values"], ["flat"], name="flatten"),
+        helper.make_node("Flatten", [tiny.input], ["flat"], name="flatten"),
         helper.make_node("Gemm", ["flat", "body.weight", "body.bias"], ["sum"], name="body"),
         helper.make_node("Relu", ["sum"], ["hidden"], name="relu"),
         helper.make_node("Gemm", ["hidden", "head.weight", "head.bias"], ["logits"], name="head"),
@@ -88,7 +89,7 @@ def write_model(path: Path, tiny: Tiny) -> None:
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [infos["pixel_values"]],
+        [infos[tiny.input]],
         [infos[name] for name in tiny.outputs],
         [numpy_helper.from_array(value, name) for name, value in weights().items()],
     )
@@ -177,7 +178,14 @@ def _described(tiny: Tiny) -> dict[str, Any]:
     classes = tiny.loss.name == "cross-entropy"
     trainable = {name: array for name, array in weights().items() if name != "body.bias"}
     return {
-        "inputs": [{"name": "pixel_values", "type": "float32", "axes": [batch, 1, SIDE, SIDE]}],
+        "inputs": [
+            {
+                "name": tiny.input,
+                "family_name": "pixel_values",
+                "type": "float32",
+                "axes": [batch, 1, SIDE, SIDE],
+            }
+        ],
         "target": {"name": "labels", "type": "int64", "axes": [batch]}
         if classes
         else {"name": "target", "type": "float32", "axes": [batch, len(LABELS)]},

@@ -115,7 +115,7 @@ TRAINED: dict[str, Case] = {
         f"{name} over an axis": one(name, function, "axis", keepdims=0, stored={"axis": ints(1)})
         for name, function in REDUCTIONS.items()
     },
-    "ReduceMean of all": one("ReduceMean", torch.mean, keepdims=1),
+    "ReduceMean of all": one("ReduceMean", torch.mean, keepdims=0),
     "Add": one("Add", lambda h: h + OTHER_T, "c", **C),
     "Sub": one("Sub", lambda h: h - OTHER_T, "c", **C),
     "Mul": one("Mul", lambda h: h * OTHER_T, "c", **C),

@@ -18,7 +18,8 @@ def normal(*shape: int) -> np.ndarray:
 
 SCALE, BIAS = normal(4), normal(4)
 KERNEL, GROUPED, TRANSPOSED = normal(6, 4, 3, 3), normal(4, 1, 3, 3), normal(4, 5, 3, 3)
-CUBE, LINE = normal(4, 2, 3, 3, 3), normal(4, 2, 4)
+LINE, POINT = normal(8, 2, 4), normal(8, 8, 1)
+CUBE, CUBE_POINT = normal(8, 2, 3, 3, 3), normal(8, 8, 1, 1, 1)
 POOL = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1] * 4, "shape": (4, 6, 6)}
 
 
@@ -187,22 +188,27 @@ REFUSED: dict[str, Case] = {
 # These may end the process; each has one of its own.
 CRASHING: dict[str, Case] = {
     "AveragePool with a free batch": FIXED["AveragePool"],
-    "Conv in groups over one axis": one(
-        "Conv",
-        lambda h: functional.conv1d(h, torch.tensor(LINE), padding=2, groups=2),
-        "c",
-        group=2,
-        pads=[2, 2],
-        shape=(4, 40),
-        stored={"c": LINE},
+    "Conv in groups over one axis": Case(
+        [
+            node("Conv", ["h", "p"], ["q"]),
+            node("Conv", ["q", "c"], ["y"], group=4, pads=[2, 2]),
+        ],
+        lambda h: functional.conv1d(
+            functional.conv1d(h, torch.tensor(POINT)), torch.tensor(LINE), padding=2, groups=4
+        ),
+        shape=(8, 40),
+        stored={"p": POINT, "c": LINE},
     ),
-    "Conv in groups over three axes": one(
-        "Conv",
-        lambda h: functional.conv3d(h, torch.tensor(CUBE), groups=2),
-        "c",
-        group=2,
-        shape=(4, 6, 6, 6),
-        stored={"c": CUBE},
+    "Conv in groups over three axes": Case(
+        [
+            node("Conv", ["h", "p"], ["q"]),
+            node("Conv", ["q", "c"], ["y"], group=4, pads=[1] * 6),
+        ],
+        lambda h: functional.conv3d(
+            functional.conv3d(h, torch.tensor(CUBE_POINT)), torch.tensor(CUBE), padding=1, groups=4
+        ),
+        shape=(8, 6, 6, 6),
+        stored={"p": CUBE_POINT, "c": CUBE},
     ),
     "LSTM of frozen weights": recurrent("LSTM", ["h0", "c0"], own=False),
 }

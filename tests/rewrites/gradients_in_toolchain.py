@@ -15,11 +15,11 @@ import numpy as np
 import onnx
 
 
-def gradients(folder: Path, name: str) -> str:
-    """Write loss and gradients of the first step; return the stage that failed, or nothing."""
+def gradients(folder: Path, name: str) -> None:
+    """Write loss and gradients of the first step, or at which stage it failed and why."""
+    runtime = training_runtime()
     from onnxruntime.training import artifacts, onnxblock
 
-    runtime = training_runtime()
     onnx.IR_VERSION = 10
     told = json.loads((folder / f"{name}.json").read_text())
 
@@ -43,6 +43,7 @@ def gradients(folder: Path, name: str) -> str:
             requires_grad=trained,
             frozen_params=[name for name in stored if name not in trained],
             loss=Loss(),
+            additional_output_names=[model.graph.output[-1].name],
             artifact_directory=str(out),
         )
         stage = "load"
@@ -52,12 +53,11 @@ def gradients(folder: Path, name: str) -> str:
         stage = "run"
         with np.load(folder / f"{name}.npz") as feeds:
             module.train()
-            loss = module(*(feeds[one] for one in module.input_names()))
+            loss, *_ = module(*(feeds[one] for one in module.input_names()))
         found = {one: np.array(state.parameters[one].grad) for one in trained}
         np.savez(folder / f"{name}.out.npz", loss=np.array(loss), **found)
     except Exception as error:  # noqa: BLE001 - which one it is, is what is asked
         (folder / f"{name}.failed").write_text(f"{stage}: {error}")
-    return stage
 
 
 if __name__ == "__main__":

@@ -58,7 +58,11 @@ def outcomes(
         if group:
             command = [python, "-P", SCRIPT, ROOT, folder, *group]
             environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-            done = subprocess.run(command, capture_output=True, check=False, env=environment)
+            done = subprocess.run(
+                command, capture_output=True, check=False, env=environment, text=True
+            )
+            # A signal is the runtime's; anything else that is not 0 is this test's own fault.
+            assert done.returncode <= 0, done.stderr
             codes |= dict.fromkeys(group, done.returncode)
     return {name: _outcome(folder, name, trials[name], codes[name]) for name in trials}
 
