@@ -128,8 +128,10 @@ def _values(values: list[dict[str, Any]]) -> str:
 
 
 def _packages(manifest: dict[str, Any]) -> list[str]:
+    # No newer version of the packages that train is like the one that the artifacts were proved by.
+    newer = "" if "training" in manifest else " or newer"
     return [
-        f"- {package['name']} ({package['ecosystem']}) {package['lowest']} or newer: "
+        f"- {package['name']} ({package['ecosystem']}) {package['lowest']}{newer}: "
         f"{package['why']}"
         for package in manifest["runtime"]["packages"]
     ]

@@ -18,13 +18,18 @@ class HeadSpec(Strict):
 
     replace: str = Field(
         description="The name of the linear layer that gives way, such as classifier. The new one "
-        "has as many inputs, and seeded random weights."
+        "has as many inputs."
     )
     classes: int = Field(description="How many numbers the new layer gives: one for each class.")
     labels: tuple[str, ...] | None = Field(
         default=None,
         description="The classes' names in order, which are folders of examples too. Left out, "
         "class-0, class-1 and so on.",
+    )
+    init: Literal["random", "zeros"] = Field(
+        default="random",
+        description="random is PyTorch's own for a new layer, seeded. zeros finds all classes "
+        "equally likely at first: better where few examples follow.",
     )
 
 

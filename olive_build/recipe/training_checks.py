@@ -81,9 +81,10 @@ def head_of(section: Section) -> Head | None:
     _check_layer(section, spec.replace)
     labels = spec.labels
     if not _check_classes(section, spec.classes):
-        return Head(spec.replace, spec.classes, labels or ())
+        return Head(spec.replace, spec.classes, labels or (), spec.init)
     if labels is None:
-        return Head(spec.replace, spec.classes, tuple(f"class-{n}" for n in range(spec.classes)))
+        named = tuple(f"class-{number}" for number in range(spec.classes))
+        return Head(spec.replace, spec.classes, named, spec.init)
     _check_labels(section, labels)
     if len(labels) != spec.classes and not section.is_lost("head", "labels"):
         section.add(
@@ -93,7 +94,7 @@ def head_of(section: Section) -> Head | None:
             hint=f"write {_counted(spec.classes, 'label')}, or leave `labels` out",
             also=(section.where("head", "classes"), "the classes"),
         )
-    return Head(spec.replace, spec.classes, labels)
+    return Head(spec.replace, spec.classes, labels, spec.init)
 
 
 def _check_layer(section: Section, name: str) -> None:

@@ -247,7 +247,8 @@ def training_text(figures: dict[str, Any]) -> str:
     near = f"losses within {figures['losses_difference']:.0e}, gradients {figures['gradients']['worst']:.0e}"
     if "personalised" not in figures:
         return near
-    return f"{near}, EER {figures['personalised']['pooled']['rate']:.1%}"
+    rate = figures["personalised"]["pooled"]
+    return f"{near}, EER {rate['rate']:.1%} ({rate['low']:.1%} to {rate['high']:.1%})"
 
 
 def _written_text(figures: list[dict[str, Any]]) -> str:

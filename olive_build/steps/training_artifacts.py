@@ -16,9 +16,9 @@ TRAINING_JSON = "training.json"
 
 @dataclass(frozen=True)
 class TrainingArtifacts:
-    """Write training, eval and optimizer model, checkpoints, inference.onnx and training.json.
+    """Write training, eval and optimizer model, checkpoints, model.onnx and training.json.
 
-    Inputs: model (a prepared model.onnx and its training.json). `formats` may hold "ort", which
+    model.onnx is what is left for inference. Inputs: model (a prepared model.onnx and its training.json). `formats` may hold "ort", which
     adds the three models as .ort and required_operators.config. Raises StepError when onnxruntime
     cannot build one of them, or cannot load what it built.
     """

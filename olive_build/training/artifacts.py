@@ -1,7 +1,7 @@
 """A prepared graph -> what a device trains with; everything that was made is loaded again.
 
 training_model.onnx, eval_model.onnx and optimizer_model.onnx, their .ort forms, checkpoint,
-nominal_checkpoint, and inference.onnx, which the training runtime exports from the checkpoint.
+nominal_checkpoint, and model.onnx for inference, which the training runtime exports from the checkpoint.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from olive_build.training.settings import Train
 from olive_build.training.training_graph import build_graphs
 from olive_build.training.weights import Weights, take_apart
 
-INFERENCE = "inference.onnx"
+INFERENCE = "model.onnx"
 MODELS = (TRAINING_MODEL, EVAL_MODEL, OPTIMIZER_MODEL)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,12 @@ def gradients_difference(
     return {"worst": worst, "parameter": parameter, "count": len(gradients)}
 
 
+def _gradients(session: TrainingSession, recorded: RecordedSteps, step: int) -> dict[str, Any]:
+    """Compare the gradients of a step that is about to be taken with autograd's."""
+    _, found = session.loss_and_gradients(*recorded.batch(step))
+    return gradients_difference(found, partial(recorded.gradient, step))
+
+
 def _relative(gradient: Array, expected: Array, floor: float) -> float:
     if gradient.shape != expected.shape:
         return math.inf
@@ -127,11 +134,11 @@ def _uninterrupted(
 ) -> _Run:
     session = TrainingSession(artifacts)
     before = session.digests(trainable=False)
-    _, first = session.loss_and_gradients(*recorded.batch(0))
-    gradients = gradients_difference(first, recorded.gradient)
-    del first
+    gradients = _gradients(session, recorded, 0)
     half = len(recorded) // 2
-    losses = _train(session, recorded, 0, half)
+    losses = _train(session, recorded, 0, 1)
+    gradients = max(gradients, _gradients(session, recorded, 1), key=lambda item: item["worst"])
+    losses += _train(session, recorded, 1, half)
     session.save_checkpoint(saved)
     losses += _train(session, recorded, half, len(recorded))
     after = session.digests(trainable=False)

@@ -15,14 +15,16 @@ CLASS_LOSSES = ("cross-entropy",)
 
 @dataclass(frozen=True)
 class Head:
-    """The linear layer named `replace` gives way to a new one, seeded, with as many outputs.
+    """The linear layer named `replace` gives way to a new one with as many outputs.
 
-    `labels` name the classes in order; they are as many as `classes`.
+    `labels` name the classes in order; they are as many as `classes`. The new layer begins as
+    PyTorch begins one, seeded, or at zero.
     """
 
     replace: str
     classes: int
     labels: tuple[str, ...]
+    init: Literal["random", "zeros"] = "random"
 
 
 @dataclass(frozen=True)

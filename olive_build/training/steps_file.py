@@ -1,7 +1,7 @@
 """steps.npz: what PyTorch computed over the steps that the artifacts are compared with.
 
-input.<name> and target [steps, batch, ...], losses [steps], gradient.<parameter> of the first
-step, eval_inputs.<name> and eval_logits after the last. Arrays are read when they are asked for.
+input.<name> and target [steps, batch, ...], losses [steps], gradient.<step>.<parameter> of the first
+two, eval_inputs.<name> and eval_logits after the last. Arrays are read when they are asked for.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class RecordedSteps:
         """PyTorch's loss of each step, before that step's update."""
         return [float(loss) for loss in self._get("losses")]
 
-    def gradient(self, parameter: str) -> Array:
-        """Return autograd's gradient in the first step."""
-        return self._get(f"gradient.{parameter}")
+    def gradient(self, step: int, parameter: str) -> Array:
+        """Return autograd's gradient in step 0 or 1."""
+        return self._get(f"gradient.{step}.{parameter}")
 
     def evaluation(self) -> tuple[list[Array], Array]:
         """Return the inputs of the evaluation and PyTorch's logits for them."""

@@ -16,14 +16,18 @@ WHERE = "train.head.replace"
 def replace_head(model: torch.nn.Module, head: Head, seed: int) -> None:
     """Put a new linear layer in the place of `head.replace`.
 
-    Its weights are PyTorch's own for a new layer, drawn with `seed`; the configuration's classes
-    follow. Raises StepError where there is no linear layer of that name.
+    Its weights are PyTorch's own for a new layer, drawn with `seed`, or zero; the configuration's
+    classes follow. Raises StepError where there is no linear layer of that name.
     """
     old = _linear(model, head.replace)
     parent, _, own = head.replace.rpartition(".")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         new = torch.nn.Linear(old.in_features, head.classes, bias=old.bias is not None)
+    if head.init == "zeros":
+        torch.nn.init.zeros_(new.weight)
+        if new.bias is not None:
+            torch.nn.init.zeros_(new.bias)
     new.train(old.training)
     setattr(model.get_submodule(parent), own, new)
     _name_classes(getattr(model, "config", None), head)

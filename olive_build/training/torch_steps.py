@@ -19,6 +19,8 @@ from olive_build.training.torch_model import Arrays, Trainable
 
 # More would take longer, and show nothing more.
 LARGEST_BATCH = 8
+# A head or an adapter that begins at zero hides what is below it from the first gradient.
+GRADIENT_STEPS = 2
 # Of the reference's inputs; steps have the seeds from 0.
 REFERENCE_SEED = 1000
 
@@ -61,8 +63,9 @@ def take_steps(side: Trainable, train: Train, steps: int) -> Arrays:
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(float(loss.detach()))
             _check_finite(losses, train)
-            if step == 0:
-                found |= _prefixed("gradient", {n: p.grad for n, p in parameters.items()})
+            if step < GRADIENT_STEPS:
+                gradients = {n: p.grad for n, p in parameters.items()}
+                found |= _prefixed(f"gradient.{step}", gradients)
             optimizer.step()
         unseen = side.examples(batch, steps)
         with torch.no_grad():

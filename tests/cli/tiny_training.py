@@ -113,7 +113,7 @@ def write_bundle(folder: Path, tiny: Tiny = Tiny()) -> Path:
     (folder / "model.onnx").unlink()
     (folder / "training.json").unlink()
     (folder / "inference").mkdir()
-    (folder / "training" / "inference.onnx").rename(folder / "inference" / "model.onnx")
+    (folder / "training" / "model.onnx").rename(folder / "inference" / "model.onnx")
     (folder / "preprocessor_config.json").write_text("{}\n", encoding="utf-8")
     write_manifest(folder, manifest_of(folder, tiny, train, described))
     return folder

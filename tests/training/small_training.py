@@ -229,8 +229,8 @@ def _steps(
         loss = criterion(output(inputs[step]), torch.from_numpy(target[step]))
         loss.backward()
         losses.append(loss.item())
-        if step == 0:
-            found |= {f"gradient.{n}": p.grad.numpy().copy() for n, p in trained.items()}
+        if step < 2:
+            found |= {f"gradient.{step}.{n}": p.grad.numpy().copy() for n, p in trained.items()}
         optimizer.step()
     found |= {f"final.{n}": p.detach().numpy().copy() for n, p in trained.items()}
     found["losses"] = np.array(losses)

@@ -30,7 +30,7 @@ ALL_FILES = {
     "required_operators.config",
     "checkpoint",
     "nominal_checkpoint",
-    "inference.onnx",
+    "model.onnx",
     "training.json",
 }
 FROZEN = ("low.weight", "low.bias")
@@ -96,7 +96,7 @@ def test_inference_is_the_untrained_model(images: Path) -> None:
         x = steps["input.x"][0]
     run = [
         onnxruntime.InferenceSession(str(path)).run(None, {"x": x})
-        for path in (images / "m" / "model.onnx", images / "a" / "inference.onnx")
+        for path in (images / "m" / "model.onnx", images / "a" / "model.onnx")
     ]
     assert [len(outputs) for outputs in run] == [1, 1]
     np.testing.assert_allclose(run[1][0], run[0][0], atol=1e-6)
@@ -264,7 +264,7 @@ print("torch" in sys.modules)
 
 
 def test_versions_are_read_without_the_weights(images: Path, tmp_path: Path) -> None:
-    source = images / "a" / "inference.onnx"
+    source = images / "a" / "model.onnx"
     header, whole = read_header(source), onnx.load(str(source))
     assert header.opset_import == whole.opset_import
     assert (header.ir_version, header.producer_name) == (whole.ir_version, whole.producer_name)

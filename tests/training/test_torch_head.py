@@ -30,6 +30,12 @@ def test_the_layer_has_as_many_outputs_and_pytorchs_own_start_for_the_seed() -> 
     assert model(torch.ones(2, 6)).shape == (2, 4)
 
 
+def test_a_head_that_begins_at_zero_finds_all_classes_equally_likely() -> None:
+    model = TwoLayers()
+    replace_head(model, Head("top", 4, ("a", "b", "c", "d"), "zeros"), seed=5)
+    assert torch.equal(model(torch.ones(2, 6)), torch.zeros(2, 4))
+
+
 def test_pytorchs_own_random_numbers_go_on_as_if_nothing_had_been_drawn() -> None:
     model = TwoLayers()
     torch.manual_seed(3)

@@ -62,7 +62,7 @@ def test_good_artifacts_hold_every_promise(images: Path) -> None:
     assert set(figures["loads"]) == {
         path.name
         for path in (images / "a").iterdir()
-        if path.suffix != ".config" and path.name not in ("training.json", "inference.onnx")
+        if path.suffix != ".config" and path.name not in ("training.json", "model.onnx")
     }
     assert {p.name for p in (images / "p").iterdir()} == {
         "training_proof.json",
@@ -108,7 +108,7 @@ def test_a_wrong_loss_and_a_wrong_gradient_are_seen(
 ) -> None:
     def change(arrays: dict[str, Any]) -> None:
         arrays["losses"][17] += 0.01
-        arrays["gradient.high.bias"][2] *= 1.5
+        arrays["gradient.1.high.bias"][2] *= 1.5
         arrays["eval_logits"][1, 1] += 0.5
 
     reference = changed(images, tmp_path / "m", change)
@@ -185,7 +185,7 @@ reference, artifacts""",
 
 
 def test_a_missing_array_is_named(images: Path, training_python: Path, tmp_path: Path) -> None:
-    reference = changed(images, tmp_path / "m", lambda arrays: arrays.pop("gradient.head.bias"))
+    reference = changed(images, tmp_path / "m", lambda arrays: arrays.pop("gradient.0.head.bias"))
     code = f"""
 from olive_build.errors import StepError
 try:
@@ -194,7 +194,7 @@ except StepError as error:
     print(error.render())
 """
     said = in_toolchain(training_python, code, reference, images / "a", tmp_path / "p")
-    assert "the steps that PyTorch computed hold no `gradient.head.bias`" in said
+    assert "the steps that PyTorch computed hold no `gradient.0.head.bias`" in said
 
 
 def test_losses_above_one_are_compared_by_ratio() -> None:

@@ -2,7 +2,9 @@
 
 A graph takes clips of one length. Of a longer recording the loudest part of that length is taken:
 what was said, not the silence round it. A shorter one is repeated: a Wav2Vec2 averages over time,
-and silence at the end would count in that average as much as speech.
+and silence at the end would count in that average as much as speech. (Six clips in a seeded network
+of four layers, made four times as long: logits moved by 0.33 of what lies between clips when they
+were repeated, by 7.1 when filled up with zeros, by 5.7 when normalized before that.)
 """
 
 from __future__ import annotations
