@@ -68,12 +68,12 @@ def training_figures(environment: Mapping[str, str], scratch: Path) -> list[Figu
 def _peers(recipe: str, target: str, bundle: Path, scratch: Path) -> list[Peer]:
     """Return both candidates, which are given the same batch."""
     import numpy as np
-    from olive_build.toolchains.provision import python_of
 
     from olive_build.engine.fingerprint import to_fields
     from olive_build.families import family_module
     from olive_build.recipe.load import load_recipe
     from olive_build.recipe.resolve import resolve
+    from olive_build.toolchains.provision import python_of
 
     build = resolve(load_recipe(ROOT / "recipes" / f"{recipe}.yaml"), target)
     assert build.train

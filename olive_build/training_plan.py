@@ -20,7 +20,8 @@ from olive_build.steps.training_cost import TrainingCost
 from olive_build.steps.training_export import TrainingExport
 from olive_build.steps.training_proof import TrainingProof
 from olive_build.steps.training_reference import TrainingReference
-from olive_build.training.settings import Train
+from olive_build.targets import load_target
+from olive_build.training.settings import RUNTIME_RATE, Train
 
 Add = Callable[[Step, Mapping[str, str], str], str]
 
@@ -66,7 +67,8 @@ def plan_training(
         TrainingReference(build.family, build.shapes, train), {"source": source}, "reference"
     )
     prepared = add(PrepareTraining(), {"model": exported}, "prepare-training")
-    artifacts = add(TrainingArtifacts(train, build.formats), {"model": prepared}, "artifacts")
+    made_of = TrainingArtifacts(train, build.formats, _client_rate(build, train))
+    artifacts = add(made_of, {"model": prepared}, "artifacts")
     made = {"artifacts": artifacts}
     proof = add(
         TrainingProof(train, build.formats), {**made, "reference": reference}, "training-proof"
@@ -82,3 +84,13 @@ def plan_training(
         if trials
         else None,
     )
+
+
+def _client_rate(build: TargetBuild, train: Train) -> float | None:
+    """Return the learning rate of a client that can set none, where the recipe has another.
+
+    onnxruntime-web's training API has no call for it: js/web/lib/wasm/session-handler-training.ts
+    of microsoft/onnxruntime 1.19.
+    """
+    fixed = load_target(build.target).language == "javascript"
+    return RUNTIME_RATE if fixed and train.optimizer.lr != RUNTIME_RATE else None

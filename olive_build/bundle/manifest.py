@@ -15,10 +15,12 @@ from olive_build.measuring_plan import OWN_PROVIDER_RUNS
 from olive_build.plan import BundlePlan
 from olive_build.targets import Provider, RuntimePackage, load_provider, load_target
 from olive_build.targets.requirement import required_packages, required_runtime, version_key
+from olive_build.toolchains.provision import version_of
 
 MANIFEST = "manifest.json"
 PROOF = "proof.json"
 MANIFEST_VERSION = 1
+TRAINING_RUNTIME = "onnxruntime-training-cpu"
 EXTENSIONS_DOMAIN = "ai.onnx.contrib"
 TOOLS = (
     "olive-ai",
@@ -74,7 +76,7 @@ def manifest(
             for item in bundle.variants
         },
         "runtime": _runtime(bundle, provider, descriptions),
-        "tools": tool_versions(),
+        "tools": tool_versions() | (training_tools() if bundle.training else {}),
         "files": files,
     }
 
@@ -95,8 +97,8 @@ def _runtime(
     """Return what an application installs: for each package the lowest version for all variants."""
     target = load_target(bundle.build.target)
     if bundle.training:
-        packages = [_package(package) for package in target.training_packages]
-        return {"execution_provider": provider.execution_provider, "packages": packages}
+        trains = [_package(package) for package in target.training_packages]
+        return {"execution_provider": provider.execution_provider, "packages": trains}
     lowest: dict[str, RuntimePackage] = {}
     for item in bundle.variants:
         description = descriptions[item.variant.name]
@@ -137,6 +139,11 @@ def tool_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def training_tools() -> dict[str, str]:
+    """Return the version of the runtime that made and proved the artifacts."""
+    return {TRAINING_RUNTIME: version_of("training", TRAINING_RUNTIME)}
 
 
 def to_bytes(data: Any) -> bytes:

@@ -131,7 +131,6 @@ def _packages(manifest: dict[str, Any]) -> list[str]:
     # No newer version of the packages that train is like the one that the artifacts were proved by.
     newer = "" if "training" in manifest else " or newer"
     return [
-        f"- {package['name']} ({package['ecosystem']}) {package['lowest']}{newer}: "
-        f"{package['why']}"
+        f"- {package['name']} ({package['ecosystem']}) {package['lowest']}{newer}: {package['why']}"
         for package in manifest["runtime"]["packages"]
     ]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from math import prod
 
 from olive_build.bundle.training_manifest import MODELS, TrainingManifest
+from olive_build.training.settings import RUNTIME_RATE
 
-# What the runtime's optimizer begins with, and JavaScript cannot change.
-OWN_RATE = 0.001
 # So many classes are named one by one.
 MOST_NAMED = 6
 
@@ -72,11 +71,12 @@ def output_is(training: TrainingManifest) -> str:
 
 def rate_note(training: TrainingManifest) -> str:
     """Return what a page must know of the learning rate, empty where it is the runtime's own."""
-    if training.learning_rate == OWN_RATE:
+    if training.learning_rate == RUNTIME_RATE:
         return ""
     return (
-        f"\n\nNor can it set the learning rate: a page steps with {OWN_RATE:g}, where the recipe "
-        f"has {training.learning_rate:g}. Choose the number of epochs by trying it out."
+        f"\n\nNor can it set the learning rate, which stays at {RUNTIME_RATE:g}: this bundle's "
+        f"optimizer model multiplies it, so that a page steps with {training.learning_rate:g}, as "
+        "the recipe says."
     )
 
 

@@ -18,13 +18,16 @@ TRAINING_JSON = "training.json"
 class TrainingArtifacts:
     """Write training, eval and optimizer model, checkpoints, model.onnx and training.json.
 
-    model.onnx is what is left for inference. Inputs: model (a prepared model.onnx and its training.json). `formats` may hold "ort", which
-    adds the three models as .ort and required_operators.config. Raises StepError when onnxruntime
+    model.onnx is what is left for inference. Inputs: model (a prepared model.onnx and its
+    training.json). `formats` may hold "ort", which adds the three models as .ort and
+    required_operators.config; `client_rate` is the learning rate that the target's client steps
+    with whatever the recipe says, None where it can be set. Raises StepError when onnxruntime
     cannot build one of them, or cannot load what it built.
     """
 
     train: Train
     formats: tuple[str, ...]
+    client_rate: float | None = None
 
     kind: ClassVar[str] = "training-artifacts"
     version: ClassVar[int] = 1
@@ -37,5 +40,6 @@ class TrainingArtifacts:
 
         folder = inputs["model"]
         described = json.loads((folder / TRAINING_JSON).read_text(encoding="utf-8"))
-        make_artifacts(folder / "model.onnx", described, self.train, self.formats, out)
+        scale = self.train.optimizer.lr / self.client_rate if self.client_rate else 1.0
+        make_artifacts(folder / "model.onnx", described, self.train, self.formats, out, scale)
         shutil.copy(folder / TRAINING_JSON, out / TRAINING_JSON)

@@ -1,7 +1,7 @@
 """A prepared graph -> what a device trains with; everything that was made is loaded again.
 
 training_model.onnx, eval_model.onnx and optimizer_model.onnx, their .ort forms, checkpoint,
-nominal_checkpoint, and model.onnx for inference, which the training runtime exports from the checkpoint.
+nominal_checkpoint, and model.onnx for inference, which the runtime exports from the checkpoint.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from olive_build.training.session import (
     LEARNING_RATE,
     NOMINAL_CHECKPOINT,
     OPTIMIZER_MODEL,
+    RATE_SCALE,
     TRAINING_MODEL,
     TrainingSession,
 )
@@ -39,14 +40,20 @@ MODELS = (TRAINING_MODEL, EVAL_MODEL, OPTIMIZER_MODEL)
 
 
 def make_artifacts(
-    model: Path, described: Mapping[str, Any], train: Train, formats: Sequence[str], out: Path
+    model: Path,
+    described: Mapping[str, Any],
+    train: Train,
+    formats: Sequence[str],
+    out: Path,
+    rate_scale: float = 1.0,
 ) -> None:
     """Write the training artifacts of `model` into `out`; bytes depend on the inputs alone.
 
-    `described` is training.json, `formats` may hold "ort". Raises StepError when something cannot
-    be generated, or cannot be loaded once it is.
+    `described` is training.json, `formats` may hold "ort", and `rate_scale` is by what the
+    optimizer model multiplies the learning rate that a client sets. Raises StepError when something
+    cannot be generated, or cannot be loaded once it is.
     """
-    _write_files(model, described, train, out)
+    _write_files(model, described, train, out, rate_scale)
     if "ort" in formats:
         convert_to_ort([out / name for name in MODELS], out)
     for name in MODELS:
@@ -63,10 +70,14 @@ def make_artifacts(
     check_versions(out / INFERENCE)
 
 
-def _write_files(model: Path, described: Mapping[str, Any], train: Train, out: Path) -> None:
+def _write_files(
+    model: Path, described: Mapping[str, Any], train: Train, out: Path, rate_scale: float
+) -> None:
     trainable = [entry["name"] for entry in described["trainable"]]
     graph, values, weights = take_apart(model, trainable, described["frozen"])
-    _save_checkpoints(weights, train, out)
+    rates = {LEARNING_RATE: train.optimizer.lr}
+    rates |= {RATE_SCALE: rate_scale} if rate_scale != 1 else {}
+    _save_checkpoints(weights, train, out, rates)
     opset = _fit_versions(graph, model.name)
     _order_inputs(graph.graph, [entry["name"] for entry in described["inputs"]])
     loss = add_loss(graph, train.loss, described["target"])
@@ -81,7 +92,7 @@ def _write_files(model: Path, described: Mapping[str, Any], train: Train, out: P
     )
     onnx.save(training, str(out / TRAINING_MODEL))
     onnx.save(evaluation, str(out / EVAL_MODEL))
-    onnx.save(optimizer_model(train.optimizer, opset), str(out / OPTIMIZER_MODEL))
+    onnx.save(optimizer_model(train.optimizer, opset, rate_scale), str(out / OPTIMIZER_MODEL))
 
 
 def _order_inputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
@@ -111,8 +122,10 @@ def _fit_versions(model: onnx.ModelProto, name: str) -> int:
     return opset
 
 
-def _save_checkpoints(weights: Weights, train: Train, out: Path) -> None:
-    """Write the checkpoints, each with the learning rate as a property; empty the weights."""
+def _save_checkpoints(
+    weights: Weights, train: Train, out: Path, properties: Mapping[str, float]
+) -> None:
+    """Write the checkpoints, each with these properties; empty the weights."""
     runtime = training_runtime()
     names = {CHECKPOINT: False} | ({NOMINAL_CHECKPOINT: True} if train.nominal_checkpoint else {})
     with captured():
@@ -121,15 +134,16 @@ def _save_checkpoints(weights: Weights, train: Train, out: Path) -> None:
         weights.trainable, weights.frozen = [], []
         for name in names:
             free_memory()
-            _add_learning_rate(runtime, out / name, train.optimizer.lr)
+            _add_properties(runtime, out / name, properties)
         if train.nominal_checkpoint:
             clear_placeholders(out / NOMINAL_CHECKPOINT)
 
 
-def _add_learning_rate(runtime: Any, checkpoint: Path, rate: float) -> None:
+def _add_properties(runtime: Any, checkpoint: Path, properties: Mapping[str, float]) -> None:
     try:
         state = runtime.CheckpointState.load_checkpoint(str(checkpoint))
-        state.properties[LEARNING_RATE] = float(rate)
+        for name, value in properties.items():
+            state.properties[name] = float(value)
         runtime.CheckpointState.save_checkpoint(state, str(checkpoint))
     except Exception as error:
         raise StepError(

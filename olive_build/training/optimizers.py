@@ -21,10 +21,11 @@ TORCH_MODE = 0
 SEQUENCES = ("params", "gradients", "first_order_moments", "second_order_moments")
 
 
-def optimizer_model(optimizer: Optimizer, opset: int) -> onnx.ModelProto:
+def optimizer_model(optimizer: Optimizer, opset: int, scale: float = 1.0) -> onnx.ModelProto:
     """Return the model of one optimizer step over sequences of parameters and gradients.
 
-    The learning rate is an input, [1]: the runtime feeds what the client set. `step` counts from 1.
+    The learning rate is an input, [1]: the runtime feeds what the client set, which the model
+    multiplies by `scale`. `step` counts from 1.
     """
     inputs = [
         helper.make_tensor_value_info("learning_rate", TensorProto.FLOAT, [1]),
@@ -35,7 +36,12 @@ def optimizer_model(optimizer: Optimizer, opset: int) -> onnx.ModelProto:
         helper.make_tensor_sequence_value_info(name, TensorProto.FLOAT, None) for name in sequences
     ]
     updated = helper.make_tensor_value_info("updated", TensorProto.BOOL, [1])
-    graph = helper.make_graph([_node(optimizer)], "optimizer", inputs, [updated])
+    nodes, constants = [_node(optimizer)], []
+    if scale != 1:
+        constants = [helper.make_tensor("rate_scale", TensorProto.FLOAT, [1], [scale])]
+        nodes.insert(0, helper.make_node("Mul", ["learning_rate", "rate_scale"], ["rate"]))
+        nodes[1].input[0] = "rate"
+    graph = helper.make_graph(nodes, "optimizer", inputs, [updated], constants)
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(
         graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="olive-build"

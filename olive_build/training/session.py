@@ -19,6 +19,8 @@ OPTIMIZER_MODEL = "optimizer_model.onnx"
 CHECKPOINT, NOMINAL_CHECKPOINT = "checkpoint", "nominal_checkpoint"
 # The checkpoint's property that holds the recipe's rate; the runtime begins with 0.001 otherwise.
 LEARNING_RATE = "learning_rate"
+# By what the optimizer model multiplies the rate that a client sets; there where it is not 1.
+RATE_SCALE = "rate_scale"
 Array = npt.NDArray[Any]
 Form = Literal["onnx", "ort"]
 
@@ -109,12 +111,12 @@ class TrainingSession:
     @property
     def learning_rate(self) -> float:
         """What the optimizer multiplies its steps with."""
-        return float(self._optimizer.get_learning_rate())
+        return float(self._optimizer.get_learning_rate()) * self._rate_scale
 
     def set_learning_rate(self, rate: float) -> None:
         """Use another learning rate from the next step on; checkpoints keep it."""
         self._check_complete()
-        self._optimizer.set_learning_rate(rate)
+        self._optimizer.set_learning_rate(rate / self._rate_scale)
         self._state.properties[LEARNING_RATE] = float(rate)
 
     def save_checkpoint(self, path: Path) -> None:
@@ -151,8 +153,14 @@ class TrainingSession:
         path = self._optimizer_file
         optimizer = self._load(path, training_runtime().Optimizer, str(path), self._module)
         if self._complete and LEARNING_RATE in self._state.properties:
-            optimizer.set_learning_rate(float(self._state.properties[LEARNING_RATE]))
+            rate = float(self._state.properties[LEARNING_RATE])
+            optimizer.set_learning_rate(rate / self._rate_scale)
         return optimizer
+
+    @property
+    def _rate_scale(self) -> float:
+        found = self._state.properties
+        return float(found[RATE_SCALE]) if RATE_SCALE in found else 1.0
 
     def _check_complete(self) -> None:
         if not self._complete:

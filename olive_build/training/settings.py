@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+# What onnxruntime's optimizers begin with.
+RUNTIME_RATE = 0.001
 LossName = Literal["cross-entropy", "mse", "bce-with-logits", "l1"]
 # What the loss is given beside the model's output: class numbers, or numbers of the output's shape.
 CLASS_LOSSES = ("cross-entropy",)

@@ -1,7 +1,7 @@
 """steps.npz: what PyTorch computed over the steps that the artifacts are compared with.
 
-input.<name> and target [steps, batch, ...], losses [steps], gradient.<step>.<parameter> of the first
-two, eval_inputs.<name> and eval_logits after the last. Arrays are read when they are asked for.
+input.<name> and target [steps, batch, ...], losses [steps], gradient.<step>.<parameter> of the
+first two, eval_inputs.<name> and eval_logits after the last. Arrays are read when asked for.
 """
 
 from __future__ import annotations
