@@ -89,7 +89,7 @@ test: $(ready)  ## run the tests
 slow: $(ready)  ## run the tests that take minutes
 	.venv/bin/python -m pytest tests/slow $(ARGS)
 
-clients: .clients/.ready  ## install what web bundles are run with (0.5 GB, Node 20 and npm), and Chromium as root on Debian
+clients: .clients/.ready  ## install what web bundles are run with (0.6 GB, Node 20 and npm), and Chromium as root on Debian
 	@if [ "$$OLIVE_BUILD_CHROMIUM" ]; then set -- "$$OLIVE_BUILD_CHROMIUM"; else set -- $(chromiums); fi; \
 		for name do command -v "$$name" > /dev/null && exit; done; \
 		if [ -z "$$OLIVE_BUILD_CHROMIUM" ] && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \

@@ -67,7 +67,8 @@ def test_both_phones_get_what_the_reference_application_expects(
     for target in TARGETS:
         manifest = json.loads((built[0] / target / "manifest.json").read_text("utf-8"))
         training = manifest["training"]
-        assert training["inputs"] == [{"name": "input", "type": "float32", "axes": [1, 160_000]}]
+        (given,) = training["inputs"]
+        assert (given["name"], given["type"], given["axes"]) == ("input", "float32", [1, 160_000])
         assert training["outputs"] == ["output"]
         assert training["labels"] == ["other", "owner"]
         assert [item["name"] for item in training["trainable"]] == [
