@@ -256,7 +256,7 @@ def test_what_else_there_is_to_say(bundle: Path) -> None:
     assert "`formats: [onnx, ort]`" in only_ort
     assert "training_model.ort" in only_ort
     web = training_sections({**read_manifest(bundle), "target": "web"})
-    assert "a page steps with 0.001, where the recipe has 0.01" in web
+    assert "so that a page steps with 0.01, as" in web
     manifest = {**read_manifest(bundle), "target": "web"}
     manifest["training"]["optimizer"]["lr"] = 0.001
     assert "a page steps with" not in training_sections(manifest)

@@ -118,7 +118,7 @@ def test_only_trained_parameters_are_stored_with_where_they_began(
 ) -> None:
     register(monkeypatch, TwoLayers)
     found = run(tmp_path, train("top.*", **RENAMED))
-    for kind in ("initial", "gradient", "final"):
+    for kind in ("initial", "gradient.0", "gradient.1", "final"):
         stored = {name for name in found if name.startswith(f"{kind}.")}
         assert stored == {f"{kind}.{name}" for name in TRAINED}
     torch.manual_seed(1)

@@ -137,7 +137,7 @@ def test_other_artifacts_are_seen(images: Path, training_python: Path, tmp_path:
     shutil.copy(tmp_path / "other.onnx", tmp_path / "a" / "optimizer_model.onnx")
     figures = proved(training_python, images / "m", tmp_path / "a", tmp_path / "p")
     assert figures["losses_difference"] > 1e-5
-    assert figures["gradients"]["worst"] < 1e-4
+    assert figures["gradients"]["worst"] > 1e-4  # the second step's, after a wrong first one
 
 
 def test_a_frozen_parameter_that_moves_is_named(
