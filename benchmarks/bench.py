@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench_quantization import attribution_figures, search_figures, speed_figures, vision_figures
 from bench_text_generation import generation_figures
-from bench_training import training_figures
+from bench_training import full_size_figures, training_figures
 from bench_whisper import whisper_figures
 from figures import QUIET, ROOT, Failed, Figure, Missing, Run, cli, spread, timed
 
@@ -174,6 +174,7 @@ PARTS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "whisper": lambda bench: whisper_figures(bench.environment, bench.scratch),
     "generation": lambda bench: generation_figures(bench.environment, bench.scratch),
     "training": lambda bench: training_figures(bench.environment, bench.scratch),
+    "training-size": lambda bench: full_size_figures(bench.environment, bench.scratch),
     "noop": noop_figures,
     "start": start_figures,
 }

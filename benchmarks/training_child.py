@@ -98,20 +98,21 @@ def _eager(candidate: dict[str, Any], threads: int) -> Call:
 
     from olive_build.engine.fingerprint import from_fields
     from olive_build.training.settings import Train
+    from olive_build.training.torch_loss import loss_function
     from olive_build.training.torch_model import build
+    from olive_build.training.torch_steps import torch_optimizer
 
     torch.set_num_threads(threads)
     train = from_fields(Train, candidate["train"])
     inputs, labels = _batch(candidate)
     given, wanted = [torch.from_numpy(value) for value in inputs], torch.from_numpy(labels)
-    trainable = build(Path(candidate["path"]), candidate["family"], train)
-    parameters = [p for p in trainable.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=train.optimizer.lr)
+    side = build(Path(candidate["path"]), candidate["family"], train)
+    loss_of = loss_function(train.loss, side.outputs)
+    optimizer = torch_optimizer(train.optimizer, list(side.parameters().values()))
 
     def step() -> None:
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(trainable.forward(*given), wanted)
-        loss.backward()
+        loss_of(side.forward(side.model, *given), wanted).backward()
         optimizer.step()
 
     return step
