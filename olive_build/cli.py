@@ -356,9 +356,9 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 
 def _interrupted() -> None:
-    click.echo(
-        "interrupted; what was finished is kept, the next build goes on from there", err=True
-    )
+    builds = any(word in sys.argv[1:2] for word in ("build", "plan", "explain"))
+    kept = "; what was finished is kept, the next build goes on from there" if builds else ""
+    click.echo(f"interrupted{kept}", err=True)
     sys.exit(EXIT_INTERRUPTED)
 
 

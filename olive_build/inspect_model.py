@@ -141,9 +141,9 @@ def _samples(
 
 def _trials(request: Request, store: Store) -> tuple[str, str] | None:
     """Return path and digest of the trials of what trains, where its recipe has some."""
-    if request.build.trials is None:
+    if request.build.personalisation is None:
         return None
-    path = _file(request, request.build.trials, "the trials")
+    path = _file(request, request.build.personalisation.trials, "the trials")
     return str(path), store.digest_tree(path).digest
 
 

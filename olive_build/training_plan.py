@@ -70,15 +70,15 @@ def plan_training(
     made_of = TrainingArtifacts(train, build.formats, _client_rate(build, train))
     artifacts = add(made_of, {"model": prepared}, "artifacts")
     made = {"artifacts": artifacts}
-    proof = add(
-        TrainingProof(train, build.formats), {**made, "reference": reference}, "training-proof"
-    )
-    personalise = Personalise(build.family, train, machine, 1 if smoke else None)
+    proving = TrainingProof(train, build.formats, machine)
+    proof = add(proving, {**made, "reference": reference}, "training-proof")
+    margin = build.personalisation.margin if build.personalisation else 0.0
+    personalise = Personalise(build.family, train, machine, 1 if smoke else None, margin)
     return TrainingNodes(
         artifacts=artifacts,
         reference=reference,
         proof=proof,
-        inference=add(TrainedInference(), {"proof": proof}, "trained-inference"),
+        inference=add(TrainedInference(machine), {"proof": proof}, "trained-inference"),
         cost=add(TrainingCost(train, machine), {**made, "reference": reference}, "training-cost"),
         personalised=add(personalise, {**made, "trials": trials}, "personalise")
         if trials

@@ -21,7 +21,7 @@ from olive_build.measuring_plan import OWN_PROVIDER_RUNS
 from olive_build.plan import BundlePlan, VariantPlan
 from olive_build.proof.machine import this_machine
 from olive_build.proof.regression import regression_gates, summary
-from olive_build.proof.training_verdict import training_gates
+from olive_build.proof.training_verdict import margin_gates, training_gates
 from olive_build.proof.verdict import (
     Gate,
     failures,
@@ -213,7 +213,7 @@ def judge(
     """
     variant = item.variant
     limits = variant.budgets.limits()
-    if smoke:
+    if smoke and not bundle.training:
         limits = shipped_quality(variant.precision, FAMILIES[bundle.build.family].figures)
     quality = {form: _json(artifacts[node], QUALITY) for form, node in item.quality.items()}
     sizes = [
@@ -262,8 +262,10 @@ def _trained(
     that of what a device trains with.
     """
     figures = measured(bundle, artifacts)
-    rate = None if smoke else bundle.build.equal_error_rate
-    gates = (*proof.gates, *training_gates(figures, rate))
+    held = None if smoke else bundle.build.personalisation
+    gates = (*proof.gates, *training_gates(figures, held.equal_error_rate if held else None))
+    if held and held.errors_at_margin is not None:
+        gates = (*gates, *margin_gates(figures["personalised"], held.errors_at_margin))
     size = sum(
         _placed(bundle, placed, artifacts).size_bytes
         for role, placed in training_files(bundle).items()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from olive_build.plan import SINGLE, BundlePlan, VariantPlan
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, REQUIRED_OPERATORS
 
 OPERATORS_ROLE = "required_operators"
+# With which client libraries read what a model is, and how its classes are called.
+CONFIG = "config.json"
 # The folder of the page, here and in a bundle.
 DEMO = "demo"
 # What transformers.js appends to `model` for each dtype (src/utils/dtypes.js of
@@ -33,7 +36,7 @@ CLIENT_SUFFIXES = {
 class Placed:
     """One file: where it lies in the bundle, and the node (None: the model's folder) and file.
 
-    What a family writes itself has its `content` here.
+    What is written for the bundle, and is no file of the model's, has its `content` here.
     """
 
     path: str
@@ -82,10 +85,26 @@ def side_files(bundle: BundlePlan) -> list[Placed]:
     facts = bundle.model.facts
     whole = bundle.build.compose == "single-file"
     beside = facts.composed_files if whole else facts.client_files
-    placed += [Placed(name, None, name) for name in beside]
     written = {} if whole else _written(facts, dict(bundle.build.options))
+    written = {**written, **_with_new_head(bundle, beside)}
+    placed += [Placed(name, None, name) for name in beside if name not in written]
     placed += [Placed(name, None, name, content) for name, content in written.items()]
     return placed + _demo(bundle)
+
+
+def _with_new_head(bundle: BundlePlan, beside: Sequence[str]) -> dict[str, bytes]:
+    """Return config.json with the classes of a head that took the place of the model's own."""
+    head = bundle.build.train.head if bundle.build.train else None
+    if head is None or CONFIG not in beside:
+        return {}
+    text = (Path(bundle.model.folder) / CONFIG).read_text(encoding="utf-8")
+    classes = {
+        "id2label": {str(number): label for number, label in enumerate(head.labels)},
+        "label2id": {label: number for number, label in enumerate(head.labels)},
+        "num_labels": head.classes,
+    }
+    whole = json.dumps({**json.loads(text), **classes}, indent=2, ensure_ascii=False)
+    return {CONFIG: f"{whole}\n".encode()}
 
 
 def _demo(bundle: BundlePlan) -> list[Placed]:

@@ -56,7 +56,14 @@ def training_section(bundle: BundlePlan, artifacts: Mapping[str, Artifact]) -> d
         "epochs": train.epochs,
         "seed": train.seed,
         "trainable_values": sum(sizes),
+        **_decision(bundle),
     }
+
+
+def _decision(bundle: BundlePlan) -> dict[str, Any]:
+    """Return how an application decides whose voice it hears, where the recipe says it."""
+    held = bundle.build.personalisation
+    return {"decision": {"margin": held.margin}} if held else {}
 
 
 def _optimizer(train: Train) -> dict[str, Any]:

@@ -9,8 +9,6 @@ in js/common/lib/training-session.ts, Python in orttraining/orttraining/python/t
 
 from __future__ import annotations
 
-import keyword
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,12 +18,24 @@ from string import Template
 from typing import Any
 
 from olive_build.bundle.training_manifest import GraphInput, TrainingManifest, read_training
+from olive_build.bundle.training_names import variables
 from olive_build.bundle.training_notes import labels_are, notes, output_is, preparing, rate_note
 from olive_build.errors import BundleError
 from olive_build.targets import load_target
 
 FLOAT, LONG = "float32", "int64"
 COUNT = "count"
+
+
+@dataclass(frozen=True)
+class Variables:
+    """What the code calls inputs by the graph's names, and numbers by those of free axes."""
+
+    ends: Mapping[str, str]
+    axes: Mapping[str, str]
+
+    def all(self) -> list[str]:
+        return [COUNT, *self.ends.values(), *self.axes.values()]
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,6 @@ class Language:
     indent: tuple[int, int]
     of_batch: str = "batch.{name}"
     elements: Mapping[str, str] | None = None
-    snake: bool = False
 
 
 LANGUAGES: Mapping[str, Language] = {
@@ -103,7 +112,6 @@ LANGUAGES: Mapping[str, Language] = {
         local="{name} = {value}",
         indent=(8, 8),
         of_batch="{name}[rows]",
-        snake=True,
     ),
 }
 
@@ -116,19 +124,27 @@ def training_sections(manifest: Mapping[str, Any]) -> str:
     training = read_training(manifest)
     language = load_target(training.target).language
     path = files("olive_build.bundle").joinpath("templates", "training", f"{language}.md")
-    text = Template(path.read_text(encoding="utf-8"))
-    filled = text.substitute(_placeholders(training, manifest, language)).strip()
+    text = path.read_text(encoding="utf-8")
+    given = _placeholders(training, manifest, language, _variables(training, language, text))
+    filled = Template(text).substitute(given).strip()
     # A line that held nothing but what this bundle does not need.
     code = "\n".join(line for line in filled.split("\n") if line.strip() != "-")
     return "\n\n".join([preparing(training), code, *notes(training, language)])
 
 
-def _placeholders(
-    training: TrainingManifest, manifest: Mapping[str, Any], name: str
-) -> dict[str, Any]:
-    language = LANGUAGES[name]
+def _variables(training: TrainingManifest, language: str, template: str) -> Variables:
     ends = [*training.inputs, training.goal]
-    names = {item.name: _identifier(item.name, language) for item in ends}
+    free = [axis for item in ends for axis in item.axes[1:] if isinstance(axis, str)]
+    named = variables([item.name for item in ends], language, template, [COUNT])
+    others = [COUNT, *named.values()]
+    return Variables(named, variables(free, language, template, others))
+
+
+def _placeholders(
+    training: TrainingManifest, manifest: Mapping[str, Any], name: str, known: Variables
+) -> dict[str, Any]:
+    language, names = LANGUAGES[name], known.ends
+    ends = [*training.inputs, training.goal]
     declared = _joined(language, ends, names, language.parameter, ", ")
     graphs = {role: PurePosixPath(path).name for role, path in training.graphs.items()}
     return {
@@ -148,14 +164,14 @@ def _placeholders(
         "of_batch": _joined(language, ends, names, language.of_batch, ", "),
         "of_rows": _joined(language, ends, names, "{name}[rows]", ", "),
         "goal": names[training.goal.name],
-        "sizes": _sizes(training, names, language),
-        "feeds": _feeds(ends, names, language, name),
+        "sizes": _sizes(training, known, language),
+        "feeds": _feeds(ends, known, language, name),
         "output": training.loss_output,
         "output_is": output_is(training),
         "output_place": 1 + training.outputs.index(training.loss_output),
         "outputs": ", ".join(f'"{output}"' for output in training.outputs),
         "trainable_values": f"{sum(prod(shape) for shape in training.trainable.values()):,}",
-        **(_output_buffers(training, manifest, language) if name == "csharp" else {}),
+        **(_output_buffers(training, manifest, language, known) if name == "csharp" else {}),
     }
 
 
@@ -175,16 +191,14 @@ def _of_type(language: Language, item: GraphInput) -> str:
     return language.types[item.type]
 
 
-def _feeds(
-    ends: Sequence[GraphInput], names: Mapping[str, str], language: Language, code: str
-) -> str:
+def _feeds(ends: Sequence[GraphInput], known: Variables, language: Language, code: str) -> str:
     lines = [
         language.tensor.format(
             input=item.name,
-            name=names[item.name],
+            name=known.ends[item.name],
             type_name=item.type,
             element=(language.elements or {}).get(item.type, ""),
-            shape=_shape(item, language),
+            shape=_shape(item, known),
         )
         for item in ends
     ]
@@ -194,26 +208,26 @@ def _feeds(
     return ("\n" + " " * language.indent[1]).join(lines)
 
 
-def _sizes(training: TrainingManifest, names: Mapping[str, str], language: Language) -> str:
+def _sizes(training: TrainingManifest, known: Variables, language: Language) -> str:
     """Return lines that compute what is free from how long the arrays are."""
     goal = training.goal
     lines = []
     if isinstance(goal.axes[0], str):
-        size = language.size.format(name=names[goal.name])
+        size = language.size.format(name=known.ends[goal.name])
         rest = prod(axis for axis in goal.axes[1:] if isinstance(axis, int))
         value = size if rest == 1 else f"{size} / {rest}"
         lines.append(language.local.format(name=COUNT, value=value))
-    known: set[str] = set()
+    computed: set[str] = set()
     for item in training.inputs:
         for axis in item.axes[1:]:
-            if isinstance(axis, str) and axis not in known:
-                known.add(axis)
-                lines.append(_free(item, axis, names, language))
+            if isinstance(axis, str) and axis not in computed:
+                computed.add(axis)
+                lines.append(_free(item, axis, known, language))
     # A placeholder with nothing in it leaves a line that `training_sections` takes away.
     return ("\n" + " " * language.indent[0]).join(lines) or "-"
 
 
-def _free(item: GraphInput, axis: str, names: Mapping[str, str], language: Language) -> str:
+def _free(item: GraphInput, axis: str, known: Variables, language: Language) -> str:
     others = [other for other in item.axes[1:] if other != axis]
     if any(isinstance(other, str) for other in others):
         raise BundleError(
@@ -223,14 +237,14 @@ def _free(item: GraphInput, axis: str, names: Mapping[str, str], language: Langu
         )
     first = item.axes[0] if isinstance(item.axes[0], int) else COUNT
     divisors = [first, *(other for other in others if other != 1)]
-    size = language.size.format(name=names[item.name])
+    size = language.size.format(name=known.ends[item.name])
     value = " / ".join([size, *map(str, divisors)])
-    return language.local.format(name=_identifier(axis, language), value=value)
+    return language.local.format(name=known.axes[axis], value=value)
 
 
-def _shape(item: GraphInput, language: Language) -> str:
+def _shape(item: GraphInput, known: Variables) -> str:
     first, *rest = item.axes
-    named = [str(axis) if isinstance(axis, int) else _identifier(axis, language) for axis in rest]
+    named = [str(axis) if isinstance(axis, int) else known.axes[axis] for axis in rest]
     return ", ".join([str(first) if isinstance(first, int) else COUNT, *named])
 
 
@@ -238,34 +252,26 @@ def _axes(item: GraphInput) -> str:
     return ", ".join(map(str, item.axes))
 
 
-def _identifier(name: str, language: Language) -> str:
-    """Return a name as the language writes variables; one that it keeps for itself is changed."""
-    words = [word for word in re.split(r"\W+|_+", name) if word]
-    if language.snake:
-        found = "_".join(words).lower()
-        return f"{found}_" if keyword.iskeyword(found) or found == "input" else found
-    found = words[0][:1].lower() + words[0][1:] + "".join(w[:1].upper() + w[1:] for w in words[1:])
-    return f"{found}Values" if found in ("in", "is", "as", "object", "class", "default") else found
-
-
 def _output_buffers(
-    training: TrainingManifest, manifest: Mapping[str, Any], language: Language
+    training: TrainingManifest,
+    manifest: Mapping[str, Any],
+    language: Language,
+    known: Variables,
 ) -> dict[str, str]:
     """Return what C# needs of the outputs, whose arrays its caller makes."""
     described = {
         str(item["name"]): GraphInput.read(item)
         for item in next(iter(manifest["variants"].values()))["outputs"]
     }
-    arrays, feeds, variables = [], [], {}
+    named = variables([f"{output}_values" for output in described], "csharp", "", known.all())
+    arrays, feeds = [], []
     for output in training.outputs:
-        item = described[output]
-        variables[output] = name = _identifier(f"{output}_values", language)
-        shape = _shape(item, language)
+        name, shape = named[f"{output}_values"], _shape(described[output], known)
         arrays.append(f"var {name} = new float[{shape.replace(', ', ' * ')}];")
         feeds.append(f"Tensor({name}, TensorElementType.Float, {shape}),")
     inner, outer = " " * language.indent[1], " " * language.indent[0]
     return {
         "output_arrays": f"\n{outer}".join(arrays),
         "output_feeds": f"\n{inner}".join(feeds),
-        "output_variable": variables[training.loss_output],
+        "output_variable": named[f"{training.loss_output}_values"],
     }

@@ -38,9 +38,10 @@ class TrainingManifest:
 
     `goal` is the input that the loss compares with, `outputs` those of the inference model, and
     `loss_output` the one that the loss is taken of. `labels` name the classes, empty where the loss
-    knows none. `data` says how examples are read, for the family. `files` has the bundle's paths
-    by role: training_model, eval_model, optimizer_model, each also as .ort (training_model_ort),
-    checkpoint, nominal_checkpoint, inference.
+    knows none. `margin` is by how much the second's logit is above the first's where an application
+    takes it, None where the larger one decides. `data` says how examples are read, for the family.
+    `files` has the bundle's paths by role: training_model, eval_model, optimizer_model, each also
+    as .ort (training_model_ort), checkpoint, nominal_checkpoint, inference.
     """
 
     recipe: str
@@ -52,6 +53,7 @@ class TrainingManifest:
     outputs: tuple[str, ...]
     loss_output: str
     labels: tuple[str, ...]
+    margin: float | None
     trainable: Mapping[str, tuple[int, ...]]
     data: Mapping[str, Any]
     loss: str
@@ -124,6 +126,7 @@ def _read(manifest: Mapping[str, Any]) -> TrainingManifest:
         outputs=outputs,
         loss_output=str(loss["output"] or outputs[-1]),
         labels=tuple(map(str, section["labels"])),
+        margin=float(section["decision"]["margin"]) if "decision" in section else None,
         trainable={str(item["name"]): tuple(item["shape"]) for item in section["trainable"]},
         data=dict(section["data"]),
         loss=str(loss["name"]),

@@ -17,11 +17,16 @@ def preparing(training: TrainingManifest) -> str:
     match data["kind"]:
         case "audio":
             length = data["samples"]
-            size = f"{length} samples" if length else "samples, as many in each clip of a batch"
-            normal = " less their mean, over their standard deviation" if data["normalize"] else ""
+            size = f"{length} samples" if length else "clips of one length"
+            normal = (
+                " Of each clip its mean is taken away, and what is left divided by its standard "
+                "deviation."
+                if data["normalize"]
+                else ""
+            )
             return (
-                f"{names} takes {size} of one channel at {data['sampling_rate']} Hz, numbers from "
-                f"-1 to 1{normal}."
+                f"{names} takes {size}, one channel at {data['sampling_rate']} Hz, as numbers from "
+                f"-1 to 1; repeat a clip that is too short, and cut one that is too long.{normal}"
             )
         case "images":
             return (
@@ -83,10 +88,18 @@ def rate_note(training: TrainingManifest) -> str:
 def notes(training: TrainingManifest, language: str) -> list[str]:
     """Return paragraphs on the ORT form, the nominal checkpoint, and trying it on a desktop."""
     found = []
+    if training.margin is not None:
+        other, owner = training.labels
+        found.append(
+            f"Which it is: {owner} where its logit is above that of {other} by more than "
+            f"{training.margin:g}. The larger logit alone does not say it after so few steps; more "
+            "examples or more epochs want another margin."
+        )
     if training.form == "ort":
         found.append(
             "These graphs are of the ORT form alone, from which the runtime exports no model for "
-            "inference: build the bundle with `formats: [onnx, ort]` for that."
+            "inference, so `export` above fails, and `olive-build train` refuses the bundle: build "
+            "it with `formats: [onnx, ort]` for both."
         )
     elif f"{MODELS[0]}_ort" in training.files:
         found.append(
@@ -104,8 +117,10 @@ def notes(training: TrainingManifest, language: str) -> list[str]:
             "parameters, in the checkpoint's order), and train from there."
             + (native if language == "kotlin" else "")
         )
-    found.append(
-        "Before there is an app, `olive-build train <this folder> --data <folder>` does the same "
-        "on a desktop, with a folder of examples for each class."
-    )
+    if training.form != "ort":
+        kept = "a folder of examples for each class" if training.has_classes else "a `labels.csv`"
+        found.append(
+            "Before there is an app, `olive-build train <this folder> --data <folder>` does the "
+            f"same on a desktop, with {kept}."
+        )
     return found

@@ -1,5 +1,8 @@
 """Check a published bundle again: every byte, and every figure by running the files.
 
+Of a training bundle the inference model is run; that its files train as PyTorch does is not tried
+again, since that takes the training toolchain and PyTorch's steps, which no bundle holds.
+
 Needs onnxruntime and numpy, no torch: this is what a release pipeline or a recipient runs.
 """
 

@@ -34,7 +34,7 @@ class LabelledExamples:
     """What a model learns from, prepared: arrays [examples, ...] by the family's own input names.
 
     `targets` are class numbers int64 [examples], or float32 [examples, outputs] for losses on
-    numbers. `files` say where each example came from.
+    numbers. `files` say where each example came from: a file's path, or the line of a table.
     """
 
     inputs: dict[str, npt.NDArray[Any]]
@@ -85,7 +85,8 @@ def require_data(data: Path) -> None:
 def find_files(data: Path, kind: Kind, loss: str) -> list[Labelled[Path]]:
     """Return the files below `data` with their labels, in the order of names or of the table.
 
-    Raises UsageError where there is none, where one is of another kind, and for a bad table.
+    Raises UsageError where there is none, where one is of another kind or has two labels, and for a
+    bad table. A file that a table names twice with one label counts twice.
     """
     require_data(data)
     if not data.is_dir():
@@ -93,9 +94,16 @@ def find_files(data: Path, kind: Kind, loss: str) -> list[Labelled[Path]]:
             "the examples are not in a folder",
             where=str(data),
             why=f"{kind.plural} are read from a folder for each class, or by a {TABLE}",
+            hint=f"name the folder that holds a folder for each class, or a {TABLE}",
         )
-    if (data / TABLE).is_file():
-        return list(_of_table(data, kind))
+    found = (
+        list(_of_table(data, kind)) if (data / TABLE).is_file() else _of_folders(data, kind, loss)
+    )
+    _require_one_label(found)
+    return found
+
+
+def _of_folders(data: Path, kind: Kind, loss: str) -> list[Labelled[Path]]:
     folders = [path for path in _visible(data) if path.is_dir()]
     if folders and loss != CLASS_LOSS:
         raise UsageError(
@@ -105,7 +113,7 @@ def find_files(data: Path, kind: Kind, loss: str) -> list[Labelled[Path]]:
             hint=f"write a {TABLE} with the columns {','.join(COLUMNS)}",
         )
     found = [
-        Labelled(path.relative_to(data).as_posix(), folder.name, _of_kind(path, kind))
+        Labelled(str(path), folder.name, _of_kind(path, kind))
         for folder in folders
         for path in _files(folder)
     ]
@@ -118,6 +126,20 @@ def find_files(data: Path, kind: Kind, loss: str) -> list[Labelled[Path]]:
             f"{TABLE} with the columns {','.join(COLUMNS)}",
         )
     return found
+
+
+def _require_one_label(found: Sequence[Labelled[Path]]) -> None:
+    """Raise UsageError where a file has two labels in the table, or is in two folders by a link."""
+    known: dict[Path, Labelled[Path]] = {}
+    for example in found:
+        first = known.setdefault(example.content.resolve(), example)
+        if first.label != example.label:
+            raise UsageError(
+                f"a file has two labels: '{first.label}' and '{example.label}'",
+                where=example.where,
+                why=f"it is '{first.label}' at {first.where}",
+                hint="keep the one that is right",
+            )
 
 
 def _why_empty(data: Path, folders: Sequence[Path], kind: Kind) -> str:
@@ -161,6 +183,7 @@ def _of_kind(path: Path, kind: Kind) -> Path:
             "an example cannot be opened",
             where=str(path),
             why="it is a link that leads to no file" if path.is_symlink() else "it is no file",
+            hint="put the file itself there, or take this away",
         )
     return path
 
@@ -169,7 +192,11 @@ def _of_table(data: Path, kind: Kind) -> Iterator[Labelled[Path]]:
     table = data / TABLE
     rows = list(_rows(table))
     if not rows:
-        raise UsageError("the table of examples has no rows", where=str(table))
+        raise UsageError(
+            "the table of examples has no rows",
+            where=str(table),
+            hint=f"write a line for each of the {kind.plural}: a{kind.suffixes[0]},its label",
+        )
     for line, row in rows:
         path = data / row["file"]
         where = f"{table}, line {line}"
@@ -182,7 +209,7 @@ def _of_table(data: Path, kind: Kind) -> Iterator[Labelled[Path]]:
                 where=where,
                 why="files are named relative to the table's folder",
             )
-        yield Labelled(row["file"], row["label"], _of_kind(path, kind))
+        yield Labelled(f"{where}: {row['file']}", row["label"], _of_kind(path, kind))
 
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -190,7 +217,10 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restkey="", strict=True)
-            _check_columns(table, reader.fieldnames or [])
+            columns = reader.fieldnames or []
+            if any("\0" in name for name in columns):
+                raise csv.Error("it holds bytes of zero, as UTF-16 does")
+            _check_columns(table, columns)
             for row in reader:
                 # A cell too many has the name "", one too few the value None.
                 if "" in row or None in row.values():
@@ -203,7 +233,10 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 yield reader.line_num, {name: row[name].strip() for name in COLUMNS}
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
-            "the table of examples cannot be read", where=str(table), why=str(error)
+            "the table of examples cannot be read",
+            where=str(table),
+            why=str(error),
+            hint="save it as text with commas in UTF-8 (in a spreadsheet: CSV UTF-8)",
         ) from error
 
 

@@ -11,17 +11,28 @@ from olive_build.proof.verdict import Gate
 LOSSES = 1e-5
 # Relative to the gradient's length, for each parameter by itself.
 GRADIENTS = 1e-4
-# The same model in two versions of onnxruntime.
+# Relative to how far PyTorch's moved, for each parameter by itself. Elements whose gradient is
+# rounding move by chance, up to 5e-4 where all of a network learns; onnxruntime's own AdamW, or
+# another weight decay that matters, are 3e-2 and more.
+PARAMETERS = 5e-3
+# The same model in two versions of onnxruntime, or in PyTorch.
 INFERENCE = 1e-5
 TITLES = {
     "losses_difference": "losses of 20 steps, against PyTorch",
     "gradient_difference": "gradients, against PyTorch's, relative",
+    "parameters_difference": "trained parameters, against PyTorch's, relative to their move",
+    "optimizer_difference": "settings of the optimizer's file, against the recipe's",
+    "eval_difference": "evaluation model's outputs after the steps, against PyTorch's",
+    "eval_loss_difference": "evaluation model's loss after the steps, against PyTorch's",
     "frozen_changed": "frozen parameters that changed",
     "resume_difference": "steps that differ after a resume",
-    "ort_difference": "losses of the .ort files, against the .onnx files",
+    "ort_difference": "losses and outputs of the .ort files, against the .onnx files",
     "nominal_difference": "steps that differ from a nominal checkpoint",
     "inference_difference": "trained model in the current onnxruntime, against the training one",
+    "trained_difference": "trained model in the current onnxruntime, against PyTorch",
     "equal_error_rate": "equal error rate of owners and impostors",
+    "refused_at_margin": "owners refused at the margin",
+    "let_in_at_margin": "others let in at the margin",
 }
 
 
@@ -30,13 +41,19 @@ def training_gates(figures: Mapping[str, Any], equal_error_rate: float | None) -
 
     `equal_error_rate` is the recipe's own ceiling, where it has one.
     """
-    worst = figures["gradients"]["parameter"]
+    gradients, parameters = figures["gradients"], figures["parameters"]
+    optimizer, frozen = figures["optimizer_differences"], figures["frozen_changed"]
     gates = [
         _gate("losses_difference", figures["losses_difference"], LOSSES),
-        _gate("gradient_difference", figures["gradients"]["worst"], GRADIENTS, f"of {worst}"),
-        _gate("frozen_changed", len(figures["frozen_changed"]), 0, _few(figures["frozen_changed"])),
+        _gate("gradient_difference", gradients["worst"], GRADIENTS, _of(gradients)),
+        _gate("parameters_difference", parameters["worst"], PARAMETERS, _of(parameters)),
+        _gate("optimizer_difference", len(optimizer), 0, "; ".join(optimizer)),
+        _gate("eval_difference", figures["eval_difference"], INFERENCE),
+        _gate("eval_loss_difference", figures["eval_loss_difference"], LOSSES),
+        _gate("frozen_changed", len(frozen), 0, _few(frozen)),
         _gate("resume_difference", int(not figures["resume_exact"]), 0),
         _gate("inference_difference", figures["inference_difference"], INFERENCE),
+        _gate("trained_difference", figures["trained_difference"], INFERENCE),
     ]
     if figures.get("ort_difference") is not None:
         gates.append(_gate("ort_difference", figures["ort_difference"], INFERENCE))
@@ -46,6 +63,13 @@ def training_gates(figures: Mapping[str, Any], equal_error_rate: float | None) -
         pooled = figures["personalised"]["pooled"]
         gates.append(_gate("equal_error_rate", pooled["rate"], equal_error_rate, trials(pooled)))
     return gates
+
+
+def margin_gates(personalised: Mapping[str, Any], limit: float) -> list[Gate]:
+    """Hold the shares of errors at the margin by which an application decides, of all owners."""
+    pooled, note = personalised["pooled"], f"margin {personalised['margin']:g}"
+    names = ("refused_at_margin", "let_in_at_margin")
+    return [_gate(name, pooled[name], limit, note) for name in names]
 
 
 def trials(pooled: Mapping[str, Any]) -> str:
@@ -61,6 +85,10 @@ def _gate(figure: str, value: float, limit: float, note: str = "") -> Gate:
     return Gate(figure, float(value), limit, "passed" if value <= limit else "failed", note)
 
 
+def _of(worst: Mapping[str, Any]) -> str:
+    return f"of {worst['parameter']}" if worst["parameter"] else ""
+
+
 def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
@@ -72,5 +100,10 @@ def training_figures(
     personalised: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return what was measured as one: the JSON of the steps that prove and measure artifacts."""
-    found = {**proof, "inference_difference": inference["difference"], "cost": cost}
+    found = {
+        **proof,
+        "inference_difference": inference["difference"],
+        "trained_difference": inference["pytorch_difference"],
+        "cost": cost,
+    }
     return found if personalised is None else {**found, "personalised": personalised}

@@ -284,12 +284,25 @@ class DataSource:
 
 
 @dataclass(frozen=True)
+class Personalisation:
+    """The recordings that a personalised model is tried on, and the shares of errors it may make.
+
+    An application takes a voice for the owner's where its logit is above the other by more than
+    `margin`.
+    """
+
+    trials: DataSource
+    equal_error_rate: float
+    margin: float
+    errors_at_margin: float | None
+
+
+@dataclass(frozen=True)
 class TargetBuild:
     """One recipe for one target: overrides merged, defaults filled.
 
     Where it has a `train`, it is built to go on learning, and its one variant is what the training
-    files export for inference. `trials` are the recordings that a personalised model is tried on,
-    and `equal_error_rate` the share of wrong answers that it is held to.
+    files export for inference.
     """
 
     recipe: str
@@ -314,8 +327,7 @@ class TargetBuild:
     speech: Speech | None = None
     generation: Generation | None = None
     train: Train | None = None
-    trials: DataSource | None = None
-    equal_error_rate: float | None = None
+    personalisation: Personalisation | None = None
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:

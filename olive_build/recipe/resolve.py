@@ -30,6 +30,8 @@ from olive_build.recipe.speech import speech_for
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.training_build import (
     HIGHEST_OPSET,
+    LOWEST_BECAUSE,
+    LOWEST_TRAINED_OPSET,
     OPSET_BECAUSE,
     training_parts,
     training_provider,
@@ -174,18 +176,21 @@ def _opset(place: Place) -> int:
     if opset is None:
         return min(place.target.opset_default, ceiling)
     path = place.where("export", "opset")
-    if opset < LOWEST_OPSET:
-        message = f"opset {opset} is below {LOWEST_OPSET}, the lowest that is built"
-        notes = ("the exporter writes LayerNormalization, which is new in 17",)
-        hint = f"use {LOWEST_OPSET} to {ceiling}"
+    floor = LOWEST_TRAINED_OPSET if place.trains else LOWEST_OPSET
+    if opset < floor:
+        whose = "can be trained" if place.trains else "is built"
+        message = f"opset {opset} is below {floor}, the lowest that {whose}"
+        why = "the exporter writes LayerNormalization, which is new in 17"
+        notes = (LOWEST_BECAUSE if place.trains else why,)
+        hint = f"use {floor} to {ceiling}"
         place.add(Code.CANNOT_RUN, path, message, hint=hint, notes=notes)
     elif opset > ceiling:
         limit = place.target.name if runtime == place.target.opset_max else place.provider.name
         whose = f"'{limit}' loads" if ceiling == runtime else "can be trained"
-        why = () if ceiling == runtime else (OPSET_BECAUSE,)
+        because = () if ceiling == runtime else (OPSET_BECAUSE,)
         message = f"opset {opset} is above {ceiling}, the highest that {whose}"
-        hint = f"use {LOWEST_OPSET} to {ceiling}, or set it under the other targets only"
-        place.add(Code.CANNOT_RUN, path, message, hint=hint, notes=why)
+        hint = f"use {floor} to {ceiling}, or set it under the other targets only"
+        place.add(Code.CANNOT_RUN, path, message, hint=hint, notes=because)
     return opset
 
 

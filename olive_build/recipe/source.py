@@ -24,6 +24,8 @@ MOST_NODES = 20_000
 MOST_ALIASES = 32
 
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# A key that was reported: no text of YAML holds this character.
+_REFUSED = "\0"
 _PLAIN = (None, "")  # libyaml says "", PyYAML's own parser None
 
 
@@ -217,7 +219,8 @@ class _Builder:
                 hint="put what is shared into a file and name it by `extends:`",
                 notes=("YAML 1.2 has no merge keys",),
             )
-        elif text is None or not (isinstance(node.value, str) or _is_count(text)):
+            return (_REFUSED, span)
+        if text is None or not (isinstance(node.value, str) or _is_count(text)):
             self._report.add(
                 Code.REFUSED_YAML,
                 "a key must be text",
@@ -229,7 +232,7 @@ class _Builder:
     def _entry(self, top: _Open, node: Node) -> None:
         assert top.key is not None and isinstance(top.node.value, dict)
         key, span = top.key
-        if key == "<<":
+        if key == _REFUSED:
             return
         if key in top.node.value:
             first = (top.node.keys[key], "first written here")

@@ -153,7 +153,7 @@ class TrialsSpec(Strict):
 
     file: str = Field(
         description="A .npz file of the repository, relative to this file, with the owners' clips "
-        "and the phrases to try."
+        "and the phrases to try: of 4 owners or more, each with 40 phrases and 400 of others."
     )
 
 
@@ -167,6 +167,17 @@ class PersonalisationSpec(Strict):
         default=0.05,
         description="The largest share of owners refused that equals the share of others let in: "
         "0.05 is 5 %.",
+    )
+    margin: float = Field(
+        default=0.0,
+        description="An application takes a voice for the owner's where its output for the owner "
+        "is above the other by more than this. It goes into the bundle; find it with voices that "
+        "are in no trial.",
+    )
+    errors_at_margin: float | None = Field(
+        default=None,
+        description="The largest share of owners refused, and of others let in, at the margin. "
+        "Left out, both are measured and held to nothing.",
     )
 
 
@@ -201,7 +212,7 @@ class TrainSpec(Strict):
     rename: dict[str, str] | None = Field(
         default=None,
         description="Other names for the inputs and outputs of the graphs, by the model's own: "
-        "{input_values: input, logits: output}.",
+        "{input_values: input, logits: output}. Letters, digits and _; not loss, labels or target.",
     )
     batch_size: int | None = Field(
         default=None,
@@ -220,7 +231,7 @@ class TrainSpec(Strict):
     )
     nominal_checkpoint: bool | None = Field(
         default=None,
-        description="true adds a checkpoint of a few hundred bytes, without the parameters, for "
+        description="true adds a checkpoint of a few kB, without the parameters, for "
         "apps that get those later. Left out, false.",
     )
     personalisation: PersonalisationSpec | None = Field(

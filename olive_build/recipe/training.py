@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from olive_build.families import FamilySpec
-from olive_build.recipe.build import DataSource
+from olive_build.recipe.build import DataSource, Personalisation
 from olive_build.recipe.codes import Code
 from olive_build.recipe.place import Place
 from olive_build.recipe.shapes import given_shapes
@@ -59,15 +59,16 @@ def train_for(place: Place, family: FamilySpec) -> Train | None:
     return train
 
 
-def personalisation_for(place: Place) -> tuple[DataSource | None, float | None]:
-    """Return the trials of a target and the equal error rate to hold; None where there are none."""
+def personalisation_for(place: Place) -> Personalisation | None:
+    """Return what a target's personalised model is tried on and held to, if anything."""
     spec = section_of(place).fields.personalisation
     if spec is None:
-        return None, None
+        return None
     path = section_of(place).where("personalisation", "trials", "file")
     found = place.context.file(spec.trials.file, path)
     file = place.context.relative(found) if found else spec.trials.file
-    return DataSource(None, file), spec.equal_error_rate
+    trials = DataSource(None, file)
+    return Personalisation(trials, spec.equal_error_rate, spec.margin, spec.errors_at_margin)
 
 
 def _batch_size(section: Section) -> int:
@@ -102,6 +103,8 @@ def _check_personalisation(section: Section, family: FamilySpec, train: Train) -
         section.add(Code.CANNOT_RUN, path, message, hint="remove it", notes=notes, key=True)
         return
     check_number(section, (*path, "equal_error_rate"), spec.equal_error_rate, BELOW_HALF)
+    if spec.errors_at_margin is not None:
+        check_number(section, (*path, "errors_at_margin"), spec.errors_at_margin, BELOW_HALF)
     _check_trials(section, spec.trials.file)
     if train.loss.name != CROSS_ENTROPY and not section.is_lost("loss"):
         section.add(

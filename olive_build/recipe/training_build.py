@@ -16,6 +16,10 @@ from olive_build.targets import Provider, Target, load_provider
 # built with. Its files have to load in it, wherever they are deployed.
 HIGHEST_OPSET = 21
 OPSET_BECAUSE = "onnxruntime-training 1.19.2, the last release, loads opset 21 and IR 10 at most"
+# PyTorch's exporter writes 18 at least (torch/onnx/_internal/exporter/_constants.py), and leaves a
+# model at 18 where it cannot be converted to what was asked for.
+LOWEST_TRAINED_OPSET = 18
+LOWEST_BECAUSE = "PyTorch's exporter writes opset 18 at least, and the graph is trained as exported"
 # What the packages that train compute on; targets have one of them.
 CPU_PROVIDERS = ("cpu", "wasm")
 VARIANT = "inference"
@@ -55,7 +59,6 @@ def training_provider(context: Context, target: Target, chosen: Provider) -> Pro
 
 def training_parts(place: Place) -> dict[str, Any]:
     """Return the fields of a TargetBuild that are decided otherwise where it trains."""
-    trials, rate = personalisation_for(place)
     budgets = Budgets(logits_difference=LOGITS_DIFFERENCE)
     return {
         "attention": "plain",
@@ -67,6 +70,5 @@ def training_parts(place: Place) -> dict[str, Any]:
         "metric": METRIC,
         "timing": False,
         "train": train_for(place, place.family),
-        "trials": trials,
-        "equal_error_rate": rate,
+        "personalisation": personalisation_for(place),
     }

@@ -13,11 +13,13 @@ from olive_build.training.settings import CLASS_LOSSES, Head, Lora, Loss, LossNa
 
 CROSS_ENTROPY: LossName = "cross-entropy"
 WILDCARDS = "*?["
-# What code of every language can hold in a plain string.
-GRAPH_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
+# What code of every language can hold in a plain string, and make a variable's name of.
+GRAPH_NAME = r"(?=_*[A-Za-z])[A-Za-z_][A-Za-z0-9_]*"
 # How onnxruntime's training blocks call the input with what is right, of classes and of numbers:
 # orttraining/python/training/onnxblock/loss/loss.py of 1.19.2.
 CLASS_INPUT, NUMBER_INPUT = "labels", "target"
+# What the training graph calls its loss and, by their endings, gradients; `lazy_reset_grad` too.
+LOSS_VALUE, GRADIENT_ENDING = "loss", "_grad"
 
 
 def check_patterns(
@@ -174,26 +176,37 @@ def rename_of(section: Section, loss: Loss) -> tuple[tuple[str, str], ...]:
     """Return the new names of inputs and outputs by their own, sorted; report those that clash."""
     renamed = section.fields.rename or {}
     taken: dict[str, str] = {}
-    given = CLASS_INPUT if loss.name in CLASS_LOSSES else NUMBER_INPUT
     for name, new in renamed.items():
         path = ("rename", name)
         if not re.fullmatch(GRAPH_NAME, new):
             message, hint = f"'{new}' is no name of an input or output", "use letters, digits and _"
-            notes = ("applications name it in their code",)
+            notes = ("applications name it in their code: a letter at first, or _ and then one",)
             section.add(Code.BAD_VALUE, path, message, hint=hint, notes=notes)
         elif new in taken:
             message = f"'{taken[new]}' and '{name}' would both be called '{new}'"
             other = (section.where("rename", taken[new]), "the other")
             hint = "give each a name of its own"
             section.add(Code.CONFLICT, path, message, hint=hint, also=other)
-        elif new == given and not section.is_lost("loss"):
-            message = f"the name '{new}' is taken by the loss"
-            notes = (f"{loss.name} is given what is right by an input of that name",)
-            hint = "give it another name"
-            section.add(Code.CONFLICT, path, message, hint=hint, notes=notes)
+        elif why := _kept(section, new, loss):
+            message, hint = f"the name '{new}' is taken in training graphs", "give it another name"
+            section.add(Code.CONFLICT, path, message, hint=hint, notes=(why,))
         else:
             taken[new] = name
     return tuple(sorted(renamed.items()))
+
+
+def _kept(section: Section, new: str, loss: Loss) -> str:
+    """Return why the training graph needs a name itself, empty where it does not."""
+    given = CLASS_INPUT if loss.name in CLASS_LOSSES else NUMBER_INPUT
+    if new == LOSS_VALUE:
+        return "the training graph's first output is the loss, under that name"
+    if new.endswith(GRADIENT_ENDING):
+        return f"gradients have names that end in {GRADIENT_ENDING}"
+    if new == given and not section.is_lost("loss"):
+        return f"{loss.name} is given what is right by an input of that name"
+    if new in (CLASS_INPUT, NUMBER_INPUT):
+        return f"losses are given classes as {CLASS_INPUT} and numbers as {NUMBER_INPUT}"
+    return ""
 
 
 def check_something_learns(section: Section) -> None:

@@ -1,4 +1,7 @@
-"""`olive-build bench`: bundles side by side with PyTorch, the fp32 graph, files and peers."""
+"""`olive-build bench`: bundles side by side with PyTorch, the fp32 graph, files and peers.
+
+Of training bundles a step of training is timed instead (`training_bench`).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from olive_build.proof.benchmark import Shape, benchmark
 from olive_build.proof.machine import this_machine
 from olive_build.report.contestants import Field, gather
 from olive_build.report.style import paint, table
+from olive_build.report.training_bench import all_train, bench_training
 
 LARGEST = 100_000
 
@@ -29,6 +33,8 @@ def run_bench(bundles: Sequence[Path], chosen: dict[str, Any], *, as_json: bool)
     lengths, batches, threads = (
         numbers(chosen[name], f"--{name}") for name in ("lengths", "batches", "threads")
     )
+    if all_train(bundles):
+        return bench_training(bundles, batches, threads, as_json=as_json)
     with Store() as store:
         field = gather(
             bundles,

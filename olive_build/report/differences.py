@@ -13,6 +13,7 @@ from olive_build.bundle.manifest import MANIFEST, PROOF, read_json
 from olive_build.errors import BundleError
 from olive_build.proof.verdict import QUALITY
 from olive_build.report.style import table
+from olive_build.report.training_differences import figures_of_training, settings_of_training
 
 
 def print_differences(old: Path, new: Path, *, as_json: bool) -> None:
@@ -45,6 +46,7 @@ def differences(old: Path, new: Path) -> Iterator[tuple[str, Any, Any]]:
         yield from _changed(key, *(manifest.get(key) for manifest in manifests))
     for key in ("model", "tools"):
         yield from _maps(key, *(manifest.get(key, {}) for manifest in manifests))
+    yield from _maps("training", *settings_of_training(*manifests))
     variants = [manifest.get("variants", {}) for manifest in manifests]
     for name in sorted({*variants[0], *variants[1]}):
         for key in ("precision", "quantize", "opsets", "operators", "inputs", "outputs"):
@@ -74,6 +76,7 @@ def _figures(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[tu
         for figure in QUALITY:
             values = [quality.get(form, {}).get(figure) for quality in qualities]
             yield from _changed(f"{name}.{form}: {figure}", *values)
+    yield from _maps(f"{name}: training", *(figures_of_training(item) for item in (old, new)))
 
 
 def _digests(manifest: dict[str, Any]) -> dict[str, str]:

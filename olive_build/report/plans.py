@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import click
 
-from olive_build.bundle.layout import model_files, side_files
+from olive_build.bundle.layout import Placed, model_files, side_files
+from olive_build.bundle.training import training_files
 from olive_build.engine.fingerprint import to_fields
 from olive_build.engine.store import Store
 from olive_build.inspect_model import Request
-from olive_build.plan import Plan
+from olive_build.plan import BundlePlan, Plan
 from olive_build.prepare import plan_builds
 from olive_build.report.style import paint
 
@@ -41,12 +42,17 @@ def print_plan(requests: Sequence[Request], *, smoke: bool, as_json: bool) -> No
     click.echo()
     for bundle in plan.bundles:
         click.echo(f"{bundle.build.recipe} for {bundle.build.target} ({bundle.build.provider}):")
-        for item in bundle.variants:
-            for placed in model_files(bundle, item).values():
-                click.echo(f"    {placed.path}  from {slots[placed.node or '']}")
+        for placed in _made(bundle):
+            click.echo(f"    {placed.path}  from {slots[placed.node or '']}")
         for placed in side_files(bundle):
             click.echo(f"    {placed.path}")
     click.echo(f"\n{len(plan.graph.nodes)} steps for {len(plan.bundles)} bundles")
+
+
+def _made(bundle: BundlePlan) -> list[Placed]:
+    """Return the files that steps make: the variants' and what a device trains with."""
+    models = [file for item in bundle.variants for file in model_files(bundle, item).values()]
+    return [*models, *training_files(bundle).values()]
 
 
 def _short(value: object) -> str:
@@ -72,11 +78,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
                 "recipe": bundle.build.recipe,
                 "target": bundle.build.target,
                 "provider": bundle.build.provider,
-                "files": {
-                    placed.path: placed.node
-                    for item in bundle.variants
-                    for placed in model_files(bundle, item).values()
-                },
+                "files": {placed.path: placed.node for placed in _made(bundle)},
             }
             for bundle in plan.bundles
         ],

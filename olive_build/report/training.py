@@ -208,9 +208,10 @@ def compare(job: Job, work: Path) -> float:
             given = session.run(list(manifest.outputs), feeds)
             for name, output in zip(manifest.outputs, given, strict=True):
                 wanted = expected[name][start : start + batch]
+                _check_comparable(name, output[: len(part)], wanted, len(rows))
                 worst = max(worst, float(np.abs(output[: len(part)] - wanted).max()))
                 largest = max(largest, float(np.abs(wanted).max()))
-    if worst > TOLERANCE * largest:
+    if not worst <= TOLERANCE * largest:
         raise ProofError(
             "the exported model does not do what the trained one does",
             where=f"{INFERENCE}, on {len(rows)} examples in onnxruntime {onnxruntime.__version__}",
@@ -218,6 +219,28 @@ def compare(job: Job, work: Path) -> float:
             hint="do not use it; this is a bug of the exporting or of the running runtime",
         )
     return worst
+
+
+def _check_comparable(name: str, output: Any, wanted: Any, examples: int) -> None:
+    """Raise ProofError unless an output has the wanted shape and both hold finite numbers alone."""
+    import numpy as np
+
+    where = f"{INFERENCE}, on {examples} examples"
+    if not np.isfinite(wanted).all():
+        raise ProofError(
+            "the trained model gives what is no finite number",
+            where=where,
+            why=f"its output `{name}` is infinite or NaN after the last step",
+            hint="train again with a lower --learning-rate, and look at the examples",
+        )
+    if output.shape != wanted.shape or not np.isfinite(output).all():
+        shapes = f"`{name}` is {list(output.shape)}; {list(wanted.shape)} is expected"
+        raise ProofError(
+            "the exported model does not do what the trained one does",
+            where=where,
+            why=shapes if output.shape != wanted.shape else f"`{name}` is infinite or NaN",
+            hint="do not use it; this is a bug of the exporting or of the running runtime",
+        )
 
 
 def _show(job: Job, display: Display, history: History, figures: Mapping[str, Any]) -> None:

@@ -8,10 +8,17 @@ from pathlib import Path
 
 import click
 
+from olive_build.bundle.manifest import MANIFEST, read_json
+from olive_build.bundle.training_manifest import is_training
 from olive_build.bundle.verify import VerifiedFile, verify
 from olive_build.errors import OliveBuildError
 from olive_build.proof.verdict import QUALITY
 from olive_build.report.style import paint, table
+
+TRAINING = "every byte; the inference model was run again"
+RECORDED = (
+    "nothing was trained: the figures of training are those that proof.json records of the build"
+)
 
 
 def verify_bundles(folders: Sequence[Path], *, as_json: bool) -> int:
@@ -38,13 +45,22 @@ def _print(folder: Path, files: tuple[VerifiedFile, ...], error: OliveBuildError
         click.echo(f"{folder}: {paint('failed', 'red')}")
         click.echo(error.render(), err=True)
         return
-    click.echo(f"{folder}: {paint('verified', 'green')}, every byte and every figure")
+    training = is_training(read_json(folder / MANIFEST))
+    what = TRAINING if training else "every byte and every figure"
+    click.echo(f"{folder}: {paint('verified', 'green')}, {what}")
     # A bundle's files are of one family, so all have the same figures.
     names = [name for name in QUALITY if files and name in files[0].figures]
     rows = [["file", *(name.removeprefix("cosine_").replace("_", " ") for name in names)]]
-    rows += [[item.path, *(f"{item.figures[name]:.5f}" for name in names)] for item in files]
+    rows += [[item.path, *(_figure(name, item.figures[name]) for name in names)] for item in files]
     for line in table(rows, right=range(1, len(names) + 1)):
         click.echo(f"  {line}")
+    if training:
+        click.echo(f"  {RECORDED}")
+
+
+def _figure(name: str, value: float) -> str:
+    # Of a difference the power of ten counts; five digits of it would be zeros.
+    return f"{value:.1e}" if name.endswith("_difference") else f"{value:.5f}"
 
 
 def _json(
@@ -54,6 +70,7 @@ def _json(
         "path": str(folder),
         "verified": error is None,
         "error": error.as_json() if error else None,
+        "training": _of_training(folder, error),
         "files": [
             {
                 "variant": item.variant,
@@ -64,3 +81,10 @@ def _json(
             for item in files
         ],
     }
+
+
+def _of_training(folder: Path, error: OliveBuildError | None) -> str | None:
+    """Return what became of the figures of training; None where the bundle has none."""
+    if error or not is_training(read_json(folder / MANIFEST)):
+        return None
+    return "recorded, not run again"

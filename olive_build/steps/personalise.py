@@ -19,7 +19,9 @@ FREE_BATCH = 32
 class Personalise:
     """Write personalised.json: equal error rates. Inputs: artifacts, trials (a file of clips).
 
-    `epochs` is None for the recipe's own; where it is a number, one owner stands for all.
+    `epochs` is None for the recipe's own; where it is a number, one owner stands for all. Raises
+    StepError for trials that prove nothing, of which there are too few, or that give no numbers.
+    An owner's clip is accepted where its score is above `margin`.
     `machine` is the fingerprint of where it runs, since sums differ between processors.
     """
 
@@ -27,9 +29,10 @@ class Personalise:
     train: Train
     machine: str
     epochs: int | None
+    margin: float
 
     kind: ClassVar[str] = "personalise"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "training"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime-training-cpu", "numpy")
     exclusive: ClassVar[bool] = False
@@ -40,13 +43,17 @@ class Personalise:
 
         artifacts = inputs["artifacts"]
         described = json.loads((artifacts / "training.json").read_text(encoding="utf-8"))
-        examples = family_module(self.family, "examples")
-        trials = examples.read_trials(inputs["trials"], described["data"])
-        fixed = described["inputs"][0]["axes"][0]
-        batch = fixed if isinstance(fixed, int) else FREE_BATCH
-        clips = Clips(trials.inputs, trials.speakers, trials.roles, batch)
+        room = family_module(self.family, "trials")
+        trials = room.read_trials(inputs["trials"], described["data"])
+        batch = described["inputs"][0]["axes"][0]
+        fixed = isinstance(batch, int)
+        clips = Clips(
+            trials.inputs, trials.speakers, trials.roles, batch if fixed else FREE_BATCH, fixed
+        )
         owners = clips.owners if self.epochs is None else clips.owners[:1]
         epochs = self.train.epochs if self.epochs is None else self.epochs
-        found = personalise(artifacts, self.train, clips, epochs=epochs, owners=owners)
+        found = personalise(
+            artifacts, self.train, clips, epochs=epochs, owners=owners, margin=self.margin
+        )
         text = json.dumps(found, indent=2, sort_keys=True)
         (out / PERSONALISED).write_text(text + "\n", encoding="utf-8")

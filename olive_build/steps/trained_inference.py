@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+FEED = "input."
+
 
 @dataclass(frozen=True)
 class TrainedInference:
-    """Write trained_inference.json: the largest `difference` from the evaluation model's output.
+    """Write trained_inference.json: how far its output is from others for the same inputs.
 
-    Inputs: proof (trained.onnx and trained.npz). Infinity says that shapes differ, or that a value
-    is not finite.
+    `difference` is the largest from the evaluation model's, `pytorch_difference` from PyTorch's
+    after the same steps, relative to PyTorch's largest value where that is above 1. Inputs: proof
+    (trained.onnx and trained.npz). Infinity says that shapes differ, or that a value is not finite.
+    `machine` is the fingerprint of the one that measured.
     """
 
+    machine: str
+
     kind: ClassVar[str] = "trained-inference"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
     exclusive: ClassVar[bool] = False
@@ -28,16 +33,20 @@ class TrainedInference:
         import numpy as np
 
         from olive_build.clients.onnxruntime_client import open_session, run_named
+        from olive_build.training.differences import largest_difference, outputs_difference
 
         session = open_session(inputs["proof"] / "trained.onnx")
         with np.load(inputs["proof"] / "trained.npz", allow_pickle=False) as arrays:
-            feeds = {name: arrays[name] for name in arrays.files}
-        expected = feeds.pop("expected")
+            feeds = {
+                name.removeprefix(FEED): arrays[name]
+                for name in arrays.files
+                if name.startswith(FEED)
+            }
+            expected, pytorch = arrays["expected"], arrays["pytorch"]
         (actual,) = run_named(session, feeds)
-        difference = math.inf
-        if actual.shape == expected.shape:
-            difference = float(np.abs(np.subtract(actual, expected, dtype=np.float64)).max())
-        if not math.isfinite(difference):
-            difference = math.inf
-        text = json.dumps({"difference": difference}, indent=2, sort_keys=True)
+        figures = {
+            "difference": largest_difference(actual, expected),
+            "pytorch_difference": outputs_difference(actual, pytorch),
+        }
+        text = json.dumps(figures, indent=2, sort_keys=True)
         (out / "trained_inference.json").write_text(text + "\n", encoding="utf-8")

@@ -30,9 +30,15 @@ class TrainingArtifacts:
     client_rate: float | None = None
 
     kind: ClassVar[str] = "training-artifacts"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "training"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime-training-cpu", "onnx", "numpy")
+    tools: ClassVar[tuple[str, ...]] = (
+        "onnxruntime-training-cpu",
+        "onnx",
+        "numpy",
+        "flatbuffers",
+        "protobuf",
+    )
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:

@@ -28,7 +28,7 @@ class TrainingExport:
     train: Train
 
     kind: ClassVar[str] = "training-export"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "onnxscript", "onnx")
     exclusive: ClassVar[bool] = False

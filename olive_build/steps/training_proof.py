@@ -15,17 +15,20 @@ TRAINING_PROOF, TRAINED_VALUES = "training_proof.json", "trained.npz"
 
 @dataclass(frozen=True)
 class TrainingProof:
-    """Write training_proof.json, trained.onnx and trained.npz (feeds and `expected` output).
+    """Write training_proof.json, trained.onnx and trained.npz.
 
-    Inputs: artifacts, and reference (steps.npz, what PyTorch computed). Figures that miss are
-    written like others: gates judge them. `formats` is what the artifacts were made for.
+    trained.npz has by name: input.<name>, and the evaluation model's output for them (`expected`)
+    and PyTorch's (`pytorch`). Inputs: artifacts, and reference (steps.npz, what PyTorch computed).
+    Figures that miss are written like others: gates judge them. `formats` is what the artifacts
+    were made for, `machine` the fingerprint of the one that measured.
     """
 
     train: Train
     formats: tuple[str, ...]
+    machine: str
 
     kind: ClassVar[str] = "training-proof"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "training"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime-training-cpu", "onnx", "numpy")
     exclusive: ClassVar[bool] = False
@@ -41,8 +44,9 @@ class TrainingProof:
         described = json.loads((artifacts / "training.json").read_text(encoding="utf-8"))
         recorded = RecordedSteps(inputs["reference"] / STEPS, described)
         output = chosen_output(self.train.loss, described["outputs"])
-        figures = prove(artifacts, recorded, described, output, out)
+        figures = prove(artifacts, recorded, described, self.train.optimizer, output, out)
         text = json.dumps(figures.record, indent=2, sort_keys=True)
         (out / TRAINING_PROOF).write_text(text + "\n", encoding="utf-8")
-        arrays: dict[str, Any] = {"expected": figures.expected, **figures.feeds}
+        arrays: dict[str, Any] = {"expected": figures.expected, "pytorch": figures.pytorch}
+        arrays |= {f"input.{name}": values for name, values in figures.feeds.items()}
         np.savez(out / TRAINED_VALUES, **arrays)

@@ -16,9 +16,8 @@ STEPS = "steps.npz"
 class TrainingReference:
     """Write steps.npz, and reference.json and reference.npz. Inputs: source (model folder).
 
-    steps.npz holds by name: input.<input> [steps, batch, ...], target [steps, batch, ...], losses
-    [steps], initial., gradient. (of the first step) and final.<parameter> of the trained ones,
-    eval_inputs.<input> and eval_logits (after the steps). The reference is of the model before.
+    steps.npz is described in training/steps_file.py. Batches and lengths vary where they are free.
+    The reference is of the model before the steps.
     """
 
     family: str
@@ -27,7 +26,7 @@ class TrainingReference:
     steps: int = 20
 
     kind: ClassVar[str] = "training-reference"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers", "numpy")
     exclusive: ClassVar[bool] = False

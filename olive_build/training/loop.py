@@ -34,15 +34,17 @@ def train_epochs(
     batch_size: int,
     epochs: int,
     seed: int,
+    drop_last: bool = False,
 ) -> Iterator[StepDone]:
     """Train `epochs` times on the examples, [examples, ...] each, in an order that `seed` fixes.
 
-    Each epoch is shuffled anew. Its last batch is dropped when it is incomplete, unless it is the
-    only one. Raises StepError when there is no example, or arrays differ in how many there are.
+    Each epoch is shuffled anew. Its last batch may be smaller than the others; `drop_last` leaves
+    an incomplete one out, as graphs with a fixed batch need it, unless it is the only one. Raises
+    StepError when there is no example, or arrays differ in how many there are.
     """
     count = _examples(inputs, targets)
     generator = np.random.default_rng(seed)
-    per_epoch = max(1, count // batch_size)
+    per_epoch = max(1, count // batch_size) if drop_last else -(-count // batch_size)
     for epoch in range(epochs):
         order = generator.permutation(count)
         for number in range(per_epoch):

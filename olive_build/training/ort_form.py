@@ -1,4 +1,9 @@
-"""The training artifacts in ORT format, with one config of operators for a reduced build."""
+"""The training artifacts in ORT format, with one config of operators for a reduced build.
+
+An application loads the .ort files to train, and .onnx ones beside them: eval_model.onnx to export
+from, and what was exported. A runtime that optimizes them less, or not at all, needs operators that
+the optimized files no longer have. So the config is of all files, as they are and optimized.
+"""
 
 from __future__ import annotations
 
@@ -10,66 +15,139 @@ from pathlib import Path
 import onnx
 
 from olive_build.errors import StepError, first_line
+from olive_build.rewrites.clean import graphs
 from olive_build.training.captured import captured
+from olive_build.training.freed import free_memory
 from olive_build.training.ort_order import put_in_order
+from olive_build.training.session import EVAL_MODEL, TrainingSession
 
 REQUIRED_OPERATORS = "required_operators.config"
+INFERENCE = "inference.onnx"
 
 
 def convert_to_ort(models: Sequence[Path], out: Path) -> None:
-    """Write NAME.ort for each NAME.onnx, and required_operators.config for all of them together.
+    """Write NAME.ort for each NAME.onnx, and required_operators.config for all that is loaded.
 
-    The config names operators and their types, for --include_ops_by_config and
-    --enable_reduced_operator_type_support of a training build. Raises StepError when a model
-    cannot be converted, or when the config lacks what one of them has.
+    `out` holds the models and the checkpoint. The config names operators and their types, for
+    --include_ops_by_config and --enable_reduced_operator_type_support of a training build: those of
+    the models in both forms, and of the inference model that the evaluation model exports. Raises
+    StepError when a model cannot be converted, or when the config lacks what one of them has.
     """
-    from olive_build.proof.required_operators import missing_from_config
-
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch)
+        inference = _inference(out, folder)
+        loaded = [*models, inference]
+        optimized = [_as_ort(model, folder / "optimized", is_optimized=True) for model in loaded]
+        plain = [_as_ort(model, folder / "plain", is_optimized=False) for model in loaded]
+        config = folder / REQUIRED_OPERATORS
+        _write_config([*optimized, *plain], config)
+        _add_names(loaded, config)
+        _check_config([*loaded, *(path.with_suffix(".onnx") for path in optimized)], config)
         for model in models:
-            shutil.copy(model, folder / model.name)
-        _convert(folder)
-        config = next(iter(folder.glob("required_operators*.config")))
-        _normalize(config)
-        for model in models:
-            optimized = onnx.load(str(folder / f"{model.stem}.optimized.onnx"))
-            for lacking in missing_from_config(optimized, config):
-                raise StepError(
-                    f"the required-operators config lacks {lacking}",
-                    where=f"{model.stem}.ort",
-                    why="a reduced runtime built with it could not load the model",
-                )
-            put_in_order(folder / f"{model.stem}.ort")
-            shutil.move(folder / f"{model.stem}.ort", out / f"{model.stem}.ort")
+            converted = folder / "optimized" / f"{model.stem}.ort"
+            put_in_order(converted)
+            shutil.move(converted, out / converted.name)
         shutil.move(config, out / REQUIRED_OPERATORS)
 
 
-def _convert(folder: Path) -> None:
-    from onnxruntime.tools.convert_onnx_models_to_ort import (
-        OptimizationStyle,
-        convert_onnx_models_to_ort,
-    )
+def _inference(artifacts: Path, folder: Path) -> Path:
+    """Return the inference model as a device exports it: all outputs but the loss."""
+    outputs = onnx.load(str(artifacts / EVAL_MODEL)).graph.output[1:]
+    session = TrainingSession(artifacts)
+    session.export_inference(folder / INFERENCE, [value.name for value in outputs])
+    session.close()
+    free_memory()
+    return folder / INFERENCE
 
+
+def _as_ort(model: Path, folder: Path, *, is_optimized: bool) -> Path:
+    """Return the model in ORT form in `folder`, with the same graph as .onnx beside it.
+
+    As onnxruntime/tools/convert_onnx_models_to_ort.py of 1.19.2 does it for phones: without NCHWc,
+    which is a layout of x86 alone.
+    """
+    import onnxruntime
+
+    level = onnxruntime.GraphOptimizationLevel
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{model.stem}.ort"
     try:
         with captured():
-            convert_onnx_models_to_ort(
-                folder,
-                optimization_styles=[OptimizationStyle.Fixed],
-                target_platform="arm",
-                save_optimized_onnx_model=True,
-                enable_type_reduction=True,
-            )
+            for end, form in ((".onnx", "ONNX"), (".ort", "ORT")):
+                options = onnxruntime.SessionOptions()
+                options.graph_optimization_level = (
+                    level.ORT_ENABLE_ALL if is_optimized else level.ORT_DISABLE_ALL
+                )
+                options.optimized_model_filepath = str(path.with_suffix(end))
+                options.add_session_config_entry("session.save_model_format", form)
+                options.add_session_config_entry("session.qdqisint8allowed", "1")
+                onnxruntime.InferenceSession(
+                    str(model),
+                    options,
+                    providers=["CPUExecutionProvider"],
+                    disabled_optimizers=["NchwcTransformer"],
+                )
     except Exception as error:
         raise StepError(
             "onnxruntime cannot convert the training artifacts to ORT format",
+            where=model.name,
             why=first_line(error),
             hint="take `ort` out of the target's formats",
         ) from error
+    return path
 
 
-def _normalize(config: Path) -> None:
-    # The first lines hold the folder and the command; they would differ between machines.
+def _write_config(models: Sequence[Path], config: Path) -> None:
+    from onnxruntime.tools.ort_format_model import create_config_from_models
+
+    with captured():
+        create_config_from_models(models, config, True)
+    # The first lines hold the folder; they would differ between machines.
     lines = config.read_text(encoding="utf-8").splitlines()
-    kept = sorted(line for line in lines if line.strip() and not line.startswith("#"))
-    config.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    _write_lines([line for line in lines if line.strip() and not line.startswith("#")], config)
+
+
+def _write_lines(lines: Sequence[str], config: Path) -> None:
+    config.write_text("\n".join(sorted(lines)) + "\n", encoding="utf-8")
+
+
+def _add_names(models: Sequence[Path], config: Path) -> None:
+    """Add the operators that onnxruntime replaces as it loads a file, such as Constant.
+
+    They have no kernel of their own; whoever reads the config against a file misses none then.
+    """
+    from olive_build.proof.required_operators import read_config
+
+    covered = read_config(config)
+    lines = set(config.read_text(encoding="utf-8").splitlines())
+    for model in (onnx.load(str(path)) for path in models):
+        versions = {_domain(item.domain): item.version for item in model.opset_import}
+        for node in (node for graph in graphs(model.graph) for node in graph.node):
+            domain = _domain(node.domain)
+            if (domain, node.op_type) not in covered:
+                since = _since(node.op_type, versions.get(domain, 1), domain)
+                lines.add(f"{domain or 'ai.onnx'};{since};{node.op_type}")
+    _write_lines(sorted(lines), config)
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
+
+
+def _since(operator: str, version: int, domain: str) -> int:
+    """Return the version of its domain in which an operator became what it is."""
+    if not onnx.defs.has(operator, version, domain):
+        return version  # one of onnxruntime's own, which has one version
+    return onnx.defs.get_schema(operator, version, domain).since_version
+
+
+def _check_config(models: Sequence[Path], config: Path) -> None:
+    from olive_build.proof.required_operators import missing_from_config
+
+    for path in models:
+        for lacking in missing_from_config(onnx.load(str(path)), config):
+            raise StepError(
+                f"the required-operators config lacks {lacking}",
+                where=path.name,
+                why="a reduced runtime built with it could not load the model",
+            )

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from olive_build.training.differences import (
+    faint,
+    gradients_difference,
+    losses_difference,
+    outputs_difference,
+    parameters_difference,
+)
 from olive_build.training.freed import free_memory
+from olive_build.training.optimizer_check import optimizer_differences
 from olive_build.training.session import (
     CHECKPOINT,
     EVAL_MODEL,
@@ -21,22 +28,24 @@ from olive_build.training.session import (
     Array,
     TrainingSession,
 )
+from olive_build.training.settings import Optimizer
 from olive_build.training.steps_file import RecordedSteps
 
 TRAINED = "trained.onnx"
-# A gradient smaller than this share of the whole gradient is measured against the share: what
-# rounding leaves of a gradient that is zero (an attention key's bias) has no direction.
-SMALLEST_SHARE = 1e-3
 NOMINAL_STEPS = 3
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What training_proof.json says, and feeds and output that trained.onnx is checked with."""
+    """What training_proof.json says, and feeds and outputs that trained.onnx is checked with.
+
+    `expected` is the evaluation model's output, `pytorch` PyTorch's.
+    """
 
     record: dict[str, Any]
     feeds: dict[str, Array] = field(default_factory=dict)
     expected: Array = field(default_factory=lambda: np.zeros(0))
+    pytorch: Array = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -48,14 +57,38 @@ class _Run:
     digests: dict[str, str]
     gradients: dict[str, Any]
     changed: list[str]
+    parameters: dict[str, Any]
+    optimizer: list[str]
+    loss: float
     output: Array
-    eval_difference: float
+
+
+@dataclass(frozen=True)
+class _Proved:
+    """The artifacts, what PyTorch computed, and the index of the output that the loss is of.
+
+    `moving` are the trained parameters whose gradients are more than rounding; `threads` compute,
+    None for all cores.
+    """
+
+    artifacts: Path
+    recorded: RecordedSteps
+    optimizer: Optimizer
+    output: str
+    index: int
+    moving: list[str]
+    threads: int | None = None
+
+    def open(self, **others: Any) -> TrainingSession:
+        """Return a session of the artifacts."""
+        return TrainingSession(self.artifacts, threads=self.threads, **others)
 
 
 def prove(
     artifacts: Path,
     recorded: RecordedSteps,
     described: Mapping[str, Any],
+    optimizer: Optimizer,
     output: str,
     out: Path,
 ) -> Figures:
@@ -64,138 +97,164 @@ def prove(
     `output` is the model's output that the loss is taken of. Figures that miss are returned like
     others; StepError only where something does not run at all.
     """
+    small = faint(recorded.gradient, recorded.trained, recorded.gradient_steps)
+    moving = [name for name in recorded.trained if name not in small]
+    index = list(described["outputs"]).index(output)
+    proved = _Proved(artifacts, recorded, optimizer, output, index, moving)
     saved = out / "halfway"
-    run = _uninterrupted(artifacts, recorded, described, output, saved, out / TRAINED)
+    run = _uninterrupted(proved, saved, out / TRAINED)
+    loss, logits = recorded.evaluated()
     record: dict[str, Any] = {
         "steps": len(recorded),
         "losses": run.losses,
         "losses_difference": losses_difference(run.losses, recorded.losses),
         "gradients": run.gradients,
-        "eval_difference": run.eval_difference,
+        "parameters": run.parameters,
+        "faint": small,
+        "unmoved": _unmoved(recorded),
+        "optimizer_differences": run.optimizer,
+        "eval_difference": outputs_difference(run.output, logits),
+        "eval_loss_difference": losses_difference([run.loss], [loss]),
         "frozen_identical": not run.changed,
         "frozen_changed": run.changed,
-        "resume_exact": _resumes(artifacts, recorded, run, saved),
-        "ort_difference": _of_ort(artifacts, recorded, run.losses),
-        "nominal_exact": _of_nominal(artifacts, recorded, run.losses),
+        **_exact(proved, run, saved),
         "loads": _files(artifacts),
+        **_of_ort(proved, run),
     }
     saved.unlink()
     inputs, _ = recorded.evaluation()
     names = [entry["name"] for entry in described["inputs"]]
-    return Figures(record, dict(zip(names, inputs, strict=True)), run.output)
+    return Figures(record, dict(zip(names, inputs, strict=True)), run.output, logits)
 
 
-def losses_difference(losses: Sequence[float], expected: Sequence[float]) -> float:
-    """Return the largest difference, relative to losses above 1; infinite where not finite."""
-    differences = [
-        abs(one - other) / max(1.0, abs(other)) for one, other in zip(losses, expected, strict=True)
+def _exact(proved: _Proved, run: _Run, saved: Path) -> dict[str, Any]:
+    """Whether the same steps are taken after a resume, and from a nominal checkpoint.
+
+    The gradient of an embedding is summed in the order in which threads come, so that two runs of
+    the same steps differ: where they do, one thread has to do.
+    """
+    found = {
+        "resume_exact": _resumes(proved, run, saved),
+        "nominal_exact": _of_nominal(proved, run.losses),
+        "exact_threads": proved.threads,
+    }
+    if proved.threads == 1 or (found["resume_exact"] and found["nominal_exact"] is not False):
+        return found
+    alone = replace(proved, threads=1)
+    exported = saved.with_name("alone.onnx")
+    again = _uninterrupted(alone, saved, exported)
+    exported.unlink()
+    return _exact(alone, again, saved)
+
+
+def _unmoved(recorded: RecordedSteps) -> list[str]:
+    """Name the parameters whose recorded gradients are all exactly zero, as of a ReLU never on."""
+    return [
+        name
+        for name in recorded.trained
+        if not any(recorded.gradient(s, name).any() for s in range(recorded.gradient_steps))
     ]
-    return max((d if math.isfinite(d) else math.inf) for d in differences)
-
-
-def gradients_difference(
-    gradients: Mapping[str, Array], expected: Callable[[str], Array]
-) -> dict[str, Any]:
-    """Return the largest ||g - g'|| / ||g'|| of a parameter, its name, and how many there are."""
-    whole = math.sqrt(sum(_norm(expected(name)) ** 2 for name in gradients))
-    worst, parameter = 0.0, ""
-    for name, gradient in gradients.items():
-        error = _relative(gradient, expected(name), SMALLEST_SHARE * whole)
-        if error > worst or not parameter:
-            worst, parameter = error, name
-    return {"worst": worst, "parameter": parameter, "count": len(gradients)}
 
 
 def _gradients(session: TrainingSession, recorded: RecordedSteps, step: int) -> dict[str, Any]:
     """Compare the gradients of a step that is about to be taken with autograd's."""
     _, found = session.loss_and_gradients(*recorded.batch(step))
-    return gradients_difference(found, partial(recorded.gradient, step))
+    return gradients_difference(found, partial(recorded.gradient, step), recorded.trained)
 
 
-def _relative(gradient: Array, expected: Array, floor: float) -> float:
-    if gradient.shape != expected.shape:
-        return math.inf
-    size = max(_norm(expected), floor, float(np.finfo(np.float32).tiny))
-    error = _norm(np.subtract(gradient, expected, dtype=np.float64)) / size
-    return error if math.isfinite(error) else math.inf
+def _parameters(session: TrainingSession, proved: _Proved) -> dict[str, Any]:
+    """Compare the parameters after the last step with PyTorch's."""
+    recorded = proved.recorded
+    found = session.parameters(trainable=True)
+    return parameters_difference(
+        found, recorded.initial, recorded.final, proved.moving, len(recorded)
+    )
 
 
-def _norm(values: Array) -> float:
-    return float(np.linalg.norm(np.asarray(values, np.float64)))
-
-
-def _uninterrupted(
-    artifacts: Path,
-    recorded: RecordedSteps,
-    described: Mapping[str, Any],
-    output: str,
-    saved: Path,
-    trained: Path,
-) -> _Run:
-    session = TrainingSession(artifacts)
+def _uninterrupted(proved: _Proved, saved: Path, trained: Path) -> _Run:
+    recorded = proved.recorded
+    session = proved.open()
     before = session.digests(trainable=False)
-    gradients = _gradients(session, recorded, 0)
-    half = len(recorded) // 2
-    losses = _train(session, recorded, 0, 1)
-    gradients = max(gradients, _gradients(session, recorded, 1), key=lambda item: item["worst"])
-    losses += _train(session, recorded, 1, half)
+    optimizer = optimizer_differences(
+        proved.artifacts / OPTIMIZER_MODEL,
+        proved.optimizer,
+        session.learning_rate,
+        session.rate_scale,
+    )
+    half = max(len(recorded) // 2, recorded.gradient_steps)
+    losses: list[float] = []
+    compared = []
+    for step in range(recorded.gradient_steps):
+        compared.append(_gradients(session, recorded, step))
+        losses += _train(session, recorded, step, step + 1)
+    losses += _train(session, recorded, recorded.gradient_steps, half)
     session.save_checkpoint(saved)
     losses += _train(session, recorded, half, len(recorded))
     after = session.digests(trainable=False)
-    inputs, logits = recorded.evaluation()
-    _, outputs = session.evaluate(inputs, recorded.unused_target(inputs))
-    value = outputs[list(described["outputs"]).index(output)]
-    session.export_inference(trained, [output])
+    loss, output = _evaluated(session, proved)
+    session.export_inference(trained, [proved.output])
     run = _Run(
         losses=losses,
         half=half,
         digests=session.digests(trainable=True),
-        gradients=gradients,
+        gradients=max(compared, key=lambda item: item["worst"]),
         changed=sorted(name for name in before if before[name] != after.get(name)),
-        output=value,
-        eval_difference=largest_difference(value, logits),
+        parameters=_parameters(session, proved),
+        optimizer=optimizer,
+        loss=loss,
+        output=output,
     )
     _end(session)
     return run
 
 
-def largest_difference(one: Array, other: Array) -> float:
-    """Return the largest absolute difference; infinite where shapes differ or it is not finite."""
-    if one.shape != other.shape:
-        return math.inf
-    difference = float(np.abs(np.subtract(one, other, dtype=np.float64)).max())
-    return difference if math.isfinite(difference) else math.inf
+def _evaluated(session: TrainingSession, proved: _Proved) -> tuple[float, Array]:
+    loss, outputs = session.evaluate(*proved.recorded.evaluation())
+    return loss, outputs[proved.index]
 
 
 def _train(session: TrainingSession, recorded: RecordedSteps, start: int, end: int) -> list[float]:
     return [session.step(*recorded.batch(number)) for number in range(start, end)]
 
 
-def _resumes(artifacts: Path, recorded: RecordedSteps, run: _Run, saved: Path) -> bool:
+def _resumes(proved: _Proved, run: _Run, saved: Path) -> bool:
     """Whether training goes on from the saved checkpoint as if it had not been interrupted."""
-    session = TrainingSession(artifacts, checkpoint=saved)
+    recorded = proved.recorded
+    session = proved.open(checkpoint=saved)
     losses = _train(session, recorded, run.half, len(recorded))
     same = losses == run.losses[run.half :] and session.digests(trainable=True) == run.digests
     _end(session)
     return same
 
 
-def _of_ort(artifacts: Path, recorded: RecordedSteps, losses: Sequence[float]) -> float | None:
-    """The largest difference of the ORT form's losses from the .onnx form's; None without one."""
-    if not (artifacts / TRAINING_MODEL).with_suffix(".ort").is_file():
-        return None
-    session = TrainingSession(artifacts, form="ort")
-    difference = losses_difference(_train(session, recorded, 0, len(recorded)), losses)
+def _of_ort(proved: _Proved, run: _Run) -> dict[str, Any]:
+    """The largest difference of the ORT form's losses and outputs from the .onnx form's.
+
+    None without one. Where its parameters are further from PyTorch's than the .onnx form's, they
+    take that figure's place.
+    """
+    if not (proved.artifacts / TRAINING_MODEL).with_suffix(".ort").is_file():
+        return {"ort_difference": None}
+    session = proved.open(form="ort")
+    losses = _train(session, proved.recorded, 0, len(proved.recorded))
+    loss, output = _evaluated(session, proved)
+    parameters = _parameters(session, proved)
     _end(session)
-    return difference
+    difference = max(
+        losses_difference([*losses, loss], [*run.losses, run.loss]),
+        outputs_difference(output, run.output),
+    )
+    worst = max(run.parameters, parameters, key=lambda item: item["worst"])
+    return {"ort_difference": difference, "parameters": worst}
 
 
-def _of_nominal(artifacts: Path, recorded: RecordedSteps, losses: Sequence[float]) -> bool | None:
+def _of_nominal(proved: _Proved, losses: Sequence[float]) -> bool | None:
     """Whether the nominal checkpoint, given the parameters, trains the same; None without one."""
+    artifacts, recorded = proved.artifacts, proved.recorded
     if not (artifacts / NOMINAL_CHECKPOINT).is_file():
         return None
-    session = TrainingSession(artifacts, checkpoint=artifacts / NOMINAL_CHECKPOINT)
-    whole = TrainingSession(artifacts)
+    session = proved.open(checkpoint=artifacts / NOMINAL_CHECKPOINT)
+    whole = proved.open()
     session.take_parameters(whole)
     _end(whole)
     steps = min(NOMINAL_STEPS, len(recorded))

@@ -111,12 +111,12 @@ class TrainingSession:
     @property
     def learning_rate(self) -> float:
         """What the optimizer multiplies its steps with."""
-        return float(self._optimizer.get_learning_rate()) * self._rate_scale
+        return float(self._optimizer.get_learning_rate()) * self.rate_scale
 
     def set_learning_rate(self, rate: float) -> None:
         """Use another learning rate from the next step on; checkpoints keep it."""
         self._check_complete()
-        self._optimizer.set_learning_rate(rate / self._rate_scale)
+        self._optimizer.set_learning_rate(rate / self.rate_scale)
         self._state.properties[LEARNING_RATE] = float(rate)
 
     def save_checkpoint(self, path: Path) -> None:
@@ -154,11 +154,12 @@ class TrainingSession:
         optimizer = self._load(path, training_runtime().Optimizer, str(path), self._module)
         if self._complete and LEARNING_RATE in self._state.properties:
             rate = float(self._state.properties[LEARNING_RATE])
-            optimizer.set_learning_rate(rate / self._rate_scale)
+            optimizer.set_learning_rate(rate / self.rate_scale)
         return optimizer
 
     @property
-    def _rate_scale(self) -> float:
+    def rate_scale(self) -> float:
+        """By what the optimizer model multiplies the rate that a client sets."""
         found = self._state.properties
         return float(found[RATE_SCALE]) if RATE_SCALE in found else 1.0
 

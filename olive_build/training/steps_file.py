@@ -1,7 +1,9 @@
 """steps.npz: what PyTorch computed over the steps that the artifacts are compared with.
 
-input.<name> and target [steps, batch, ...], losses [steps], gradient.<step>.<parameter> of the
-first two, eval_inputs.<name> and eval_logits after the last. Arrays are read when asked for.
+By step, since batches differ in size: input.<step>.<name> and target.<step> [batch, ...], and
+gradient.<step>.<parameter> of the first three. losses [steps]. initial.<parameter> and
+final.<parameter> before and after them. eval_inputs.<name>, eval_target, eval_logits and eval_loss
+after the last. Arrays are read when asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ import numpy.typing as npt
 from olive_build.errors import StepError, first_line
 
 STEPS = "steps.npz"
+# A head or an adapter that begins at zero hides what is below it from the first gradient, both
+# together from the first two.
+GRADIENT_STEPS = 3
 Array = npt.NDArray[Any]
 
 
@@ -33,52 +38,52 @@ class RecordedSteps:
                 where=str(path),
                 why=first_line(error),
             ) from error
-        self._described = described
-        self._inputs = [self._get(f"input.{entry['name']}") for entry in described["inputs"]]
-        self._targets = self._get("target")
+        self._inputs = [str(entry["name"]) for entry in described["inputs"]]
+        self._trained = [str(entry["name"]) for entry in described["trainable"]]
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return len(self._get("losses"))
 
     def batch(self, step: int) -> tuple[list[Array], Array]:
-        """Return the inputs and the target of one step."""
-        return [values[step] for values in self._inputs], self._targets[step]
+        """Return the inputs and the target of one step; step 0 has the largest."""
+        inputs = [self._get(f"input.{step}.{name}") for name in self._inputs]
+        return inputs, self._get(f"target.{step}")
 
     @property
     def losses(self) -> list[float]:
         """PyTorch's loss of each step, before that step's update."""
         return [float(loss) for loss in self._get("losses")]
 
+    @property
+    def trained(self) -> list[str]:
+        """The names of the parameters that PyTorch trained, which the artifacts must train too."""
+        return self._trained
+
+    @property
+    def gradient_steps(self) -> int:
+        """Of how many steps, from the first on, there are gradients."""
+        return min(GRADIENT_STEPS, len(self))
+
     def gradient(self, step: int, parameter: str) -> Array:
-        """Return autograd's gradient in step 0 or 1."""
+        """Return autograd's gradient in one of the first steps."""
         return self._get(f"gradient.{step}.{parameter}")
 
+    def initial(self, parameter: str) -> Array:
+        """Return a trained parameter as it was before the first step."""
+        return self._get(f"initial.{parameter}")
+
+    def final(self, parameter: str) -> Array:
+        """Return a trained parameter as it was after the last step."""
+        return self._get(f"final.{parameter}")
+
     def evaluation(self) -> tuple[list[Array], Array]:
-        """Return the inputs of the evaluation and PyTorch's logits for them."""
-        inputs = [self._get(f"eval_inputs.{e['name']}") for e in self._described["inputs"]]
-        return inputs, self._get("eval_logits")
+        """Return the inputs and the target of the evaluation after the last step."""
+        inputs = [self._get(f"eval_inputs.{name}") for name in self._inputs]
+        return inputs, self._get("eval_target")
 
-    def unused_target(self, inputs: list[Array]) -> Array:
-        """Return zeros that the evaluation model takes as a target for these inputs.
-
-        Axes that `described` calls by a name have the size that they have in the inputs.
-        """
-        sizes = {
-            axis: size
-            for entry, values in zip(self._described["inputs"], inputs, strict=True)
-            for axis, size in zip(entry["axes"], values.shape, strict=True)
-        }
-        target = self._described["target"]
-        shape = [
-            sizes.get(axis, axis) if isinstance(axis, str) else axis for axis in target["axes"]
-        ]
-        free = [axis for axis in shape if isinstance(axis, str)]
-        if free:
-            raise StepError(
-                f"the size of the target's axis `{free[0]}` is not known",
-                why="no input has an axis of this name",
-            )
-        return np.zeros(shape, target["type"])
+    def evaluated(self) -> tuple[float, Array]:
+        """Return PyTorch's loss and logits of that evaluation."""
+        return float(self._get("eval_loss")), self._get("eval_logits")
 
     def _get(self, name: str) -> Array:
         if name not in self._arrays:

@@ -6,6 +6,7 @@ Initializers have the names of the model's parameters, and each node says which 
 from __future__ import annotations
 
 import ast
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.errors import StepError, first_line
 from olive_build.rewrites.clean import EXTERNAL_DATA_BYTES, SCOPES, name_nodes, strip_metadata
+from olive_build.training.graph_ends import exported_name, name_ends
 from olive_build.training.settings import CLASS_LOSSES, Train
 from olive_build.training.torch_model import Trainable
 from olive_build.training.torch_names import listed
@@ -29,6 +31,8 @@ IR_VERSION = 10
 # Traced with a batch that is no power of two, so that a free axis is not taken for a constant.
 EXAMPLE_BATCH = 3
 PROBE_BATCHES = (1, 2, 5)
+# Of the values that parameters of zero are given for the check.
+FILL_SEED = 5
 # fp32 sums in another order: see steps/export.py.
 TOLERANCE = 1e-4
 # The first line of a conflict says that there is one, the second which.
@@ -67,8 +71,8 @@ def export(side: Trainable, opset: int) -> onnx.ModelProto:
             _Traced(side).eval(),
             tuple(torch.from_numpy(given[name]) for name in side.inputs),
             None,
-            input_names=[side.names[name] for name in side.inputs],
-            output_names=[side.names[side.output]],
+            input_names=[exported_name(name) for name in side.inputs],
+            output_names=[exported_name(side.output)],
             opset_version=opset,
             dynamo=True,
             optimize=False,
@@ -82,12 +86,41 @@ def export(side: Trainable, opset: int) -> onnx.ModelProto:
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     _clean(model)
+    name_ends(model, {exported_name(name): new for name, new in side.names.items()})
     _check_graph(model, side)
     return model
 
 
 def check(side: Trainable, path: Path) -> None:
-    """Raise StepError where the graph in `path` and PyTorch differ by more than 1e-4."""
+    """Raise StepError where the graph in `path` and PyTorch differ by more than 1e-4.
+
+    Trained parameters that begin at zero, such as a head's, hide what is below them: they are given
+    seeded values for another comparison, in PyTorch and in a copy of the graph.
+    """
+    _compare(side, path)
+    zeros = {name: value for name, value in side.parameters().items() if not value.any()}
+    if not zeros:
+        return
+    model = onnx.load(str(path))
+    random = np.random.default_rng(FILL_SEED)
+    try:
+        with tempfile.TemporaryDirectory() as scratch, torch.no_grad():
+            for name, value in zeros.items():
+                shape = tuple(value.shape)
+                filled = (random.standard_normal(shape) / shape[-1] ** 0.5).astype(np.float32)
+                value.copy_(torch.from_numpy(filled))
+                stored = next(item for item in model.graph.initializer if item.name == name)
+                stored.CopyFrom(onnx.numpy_helper.from_array(filled, name))
+            copy = Path(scratch) / MODEL
+            onnx.save(model, str(copy))
+            _compare(side, copy)
+    finally:
+        with torch.no_grad():
+            for value in zeros.values():
+                value.zero_()
+
+
+def _compare(side: Trainable, path: Path) -> None:
     session = open_session(path)
     for seed, batch in enumerate((side.batch,) if side.batch else PROBE_BATCHES):
         given = side.examples(batch, seed)

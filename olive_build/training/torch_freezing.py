@@ -77,9 +77,11 @@ def choose(
     for pattern, found in {**wanted, **kept}.items():
         where = REQUIRES_GRAD if pattern in wanted else FROZEN
         _check_named(pattern, found, where, names, folded)
-    _check_adapted(wanted, adapted)
+    # Layers may share a weight, which is then known by the name of the first.
+    base = frozenset(names.known.get(name, name) for name in adapted.base)
+    _check_adapted(wanted, base)
     _check_not_always(kept, always, of_head)
-    asked = set().union(*wanted.values()) - set().union(*kept.values()) - adapted.base
+    asked = set().union(*wanted.values()) - set().union(*kept.values()) - base
     trained = {name for name in asked | always if parameters[name].is_floating_point()}
     if not trained:
         raise _nothing(train, names)
@@ -140,9 +142,9 @@ def _check_named(pattern: str, found: set[str], where: str, names: _Names, folde
     )
 
 
-def _check_adapted(wanted: Mapping[str, set[str]], adapted: Adapted) -> None:
+def _check_adapted(wanted: Mapping[str, set[str]], base: Collection[str]) -> None:
     for pattern, found in wanted.items():
-        if found <= adapted.base:
+        if found <= set(base):
             raise StepError(
                 f"'{pattern}' names layers with adapters alone",
                 where=REQUIRES_GRAD,

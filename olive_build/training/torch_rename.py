@@ -9,6 +9,8 @@ from olive_build.training.settings import CLASS_LOSSES, Loss, Train
 from olive_build.training.torch_names import listed
 
 WHERE = "train.rename"
+# What the training graph calls the loss.
+LOSS_VALUE = "loss"
 
 
 def target_name(loss: Loss) -> str:
@@ -33,13 +35,13 @@ def graph_names(
                 why=f"it has the inputs {listed(inputs)} and the output {output}",
             )
         names[old] = new
-    taken = {*parameters, target_name(train.loss)}
+    taken = {*parameters, target_name(train.loss), LOSS_VALUE}
     for new in names.values():
         if new in taken:
             raise StepError(
                 f"the name '{new}' is taken",
                 where=WHERE,
-                why="inputs, the output, parameters and the loss's own input "
+                why="inputs, the output, parameters, the loss and its own input "
                 f"'{target_name(train.loss)}' need names of their own",
                 hint="choose another name",
             )

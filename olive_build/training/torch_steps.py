@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ import torch
 from olive_build.errors import StepError
 from olive_build.proof.logits_reference import ROWS, LogitsReference
 from olive_build.training.settings import Optimizer, Train
-from olive_build.training.torch_loss import loss_function, seeded_targets
-from olive_build.training.torch_model import Arrays, Trainable
+from olive_build.training.steps_file import GRADIENT_STEPS
+from olive_build.training.torch_loss import LossFunction, loss_function, seeded_targets
+from olive_build.training.torch_model import BATCH, Arrays, Trainable
 
 # More would take longer, and show nothing more.
 LARGEST_BATCH = 8
-# A head or an adapter that begins at zero hides what is below it from the first gradient.
-GRADIENT_STEPS = 2
+# Shares of the largest batch, and of the length that a family's examples have, which steps take in
+# turn where those are free: graphs that hold for one size alone are seen. The first are largest.
+BATCHES = (1, 5 / 8, 1, 3 / 8, 1 / 8)
+LENGTHS = (1, 1, 3 / 4)
 # Of the reference's inputs; steps have the seeds from 0.
 REFERENCE_SEED = 1000
 
@@ -41,25 +45,31 @@ def reference_of(side: Trainable) -> LogitsReference:
     return LogitsReference(feeds, np.concatenate(logits)[:ROWS], side.names[side.output])
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Inputs by the family's names, and the target."""
+
+    inputs: Arrays
+    target: npt.NDArray[Any]
+
+
 def take_steps(side: Trainable, train: Train, steps: int) -> Arrays:
     """Train `side` for so many steps; return what steps.npz holds.
 
-    Each step has a batch of its own: seeded inputs and targets. The model stays in eval mode, so
-    that nothing is drawn; with all dropout at zero, that is how the graph computes too. Raises
-    StepError where a loss is no finite number.
+    Each step has a batch of its own: seeded inputs and targets, of other sizes where they are free.
+    The model stays in eval mode, so that nothing is drawn; with all dropout at zero, that is how
+    the graph computes too. Raises StepError where a loss is no finite number.
     """
     loss_of = loss_function(train.loss, side.outputs)
     parameters = side.parameters()
     optimizer = torch_optimizer(train.optimizer, list(parameters.values()))
-    batch = side.batch or min(train.batch_size, LARGEST_BATCH)
-    batches = [side.examples(batch, step) for step in range(steps)]
-    targets = [seeded_targets(train.loss, batch, side.outputs, step) for step in range(steps)]
+    batches = [_batch(side, train, step) for step in range(steps)]
     found: Arrays = _prefixed("initial", parameters)
-    losses = []
+    losses: list[float] = []
     with _deterministic():
-        for step in range(steps):
+        for step, batch in enumerate(batches):
             optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(side.run(batches[step]), torch.from_numpy(targets[step]))
+            loss = loss_of(side.run(batch.inputs), torch.from_numpy(batch.target))
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(float(loss.detach()))
             _check_finite(losses, train)
@@ -67,25 +77,62 @@ def take_steps(side: Trainable, train: Train, steps: int) -> Arrays:
                 gradients = {n: p.grad for n, p in parameters.items()}
                 found |= _prefixed(f"gradient.{step}", gradients)
             optimizer.step()
-        unseen = side.examples(batch, steps)
-        with torch.no_grad():
-            logits = side.run(unseen).numpy()
+        evaluated = _evaluation(side, train, loss_of, steps)
+    stored = {
+        key: value
+        for step, batch in enumerate(batches)
+        for key, value in _stored(side, batch, f"input.{step}", f"target.{step}").items()
+    }
+    final = _prefixed("final", parameters)
+    return {**found, **final, **stored, **evaluated, "losses": np.array(losses, np.float64)}
+
+
+def _evaluation(side: Trainable, train: Train, loss_of: LossFunction, seed: int) -> Arrays:
+    """Return an unseen batch of full size, with the logits and the loss of the model as it is."""
+    unseen = _draw(side, train, side.batch or _largest(train), seed)
+    with torch.no_grad():
+        logits = side.run(unseen.inputs)
+        loss = loss_of(logits, torch.from_numpy(unseen.target))
     return {
-        **found,
-        **_prefixed("final", parameters),
-        **_inputs(side, batches, unseen),
-        "target": np.stack(targets),
-        "losses": np.array(losses, np.float64),
-        "eval_logits": logits,
+        **_stored(side, unseen, "eval_inputs", "eval_target"),
+        "eval_logits": logits.numpy(),
+        "eval_loss": np.array(float(loss), np.float64),
     }
 
 
-def _inputs(side: Trainable, batches: list[Arrays], unseen: Arrays) -> Arrays:
-    found: Arrays = {}
-    for name in side.inputs:
-        found[f"input.{side.names[name]}"] = np.stack([given[name] for given in batches])
-        found[f"eval_inputs.{side.names[name]}"] = unseen[name]
-    return found
+def _batch(side: Trainable, train: Train, step: int) -> Batch:
+    """Return the seeded batch of a step, of the size that is its turn."""
+    share = BATCHES[step % len(BATCHES)]
+    batch = _draw(side, train, side.batch or max(1, int(_largest(train) * share)), step)
+    length = LENGTHS[step % len(LENGTHS)]
+    return Batch(
+        {n: _shortened(v, side.axes[n], length) for n, v in batch.inputs.items()}, batch.target
+    )
+
+
+def _draw(side: Trainable, train: Train, size: int, seed: int) -> Batch:
+    target = seeded_targets(train.loss, size, side.outputs, seed)
+    return Batch(side.examples(size, seed), target)
+
+
+def _largest(train: Train) -> int:
+    return min(train.batch_size, LARGEST_BATCH)
+
+
+def _shortened(
+    values: npt.NDArray[Any], axes: tuple[int | str, ...], share: float
+) -> npt.NDArray[Any]:
+    """Keep the first share of each free axis other than the batch: clips or texts that are cut."""
+    kept = tuple(
+        slice(max(1, int(size * share)) if isinstance(axis, str) and axis != BATCH else None)
+        for axis, size in zip(axes, values.shape, strict=True)
+    )
+    return np.ascontiguousarray(values[kept])
+
+
+def _stored(side: Trainable, batch: Batch, inputs: str, target: str) -> Arrays:
+    named = {f"{inputs}.{side.names[name]}": batch.inputs[name] for name in side.inputs}
+    return {**named, target: batch.target}
 
 
 def torch_optimizer(

@@ -110,6 +110,7 @@ class Training:
             batch_size=self._request["batch_size"],
             epochs=1,
             seed=self._request["seed"] * SEEDS_APART + epoch,
+            drop_last=self._request["fixed_batch"],
         )
         epochs = self._request["epochs"]
         for step, milliseconds in _timed(done):

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from personalise import Settings, check, equal_error_rate, interval, pooled
+from personalise import ACCEPTED, Scores, Settings, check, equal_error, errors_at, interval, pooled
 from phrases import phrases
 from transformers import (
     Wav2Vec2Config,
@@ -259,11 +259,21 @@ def report(trials: Trials, settings: Settings) -> None:
     began = time.monotonic()
     found = check(HERE / "model", trials, settings)
     for owner, (own, others) in found.items():
-        errors = equal_error_rate(own, others)
-        say(f"{owner}: equal error rate {errors:.4f}, {len(own)} own clips, {len(others)} others")
+        say(f"{owner}, {len(own)} own clips, {len(others)} others: {judged(own, others)}")
     low, high = interval(found)
-    say(f"together: {pooled(found):.4f}, from {low:.4f} to {high:.4f} with 95 % of draws of clips")
+    say(f"together: {judged(*pooled(found))}")
+    say(f"equal error rate from {low:.4f} to {high:.4f} with 95 % of draws of clips")
     say(f"{len(found)} owners in {time.monotonic() - began:.0f} s")
+
+
+def judged(own: Scores, others: Scores) -> str:
+    """Return how well scores tell an owner, at their own best margin and at ACCEPTED."""
+    errors, margin = equal_error(own, others)
+    refused, let_in = errors_at(ACCEPTED, own, others)
+    return (
+        f"equal error rate {errors:.4f} at a margin of {margin:.2f}; "
+        f"at {ACCEPTED} refused {refused:.4f}, let in {let_in:.4f}"
+    )
 
 
 def say(text: str) -> None:

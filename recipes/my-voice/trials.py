@@ -1,7 +1,15 @@
-"""Trials: what owners say to enrol, what they say afterwards, and others who say the same."""
+"""Trials: what owners say to enrol, what they say afterwards, and others who say the same.
+
+    python recipes/my-voice/trials.py --write DIR [--owner NAME]
+
+writes clips of trials.npz as wav files that `olive-build train --data DIR` learns from: the eight
+that an owner enrols with, and those of others that an app would ship. It needs no espeak-ng.
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +18,9 @@ import numpy.typing as npt
 from phrases import phrases
 from voices import CLIP, Voice, all_voices, recorded, spoken
 
-from olive_build.proof.audio import Samples, StoredClips, mu_law_encode
+from olive_build.proof.audio import Samples, StoredClips, mu_law_encode, wav_of
 
+HERE = Path(__file__).resolve().parent
 SEED = 7
 ENROLMENT_CLIPS, BACKGROUND_CLIPS, IMPOSTOR_CLIPS = 8, 64, 2
 
@@ -97,3 +106,35 @@ def write_trials(path: Path, trials: Trials) -> None:
         roles=trials.roles,
         texts=trials.texts,
     )
+
+
+def write_folder(folder: Path, trials: Trials, owner: str) -> int:
+    """Write owner/*.wav and other/*.wav: an owner's clips of enrolment, and the background's.
+
+    Returns how many were written. Raises ValueError for a name that no owner has.
+    """
+    if owner not in trials.owners():
+        raise ValueError(f"there is no owner {owner}; there are {', '.join(trials.owners())}")
+    written = {"owner": trials.clips("enrolment", owner), "other": trials.clips("background")}
+    for label, clips in written.items():
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for number, clip in enumerate(clips):
+            (folder / label / f"{number:02}.wav").write_bytes(wav_of(clip).tobytes())
+    return sum(map(len, written.values()))
+
+
+def main() -> None:
+    """Write the clips of one owner."""
+    parser = argparse.ArgumentParser(description="write clips of trials.npz as wav files")
+    parser.add_argument("--write", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--owner", default="owner-000", metavar="NAME", help="or another owner")
+    asked = parser.parse_args()
+    try:
+        count = write_folder(asked.write, read_trials(HERE / "trials.npz"), asked.owner)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    sys.stdout.write(f"{count} clips in {asked.write}\n")
+
+
+if __name__ == "__main__":
+    main()

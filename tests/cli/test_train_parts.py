@@ -7,18 +7,23 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional
 
-from olive_build.errors import StepError
+from olive_build.errors import ProofError, StepError
 from olive_build.report.loss_plot import MOST_POINTS, loss_plot, nice_ticks, thinned
+from olive_build.report.training import COMPARED, compare
 from olive_build.report.training_display import duration, judged
 from olive_build.report.training_examples import at_random, by_class
+from olive_build.report.training_output import INFERENCE
 from olive_build.report.training_process import train
 from olive_build.toolchains import provision
 from olive_build.training.held_out import judge, loss_of, right_share
@@ -184,3 +189,45 @@ def test_what_is_not_read_to_its_end_is_ended(
     events = train({}, tmp_path / "log")
     next(events)
     events.close()  # returns at once: nobody waits for ten minutes
+
+
+def compared(folder: Path, weight: float, outputs: int = 3, wanted: float = 1.0) -> float:
+    """Compare a file that multiplies the logits by a weight with the logits themselves."""
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
+        for name, size in (("x", 3), ("logits", outputs))
+    ]
+    with np.errstate(invalid="ignore"):  # zero times infinity
+        by = numpy_helper.from_array(np.eye(3, outputs, dtype=np.float32) * weight, "w")
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["logits"])]
+    graph = helper.make_graph(nodes, "times", values[:1], values[1:], [by])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(folder / INFERENCE))
+    np.savez(folder / COMPARED, logits=LOGITS * np.float32(wanted))
+    manifest = SimpleNamespace(outputs=("logits",), fixed_batch=None)
+    job = SimpleNamespace(
+        bundle=SimpleNamespace(manifest=manifest),
+        examples=SimpleNamespace(compared=np.arange(len(LOGITS)), inputs={"x": LOGITS}),
+        settings=SimpleNamespace(batch_size=4),
+    )
+    return compare(job, folder)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"weight": math.nan}, "`logits` is infinite or NaN"),
+        ({"weight": math.inf}, "`logits` is infinite or NaN"),
+        ({"weight": 1.0, "wanted": math.nan}, "the trained model gives what is no finite number"),
+        ({"weight": 1.0, "outputs": 1}, "`logits` is [4, 1]; [4, 3] is expected"),
+        ({"weight": 1.01}, "outputs differ by up to"),
+    ],
+)
+def test_an_exported_model_that_does_otherwise_is_refused(
+    tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    """No number is as large as NaN, nor as small; a shape that fits by repeating is another one."""
+    assert compared(tmp_path, 1.0) == 0
+    with pytest.raises(ProofError) as caught:
+        compared(tmp_path, **changes)
+    assert told in caught.value.render()

@@ -1,4 +1,4 @@
-"""A classifier of sounds that goes on learning: the model, how clips are prepared, trials."""
+"""A classifier of sounds that goes on learning: the model, how clips are prepared."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import torch
 import transformers
 from labelled_folders import RATE, refused, tone, write_wav
 
-from olive_build.errors import PlanError, StepError
+from olive_build.errors import PlanError
 from olive_build.families import FAMILIES, family_of_task
 from olive_build.families.audio_classification import examples, training
 from olive_build.families.audio_classification.miniature import write_miniature
 from olive_build.families.audio_classification.spec import inspect
-from olive_build.proof.audio import mu_law_decode, mu_law_encode
 
 LABELS = ("other", "owner")
 LOSS = "cross-entropy"
@@ -61,8 +60,51 @@ def test_the_facts_are_those_of_the_files(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kernels", "strides", "shortest"),
+    [(None, None, 400), ([400, 3, 3], [160, 2, 2], 1_360), ([7, 3], [3, 2], 13)],
+)
+def test_the_shortest_clip_is_the_one_that_gives_a_frame(
+    folder: Path,
+    tmp_path: Path,
+    kernels: list[int] | None,
+    strides: list[int] | None,
+    shortest: int,
+) -> None:
+    settings = json.loads((folder / "config.json").read_text("utf-8"))
+    if kernels:
+        settings |= {"conv_kernel": kernels, "conv_stride": strides, "conv_dim": [8] * len(kernels)}
+    # As a config.json that leaves the first two out.
+    unsaid = {"num_feat_extract_layers"} | (set() if kernels else {"conv_kernel", "conv_stride"})
+    settings = {key: value for key, value in settings.items() if key not in unsaid}
+    config = transformers.Wav2Vec2Config(**settings)
+    model = transformers.Wav2Vec2ForSequenceClassification(config).eval()
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "preprocessor_config.json").write_text("{}")
+    facts = inspect(tmp_path)
+    assert facts.shortest == facts.training_data({})["shortest"] == shortest
+    encoder = model.wav2vec2.feature_extractor
+    assert encoder(noise(1, shortest)).shape[-1] == 1
+    with pytest.raises(RuntimeError):
+        encoder(noise(1, shortest - 1))
+
+
+def test_a_recipe_with_clips_that_are_too_short_is_refused(folder: Path) -> None:
+    for call in (
+        lambda: inspect(folder).training_data({"samples": 399}),
+        lambda: training.examples(folder, 1, {"samples": 399}, 0),
+    ):
+        with pytest.raises(PlanError) as caught:
+            call()
+        said = caught.value.render()
+        assert "clips of 399 samples are too short for the model" in said
+        assert "export.shapes.samples" in said and "take 400 at the least" in said
+    assert training.examples(folder, 1, {"samples": 400}, 0)["input_values"].shape == (1, 400)
+
+
+@pytest.mark.parametrize(
     ("name", "change", "why"),
     [
+        ("config.json", {"conv_stride": [5]}, "zip() argument"),
         ("config.json", {"model_type": "whisper"}, "its model_type is whisper, and known are"),
         ("config.json", {"id2label": {"1": "a", "2": "b"}}, "does not number its classes from 0"),
         ("config.json", {"id2label": ["a"]}, "no object of numbers and names"),
@@ -171,18 +213,44 @@ def test_a_short_recording_is_repeated() -> None:
     assert examples.of_length(np.float32([1, 2, 3]), 7).tolist() == [1, 2, 3, 1, 2, 3, 1]
 
 
-@pytest.mark.parametrize(("longest", "length"), [(160_000, 1_600), (1_000, 1_000)])
-def test_where_the_length_is_free_it_is_the_longest_clips(longest: int, length: int) -> None:
-    described = DESCRIBED | {"samples": None, "longest": longest}
-    clips = [noise(400).numpy(), noise(1_600).numpy()]
-    assert examples.prepared(clips, described).shape == (2, length)
+@pytest.mark.parametrize(
+    ("longest", "shortest", "length"),
+    [(160_000, 1, 400), (160_000, 399, 400), (160_000, 500, 500), (300, 1, 300)],
+)
+def test_where_the_length_is_free_it_is_the_middle_clips(
+    longest: int, shortest: int, length: int
+) -> None:
+    described = DESCRIBED | {"samples": None, "longest": longest, "shortest": shortest}
+    clips = [noise(size).numpy() for size in (5_000, 350, 1_600, 400)]
+    assert examples.prepared(clips, described).shape == (4, length)
+
+
+def test_one_long_recording_among_short_ones_is_cut_to_its_loudest_part(tmp_path: Path) -> None:
+    long = np.zeros(20 * RATE)
+    long[7 * RATE : 7 * RATE + 1_600] = tone()
+    for name, sound in {"owner/a": tone(), "owner/b": tone(), "other/c": long}.items():
+        write_wav(tmp_path / f"{name}.wav", sound)
+    described = DESCRIBED | {"samples": None, "longest": 160_000, "shortest": 400}
+    found = examples.read_examples(tmp_path, described, tmp_path, LABELS, LOSS)
+    clips = found.inputs["input_values"]
+    assert clips.shape == (3, 1_600)
+    np.testing.assert_allclose(clips[0], clips[1], atol=0.05)
+
+
+def test_a_recording_in_which_the_network_finds_nothing_is_refused(tmp_path: Path) -> None:
+    write_wav(tmp_path / "owner" / "a.wav", tone())
+    write_wav(tmp_path / "other" / "b.wav", tone()[:399])
+    described = DESCRIBED | {"shortest": 400}
+    said = refused(lambda: examples.read_examples(tmp_path, described, tmp_path, LABELS, LOSS))
+    assert "a recording is too short: 399 samples" in said and "other/b.wav" in said
+    assert "the model's convolutions take 400 at the least" in said
 
 
 def test_a_folder_of_recordings_becomes_inputs_and_targets(tmp_path: Path) -> None:
     write_wav(tmp_path / "owner" / "b.wav", tone())
     write_wav(tmp_path / "other" / "a.wav", tone(pitch=200), width=3)
     found = examples.read_examples(tmp_path, DESCRIBED, tmp_path, LABELS, LOSS)
-    assert found.files == ("other/a.wav", "owner/b.wav")
+    assert found.files == (f"{tmp_path}/other/a.wav", f"{tmp_path}/owner/b.wav")
     assert found.targets.tolist() == [0, 1]
     assert found.inputs["input_values"].shape == (2, 800)
     assert found.inputs["input_values"].dtype == np.float32
@@ -194,44 +262,3 @@ def test_a_bad_recording_among_good_ones_is_named(tmp_path: Path) -> None:
     write_wav(tmp_path / "other" / "a.wav", tone(), rate=8_000)
     said = refused(lambda: examples.read_examples(tmp_path, DESCRIBED, tmp_path, LABELS, LOSS))
     assert "other/a.wav" in said and "8000 samples a second" in said
-
-
-def trials(path: Path, **changed: object) -> Path:
-    clips = np.stack([tone(0.05), tone(0.05, 200)])
-    arrays = {
-        "audio": mu_law_encode(clips).ravel(),
-        "lengths": np.array([800, 800]),
-        "speakers": np.array(["ann", "bob"]),
-        "roles": np.array(["enrolment", "impostor"]),
-        "texts": np.array(["yes", "no"]),
-    }
-    arrays.update(changed)
-    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
-    return path
-
-
-def test_trials_are_prepared_as_recordings_are(tmp_path: Path) -> None:
-    found = examples.read_trials(trials(tmp_path / "trials.npz"), DESCRIBED)
-    assert (found.speakers, found.roles) == (("ann", "bob"), ("enrolment", "impostor"))
-    heard = mu_law_decode(mu_law_encode(np.stack([tone(0.05), tone(0.05, 200)])))
-    np.testing.assert_allclose(found.inputs, examples.normalized(heard), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("changed", "why"),
-    [
-        ({"roles": None}, "roles is not a file in the archive"),
-        ({"speakers": np.array(["ann"])}, "are not one a clip"),
-        ({"lengths": np.array([800, 700])}, "`lengths` add up to 1500"),
-        ({"lengths": np.array([1600, 0])}, "clip 1 is empty"),
-        ({"audio": np.full(1600, np.nan, "f4")}, "no finite numbers"),
-        ({"audio": np.array([object()])}, "Object arrays cannot be loaded"),
-    ],
-)
-def test_trials_that_do_not_fit_say_why(
-    tmp_path: Path, changed: dict[str, object], why: str
-) -> None:
-    with pytest.raises(StepError) as caught:
-        examples.read_trials(trials(tmp_path / "trials.npz", **changed), DESCRIBED)
-    assert "the file of trials cannot be read" in caught.value.render()
-    assert why in caught.value.render()

@@ -29,7 +29,10 @@ def table(folder: Path, text: str, *names: str) -> Path:
 
 
 def find(folder: Path, loss: str = LOSS) -> list[tuple[str, str]]:
-    return [(example.where, example.label) for example in find_files(folder, KIND, loss)]
+    """Return where examples are, without the folder's own path, and their labels."""
+    found = find_files(folder, KIND, loss)
+    assert all(example.where.startswith(f"{folder}/") for example in found)
+    return [(example.where.removeprefix(f"{folder}/"), example.label) for example in found]
 
 
 def test_a_folder_is_a_class_and_the_order_is_that_of_names(tmp_path: Path) -> None:
@@ -66,13 +69,51 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, to: str) -> None:
     (tmp_path / "owner" / "loop.wav").symlink_to(tmp_path / "owner" / to)
     said = refused(lambda: find(tmp_path))
     assert "an example cannot be opened" in said and "owner/loop.wav" in said
-    assert "it is a link that leads to no file" in said
+    assert "it is a link that leads to no file" in said and "put the file itself there" in said
 
 
 def test_a_table_says_what_files_are(tmp_path: Path) -> None:
     text = '\ufefflabel,file\nowner,x/a.wav\n other , "b, c.wav"\n'.replace(', "', ',"')
     table(tmp_path, text, "x/a.wav", "b, c.wav", "unnamed.wav")
-    assert find(tmp_path) == [("x/a.wav", "owner"), ("b, c.wav", "other")]
+    assert find(tmp_path) == [
+        ("labels.csv, line 2: x/a.wav", "owner"),
+        ("labels.csv, line 3: b, c.wav", "other"),
+    ]
+
+
+def test_a_file_with_two_labels_is_refused_with_both_lines(tmp_path: Path) -> None:
+    table(tmp_path, "file,label\na.wav,owner\nb.wav,other\n./a.wav,other\n", "a.wav", "b.wav")
+    said = refused(lambda: find(tmp_path))
+    assert "a file has two labels: 'owner' and 'other'" in said
+    assert f"at:      {tmp_path}/labels.csv, line 4: ./a.wav" in said
+    assert f"it is 'owner' at {tmp_path}/labels.csv, line 2: a.wav" in said
+
+
+def test_a_file_in_two_classes_by_a_link_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "other/a.wav", "owner/b.wav")
+    (tmp_path / "owner" / "a.wav").symlink_to(tmp_path / "other" / "a.wav")
+    said = refused(lambda: find(tmp_path))
+    assert "a file has two labels: 'other' and 'owner'" in said and "owner/a.wav" in said
+
+
+def test_a_row_may_be_there_twice_to_count_twice(tmp_path: Path) -> None:
+    table(tmp_path, "file,label\na.wav,x\na.wav,x\n", "a.wav")
+    assert [label for _, label in find(tmp_path)] == ["x", "x"]
+
+
+def test_a_label_that_is_none_is_found_in_its_line(tmp_path: Path) -> None:
+    table(tmp_path, "file,label\na.wav,owner\nb.wav,1 2\n", "a.wav", "b.wav")
+    found = find_files(tmp_path, KIND, LOSS)
+    said = refused(lambda: targets_of(found, ["other", "owner"], LOSS, tmp_path))
+    assert f"at:      {tmp_path}/labels.csv, line 3: b.wav" in said
+    said = refused(lambda: targets_of(found[1:], ["height"], "mse", tmp_path))
+    assert "2 numbers in place of 1" in said and "labels.csv, line 3: b.wav" in said
+
+
+def test_a_class_that_is_none_is_found_in_its_folder(tmp_path: Path) -> None:
+    found = find_files(touch(tmp_path, "Owners/o0.wav"), KIND, LOSS)
+    said = refused(lambda: targets_of(found, ["other", "owner"], LOSS, tmp_path))
+    assert f"at:      {tmp_path}/Owners/o0.wav" in said and "did you mean 'owner'?" in said
 
 
 def test_no_folder_at_all(tmp_path: Path) -> None:
@@ -83,6 +124,7 @@ def test_no_folder_at_all(tmp_path: Path) -> None:
 def test_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
     said = refused(lambda: find(touch(tmp_path, "a.wav") / "a.wav"))
     assert "the examples are not in a folder" in said
+    assert "name the folder that holds a folder for each class, or a labels.csv" in said
 
 
 @pytest.mark.parametrize(
@@ -118,6 +160,7 @@ def test_folders_cannot_name_numbers(tmp_path: Path) -> None:
         ("a.wav,owner\n", "its first line has a.wav,owner"),
         ("", "its first line has nothing"),
         ("file,label\n", "the table of examples has no rows"),
+        ("file,label\n\n", "write a line for each of the recordings: a.wav,its label"),
         ("file,label\na.wav\n", "a row of the table has not one cell for each column"),
         ("file,label\na.wav,x,y\n", 'quotation marks: "a, b.wav"'),
         ("file,label\na.wav,\n", "a row of the table has no label"),
@@ -135,6 +178,14 @@ def test_a_bad_table_says_what_is_wrong(tmp_path: Path, text: str, said: str) ->
 def test_a_bad_row_is_found_by_its_line(tmp_path: Path) -> None:
     table(tmp_path, "file,label\na.wav,x\n\ngone.wav,x\n", "a.wav")
     assert "labels.csv, line 4" in refused(lambda: find(tmp_path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_table_in_another_encoding_is_told_how_to_be_saved(tmp_path: Path, encoding: str) -> None:
+    touch(tmp_path, "a.wav")
+    (tmp_path / "labels.csv").write_text("file,label\na.wav,x\n", encoding=encoding)
+    said = refused(lambda: find(tmp_path))
+    assert "the table of examples cannot be read" in said and "in UTF-8" in said
 
 
 def test_a_table_that_is_no_text(tmp_path: Path) -> None:

@@ -195,4 +195,35 @@ def test_an_archive_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 and no more")
     assert "the file of images cannot be read" in refused(lambda: read(tmp_path))
     np.save(tmp_path / "b.npy", images(1))
-    assert "it is one array, no .npz file" in refused(lambda: read(tmp_path / "b.npy"))
+    assert "it is no .npz file, which is an archive" in refused(lambda: read(tmp_path / "b.npy"))
+
+
+def mp3(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"ID3\x04\x00" + bytes(range(256)) * 8)
+    return path
+
+
+@pytest.mark.parametrize("name", ["cat/a.npy", "cat/a.NPY", "a.npz"])
+def test_a_song_with_another_name_is_told_what_it_should_be(tmp_path: Path, name: str) -> None:
+    mp3(tmp_path / name)
+    said = refused(lambda: read(tmp_path))
+    end = name[-4:].lower()
+    assert f"it is no {end} file" in said and "numpy.save" in said and name in said
+    assert "pickle" not in said and "unsafe" not in said
+
+
+def test_arrays_of_objects_are_not_loaded(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    np.save(tmp_path / "cat" / "a.npy", np.array([object()]), allow_pickle=True)
+    said = refused(lambda: read(tmp_path))
+    assert "Object arrays cannot be loaded" in said and "save the image by numpy.save" in said
+
+
+def test_an_image_of_fractions_comes_with_what_makes_bytes_of_it(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    image = images(1)[0]
+    np.save(tmp_path / "cat" / "a.npy", image / 255)
+    said = refused(lambda: read(tmp_path))
+    assert "(image * 255).round().astype(numpy.uint8)" in said
+    np.testing.assert_array_equal((image / 255 * 255).round().astype(np.uint8), image)

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
-from olive_build.proof.training_verdict import training_figures, training_gates
+from olive_build.proof.training_verdict import margin_gates, training_figures, training_gates
 
 PROOF: dict[str, Any] = {
     "losses_difference": 2e-7,
     "gradients": {"worst": 3e-6, "parameter": "classifier.weight", "count": 2},
+    "parameters": {"worst": 2e-5, "parameter": "classifier.bias", "count": 2},
+    "optimizer_differences": [],
+    "eval_difference": 4e-7,
+    "eval_loss_difference": 1e-7,
     "frozen_identical": True,
     "frozen_changed": [],
     "resume_exact": True,
@@ -25,9 +29,11 @@ POOLED = {"rate": 0.02, "low": 0.01, "high": 0.04, "owners": 200, "impostors": 2
 def figures(**changed: Any) -> dict[str, Any]:
     proof = copy.deepcopy(PROOF) | changed
     difference = proof.pop("difference", 1e-6)
+    trained = proof.pop("trained", 1e-6)
     rate = proof.pop("rate", 0.02)
     personalised = {"pooled": POOLED | {"rate": rate}, "owners": {}}
-    return training_figures(proof, {"difference": difference}, {}, personalised)
+    inference = {"difference": difference, "pytorch_difference": trained}
+    return training_figures(proof, inference, {}, personalised)
 
 
 def failed(found: dict[str, Any], rate: float | None = 0.05) -> list[str]:
@@ -37,7 +43,7 @@ def failed(found: dict[str, Any], rate: float | None = 0.05) -> list[str]:
 def test_what_holds_all_limits_passes() -> None:
     gates = training_gates(figures(), 0.05)
     assert {gate.status for gate in gates} == {"passed"}
-    assert len(gates) == 8
+    assert len(gates) == 13
 
 
 @pytest.mark.parametrize(
@@ -46,6 +52,11 @@ def test_what_holds_all_limits_passes() -> None:
         ({"losses_difference": 2e-5}, "losses_difference"),
         ({"losses_difference": float("nan")}, "losses_difference"),
         ({"gradients": {"worst": 2e-4, "parameter": "w"}}, "gradient_difference"),
+        ({"parameters": {"worst": 6e-3, "parameter": "w"}}, "parameters_difference"),
+        ({"optimizer_differences": ["epsilon is 1, not 0"]}, "optimizer_difference"),
+        ({"eval_difference": 2e-5}, "eval_difference"),
+        ({"eval_loss_difference": 2e-5}, "eval_loss_difference"),
+        ({"trained": float("nan")}, "trained_difference"),
         ({"frozen_changed": ["a", "b", "c", "d"]}, "frozen_changed"),
         ({"resume_exact": False}, "resume_difference"),
         ({"ort_difference": 1e-3}, "ort_difference"),
@@ -66,6 +77,25 @@ def test_a_gate_says_what_it_is_of() -> None:
         "equal_error_rate 0.02, at most 0.01: failed "
         "(1.0% to 4.0%; 200 trials of owners, 2800 of impostors)" in texts
     )
+
+
+def test_what_the_optimizer_differs_in_is_said() -> None:
+    said = ["adam_mode is 1, not 0", "epsilon is 1e-06, not 1e-08"]
+    texts = [gate.text() for gate in training_gates(figures(optimizer_differences=said), None)]
+    assert (
+        "optimizer_difference 2, at most 0: failed "
+        "(adam_mode is 1, not 0; epsilon is 1e-06, not 1e-08)" in texts
+    )
+
+
+@pytest.mark.parametrize("name", ["refused_at_margin", "let_in_at_margin"])
+def test_each_error_at_the_margin_can_fail(name: str) -> None:
+    shares = {"refused_at_margin": 0.05, "let_in_at_margin": 0.01}
+    personalised = {"pooled": shares, "margin": 0.69}
+    assert [gate.status for gate in margin_gates(personalised, 0.1)] == ["passed", "passed"]
+    shares[name] = 0.11
+    (found,) = [gate for gate in margin_gates(personalised, 0.1) if gate.status == "failed"]
+    assert found.text() == f"{name} 0.11, at most 0.1: failed (margin 0.69)"
 
 
 def test_what_a_bundle_has_not_is_not_judged() -> None:

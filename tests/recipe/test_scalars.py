@@ -82,6 +82,10 @@ def test_json_is_read_as_json(document: Any) -> None:
     assert parsed(json.dumps(document)) == document
 
 
+def test_a_quoted_merge_key_is_text() -> None:
+    assert parsed('{"a": 1, "<<": {"b": 2}}') == {"a": 1, "<<": {"b": 2}}
+
+
 @settings(deadline=None)
 @given(st.dictionaries(st.text("abcxyz_", min_size=1), SCALARS, min_size=1, max_size=5))
 def test_block_style_is_read_as_json(document: dict[str, Any]) -> None:

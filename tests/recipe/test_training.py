@@ -12,7 +12,13 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from olive_build.errors import RecipeError
-from olive_build.recipe.build import Budgets, DataSource, TargetBuild, Variant
+from olive_build.recipe.build import (
+    Budgets,
+    DataSource,
+    Personalisation,
+    TargetBuild,
+    Variant,
+)
 from olive_build.recipe.diagnostics import RecipeErrors
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve, resolve_all
@@ -185,9 +191,7 @@ def test_what_a_training_build_is(
     assert (build.compose, build.attention, build.passes) == ("none", "plain", ())
     assert (build.metric, build.timing, build.opset) == ("logits", False, 18)
     assert build.data == build.calibration == DataSource(None, None)
-    assert (
-        (build.speech, build.generation) == (build.trials, build.equal_error_rate) == (None, None)
-    )
+    assert build.speech is build.generation is build.personalisation is None
     assert hash(build) == hash(built(written(recipe({"head": HEAD}, targets={target: {}})), target))
     assert json.loads(json.dumps(build.as_json()))["train"]["head"]["replace"] == "classifier"
 
@@ -221,11 +225,12 @@ def test_trials_are_relative_to_the_recipe(written: Write) -> None:
     model = MODEL | {"family": "audio-classification"}
     path = written(recipe(section, model=model), "recipes/it.yaml")
     build = built(path)
-    assert build.trials == DataSource(None, "../voices/trials.npz")
-    assert build.equal_error_rate == 0.05
-    again = section["personalisation"] | {"equal_error_rate": 0.1}  # type: ignore[operator]
+    trials = DataSource(None, "../voices/trials.npz")
+    assert build.personalisation == Personalisation(trials, 0.05, 0.0, None)
+    more = {"equal_error_rate": 0.1, "margin": 0.5, "errors_at_margin": 0.2}
+    again = section["personalisation"] | more  # type: ignore[operator]
     path = written(recipe(section | {"personalisation": again}, model=model), "recipes/it.yaml")
-    assert built(path).equal_error_rate == 0.1
+    assert built(path).personalisation == Personalisation(trials, 0.1, 0.5, 0.2)
 
 
 def test_a_target_may_switch_off_what_the_exceptions_are_of(written: Write) -> None:
@@ -243,6 +248,26 @@ def test_the_runtime_that_trains_sets_the_ceiling_of_the_opset(written: Write, t
     said = refused(written(recipe({"head": HEAD}, targets={target: {}}, export={"opset": 22})))
     assert "opset 22 is above 21, the highest that can be trained" in said
     assert "onnxruntime-training 1.19.2, the last release, loads opset 21 and IR 10" in said
+
+
+@pytest.mark.parametrize(
+    "name", ["input", "_a1", "fun", "count", "val", "function", "batch", "Target"]
+)
+def test_names_that_only_a_language_keeps_are_taken(written: Write, name: str) -> None:
+    section = {"head": HEAD, "rename": {"pixel_values": name}}
+    assert trained(written(recipe(section))).rename == (("pixel_values", name),)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_what_trains_has_an_opset_that_is_exported(written: Write, own: bool) -> None:
+    export = {"export": {"opset": 17}}
+    targets: dict[str, Any] = {"ios": export if own else {}}
+    others = {} if own else export
+    said = refused(written(recipe({"head": HEAD}, targets=targets, **others)))
+    assert "opset 17 is below 18, the lowest that can be trained" in said
+    assert "use 18 to 21" in said
+    lowest: dict[str, Any] = {"ios": {"export": {"opset": 18}}}
+    assert built(written(recipe({"head": HEAD}, targets=lowest))).opset == 18
 
 
 NAMES = st.sampled_from(["a.*", "b.c", "labels", "*", "", "a b"])

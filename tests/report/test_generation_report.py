@@ -42,7 +42,7 @@ def test_the_heads_of_cosines_stand_where_there_are_cosines() -> None:
 def test_the_speed_that_is_told_is_that_of_a_token() -> None:
     ratio = {"ratio_to": {"pytorch": {"median": 0.5}}, "unit": "tokens"}
     rows = [{"tokens": n, "threads": t, **ratio} for n in (128, 1) for t in (2, 1)]
-    proof = SimpleNamespace(latency=rows, is_fp32_graph=False)
+    proof = SimpleNamespace(latency=rows, is_fp32_graph=False, training=None)
     assert speed_text(proof) == "2.0 x PyTorch at 1 token"  # type: ignore[arg-type]
 
 

@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
+from olive_build.steps.prepare_training import PrepareTraining
 from olive_build.training.settings import Loss, Optimizer, Train
+from olive_build.training.torch_batch_norm import Folded
+from olive_build.training.torch_export import check, export
+from olive_build.training.torch_model import Trainable
 
 RUN = Path(__file__).parents[2] / "olive_build" / "toolchains" / "run.py"
 PRELUDE = """
@@ -45,7 +50,7 @@ PROVE = """
 from olive_build.steps.training_proof import TrainingProof
 reference, artifacts, out = (Path(path) for path in sys.argv[1:4])
 out.mkdir(parents=True, exist_ok=True)
-TrainingProof(train_of(reference / "train.json"), ()).run(
+TrainingProof(train_of(reference / "train.json"), (), "this one").run(
     {"artifacts": artifacts, "reference": reference}, out
 )
 """
@@ -62,7 +67,7 @@ TRAIN = Train(
     seed=0,
     nominal_checkpoint=False,
 )
-STEPS, BATCH = 20, 4
+STEPS, BATCH, OPSET = 20, 4, 18
 
 
 class Dense(nn.Module):
@@ -124,45 +129,85 @@ def prepared(
     frozen: tuple[str, ...] = (),
     shape: tuple[int, ...] = (6,),
     outputs: tuple[str, ...] = ("logits",),
-    scale: float = 1.0,
-    opset: int = 17,
 ) -> Path:
-    """Write model.onnx, training.json, train.json and steps.npz of a model into `folder`."""
+    """Write model.onnx, training.json, train.json and steps.npz of a model into `folder`.
+
+    The graph is made as a recipe's is where the model has one output.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model.eval()
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name not in frozen
     generator = np.random.default_rng(1)
-    inputs = generator.standard_normal((STEPS, BATCH, *shape)).astype(np.float32) * scale
-    _export(model, torch.from_numpy(inputs[0]), folder / "model.onnx", outputs, opset)
+    inputs = generator.standard_normal((STEPS, BATCH, *shape)).astype(np.float32)
     with torch.no_grad():
         probe = model(torch.from_numpy(inputs[0]))
     chosen = outputs.index(train.loss.output) if train.loss.output else -1
     width = (probe if isinstance(probe, torch.Tensor) else probe[chosen]).shape[-1]
     target = _targets(train.loss, generator, width)
     _write_json(folder / "train.json", _as_json(train))
-    _write_json(folder / "training.json", _description(model, train, frozen, shape, outputs, width))
+    described = _description(model, train, frozen, shape, outputs, width)
+    example = torch.from_numpy(inputs[0])
+    if isinstance(probe, torch.Tensor):
+        _export(model, train, folder, example, described)
+    else:
+        _export_by_hand(model, example, folder / "model.onnx", outputs)
+        _write_json(folder / "training.json", described)
     np.savez(folder / "steps.npz", **_steps(model, train, inputs, target, chosen))
     return folder
 
 
 def _export(
-    model: nn.Module, example: torch.Tensor, path: Path, outputs: tuple[str, ...], opset: int
+    model: nn.Module, train: Train, folder: Path, example: torch.Tensor, described: dict[str, Any]
 ) -> None:
+    """Write model.onnx and training.json as a recipe's are: exported, then prepared."""
+    named = dict(model.named_parameters())
+    trainable = tuple(name for name, value in named.items() if value.requires_grad)
+    with torch.no_grad():
+        outputs = model(example).shape[-1]
+    side = Trainable(
+        model=model,
+        forward=lambda network, x: network(x),
+        inputs=("x",),
+        output="logits",
+        outputs=outputs,
+        names={"x": "x", "logits": described["outputs"][0]},
+        axes={"x": ("batch_size", *example.shape[1:]), "logits": ("batch_size", outputs)},
+        batch=None,
+        examples=lambda batch, seed: {"x": _values(seed, batch, tuple(example.shape[1:]))},
+        trainable=trainable,
+        frozen=tuple(name for name in named if name not in trainable),
+        patterns={},
+        folded=Folded(),
+    )
+    exported = folder / "exported"
+    exported.mkdir(exist_ok=True)
+    onnx.save(export(side, OPSET), str(exported / "model.onnx"))
+    check(side, exported / "model.onnx")
+    _write_json(exported / "training.json", described)
+    PrepareTraining().run({"model": exported}, folder)
+
+
+def _values(seed: int, batch: int, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).standard_normal((batch, *shape)).astype(np.float32)
+
+
+def _export_by_hand(
+    model: nn.Module, example: torch.Tensor, path: Path, outputs: tuple[str, ...]
+) -> None:
+    """Write the graph of a model of several outputs, which no family has."""
     torch.onnx.export(
         model,
         (example,),
         str(path),
         input_names=["x"],
         output_names=list(outputs),
-        opset_version=opset,
+        opset_version=17,
         dynamo=False,
         training=torch.onnx.TrainingMode.EVAL,
         do_constant_folding=False,
         dynamic_axes={name: {0: "batch_size"} for name in ("x", *outputs)},
     )
-    import onnx
-
     graph = onnx.load(str(path))
     for node in graph.graph.node:
         if node.op_type == "LayerNormalization":
@@ -217,6 +262,8 @@ def _steps(
         torch_optimizer(train.optimizer, list(trained.values())),
     )
     found: dict[str, Any] = {"input.x": inputs, "target": target}
+    found |= {f"input.{step}.x": values for step, values in enumerate(inputs)}
+    found |= {f"target.{step}": values for step, values in enumerate(target)}
     found |= {f"initial.{n}": p.detach().numpy().copy() for n, p in trained.items()}
     losses = []
 
@@ -229,14 +276,17 @@ def _steps(
         loss = criterion(output(inputs[step]), torch.from_numpy(target[step]))
         loss.backward()
         losses.append(loss.item())
-        if step < 2:
+        if step < 3:
             found |= {f"gradient.{step}.{n}": p.grad.numpy().copy() for n, p in trained.items()}
         optimizer.step()
     found |= {f"final.{n}": p.detach().numpy().copy() for n, p in trained.items()}
     found["losses"] = np.array(losses)
     found["eval_inputs.x"] = inputs[0][:3] + 0.5
+    found["eval_target"] = target[0][:3]
     with torch.no_grad():
-        found["eval_logits"] = output(found["eval_inputs.x"]).numpy()
+        logits = output(found["eval_inputs.x"])
+        found["eval_logits"] = logits.numpy()
+        found["eval_loss"] = criterion(logits, torch.from_numpy(found["eval_target"])).numpy()
     return found
 
 

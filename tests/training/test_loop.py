@@ -54,13 +54,20 @@ def test_the_seed_alone_fixes_the_order() -> None:
     assert run(12)[0] == run(12)[0] != run(12, seed=6)[0]
 
 
-def test_an_incomplete_last_batch_is_dropped() -> None:
-    seen, _ = run(11)
+def test_the_last_batch_may_be_smaller_so_that_nothing_is_left_out() -> None:
+    seen, done = run(11)
+    assert [len(batch) for batch in seen] == [4, 4, 3, 4, 4, 3]
+    assert done[-1].steps == done[-1].step == 6
+    assert sorted([*chain(*seen[:3])]) == list(range(11))
+
+
+def test_an_incomplete_last_batch_is_dropped_where_graphs_cannot_take_it() -> None:
+    seen, _ = run(11, drop_last=True)
     assert [len(batch) for batch in seen] == [4, 4, 4, 4]
 
 
 def test_an_only_batch_may_be_incomplete() -> None:
-    seen, _ = run(3, epochs=1)
+    seen, _ = run(3, epochs=1, drop_last=True)
     assert [sorted(batch) for batch in seen] == [[0, 1, 2]]
 
 

@@ -240,3 +240,24 @@ def test_a_rewrite_that_changes_an_output_is_caught(
     write(nn.Sequential(nn.Linear(4, 3)), torch.randn(2, 4), lambda _: True, tmp_path / "in")
     with pytest.raises(StepError, match="preparing the graph changed an output"):
         prepare(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_rewrite_that_changes_a_shape_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from olive_build.rewrites import training_rules
+    from olive_build.rewrites.rule import Rewritten
+
+    def wrong(model: onnx.ModelProto, _trainable: object) -> Rewritten:
+        for tensor in model.graph.initializer:
+            value = onnx.numpy_helper.to_array(tensor)[:2]
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
+        del model.graph.value_info[:]
+        model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 2
+        return Rewritten(1)
+
+    monkeypatch.setitem(training_rules.RULES, "wrong", wrong)
+    write(nn.Sequential(nn.Linear(4, 3)), torch.randn(2, 4), lambda _: True, tmp_path / "in")
+    with pytest.raises(StepError, match=r"changed an output's shape to \[3, 2\]") as caught:
+        prepare(tmp_path / "in", tmp_path / "out")
+    assert caught.value.why == "it was [3, 3], and rewrites keep it"

@@ -207,6 +207,23 @@ def test_a_graph_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_pa
         check(side, tmp_path / "out" / "model.onnx")
 
 
+def test_what_a_head_of_zeros_hides_is_seen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    register(monkeypatch, TwoLayers)
+    settings = train("*", head=Head("top", 2, ("no", "yes"), "zeros"))
+    model, _ = exported(tmp_path, settings)
+    side = build(tmp_path, FAMILY, settings)
+    check(side, tmp_path / "out" / "model.onnx")
+    assert not side.model.get_parameter("top.weight").any()
+    hidden = next(item for item in model.graph.initializer if item.name == "body.weight")
+    hidden.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(hidden) + 0.5, hidden.name))
+    onnx.save(model, str(tmp_path / "wrong.onnx"))
+    with pytest.raises(StepError, match="the exported graph differs from PyTorch by"):
+        check(side, tmp_path / "wrong.onnx")
+    assert not side.model.get_parameter("top.weight").any()
+
+
 def test_an_axis_that_the_model_fixes_cannot_be_free(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -276,3 +293,20 @@ def test_a_model_beyond_one_file_is_refused(
     monkeypatch.setattr(torch_export, "EXTERNAL_DATA_BYTES", 100)
     with pytest.raises(StepError, match=r"the model has 0\.0 GB of weights"):
         exported(tmp_path, train("*"))
+
+
+@pytest.mark.parametrize(("source", "result"), [("linear", "add"), ("linear_1", "linear")])
+def test_an_inner_value_of_a_chosen_name_gives_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str, result: str
+) -> None:
+    register(monkeypatch, TwoLayers)
+    settings = train("*", rename=(("values", source), ("logits", result)))
+    model, described = exported(tmp_path, settings)
+    assert (described["inputs"][0]["name"], described["outputs"]) == (source, [result])
+    assert [value.name for value in model.graph.input] == [source]
+    side = build(tmp_path, FAMILY, settings)
+    values = np.random.default_rng(9).standard_normal((7, 6)).astype(np.float32)
+    (found,) = open_session(tmp_path / "out" / "model.onnx").run([result], {source: values})
+    with torch.no_grad():
+        expected = side.model(torch.from_numpy(values))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

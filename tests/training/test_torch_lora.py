@@ -125,3 +125,26 @@ def test_adapted_layers_alone_are_no_pattern_to_train() -> None:
     with pytest.raises(StepError) as caught:
         choose(model, train("body.weight"), adapted=adapted)
     assert caught.value.what == "'body.weight' names layers with adapters alone"
+
+
+def test_a_weight_that_an_adapted_layer_shares_stays_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Tied(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = torch.nn.Linear(6, 6)
+            self.second = torch.nn.Linear(6, 6, bias=False)
+            self.second.weight = self.first.weight
+
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.second(torch.tanh(self.first(values)))
+            return found
+
+    register(monkeypatch, Tied)
+    lora = Lora(("second",), 2, 8.0)
+    side = build(tmp_path, FAMILY, train("*", lora=lora))
+    assert side.trainable == ("first.bias", "second.lora_A", "second.lora_B")
+    assert side.frozen == ("first.weight",)
+    with pytest.raises(StepError, match=r"'first\.weight' names layers with adapters alone"):
+        build(tmp_path, FAMILY, train("first.weight", lora=lora))

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch_stub_family import FAMILY, TwoLayers, register, train
 
 from olive_build.errors import StepError
+from olive_build.families.text_classification.miniature import write_miniature
 from olive_build.proof.logits_reference import LogitsReference
 from olive_build.proof.reference import read_reference
 from olive_build.steps.training_reference import TrainingReference
@@ -44,18 +45,26 @@ def by_hand(
     model = TwoLayers()
     model.body.requires_grad_(False)
     follows = optimizer([model.top.weight, model.top.bias])
-    for step, (values, target) in enumerate(zip(found["input.x"], found["target"], strict=True)):
+    for step in range(len(found["losses"])):
+        values, target = found[f"input.{step}.x"], found[f"target.{step}"]
         follows.zero_grad()
         value = loss(model(torch.from_numpy(values)), torch.from_numpy(target))
         value.backward()  # type: ignore[no-untyped-call]
         assert found["losses"][step] == pytest.approx(float(value.detach()), rel=1e-6)
-        if step < 2:
+        if step < 3:
             for name in TRAINED:
                 gradient = model.get_parameter(name).grad
                 assert gradient is not None
                 np.testing.assert_allclose(found[f"gradient.{step}.{name}"], gradient, rtol=1e-5)
         follows.step()
+    with torch.no_grad():
+        value = loss(model(torch.from_numpy(found["eval_inputs.x"])), evaluated(found))
+    assert found["eval_loss"] == pytest.approx(float(value), rel=1e-5)
     return model
+
+
+def evaluated(found: Arrays) -> torch.Tensor:
+    return torch.from_numpy(found["eval_target"])
 
 
 def assert_ends_alike(found: Arrays, model: TwoLayers) -> None:
@@ -90,8 +99,10 @@ def test_adamw_and_class_weights_are_pytorchs(
     )
     assert_ends_alike(found, model)
     assert found["losses"].dtype == np.float64
-    assert found["input.x"].shape == (6, 4, 6)
-    assert (found["target"].dtype, found["target"].shape) == (np.int64, (6, 4))
+    assert [found[f"input.{step}.x"].shape for step in range(6)] == [
+        (size, 6) for size in (4, 2, 4, 1, 1, 4)
+    ]
+    assert (found["target.0"].dtype, found["target.0"].shape) == (np.int64, (4,))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +121,7 @@ def test_sgd_and_losses_of_numbers_are_pytorchs(
     found = run(tmp_path, settings)
     model = by_hand(found, loss, lambda parameters: torch.optim.SGD(parameters, lr=0.1))
     assert_ends_alike(found, model)
-    assert (found["target"].dtype, found["target"].shape) == (np.float32, (6, 4, 3))
+    assert (found["target.0"].dtype, found["target.0"].shape) == (np.float32, (4, 3))
 
 
 def test_only_trained_parameters_are_stored_with_where_they_began(
@@ -118,7 +129,7 @@ def test_only_trained_parameters_are_stored_with_where_they_began(
 ) -> None:
     register(monkeypatch, TwoLayers)
     found = run(tmp_path, train("top.*", **RENAMED))
-    for kind in ("initial", "gradient.0", "gradient.1", "final"):
+    for kind in ("initial", "gradient.0", "gradient.1", "gradient.2", "final"):
         stored = {name for name in found if name.startswith(f"{kind}.")}
         assert stored == {f"{kind}.{name}" for name in TRAINED}
     torch.manual_seed(1)
@@ -147,9 +158,24 @@ def test_a_batch_is_the_fixed_one_or_the_recipes_up_to_eight(
 ) -> None:
     register(monkeypatch, TwoLayers)
     fixed = run(tmp_path, train("top.*"), steps=3, shapes=(("batch_size", 1),))
-    assert fixed["input.values"].shape == (3, 1, 6)
-    assert sorted(fixed["target"].ravel()) == [0, 1, 2]
-    assert run(tmp_path, train("top.*", batch_size=64), 1)["target"].shape == (1, 8)
+    assert [fixed[f"input.{step}.values"].shape for step in range(3)] == [(1, 6)] * 3
+    assert sorted(int(fixed[f"target.{step}"][0]) for step in range(3)) == [0, 1, 2]
+    free = run(tmp_path, train("top.*", batch_size=64), 6)
+    assert [len(free[f"target.{step}"]) for step in range(6)] == [8, 5, 8, 3, 1, 8]
+
+
+def test_free_lengths_vary_and_keep_the_mask(tmp_path: Path) -> None:
+    write_miniature(tmp_path)
+    name = "text-classification"
+    step = TrainingReference(name, (), train("classifier.*"), 4)
+    step.run({"source": tmp_path}, tmp_path)
+    with np.load(tmp_path / "steps.npz") as found:
+        shapes = [found[f"input.{step}.input_ids"].shape for step in range(4)]
+        masks = [found[f"input.{step}.attention_mask"] for step in range(4)]
+        whole = shapes[0][1]
+        assert [shape[1] for shape in shapes] == [whole, whole, whole * 3 // 4, whole]
+    assert [mask.shape for mask in masks] == shapes
+    assert all(mask.any(axis=1).all() for mask in masks)
 
 
 def test_the_same_bytes_come_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

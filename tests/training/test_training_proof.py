@@ -6,22 +6,28 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
+from olive_build.families.text_classification.miniature import write_miniature
+from olive_build.proof.training_verdict import training_figures, training_gates
+from olive_build.steps.prepare_training import PrepareTraining
 from olive_build.steps.trained_inference import TrainedInference
-from olive_build.training.proof import (
-    gradients_difference,
-    largest_difference,
-    losses_difference,
-)
+from olive_build.steps.training_artifacts import TrainingArtifacts
+from olive_build.steps.training_export import TrainingExport
+from olive_build.steps.training_proof import TrainingProof
+from olive_build.steps.training_reference import TrainingReference
+from olive_build.training.settings import Head, Lora
 
 from .small_training import PROVE, TRAIN, Images, generated, in_toolchain, prepared, proved
+
+FROZEN = ("low.weight", "low.bias")
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +36,7 @@ def images(training_python: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     torch.manual_seed(0)
     base = tmp_path_factory.mktemp("proof")
     train = replace(TRAIN, nominal_checkpoint=True)
-    frozen = ("low.weight", "low.bias")
-    prepared(Images(), base / "m", shape=(1, 8, 8), frozen=frozen, train=train)
+    prepared(Images(), base / "m", shape=(1, 8, 8), frozen=FROZEN, train=train)
     assert generated(training_python, base / "m", base / "a", "ort") == ""
     proved(training_python, base / "m", base / "a", base / "p")
     return base
@@ -54,6 +59,10 @@ def test_good_artifacts_hold_every_promise(images: Path) -> None:
         "high.weight",
     )
     assert figures["eval_difference"] < 1e-5
+    assert figures["eval_loss_difference"] < 1e-5
+    assert figures["parameters"]["worst"] < 5e-4
+    assert figures["parameters"]["count"] == 4
+    assert figures["optimizer_differences"] == figures["unmoved"] == figures["faint"] == []
     assert (figures["frozen_identical"], figures["frozen_changed"]) == (True, [])
     assert figures["resume_exact"] is True
     assert figures["ort_difference"] <= 1e-6
@@ -72,25 +81,38 @@ def test_good_artifacts_hold_every_promise(images: Path) -> None:
 
 
 def test_the_trained_model_runs_in_the_current_runtime(images: Path, tmp_path: Path) -> None:
-    TrainedInference().run({"proof": images / "p"}, tmp_path)
-    found = json.loads((tmp_path / "trained_inference.json").read_text())
+    found = inferred(images / "p", tmp_path)
     assert 0 <= found["difference"] < 1e-5
+    assert 0 <= found["pytorch_difference"] < 1e-5
     with np.load(images / "p" / "trained.npz") as arrays:
-        assert arrays["x"].shape == (3, 1, 8, 8)
-        assert arrays["expected"].shape == (3, 3)
+        assert arrays["input.x"].shape == (3, 1, 8, 8)
+        assert arrays["expected"].shape == arrays["pytorch"].shape == (3, 3)
 
 
+def inferred(proof: Path, out: Path) -> dict[str, float]:
+    TrainedInference("this one").run({"proof": proof}, out)
+    found: dict[str, float] = json.loads((out / "trained_inference.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("array", "figure"), [("expected", "difference"), ("pytorch", "pytorch_difference")]
+)
 @pytest.mark.parametrize("wrong", ["value", "nan", "shape"])
-def test_another_output_is_seen(images: Path, tmp_path: Path, wrong: str) -> None:
+def test_another_output_is_seen(
+    images: Path, tmp_path: Path, wrong: str, array: str, figure: str
+) -> None:
     shutil.copytree(images / "p", tmp_path / "p")
-    with np.load(tmp_path / "p" / "trained.npz") as arrays:
-        x, expected = arrays["x"], arrays["expected"]
-    expected = expected[:1] if wrong == "shape" else expected
-    expected[0, 0] = math.nan if wrong == "nan" else expected[0, 0] + 0.25
-    np.savez(tmp_path / "p" / "trained.npz", x=x, expected=expected)
-    TrainedInference().run({"proof": tmp_path / "p"}, tmp_path)
-    found = json.loads((tmp_path / "trained_inference.json").read_text())
-    assert found["difference"] == (pytest.approx(0.25, abs=1e-4) if wrong == "value" else math.inf)
+    with np.load(tmp_path / "p" / "trained.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    values = arrays[array][:1] if wrong == "shape" else arrays[array]
+    values[0, 0] = math.nan if wrong == "nan" else values[0, 0] + 0.25
+    arrays[array] = values
+    np.savez(tmp_path / "p" / "trained.npz", **arrays)
+    found = inferred(tmp_path / "p", tmp_path)
+    other = ({"difference", "pytorch_difference"} - {figure}).pop()
+    assert found[other] < 1e-5
+    assert 0.01 < found[figure] < 0.26 if wrong == "value" else found[figure] == math.inf
 
 
 def changed(images: Path, folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
@@ -110,34 +132,122 @@ def test_a_wrong_loss_and_a_wrong_gradient_are_seen(
         arrays["losses"][17] += 0.01
         arrays["gradient.1.high.bias"][2] *= 1.5
         arrays["eval_logits"][1, 1] += 0.5
+        arrays["eval_loss"] -= 0.25
+        for step in range(3):
+            arrays[f"gradient.{step}.head.bias"][:] = 0
 
     reference = changed(images, tmp_path / "m", change)
     figures = proved(training_python, reference, images / "a", tmp_path / "p")
     assert figures["losses_difference"] == pytest.approx(0.01, rel=0.2)
-    assert figures["gradients"]["parameter"] == "high.bias"
     assert figures["gradients"]["worst"] > 1e-3
-    assert figures["eval_difference"] == pytest.approx(0.5, rel=0.01)
+    assert 0.05 < figures["eval_difference"] < 0.51
+    assert figures["eval_loss_difference"] == pytest.approx(0.25, rel=0.01)
+    assert figures["unmoved"] == figures["faint"] == ["head.bias"]
+    assert figures["parameters"]["count"] == 3
     assert figures["resume_exact"]
 
 
-def test_other_artifacts_are_seen(images: Path, training_python: Path, tmp_path: Path) -> None:
-    # The optimizer of another recipe, and a nominal checkpoint and .ort form of other weights.
+def failed(figures: dict[str, Any]) -> set[str]:
+    inference = {"difference": 0.0, "pytorch_difference": 0.0}
+    gates = training_gates(training_figures(figures, inference, {}, None), None)
+    return {gate.figure for gate in gates if gate.status == "failed"}
+
+
+RUNTIMES_OWN = {"adam_mode": 1, "epsilon": 1e-6, "weight_decay": 0.0}
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1e-4])
+def test_another_adamw_is_seen_at_small_rates(
+    training_python: Path, tmp_path: Path, rate: float
+) -> None:
+    torch.manual_seed(0)
+    train = replace(TRAIN, optimizer=replace(TRAIN.optimizer, lr=rate))
+    prepared(Images(), tmp_path / "m", shape=(1, 8, 8), train=train)
+    assert generated(training_python, tmp_path / "m", tmp_path / "a") == ""
+    good = proved(training_python, tmp_path / "m", tmp_path / "a", tmp_path / "p")
+    assert failed(good) == set()
+    path = tmp_path / "a" / "optimizer_model.onnx"
+    for settings in (RUNTIMES_OWN, {"weight_decay": 0.5}):
+        model = onnx.load(str(path))
+        for item in model.graph.node[0].attribute:
+            if item.name in settings:
+                item.CopyFrom(onnx.helper.make_attribute(item.name, settings[item.name]))
+        shutil.copytree(tmp_path / "a", tmp_path / "other", dirs_exist_ok=True)
+        onnx.save(model, str(tmp_path / "other" / path.name))
+        figures = proved(training_python, tmp_path / "m", tmp_path / "other", tmp_path / "q")
+        # Steps alone tell, and the file's own settings say what it is.
+        assert {"parameters_difference", "optimizer_difference"} <= failed(figures)
+        assert figures["parameters"]["worst"] > 10 * good["parameters"]["worst"]
+        assert len(figures["optimizer_differences"]) == len(settings)
+    assert figures["optimizer_differences"] == ["weight_decay is 0.5, not 0.01"]
+
+
+def test_other_files_of_the_ort_form_are_seen(
+    images: Path, training_python: Path, tmp_path: Path
+) -> None:
     torch.manual_seed(9)
-    train = replace(
-        TRAIN, optimizer=replace(TRAIN.optimizer, weight_decay=0.9), nominal_checkpoint=True
-    )
-    frozen = ("low.weight", "low.bias")
-    prepared(Images(), tmp_path / "m", shape=(1, 8, 8), frozen=frozen, train=train)
+    loss = replace(TRAIN.loss, class_weights=(1.0, 2.0, 3.0))
+    train = replace(TRAIN, optimizer=replace(TRAIN.optimizer, weight_decay=0.9), loss=loss)
+    prepared(Images(), tmp_path / "m", shape=(1, 8, 8), frozen=FROZEN, train=train)
     assert generated(training_python, tmp_path / "m", tmp_path / "other", "ort") == ""
+    for name in ("optimizer_model.ort", "eval_model.ort"):
+        shutil.copytree(images / "a", tmp_path / "a", dirs_exist_ok=True)
+        shutil.copy(tmp_path / "other" / name, tmp_path / "a")
+        figures = proved(training_python, images / "m", tmp_path / "a", tmp_path / "p")
+        assert "ort_difference" in failed(figures)
+        assert figures["losses_difference"] < 1e-5
+
+
+def test_another_evaluation_model_is_seen(
+    images: Path, training_python: Path, tmp_path: Path
+) -> None:
     shutil.copytree(images / "a", tmp_path / "a")
-    shutil.copy(tmp_path / "other" / "optimizer_model.ort", tmp_path / "a")
-    shutil.copy(tmp_path / "other" / "optimizer_model.onnx", tmp_path / "other.onnx")
+    model = onnx.load(str(images / "a" / "eval_model.onnx"))
+    nodes = list(model.graph.node)
+    last = next(i for i, node in enumerate(nodes) if "logits" in node.output)
+    for node in nodes:
+        for names in (node.input, node.output):
+            names[:] = ["whole" if name == "logits" else name for name in names]
+    half = onnx.numpy_helper.from_array(np.array(0.5, np.float32), "half")
+    model.graph.initializer.append(half)
+    halved = onnx.helper.make_node("Mul", ["whole", "half"], ["logits"])
+    model.graph.node.insert(last + 1, halved)
+    onnx.save(model, str(tmp_path / "a" / "eval_model.onnx"))
+    for path in (tmp_path / "a").glob("*.ort"):
+        path.unlink()
     figures = proved(training_python, images / "m", tmp_path / "a", tmp_path / "p")
-    assert figures["losses_difference"] < 1e-5 < figures["ort_difference"]
-    shutil.copy(tmp_path / "other.onnx", tmp_path / "a" / "optimizer_model.onnx")
-    figures = proved(training_python, images / "m", tmp_path / "a", tmp_path / "p")
-    assert figures["losses_difference"] > 1e-5
-    assert figures["gradients"]["worst"] > 1e-4  # the second step's, after a wrong first one
+    assert failed(figures) == {"eval_difference"}
+    # The exported model is made from the same file: PyTorch alone tells it.
+    found = inferred(tmp_path / "p", tmp_path)
+    assert found["difference"] < 1e-5 < 1e-3 < found["pytorch_difference"]
+
+
+def test_a_recipes_own_way_holds_with_sizes_that_vary(
+    training_python: Path, tmp_path: Path
+) -> None:
+    """LoRA below a head of zeros, every length and batch free."""
+    folders = {name: tmp_path / name for name in ("source", "exported", "m", "a")}
+    for folder in folders.values():
+        folder.mkdir()
+    write_miniature(folders["source"])
+    train = replace(
+        TRAIN,
+        requires_grad=(),
+        head=Head("classifier", 2, ("no", "yes"), "zeros"),
+        lora=Lora(("*.attention.self.query",), 2, 4.0),
+        optimizer=replace(TRAIN.optimizer, lr=1e-3),
+        batch_size=8,
+    )
+    source, family = {"source": folders["source"]}, "text-classification"
+    TrainingExport(family, 18, (), train).run(source, folders["exported"])
+    PrepareTraining().run({"model": folders["exported"]}, folders["m"])
+    TrainingReference(family, (), train).run(source, folders["m"])
+    (folders["m"] / "train.json").write_text(json.dumps(asdict(train)))
+    assert generated(training_python, folders["m"], folders["a"]) == ""
+    figures = proved(training_python, folders["m"], folders["a"], tmp_path / "p")
+    assert failed(figures) == set()
+    # The third step is the first with a gradient of what is below two zeros.
+    assert figures["unmoved"] == []
 
 
 def test_a_frozen_parameter_that_moves_is_named(
@@ -184,6 +294,32 @@ reference, artifacts""",
     assert figures["losses_difference"] < 1e-5
 
 
+def test_one_thread_decides_where_sums_over_threads_differ(
+    images: Path, training_python: Path, tmp_path: Path
+) -> None:
+    code = PROVE.replace(
+        "reference, artifacts",
+        """
+from olive_build.training.session import TrainingSession
+begin, step = TrainingSession.__init__, TrainingSession.step
+count = iter(range(1000))
+def begun(self, folder, *, threads=None, **others):
+    begin(self, folder, threads=threads, **others)
+    self.noise = 0 if threads == 1 else 1e-9
+def noisy(self, inputs, target):
+    # As threads that add up in the order in which they come.
+    return step(self, inputs, target) + self.noise * next(count)
+TrainingSession.__init__, TrainingSession.step = begun, noisy
+reference, artifacts""",
+        1,
+    )
+    in_toolchain(training_python, code, images / "m", images / "a", tmp_path / "p")
+    figures = figures_of(tmp_path / "p")
+    assert (figures["resume_exact"], figures["nominal_exact"]) == (True, True)
+    assert (figures["exact_threads"], figures_of(images / "p")["exact_threads"]) == (1, None)
+    assert not (tmp_path / "p" / "alone.onnx").exists()
+
+
 def test_a_missing_array_is_named(images: Path, training_python: Path, tmp_path: Path) -> None:
     reference = changed(images, tmp_path / "m", lambda arrays: arrays.pop("gradient.0.head.bias"))
     code = f"""
@@ -197,33 +333,8 @@ except StepError as error:
     assert "the steps that PyTorch computed hold no `gradient.0.head.bias`" in said
 
 
-def test_losses_above_one_are_compared_by_ratio() -> None:
-    assert losses_difference([0.5, 101.0], [0.4, 100.0]) == pytest.approx(0.1)
-    assert losses_difference([0.5, 110.0], [0.5, 100.0]) == pytest.approx(0.1)
-    assert losses_difference([0.5, math.nan], [0.5, 1.0]) == math.inf
-
-
-def test_gradients_are_compared_by_parameter() -> None:
-    good = {"a": np.array([3.0, 4.0]), "noise": np.array([1e-10, 0.0])}
-    expected = {"a": np.array([3.0, 4.0]), "noise": np.array([0.0, 1e-10])}
-    # What rounding leaves of a gradient of zero is no error ...
-    assert gradients_difference(good, expected.__getitem__)["worst"] < 1e-6
-    # ... and a small gradient that is wrong by more than rounding is.
-    small = {"a": np.array([3.0, 4.0]), "noise": np.array([1e-5, 0.0])}
-    found = gradients_difference(small, expected.__getitem__)
-    assert found["worst"] > 1e-4
-    assert found["parameter"] == "noise"
-    nan = {"a": np.array([math.nan, 4.0]), "noise": np.array([1e-10, 0.0])}
-    assert gradients_difference(nan, expected.__getitem__) == {
-        "worst": math.inf,
-        "parameter": "a",
-        "count": 2,
-    }
-    shape = gradients_difference({"a": np.array([[3.0, 4.0]])}, expected.__getitem__)
-    assert shape["worst"] == math.inf
-
-
-def test_outputs_that_cannot_be_compared_differ() -> None:
-    assert largest_difference(np.zeros((1, 2)), np.zeros((2, 2))) == math.inf
-    assert largest_difference(np.array([1.0]), np.array([math.nan])) == math.inf
-    assert largest_difference(np.array([1.0]), np.array([0.75])) == 0.25
+def test_what_measures_and_what_writes_are_in_the_key() -> None:
+    assert TrainedInference("one") != TrainedInference("another")
+    assert TrainingProof(TRAIN, (), "one") != TrainingProof(TRAIN, (), "another")
+    # They write the bytes of checkpoints and of .onnx and .ort files.
+    assert {"flatbuffers", "protobuf", "onnx"} <= set(TrainingArtifacts.tools)

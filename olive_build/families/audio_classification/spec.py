@@ -6,7 +6,7 @@ preprocessor_config.json, which says how clips are prepared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,20 +24,24 @@ ARCHITECTURES = ("wav2vec2",)
 SAMPLING_RATE = 16_000
 # A batch has one length; where none is fixed, clips are cut at this many seconds.
 LONGEST_SECONDS = 10
+# Of transformers' Wav2Vec2Config, where config.json does not say, by convolution.
+KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
 
 
 @dataclass(frozen=True)
 class AudioClassificationFacts:
     """The numbers that training needs: samples a second, and the classes' names in order.
 
-    With `normalize`, each clip has its mean taken out and is divided by its deviation.
-    `client_files` are shipped beside the graphs.
+    With `normalize`, each clip has its mean taken out and is divided by its deviation. Its
+    convolutions find nothing in a clip of fewer than `shortest` samples. `client_files` are
+    shipped beside the graphs.
     """
 
     architecture: str
     sampling_rate: int
     normalize: bool
     labels: tuple[str, ...]
+    shortest: int
     inputs: tuple[str, ...] = ("input_values",)
     layers: int = 0
     heads: int = 0
@@ -50,12 +54,24 @@ class AudioClassificationFacts:
         return
 
     def training_data(self, shapes: Mapping[str, int]) -> dict[str, Any]:
-        """Return what clips are read as: `samples` of each, or None where the axis is free."""
+        """Return what clips are read as: `samples` of each, or None where the axis is free.
+
+        Raises PlanError where a recipe fixes fewer samples than the convolutions take.
+        """
+        samples = shapes.get("samples")
+        if samples is not None and samples < self.shortest:
+            raise PlanError(
+                f"clips of {samples} samples are too short for the model",
+                where="export.shapes.samples",
+                why=f"its convolutions take {self.shortest} at the least",
+                hint=f"a second is {self.sampling_rate} samples",
+            )
         return {
             "kind": "audio",
             "sampling_rate": self.sampling_rate,
-            "samples": shapes.get("samples"),
-            "longest": shapes.get("samples", LONGEST_SECONDS * self.sampling_rate),
+            "samples": samples,
+            "shortest": self.shortest,
+            "longest": samples or max(LONGEST_SECONDS * self.sampling_rate, self.shortest),
             "normalize": self.normalize,
         }
 
@@ -76,12 +92,23 @@ def inspect(folder: Path) -> AudioClassificationFacts:
             sampling_rate=int(prepared.get("sampling_rate", SAMPLING_RATE)),
             normalize=bool(prepared.get("do_normalize", True)),
             labels=class_names(config),
+            shortest=_shortest(
+                config.get("conv_kernel", KERNELS), config.get("conv_stride", STRIDES)
+            ),
         )
     except (TypeError, ValueError) as error:
         raise _not_this_family(folder, str(error)) from error
     if facts.sampling_rate < 1:
         raise _not_this_family(folder, f"its sampling_rate is {facts.sampling_rate}")
     return facts
+
+
+def _shortest(kernels: Sequence[int], strides: Sequence[int]) -> int:
+    """Return how many samples give one frame. Raises ValueError where the two do not fit."""
+    samples = 1
+    for kernel, stride in reversed(list(zip(kernels, strides, strict=True))):
+        samples = (samples - 1) * int(stride) + int(kernel)
+    return samples
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:

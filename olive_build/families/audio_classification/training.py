@@ -44,7 +44,11 @@ def axes(shapes: Mapping[str, int]) -> dict[str, tuple[int | str, ...]]:
 def examples(
     folder: Path, batch: int, shapes: Mapping[str, int], seed: int
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return seeded noise as prepared clips are, [batch, samples]; a second where free."""
-    samples = shapes.get("samples", inspect(folder).sampling_rate)
+    """Return seeded noise as prepared clips are, [batch, samples]; a second where free.
+
+    Raises PlanError where `shapes` fix fewer samples than the model takes.
+    """
+    data = inspect(folder).training_data(shapes)
+    samples = data["samples"] or max(data["sampling_rate"], data["shortest"])
     noise = np.random.default_rng(seed).standard_normal((batch, samples))
     return {"input_values": noise.astype(np.float32)}

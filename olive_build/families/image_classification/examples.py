@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.format import MAGIC_PREFIX
 
 from olive_build.errors import UsageError
 from olive_build.families.labelled_data import (
@@ -35,6 +36,7 @@ Image = npt.NDArray[np.uint8]
 # The binary forms of Netpbm: a magic number, width, height and the largest value, then bytes.
 NETPBM = re.compile(rb"(P[56])\s+(?:#[^\n]*\n\s*)*(\d+)\s+(\d+)\s+(\d+)\s")
 NETPBM_CHANNELS = {b"P5": 1, b"P6": 3}
+SAVE = "save the image by numpy.save(file, image), uint8 [height, width, channels]"
 
 
 def read_examples(
@@ -60,7 +62,7 @@ def _found(
     if not archives:
         kind = Kind("images", (".npy", ".pgm", ".ppm"), _command(described))
         for example in find_files(data, kind, loss):
-            image = _of_size(_read(example.content), described, str(example.content))
+            image = _of_size(_read(example.content, described), described, str(example.content))
             yield Labelled(example.where, example.label, image)
 
 
@@ -81,6 +83,8 @@ def _of_size(image: npt.NDArray[Any], described: Mapping[str, Any], where: str) 
             "an image does not hold bytes",
             where=where,
             why=f"its numbers are {image.dtype}, not uint8",
+            hint="save it as numbers from 0 to 255: image.astype(numpy.uint8), of numbers from 0 "
+            "to 1 (image * 255).round().astype(numpy.uint8)",
         )
     grey = image[..., None] if image.ndim == 2 else image
     if grey.shape != size:
@@ -100,11 +104,27 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{width} x {height} with {channels} channel{'' if channels == 1 else 's'}"
 
 
-def _read(path: Path) -> npt.NDArray[Any]:
+def _read(path: Path, described: Mapping[str, Any]) -> npt.NDArray[Any]:
+    array = path.suffix.lower() == ".npy"
     try:
-        return np.load(path, allow_pickle=False) if path.suffix == ".npy" else _netpbm(path)
+        return _array(path) if array else _netpbm(path)
     except (OSError, ValueError, EOFError) as error:
-        raise UsageError("an image cannot be read", where=str(path), why=str(error)) from error
+        raise UsageError(
+            "an image cannot be read",
+            where=str(path),
+            why=str(error),
+            hint=f"{SAVE if array else _command(described)}, or take the file away",
+        ) from error
+
+
+def _array(path: Path) -> npt.NDArray[Any]:
+    """Return a .npy file's array. Raises ValueError for what numpy would take for a pickle."""
+    with path.open("rb") as file:
+        start = file.read(len(MAGIC_PREFIX))
+    if start != MAGIC_PREFIX:
+        raise ValueError(f"it is no .npy file, whatever its name says (it begins with {start!r})")
+    loaded: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    return loaded
 
 
 def _netpbm(path: Path) -> Image:
@@ -143,10 +163,10 @@ def _of_archive(
 def _arrays(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     hint = "save it with numpy.savez_compressed(file, images=images, labels=labels)"
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("it is one array, no .npz file")
-        with loaded:
+        if not zipfile.is_zipfile(path):
+            path.open("rb").close()  # What cannot be opened says why itself.
+            raise ValueError("it is no .npz file, which is an archive of arrays")
+        with np.load(path, allow_pickle=False) as loaded:
             return np.atleast_1d(loaded["images"]), np.atleast_1d(loaded["labels"])
     except KeyError as error:
         raise UsageError(

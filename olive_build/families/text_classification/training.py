@@ -22,9 +22,14 @@ EXAMPLE_LENGTH = 32
 def load(folder: Path) -> torch.nn.Module:
     """Return the model in eval mode, fp32; nothing is dropped by chance.
 
-    A bare encoder gets a new classifier, seeded.
+    A bare encoder gets a new classifier, seeded. The word of padding learns like any other, as it
+    does in a graph, which knows no such exception.
     """
-    return load_still(transformers.AutoModelForSequenceClassification, folder)
+    model = load_still(transformers.AutoModelForSequenceClassification, folder)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            module.padding_idx = None
+    return model
 
 
 def forward(

@@ -12,6 +12,7 @@ from olive_build.bundle.manifest import MANIFEST, PROOF, read_json
 from olive_build.errors import BundleError
 from olive_build.proof.verdict import FLOORS, FP32, PYTORCH, QUALITY
 from olive_build.report.html.candidates import SearchLog, read_search
+from olive_build.report.html.training_view import TrainingView, read_training_view
 
 OWN = "this file"
 
@@ -41,7 +42,7 @@ class VariantView:
     """One variant of one target: what it is, and what was measured of it.
 
     `without_vnni` holds the figures of quality on a processor whose 8-bit sums can saturate, where
-    they differ from those of this machine.
+    they differ from those of this machine. `training` is there where it goes on learning.
     """
 
     target: str
@@ -60,6 +61,7 @@ class VariantView:
     verdict: str
     search: SearchLog
     without_vnni: Mapping[str, float]
+    training: TrainingView | None
 
     @property
     def ratio(self) -> float:
@@ -117,8 +119,7 @@ def read_bundle(folder: Path) -> BundleView:
 
 def _bundle(folder: Path, manifest: dict[str, Any], proof: dict[str, Any]) -> BundleView:
     variants = tuple(
-        _variant(folder, manifest["target"], name, manifest["variants"][name], proved)
-        for name, proved in proof["variants"].items()
+        _variant(folder, manifest, name, proved) for name, proved in proof["variants"].items()
     )
     if not variants:
         raise ValueError("there are no variants in proof.json")
@@ -143,12 +144,13 @@ def _bundle(folder: Path, manifest: dict[str, Any], proof: dict[str, Any]) -> Bu
 
 
 def _variant(
-    folder: Path, target: str, name: str, described: dict[str, Any], proved: dict[str, Any]
+    folder: Path, manifest: Mapping[str, Any], name: str, proved: dict[str, Any]
 ) -> VariantView:
+    described = manifest["variants"][name]
     load = proved.get("load") or {}
     memory = (proved.get("memory") or {}).get(OWN, [])
     view = VariantView(
-        target=target,
+        target=manifest["target"],
         name=name,
         precision=str(described["precision"]),
         method=None if described["quantize"] is None else _map(described["quantize"]),
@@ -164,6 +166,9 @@ def _variant(
         verdict=str(proved["verdict"]),
         search=read_search(folder, name, proved),
         without_vnni=_without_vnni(proved),
+        training=read_training_view(manifest["training"], described, proved["training"])
+        if "training" in manifest
+        else None,
     )
     for value in (*view.figures.values(), view.ratio):
         _number(value)

@@ -10,6 +10,7 @@ from typing import Any
 from olive_build.proof.verdict import FLOORS, QUALITY
 from olive_build.report.differences import differences
 from olive_build.report.html.bundles import BundleView, VariantView
+from olive_build.report.html.changes import Change, percent
 from olive_build.report.html.markup import Child, Markup, join, tag
 from olive_build.report.html.numbers import data, megabytes, signed, text_of, title_of
 from olive_build.report.html.page import (
@@ -24,24 +25,12 @@ from olive_build.report.html.page import (
 )
 from olive_build.report.html.subject import Subject
 from olive_build.report.html.tradeoff import tradeoff
+from olive_build.report.html.training_changes import training_changes
 
 NONE = "\u2013"
 # Seven digits are kept in the figures of quality.
 SMALLEST = 5e-7
 LONGEST = 120
-
-
-@dataclass(frozen=True)
-class Change:
-    """One figure of one variant in both builds, None where a build lacks it."""
-
-    title: str
-    old: float | None
-    new: float | None
-    old_text: str
-    new_text: str
-    change: str
-    verdict: str
 
 
 def changes(old: VariantView, new: VariantView, *, same_machine: bool) -> Iterator[Change]:
@@ -68,12 +57,8 @@ def changes(old: VariantView, new: VariantView, *, same_machine: bool) -> Iterat
             less_is_better=name not in FLOORS,
         )
     yield from _speeds(old, new, same_machine=same_machine)
-
-
-def percent(old: float, new: float) -> str:
-    """Return a change in percent of what was."""
-    share = (new - old) / old
-    return signed(share, f"{abs(share):.1%}")
+    if old.training or new.training:
+        yield from training_changes(old.training, new.training)
 
 
 def _change(
@@ -215,6 +200,8 @@ def figures(pairs: Sequence[Pair], alone: Sequence[str]) -> Section:
         "Speeds are called better or worse only where the intervals of both medians lie apart and "
         "both were measured on the same machine."
     )
+    if any(item.training for pair in pairs for item in pair.new.variants):
+        caption += " The cost of training has no interval; error rates are held against theirs."
     parts = [paragraph("; ".join(alone)) if alone else None]
     parts.append(table("figures", columns, bodies, caption=caption))
     return Section("figures", "Figures", join(*parts))
@@ -235,9 +222,12 @@ def _figure(value: float | None, text: str) -> Markup | str:
 
 
 def both_plotted(pairs: Sequence[Pair]) -> Section | None:
-    """Return the plots of the second build, with the first one's points hollow beside them."""
-    new = [item for pair in pairs for item in pair.new.variants]
-    old = [item for pair in pairs for item in pair.old.variants]
+    """Return the plots of the second build, with the first one's points hollow beside them.
+
+    What goes on learning has nothing to trade, and is not in them.
+    """
+    new = [item for pair in pairs for item in pair.new.variants if item.training is None]
+    old = [item for pair in pairs for item in pair.old.variants if item.training is None]
     found = tradeoff(new, old) if new else None
     return None if found is None else Section("tradeoff", "Size, quality, speed", found)
 
@@ -257,14 +247,16 @@ def settings(pairs: Sequence[Pair]) -> Section:
             bodies.append(group(pair.target, len(columns), lines))
     if not bodies:
         return Section("settings", "Settings and files", paragraph("No other difference."))
-    caption = "Settings, tools, operators and files that differ; a dash is: not there."
+    caption = "Settings, tools, training, operators and files that differ; a dash is: not there."
     return Section(
         "settings", "Settings and files", table("settings", columns, bodies, caption=caption)
     )
 
 
 # These stand in the table of figures.
-FIGURE_ENDS = (": size_bytes", *(f": {name}" for name in QUALITY))
+COSTS = (" milliseconds_per_step", " peak_bytes")
+RATES = (" equal_error_rate all owners",)
+FIGURE_ENDS = (": size_bytes", *(f": {name}" for name in QUALITY), *COSTS, *RATES)
 
 
 def _text(value: Any) -> str:

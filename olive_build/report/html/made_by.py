@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from olive_build.engine.store import Record, Store
 from olive_build.engine.upkeep import Entry, ls
 
 # Steps whose result is a figure, and no part of what is shipped.
-MEASURING = ("outputs", "quality", "latency", "footprint", "describe")
+MEASURING = (
+    *("outputs", "quality", "latency", "footprint", "describe"),
+    *("training-proof", "trained-inference", "training-cost", "personalise"),
+)
+# Steps of whose output others measure, and as which input these take it.
+BETWEEN = {"outputs": "outputs", "training-proof": "proof"}
 
 
 @dataclass(frozen=True)
@@ -24,14 +29,15 @@ class StepView:
     depth: int
 
 
-def steps_behind(digests: Iterable[str], store: Store) -> tuple[StepView, ...]:
-    """Return the steps behind files with these sha256 digests, those that others need first.
+def steps_behind(bundles: Iterable[Collection[str]], store: Store) -> tuple[StepView, ...]:
+    """Return the steps behind bundles, those that others need first.
 
-    What the store of this machine does not know is left out: a bundle may come from elsewhere.
+    A bundle is given by the sha256 digests of its files. What the store of this machine does not
+    know is left out: a bundle may come from elsewhere.
     """
     entries = sorted(ls(store), key=lambda item: (item.record.finished, item.record.key))
     by_artifact = {entry.record.artifact: entry for entry in entries}
-    shipped = _shipped(set(digests), entries)
+    shipped = {item for digests in bundles for item in _shipped(set(digests), entries)}
     found: dict[str, Entry] = {}
     todo = [by_artifact[artifact] for artifact in shipped]
     while todo:
@@ -52,33 +58,58 @@ def steps_behind(digests: Iterable[str], store: Store) -> tuple[StepView, ...]:
 
 
 def _shipped(digests: set[str], entries: Sequence[Entry]) -> set[str]:
-    """Return the artifacts that files were taken from: the last that was made with each."""
-    last = {
-        file.sha256: entry.record.artifact
-        for entry in entries
-        if entry.record.description.kind not in MEASURING
-        for file in entry.record.files
-        if file.sha256 in digests
-    }
-    return set(last.values())
+    """Return the artifacts that one bundle's files were taken from.
+
+    Bundles of other models may hold a file of the same bytes, such as an optimizer's: an artifact
+    that has more of this bundle's files goes first. Of equal ones it is the last that was made, or
+    of its kind the one with the least beside.
+    """
+    holding: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.record.description.kind not in MEASURING:
+            for digest in digests & _files(entry):
+                holding.setdefault(digest, []).append(entry)
+    return {_origin(found, digests).record.artifact for found in holding.values()}
+
+
+def _origin(found: Sequence[Entry], digests: set[str]) -> Entry:
+    """Return the one of several artifacts, in the order in which they were made."""
+    most = max(len(digests & _files(entry)) for entry in found)
+    best = [entry for entry in found if len(digests & _files(entry)) == most][::-1]
+    kind = best[0].record.description.kind
+    alike = [entry for entry in best if entry.record.description.kind == kind]
+    return min(alike, key=lambda entry: len(_files(entry) - digests))
+
+
+def _files(entry: Entry) -> set[str]:
+    return {file.sha256 for file in entry.record.files}
 
 
 def _measured(entries: Sequence[Entry], shipped: set[str]) -> list[Entry]:
     """Return the last measurement of what was shipped, for each slot."""
-    last: dict[str, Entry] = {}
-    outputs: set[str] = set()
-    for entry in entries:
-        about = entry.record.description
-        if about.kind not in MEASURING:
-            continue
-        # Files are `model`, or `model.<file>` of a layout of several; quality is of their outputs.
-        files = {digest for name, digest in about.inputs.items() if name.split(".")[0] == "model"}
-        if files & shipped:
-            last[entry.slot] = entry
-            outputs |= {entry.record.artifact} if about.kind == "outputs" else set()
-        elif about.inputs.get("outputs") in outputs:
-            last[entry.slot] = entry
+    # By themselves first: what is measured of them may be told to have ended in the same second.
+    between = {
+        entry.record.artifact
+        for entry in entries
+        if entry.record.description.kind in BETWEEN and _of_files(entry) & shipped
+    }
+    last = {
+        entry.slot: entry
+        for entry in entries
+        if entry.record.description.kind in MEASURING
+        and (_of_files(entry) & shipped or _inputs(entry, BETWEEN.values()) & between)
+    }
     return list(last.values())
+
+
+def _of_files(entry: Entry) -> set[str]:
+    """Return what is measured as shipped: `model`, `model.<file>` of several, `artifacts`."""
+    return _inputs(entry, ("model", "artifacts"))
+
+
+def _inputs(entry: Entry, names: Collection[str]) -> set[str]:
+    inputs = entry.record.description.inputs.items()
+    return {digest for name, digest in inputs if name.split(".")[0] in names}
 
 
 def _depth(digest: str, found: dict[str, Entry], depths: dict[str, int]) -> int:

@@ -47,20 +47,27 @@ SHORT = {
     "token_agreement": "Same tokens",
     "generate_agreement": "Generated alike",
     "logits_difference": "Logits within",
+    "losses_difference": "Losses within",
+    "gradient_difference": "Gradients within",
+    "eval_difference": "Outputs within",
+    "parameters_difference": "Parameters within",
+    "trained_difference": "Trained model within",
+    "inference_difference": "In two runtimes within",
 }
 UNITS = {"size_mb": " MB", "load_ms": " ms", "memory_mb": " MB", "speedup": " \u00d7"}
 SHARES = ("size_ratio",)
 # Shares of words and of decodings: a tenth of a percent is little and counts.
-HEARD = ("wer", "wer_to_reference", "token_agreement", "generate_agreement", "equal_error_rate")
+HEARD = (
+    *("wer", "wer_to_reference", "token_agreement", "generate_agreement"),
+    *("equal_error_rate", "refused_at_margin", "let_in_at_margin"),
+)
 POINTS = ("wer_loss",)
 RATIOS = ("slowdown", "load_ratio", "memory_ratio")
 PERPLEXITIES = ("perplexity",)
 FINE_RATIOS = ("perplexity_ratio",)
-COUNTS = ("frozen_changed", "resume_difference", "nominal_difference")
-DIFFERENCES = (
-    *("logits_difference", "losses_difference", "gradient_difference"),
-    *("ort_difference", "inference_difference"),
-)
+COUNTS = ("frozen_changed", "resume_difference", "nominal_difference", "optimizer_difference")
+# How figures end that say how far numbers are from others; some of them are counts.
+DIFFERENCE = "_difference"
 
 
 def title_of(figure: str) -> str:
@@ -89,7 +96,7 @@ def text_of(figure: str, value: float) -> str:
         return f"{value:.4g}"
     if figure in COUNTS:
         return f"{value:g}"
-    if figure in DIFFERENCES:
+    if figure.endswith(DIFFERENCE):
         return f"{value:.1e}"
     if figure in UNITS:
         return f"{value:.3g}{UNITS[figure]}" if value < 1000 else f"{value:,.0f}{UNITS[figure]}"

@@ -46,21 +46,25 @@ def overview(bundles: Sequence[BundleView]) -> Section:
     variants = [item for bundle in bundles for item in bundle.variants]
     names = [name for item in variants for name in item.figures]
     figures = list(dict.fromkeys(names))[:SHOWN_FIGURES]
+    # Of what goes on learning, steps of training are timed: they have a section of their own.
+    timed = any(item.training is None for item in variants)
+    speeds = ("Times PyTorch", "Loads in", "Peak memory") if timed else ()
     columns = [
         Column("Variant", "name"),
         Column("Size", "number"),
         Column("of fp32", "number"),
-        *(Column(short_title(name), "number") for name in figures),
-        Column("Times PyTorch", "number"),
-        Column("Loads in", "number"),
-        Column("Peak memory", "number"),
+        *(Column(title, "number") for title in (*map(short_title, figures), *speeds)),
         Column("Verdict"),
     ]
     bodies = [
         group(
             join(bundle.target, " ", tag("small", f"{bundle.provider}: {bundle.status}")),
             len(columns),
-            (row(columns, cells) for item in bundle.variants for cells in _lines(item, figures)),
+            (
+                row(columns, cells)
+                for item in bundle.variants
+                for cells in _lines(item, figures, timed=timed)
+            ),
         )
         for bundle in bundles
     ]
@@ -71,9 +75,10 @@ def overview(bundles: Sequence[BundleView]) -> Section:
     return Section("variants", "Variants", table("variants", columns, bodies, caption=caption))
 
 
-def _lines(item: VariantView, figures: Sequence[str]) -> Iterator[list[Child]]:
+def _lines(item: VariantView, figures: Sequence[str], *, timed: bool) -> Iterator[list[Child]]:
     """Yield a variant's row, and one for processors on which it gives other figures."""
-    yield _variant_cells(item, figures)
+    speeds = _speed_cells(item) if timed else []
+    yield [*_variant_cells(item, figures), *speeds, status(item.verdict)]
     if item.without_vnni:
         found = item.without_vnni
         quality = [
@@ -85,7 +90,6 @@ def _lines(item: VariantView, figures: Sequence[str]) -> Iterator[list[Child]]:
 
 
 def _variant_cells(item: VariantView, figures: Sequence[str]) -> list[Child]:
-    fastest = item.speed
     return [
         join(item.name, " ", tag("small", item.precision) if item.precision != item.name else None),
         data(item.size_bytes, megabytes(item.size_bytes)),
@@ -96,6 +100,12 @@ def _variant_cells(item: VariantView, figures: Sequence[str]) -> list[Child]:
             else NONE
             for name in figures
         ),
+    ]
+
+
+def _speed_cells(item: VariantView) -> list[Child]:
+    fastest = item.speed
+    return [
         join(
             data(fastest.times, f"{fastest.times:.2f} \u00d7"),
             tag("br"),
@@ -105,13 +115,13 @@ def _variant_cells(item: VariantView, figures: Sequence[str]) -> list[Child]:
         else "not measured",
         NONE if item.load_ms is None else data(item.load_ms, f"{item.load_ms:.0f} ms"),
         NONE if item.memory_mb is None else data(item.memory_mb, f"{item.memory_mb:.0f} MB"),
-        status(item.verdict),
     ]
 
 
 def tradeoffs(bundles: Sequence[BundleView]) -> Section | None:
-    """Return the plots of size, quality and speed."""
-    plots = tradeoff([item for bundle in bundles for item in bundle.variants])
+    """Return the plots of size, quality and speed; what goes on learning has nothing to trade."""
+    variants = [item for bundle in bundles for item in bundle.variants if item.training is None]
+    plots = tradeoff(variants) if variants else None
     return None if plots is None else Section("tradeoff", "Size, quality, speed", plots)
 
 

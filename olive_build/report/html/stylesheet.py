@@ -55,6 +55,7 @@ tbody tr:last-child > * { border-bottom-color: var(--line); }
 .group th { padding-top: 16px; border-bottom-width: 2px; font-size: .95rem; }
 .number { text-align: right; white-space: nowrap; }
 figure + .scroll, .plots + .scroll { margin-top: 18px; }
+.scroll + .scroll, .scroll + figure { margin-top: 26px; }
 .scroll + p { margin-top: 16px; }
 .still { display: inline-block; position: sticky; left: 0; max-width: min(75ch, 100vw - 72px); }
 .short { white-space: nowrap; }

@@ -11,18 +11,24 @@ from olive_build.engine.store import Store
 from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
 from olive_build.report.html import comparison, insight, sections
-from olive_build.report.html.bundles import BundleView
+from olive_build.report.html.bundles import BundleView, VariantView
 from olive_build.report.html.damage import DamageView, read_damage, to_view
 from olive_build.report.html.made_by import StepView, steps_behind
-from olive_build.report.html.markup import Markup, join, tag
+from olive_build.report.html.markup import Child, Markup, join, tag
 from olive_build.report.html.numbers import data, megabytes
 from olive_build.report.html.page import Section, facts, page, paragraph
 from olive_build.report.html.provenance import provenance
 from olive_build.report.html.subject import Subject, check_output, default_output, find_subject
+from olive_build.report.html.training import trained, training, training_facts
 
 FOOT = (
     "Written by olive-build report. The figures are those of each bundle's proof.json; "
     "`olive-build verify` runs the files again."
+)
+TRAINING_FOOT = (
+    "Written by olive-build report. The figures are those of each bundle's proof.json; "
+    "`olive-build verify` reads every byte and runs the inference model again, `olive-build bench` "
+    "times training again; nothing else of training is repeated."
 )
 MOST_SUBJECTS = 2
 
@@ -64,8 +70,8 @@ def write_report(
 
 def _steps(subject: Subject) -> tuple[StepView, ...]:
     with Store() as store:
-        digests = [str(item["sha256"]) for bundle in subject.bundles for item in bundle.files]
-        return steps_behind(digests, store)
+        files = [[str(item["sha256"]) for item in bundle.files] for bundle in subject.bundles]
+        return steps_behind(files, store)
 
 
 def _write(path: Path, text: str) -> None:
@@ -95,6 +101,7 @@ def report_page(subject: Subject, steps: Sequence[StepView], damages: Sequence[D
     )
     found = [
         sections.overview(bundles),
+        training(bundles),
         sections.tradeoffs(bundles),
         sections.speed(bundles),
         sections.gates(bundles),
@@ -103,7 +110,8 @@ def report_page(subject: Subject, steps: Sequence[StepView], damages: Sequence[D
         sections.steps(steps),
         provenance(bundles),
     ]
-    return page(f"{about}: build report", head, _present(found), FOOT)
+    foot = TRAINING_FOOT if trained(bundles) else FOOT
+    return page(f"{about}: build report", head, _present(found), foot)
 
 
 def comparison_page(old: Subject, new: Subject, damages: Sequence[DamageView]) -> str:
@@ -171,25 +179,23 @@ def _facts(bundles: Sequence[BundleView]) -> Markup:
     words = [item.verdict for item in variants]
     missed = [f"{words.count(word)} {word}" for word in ("failed", "undecided") if word in words]
     verdict = ", ".join(missed) or "all hold"
-    smallest = min(variants, key=lambda item: item.size_bytes)
-    timed = [item for item in variants if item.speed]
-    fastest = max(timed, key=lambda item: item.speed.times if item.speed else 0, default=None)
     model = bundles[0].model
-    shown = [
-        (
-            "Budgets",
-            verdict,
-            counted,
-        ),
-        (
-            "Smallest",
-            data(smallest.size_bytes, megabytes(smallest.size_bytes)),
-            f"{smallest.name}, {smallest.ratio:.1%} of fp32",
-        ),
-    ]
-    if fastest and fastest.speed:
-        one = fastest.speed
-        shown.append(("Fastest", data(one.times, f"{one.times:.1f} \u00d7 PyTorch"), one.place))
+    shown: list[tuple[str, Child, Child]] = [("Budgets", verdict, counted)]
+    shown += training_facts(bundles) or _inference_facts(variants)
     licence = str(model.get("licence", ""))
     shown.append(("Licence", licence, f"{model.get('origin', '')} {model.get('revision', '')}"))
     return facts(shown)
+
+
+def _inference_facts(variants: Sequence[VariantView]) -> list[tuple[str, Child, Child]]:
+    """Return the smallest variant and the fastest one."""
+    smallest = min(variants, key=lambda item: item.size_bytes)
+    size = data(smallest.size_bytes, megabytes(smallest.size_bytes))
+    found: list[tuple[str, Child, Child]] = [
+        ("Smallest", size, f"{smallest.name}, {smallest.ratio:.1%} of fp32")
+    ]
+    speeds = [item.speed for item in variants if item.speed]
+    if speeds:
+        one = max(speeds, key=lambda item: item.times)
+        found.append(("Fastest", data(one.times, f"{one.times:.1f} \u00d7 PyTorch"), one.place))
+    return found

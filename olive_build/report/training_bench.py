@@ -1,0 +1,175 @@
+"""`olive-build bench` of training bundles: what a training step costs on this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from olive_build.bundle.manifest import MANIFEST, read_json
+from olive_build.bundle.training_manifest import is_training
+from olive_build.errors import BundleError, StepError, UsageError
+from olive_build.proof.machine import this_machine
+from olive_build.report.style import table
+from olive_build.report.training_bundle import TrainingBundle, open_bundle
+from olive_build.report.training_process import TOOLCHAIN
+from olive_build.toolchains import provision
+
+COST = "olive_build.training.cost"
+REFERENCE = "reference"
+# What is said of files that run has no meaning where steps are timed.
+NOT_HERE = {
+    "against": "--against names what runs a model; PyTorch's training step stands in `make bench`",
+    "seconds": "a step is done some 20 times, whatever it takes; leave --seconds out",
+    "lengths": "a step is timed on the inputs that the bundle holds; leave --lengths out",
+}
+
+
+def all_train(bundles: Sequence[Path]) -> bool:
+    """Say whether bundles are for training. Raises UsageError where some are and some are not."""
+    trained = [is_training(read_json(folder / MANIFEST)) for folder in bundles]
+    if any(trained) and not all(trained):
+        raise UsageError(
+            "training bundles are not benched beside others",
+            where=", ".join(map(str, bundles)),
+            why="of a training bundle steps of training are timed, of another one inference",
+            hint="bench " + str(bundles[trained.index(True)]) + " by itself",
+        )
+    return any(trained)
+
+
+def bench_training(
+    bundles: Sequence[Path],
+    batches: Sequence[int],
+    threads: Sequence[int],
+    *,
+    as_json: bool,
+) -> int:
+    """Time a step of each bundle at each batch and number of threads; print it, and return 0.
+
+    Raises UsageError for options that mean nothing here and a batch that the graphs do not take,
+    BundleError for a damaged bundle, StepError where a step does not run.
+    """
+    context = click.get_current_context()
+    for name, why in NOT_HERE.items():
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--{name} is not for training bundles", hint=why)
+    opened = [open_bundle(folder) for folder in bundles]
+    planned = [(bundle, batch) for bundle in opened for batch in _batches(bundle, batches)]
+    provision.python_of(TOOLCHAIN, report=lambda text: click.echo(text, err=True))
+    rows = [
+        _measured(bundle, batch, count)
+        for (bundle, batch), count in product(planned, threads or (1,))
+    ]
+    result = {"machine": this_machine().as_json(), "training": rows}
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+    else:
+        _print(result)
+    return 0
+
+
+def _batches(bundle: TrainingBundle, chosen: Sequence[int]) -> Sequence[int]:
+    fixed = bundle.manifest.fixed_batch
+    wrong = [batch for batch in chosen if fixed and batch != fixed]
+    if wrong:
+        raise UsageError(
+            f"the graphs of {bundle.folder} take {fixed} at a time, not {wrong[0]}",
+            why="its recipe fixed batch_size",
+            hint="leave --batches out, or build the bundle with a free batch",
+        )
+    return chosen or (bundle.manifest.first_batch,)
+
+
+def _measured(bundle: TrainingBundle, batch: int, threads: int) -> dict[str, Any]:
+    """Return a row: what `training.cost` says of a process that trains and does nothing else."""
+    with tempfile.TemporaryDirectory(prefix="olive-build-bench-") as scratch:
+        path = Path(scratch) / "batch.npz"
+        _write_batch(bundle, batch, path)
+        words = (str(bundle.artifacts.absolute()), str(path), str(threads))
+        done = subprocess.run(
+            provision.command(TOOLCHAIN, COST, *words), capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        raise StepError(
+            "a training step cannot be timed",
+            where=f"{bundle.folder}, batch {batch}, threads {threads}",
+            why=_why(done.stderr) or f"its process ended with status {done.returncode}",
+            hint="`olive-build verify` says whether the bundle is whole; a smaller --batches takes "
+            "less memory",
+        )
+    cost = json.loads(done.stdout.splitlines()[-1])
+    name = f"{bundle.manifest.recipe}/{bundle.manifest.target}"
+    per_second = batch * 1e3 / cost["milliseconds_per_step"]
+    return {"bundle": name, "batch": batch, "examples_per_second": per_second, **cost}
+
+
+def _why(printed: str) -> str:
+    """Return an error that was rendered, or the last line, where a traceback has its reason."""
+    lines = [line for line in printed.splitlines() if line.strip()]
+    starts = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+    return "\n".join(lines[starts[-1] :] if starts else lines[-1:])
+
+
+def _write_batch(bundle: TrainingBundle, batch: int, path: Path) -> None:
+    """Write the inputs of the bundle's reference, repeated as needed, and then a target."""
+    import numpy as np
+
+    from olive_build.proof.logits_reference import LogitsReference
+    from olive_build.proof.reference import read_reference
+
+    manifest = bundle.manifest
+    try:
+        reference = read_reference(bundle.folder / REFERENCE)
+        if not isinstance(reference, LogitsReference):
+            raise TypeError(f"it is a reference of {reference.samples}, without inputs")
+        inputs = [reference.feeds[item.name] for item in manifest.inputs]
+    except (KeyError, TypeError) as error:
+        raise BundleError(
+            "the bundle's stored inputs cannot be read",
+            where=str(bundle.folder / REFERENCE),
+            why=f"{type(error).__name__}: {error}",
+            hint="`olive-build verify` says which file was changed; build the bundle again",
+        ) from error
+    rows = np.resize(np.arange(len(inputs[0])), batch)
+    shape = (batch, *(int(axis) for axis in manifest.goal.axes[1:]))
+    target = np.zeros(shape, manifest.goal.type)
+    if manifest.has_classes:
+        target = np.resize(np.arange(max(len(manifest.labels), 1)), shape).astype(target.dtype)
+    # Positional: names of a model's inputs could be those of np.savez's own arguments.
+    np.savez(path, *(values[rows] for values in inputs), target)
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    machine = result["machine"]
+    click.echo(f"{machine['cpu']}, {machine['cores']} cores, {' '.join(machine['features'])}")
+    lines = [
+        ["training step of", "batch", "threads", "ms a step", "examples/s", "peak MB", "of it"]
+    ]
+    lines += [
+        [
+            row["bundle"],
+            str(row["batch"]),
+            str(row["threads"]),
+            f"{row['milliseconds_per_step']:.2f}",
+            f"{row['examples_per_second']:.1f}",
+            f"{row['peak_bytes'] / 1e6:.1f}",
+            f"{(row['peak_bytes'] - row['baseline_bytes']) / 1e6:.1f}",
+        ]
+        for row in result["training"]
+    ]
+    for line in table(lines, right=range(1, 7)):
+        click.echo(line)
+    click.echo(
+        "\nms a step: the median of up to 20 steps, each with loss, gradients and optimizer, on "
+        "inputs\nthat the bundle holds. peak MB: of a process that has the training runtime alone; "
+        "of it: above\nthat process before it loaded the bundle. A build's own are in proof.json, "
+        "those of PyTorch in\n`make bench`."
+    )

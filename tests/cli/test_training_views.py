@@ -1,0 +1,231 @@
+"""What is shown of training bundles that were built for real: plan, bench, diff, report, verify."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_recipe import ROOT, Project, Result
+from tiny_training import read_manifest, write_manifest
+
+sys.path.insert(0, str(ROOT / "tests" / "report"))
+from small_bundle import Page
+
+RECIPES = ("--recipes", str(ROOT / "recipes"))
+CHOSEN = ("digits-cnn", "topics-lora", "--smoke", "--target", "desktop", *RECIPES)
+MODELS = ("training_model.onnx", "eval_model.onnx", "optimizer_model.onnx", "checkpoint")
+DIGITS, TOPICS = (f"outputs/smoke/{name}/desktop" for name in CHOSEN[:2])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Project:
+    """A folder in which both miniatures are built; tests change nothing in its bundles."""
+    project = Project(tmp_path_factory.mktemp("views"), shared_cache)
+    succeeded(project, "build", *CHOSEN)
+    return project
+
+
+def succeeded(project: Project, *words: str) -> Result:
+    result = project.run(*words)
+    assert result.code == 0, result.out + result.err
+    return result
+
+
+def proof(project: Project, bundle: str) -> dict[str, Any]:
+    text = (project.folder / bundle / "proof.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)["variants"]["inference"]["training"]
+    return found
+
+
+def test_a_plan_has_every_file_that_steps_make(made: Project) -> None:
+    text = succeeded(made, "plan", *CHOSEN).out
+    planned = succeeded(made, "plan", *CHOSEN, "--json").json
+    for bundle, folder in zip(planned["bundles"], (DIGITS, TOPICS), strict=True):
+        there = {path.name for path in (made.folder / folder / "training").iterdir()}
+        assert there == set(MODELS)
+        assert set(bundle["files"]) == {f"training/{name}" for name in MODELS} | {
+            "inference/model.onnx"
+        }
+        steps = {step["id"]: step["kind"] for step in planned["steps"]}
+        assert {steps[node] for node in bundle["files"].values()} == {"training-artifacts"}
+    assert text.count("    training/checkpoint  from topics-lora/artifacts\n") == 1
+
+
+def test_nothing_is_to_be_done_again(made: Project) -> None:
+    steps = succeeded(made, "explain", *CHOSEN, "--json").json
+    assert {step["slot"] for step in steps} >= {
+        "digits-cnn/training-proof",
+        "topics-lora/reference",
+    }
+    assert not [step for step in steps if step["runs"]]
+
+
+def test_the_recipes_are_listed(made: Project) -> None:
+    listed = {row["name"] for row in succeeded(made, "list", *RECIPES, "--json").json}
+    assert set(CHOSEN[:2]) <= listed
+
+
+def test_a_bench_times_steps_of_training(made: Project) -> None:
+    words = ("bench", DIGITS, TOPICS, "--batches", "2,5", "--threads", "1,2", "--json")
+    rows = succeeded(made, *words).json["training"]
+    found = {(row["bundle"], row["batch"], row["threads"]) for row in rows}
+    names = ("digits-cnn/desktop", "topics-lora/desktop")
+    assert found == {(name, batch, count) for name in names for batch in (2, 5) for count in (1, 2)}
+    for row in rows:
+        assert row["milliseconds_per_step"] > 0
+        assert row["peak_bytes"] > row["baseline_bytes"] > 10_000_000
+        expected = row["batch"] * 1e3 / row["milliseconds_per_step"]
+        assert row["examples_per_second"] == pytest.approx(expected)
+
+
+def test_a_bench_is_told_for_people(made: Project) -> None:
+    result = succeeded(made, "bench", TOPICS)
+    assert "ms a step" in result.out
+    # The recipe's batch, one thread.
+    assert re.search(r"topics-lora/desktop +16 +1 +\d+\.\d\d ", result.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--against", "pytorch"), "--against is not for training bundles"),
+        (("--lengths", "8"), "--lengths is not for training bundles"),
+        (("--seconds", "2"), "--seconds is not for training bundles"),
+        (("--batches", "0"), "--batches is a list of whole numbers"),
+    ],
+)
+def test_a_bench_says_what_it_does_not_do(
+    made: Project, words: tuple[str, str], message: str
+) -> None:
+    result = made.run("bench", DIGITS, *words)
+    assert result.code == 2
+    assert message in result.err
+    assert "to fix:" in result.err
+
+
+def changed(made: Project, tmp_path: Path, **section: Any) -> Path:
+    """Return a copy of a bundle whose manifest says something else of training."""
+    folder = tmp_path / "copy"
+    shutil.copytree(made.folder / DIGITS, folder)
+    manifest = read_manifest(folder)
+    manifest["training"] |= section
+    write_manifest(folder, manifest)
+    return folder
+
+
+def test_a_bench_keeps_to_a_batch_that_is_fixed(made: Project, tmp_path: Path) -> None:
+    inputs = read_manifest(made.folder / DIGITS)["training"]["inputs"]
+    inputs[0]["axes"][0] = 4
+    folder = changed(made, tmp_path, inputs=inputs)
+    result = made.run("bench", str(folder), "--batches", "8")
+    assert result.code == 2
+    assert "take 4 at a time, not 8" in result.err
+    rows = succeeded(made, "bench", str(folder), "--json").json["training"]
+    assert [row["batch"] for row in rows] == [4]
+
+
+def test_a_bench_of_both_kinds_or_of_damaged_inputs_is_refused(
+    made: Project, tmp_path: Path
+) -> None:
+    folder = changed(made, tmp_path)
+    (folder / "reference" / "reference.npz").write_bytes(b"no archive")
+    result = made.run("bench", str(folder))
+    assert (result.code, "references cannot be read" in result.err) == (6, True)
+    manifest = read_manifest(folder)
+    del manifest["training"]
+    write_manifest(folder, manifest)
+    result = made.run("bench", DIGITS, str(folder))
+    assert result.code == 2
+    assert "training bundles are not benched beside others" in result.err
+    assert f"bench {DIGITS} by itself" in result.err
+
+
+def test_a_step_that_does_not_run_is_told_with_its_reason(made: Project, tmp_path: Path) -> None:
+    inputs = read_manifest(made.folder / TOPICS)["training"]["inputs"]
+    folder = tmp_path / "copy"
+    shutil.copytree(made.folder / TOPICS, folder)
+    manifest = read_manifest(folder)
+    manifest["training"]["inputs"] = inputs[::-1] + inputs[:1]  # one too many
+    write_manifest(folder, manifest)
+    result = made.run("bench", str(folder))
+    assert result.code == 4
+    assert "a training step cannot be timed" in result.err
+
+
+def test_a_difference_in_training_is_shown(made: Project, tmp_path: Path) -> None:
+    assert succeeded(made, "diff", DIGITS, DIGITS).out.startswith("no difference")
+    rows = succeeded(made, "diff", DIGITS, TOPICS, "--json").json
+    found = {row["what"]: (row["old"], row["new"]) for row in rows}
+    assert found["training optimizer lr"] == (0.001, 0.003)
+    assert found["training labels"][1][0] == "asyncio"
+    old, new = found["training learns"]
+    assert "lora_A [4, 16]" in new[0]
+    assert not [name for name in old if "lora" in name]
+    assert found["training stay as they are"][0] == 0
+    recorded = [proof(made, bundle) for bundle in (DIGITS, TOPICS)]
+    for name in ("losses_difference", "inference_difference"):
+        assert found[f"inference: training {name}"] == tuple(item[name] for item in recorded)
+    times = tuple(item["cost"]["milliseconds_per_step"] for item in recorded)
+    assert found["inference: training cost milliseconds_per_step"] == times
+    loss = {"name": "cross-entropy", "class_weights": [1.0, 2.0], "output": None}
+    folder = changed(made, tmp_path, loss=loss, epochs=3)
+    rows = succeeded(made, "diff", DIGITS, str(folder), "--json").json
+    assert {row["what"] for row in rows} == {"training loss class_weights", "training epochs"}
+
+
+def slots(page: str) -> set[str]:
+    """Return the steps that a page names."""
+    steps = page.partition('<section id="steps"')[2].partition("</section>")[0]
+    shown = (item.replace("\u200b", "") for item in re.findall(r'class="code">([^<]*)<', steps))
+    return {slot for slot in shown if not slot.startswith("miniature/")}
+
+
+@pytest.mark.parametrize("bundle", [DIGITS, TOPICS])
+def test_a_page_has_training_and_the_steps_of_this_bundle_alone(
+    made: Project, bundle: str, tmp_path: Path
+) -> None:
+    """The optimizer of both bundles has the same bytes, so both made that file."""
+    path = tmp_path / "page.html"
+    succeeded(made, "report", bundle, "--output", str(path))
+    text = path.read_text(encoding="utf-8")
+    page, recorded = Page(text), proof(made, bundle)
+    cost = recorded["cost"]
+    for value in (
+        *(cost["milliseconds_per_step"], cost["peak_bytes"]),
+        *(cost["all_cores"]["milliseconds_per_step"], recorded["losses_difference"]),
+        recorded["gradients"]["worst"],
+    ):
+        assert value in page.figures
+    recipe = bundle.split("/")[2]
+    kinds = ["training-export", "prepare-training", "artifacts", "reference", "training-proof"]
+    kinds += ["trained-inference", "training-cost", "outputs-onnx", "quality-onnx", "describe"]
+    assert slots(text) == {f"{recipe}/{kind}" for kind in kinds}
+    assert "training" in page.ids
+    assert "adamw: lr 0.00" in page.text
+    assert "runs the inference model again" in page.text
+    assert "Times PyTorch" not in page.text
+
+
+def test_two_training_bundles_are_compared(made: Project, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    succeeded(made, "report", DIGITS, TOPICS, "--output", str(path))
+    page = Page(path.read_text(encoding="utf-8"))
+    for words in ("a training step, 1 thread", "training optimizer lr", "training learns"):
+        assert words in page.text
+    # It stands among the figures, and is not told a second time.
+    assert "cost milliseconds_per_step" not in page.text
+
+
+def test_verify_says_what_it_did_and_what_not(made: Project) -> None:
+    result = succeeded(made, "verify", DIGITS, TOPICS)
+    assert result.out.count("every byte; the inference model was run again") == 2
+    assert "every figure" not in result.out
+    assert result.out.count("nothing was trained: the figures of training are those") == 2
+    assert re.search(r"inference/model.onnx +1\.00000 +\d\.\de-\d\d\n", result.out)
+    for bundle in succeeded(made, "verify", DIGITS, "--json").json:
+        assert bundle["training"] == "recorded, not run again"
