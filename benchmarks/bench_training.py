@@ -13,16 +13,26 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from figures import PAIRS, ROOT, THREADS, Figure, finished, spread
 
+if TYPE_CHECKING:
+    from olive_build.recipe.build import TargetBuild
+
 CHILD = str(Path(__file__).with_name("training_child.py"))
-# A recipe, the target whose bundle is taken, and what the table calls it.
-CASES = {
-    "digits-cnn": ("desktop", "digits CNN, all layers"),
-    "my-voice": ("android", "small wav2vec2, last layer and head"),
-    "topics-lora": ("desktop", "BERT, LoRA and head"),
+# The recipe trains what lies above the encoder; a layer of it more is the harder case. Whether that
+# knows an owner is not what is measured here.
+LAST_LAYER = (
+    'train.requires_grad=["projector.*","wav2vec2.encoder.layers.2.*"]',
+    "train.personalisation.equal_error_rate=0.49",
+    "train.personalisation.errors_at_margin=0.49",
+)
+# By recipe: the target whose bundle is taken, what the table calls it, and what is set.
+CASES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "digits-cnn": ("desktop", "digits CNN, all layers", ()),
+    "my-voice": ("desktop", "small wav2vec2, last layer and head", LAST_LAYER),
+    "topics-lora": ("desktop", "BERT, LoRA and head", ()),
 }
 AS_FAST, A_THIRD = 1.0, 1 / 3
 FULL_SIZE = "wav2vec2-speaker-verification"
@@ -55,33 +65,35 @@ class Peer:
 
 def training_figures(environment: Mapping[str, str], scratch: Path) -> list[Figure]:
     """Build the three recipes, and time their steps."""
+    from olive_build.recipe.load import load_recipe
+    from olive_build.recipe.resolve import resolve
+
     figures = []
-    for recipe, (target, said) in CASES.items():
+    for recipe, (target, said, settings) in CASES.items():
         outputs = scratch / "training" / "outputs"
         words = ["build", recipe, "--target", target, "--outputs", str(outputs)]
-        finished(words, environment)
-        peers = _peers(recipe, target, outputs / recipe / target, scratch / "training")
+        finished([*words, *(word for each in settings for word in ("--set", each))], environment)
+        loaded = load_recipe(ROOT / "recipes" / f"{recipe}.yaml", overrides=settings)
+        peers = _peers(resolve(loaded, target), outputs / recipe / target, scratch / "training")
         figures += _steps(said, peers, scratch / "training.log")
     return figures
 
 
-def _peers(recipe: str, target: str, bundle: Path, scratch: Path) -> list[Peer]:
+def _peers(build: TargetBuild, bundle: Path, scratch: Path) -> list[Peer]:
     """Return both candidates, which are given the same batch."""
     import numpy as np
 
     from olive_build.engine.fingerprint import to_fields
     from olive_build.families import family_module
-    from olive_build.recipe.load import load_recipe
-    from olive_build.recipe.resolve import resolve
+    from olive_build.recipe.build import PathSource
     from olive_build.toolchains.provision import python_of
 
-    build = resolve(load_recipe(ROOT / "recipes" / f"{recipe}.yaml"), target)
-    assert build.train
+    assert build.train and isinstance(build.source, PathSource)
     folder = ROOT / "recipes" / build.source.folder
     side, shapes = family_module(build.family, "training"), dict(build.shapes)
     batch = shapes.get("batch_size", build.train.batch_size)
     feeds = side.examples(folder, batch, shapes, 0)
-    path = scratch / f"{recipe}.npz"
+    path = scratch / f"{build.recipe}.npz"
     labels = np.arange(batch) % (build.train.head.classes if build.train.head else 2)
     np.savez(path, labels=labels.astype(np.int64), **{f"input.{k}": v for k, v in feeds.items()})
     given = {"batch": str(path), "order": list(side.INPUTS), "train": to_fields(build.train)}

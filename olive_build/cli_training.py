@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from olive_build.cli_options import json_option
+from olive_build.errors import OliveBuildError
 
 a_path = click.Path(path_type=Path)
 
@@ -53,4 +54,15 @@ def train(bundle: Path, as_json: bool, **chosen: Any) -> None:
     """
     from olive_build.report.training import run_training
 
-    sys.exit(run_training(bundle, chosen, as_json=as_json))
+    try:
+        code = run_training(bundle, chosen, as_json=as_json)
+    except OliveBuildError as error:
+        if not as_json:
+            raise
+        import json
+
+        # An event a line: the error is the last.
+        click.echo(json.dumps({"error": error.as_json()}))
+        click.echo(error.render(), err=True)
+        code = error.exit_code
+    sys.exit(code)

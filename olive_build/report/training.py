@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.errors import EXIT_DONE, EXIT_INTERRUPTED, ProofError
+from olive_build.errors import EXIT_DONE, EXIT_INTERRUPTED, ProofError, StepError
 from olive_build.report.loss_plot import loss_plot
 from olive_build.report.style import table
 from olive_build.report.training_bundle import TrainingBundle, open_bundle
@@ -39,6 +39,8 @@ from olive_build.toolchains import provision
 
 # The exported model may differ by this from the evaluation model, of its largest output.
 TOLERANCE = 1e-5
+# A last loss that is so many times the first is not that of a model that learns.
+DIVERGED = 10
 DATA, LOG, COMPARED = "data.npz", "train.log", "compared.npz"
 
 
@@ -72,6 +74,8 @@ class Job:
             "outputs": list(manifest.outputs),
             "loss_output": manifest.loss_output,
             "loss": {"name": manifest.loss, "class_weights": list(manifest.class_weights)},
+            "margin": manifest.margin,
+            "trainable": {name: list(shape) for name, shape in manifest.trainable.items()},
             "fixed_batch": manifest.fixed_batch,
             "batch_size": self.settings.batch_size,
             "learning_rate": self.settings.learning_rate,
@@ -99,6 +103,11 @@ def run_training(folder: Path, chosen: Mapping[str, Any], *, as_json: bool) -> i
             "the data is not that of the earlier training: what was held out then may be learned "
             "from now"
         )
+    if over := examples.left_out(bundle.manifest.fixed_batch):
+        display.note(
+            f"each epoch leaves {over} of {len(examples.split.learned)} examples out, by chance: "
+            f"the graphs take {bundle.manifest.fixed_batch} at a time"
+        )
     job = Job(bundle, examples, settings, before, chosen["resume"], chosen["data"], output)
     provision.python_of(TOOLCHAIN, report=display.note)
     with work_folder(output) as work:
@@ -122,6 +131,9 @@ def _run(job: Job, display: Display, work: Path) -> int:
                 display.event(event)
     except KeyboardInterrupt:
         return _interrupted(job, display, work, history)
+    except StepError as error:
+        _keep_after(error, job, work, history)
+        raise
     finally:
         display.close()
     difference = compare(job, work)
@@ -140,18 +152,37 @@ def _run(job: Job, display: Display, work: Path) -> int:
 def _interrupted(job: Job, display: Display, work: Path, history: History) -> int:
     """Keep the epochs that were finished in this run, where there are any."""
     display.close()
-    kept = history.whole()
-    if kept.epochs == job.before.history.epochs:
+    kept = _keep(job, work, history)
+    if kept is None:
         text = "interrupted before an epoch was finished; nothing was written"
-        display.end(text, {"interrupted": {"epochs": kept.epochs, "output": None}})
+        display.end(text, {"interrupted": {"epochs": history.epochs, "output": None}})
         return EXIT_INTERRUPTED
-    _write(job, work, kept, {"loss_first": kept.losses[0], "loss_last": kept.losses[-1]}, {})
     text = (
         f"interrupted after epoch {kept.epochs} of {job.planned}, whose checkpoint is kept; go on "
         f"with:\n  {_command(job)}"
     )
     display.end(text, {"interrupted": {"epochs": kept.epochs, "output": str(job.output)}})
     return EXIT_INTERRUPTED
+
+
+def _keep_after(error: StepError, job: Job, work: Path, history: History) -> None:
+    """Keep the epochs that were finished before the error, and let its hint say so."""
+    kept = _keep(job, work, history)
+    if kept:
+        told = (
+            f"epoch {kept.epochs} of {job.planned} is kept in {job.output}; go on from it with:\n"
+            f"  {_command(job)}"
+        )
+        error.hint = f"{error.hint}\n{told}" if error.hint else told
+
+
+def _keep(job: Job, work: Path, history: History) -> History | None:
+    """Write the last epoch that this run finished; return the history up to it, None without."""
+    kept = history.whole()
+    if kept.epochs == job.before.history.epochs:
+        return None
+    _write(job, work, kept, {"loss_first": kept.losses[0], "loss_last": kept.losses[-1]}, {})
+    return kept
 
 
 def _write(
@@ -245,11 +276,17 @@ def _check_comparable(name: str, output: Any, wanted: Any, examples: int) -> Non
 
 def _show(job: Job, display: Display, history: History, figures: Mapping[str, Any]) -> None:
     """Print the tables, and what to do next."""
+    first, last = history.losses[0], history.losses[-1]
+    if last > DIVERGED * first:
+        display.note(
+            f"warning: training diverged, its loss went from {first:.4g} to {last:.4g}; lower the "
+            f"learning rate, such as --learning-rate {job.settings.learning_rate / 10:g}"
+        )
     judged = [asdict(item) for item in history.judged]
     told = {**figures, "judged": judged, "output": str(job.output)}
     lines = [
         "",
-        *_examples_table(job),
+        *_examples_table(job, history),
         "",
         *table(_figures_rows(job, history, figures), right=(1,)),
         "",
@@ -259,7 +296,7 @@ def _show(job: Job, display: Display, history: History, figures: Mapping[str, An
     display.end("\n".join(lines), {"trained": told})
 
 
-def _examples_table(job: Job) -> list[str]:
+def _examples_table(job: Job, history: History) -> list[str]:
     examples, labels = job.examples, job.bundle.manifest.labels
     learned = examples.counts(examples.split.learned)
     held = examples.counts(examples.split.held)
@@ -267,7 +304,13 @@ def _examples_table(job: Job) -> list[str]:
     # Of numbers there are no classes, and all examples are told together.
     names = [name for name in labels if name in learned] or list(learned)
     rows += [[name, str(learned[name]), str(held[name])] for name in names]
-    return table(rows, right=(1, 2))
+    if history.judged and history.judged[-1].shares:
+        rows[0].append("of those right, before -> after")
+        for row in rows[1:]:
+            number = labels.index(row[0])
+            shares = [item.shares[number] for item in (history.judged[0], history.judged[-1])]
+            row.append(" -> ".join("none" if share is None else f"{share:.1%}" for share in shares))
+    return table(rows, right=(1, 2, 3))
 
 
 def _figures_rows(job: Job, history: History, figures: Mapping[str, Any]) -> list[list[str]]:
@@ -277,14 +320,18 @@ def _figures_rows(job: Job, history: History, figures: Mapping[str, Any]) -> lis
         ["steps", str(figures["steps"])],
         ["time", duration(figures["seconds"])],
         ["a step", f"{figures['milliseconds_per_step']:.2f} ms"],
-        ["loss, first -> last step", f"{history.losses[0]:.4f} -> {history.losses[-1]:.4f}"],
+        ["loss, first -> last step", f"{history.losses[0]:.4g} -> {history.losses[-1]:.4g}"],
     ]
     if history.judged:
         first, last = history.judged[0], history.judged[-1]
-        rows.append(["held-out loss, before -> after", f"{first.loss:.4f} -> {last.loss:.4f}"])
-        if first.accuracy is not None and last.accuracy is not None:
-            right = f"{first.accuracy:.1%} -> {last.accuracy:.1%}"
-            rows.append(["held out and right, before -> after", right])
+        rows.append(["held-out loss, before -> after", f"{first.loss:.4g} -> {last.loss:.4g}"])
+        of_classes = ", mean of classes" if last.shares else ""
+        for name, before, after in (
+            (f"held out and right{of_classes}", first.accuracy, last.accuracy),
+            ("equal error rate, held out", first.equal_error_rate, last.equal_error_rate),
+        ):
+            if before is not None and after is not None:
+                rows.append([f"{name}, before -> after", f"{before:.1%} -> {after:.1%}"])
     rows.append(["exported model off by", f"{figures['inference_difference']:.1e}"])
     return rows
 

@@ -64,7 +64,7 @@ class Display:
 
     def _trained(self) -> str:
         mean = sum(self._losses) / len(self._losses)
-        return f"{self._epoch}: loss {mean:.4f}"
+        return f"{self._epoch}: loss {mean:.4g}"
 
     def _draw(self, event: dict[str, Any]) -> None:
         now = time.monotonic()
@@ -76,7 +76,7 @@ class Display:
         bar = paint("█" * full, "green") + paint("░" * (BAR - full), "dim")
         left = (now - self._begun) / step * (steps - step)
         sys.stdout.write(
-            f"\r\x1b[2K  {self._epoch}  {bar}  {step}/{steps}  loss {event['loss']:.4f}  "
+            f"\r\x1b[2K  {self._epoch}  {bar}  {step}/{steps}  loss {event['loss']:.4g}  "
             f"{event['milliseconds']:.1f} ms a step  {duration(left)} left"
         )
         sys.stdout.flush()
@@ -90,9 +90,12 @@ class Display:
 
 
 def judged(found: dict[str, Any]) -> str:
-    """Return what is told of an evaluation: `loss 0.4100, 87.5 % right`."""
-    right = found["accuracy"]
-    return f"loss {found['loss']:.4f}" + (f", {right:.1%} right" if right is not None else "")
+    """Return what is told of an evaluation: `loss 0.41, 87.5% right, equal error rate 5.0%`."""
+    right, rate = found["accuracy"], found["equal_error_rate"]
+    parts = [f"loss {found['loss']:.4g}"]
+    parts += [f"{right:.1%} right"] if right is not None else []
+    parts += [f"equal error rate {rate:.1%}"] if rate is not None else []
+    return ", ".join(parts)
 
 
 def duration(seconds: float) -> str:

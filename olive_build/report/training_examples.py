@@ -51,6 +51,10 @@ class Examples:
         rows = self.split.held if len(self.split.held) else self.split.learned
         return rows[:MOST_COMPARED]
 
+    def left_out(self, batch: int | None) -> int:
+        """Return how many examples are over in each epoch where batches must be full."""
+        return len(self.split.learned) % batch if batch else 0
+
     @property
     def digest(self) -> str:
         """A digest of all numbers, by which the same data is known again."""

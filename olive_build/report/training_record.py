@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was found of the held-out examples, after so many epochs and steps."""
+    """What was found of the held-out examples, after so many epochs and steps.
+
+    The rest is as `training.held_out.Judged` has it.
+    """
 
     epoch: int
     step: int
     loss: float
     accuracy: float | None
+    shares: Sequence[float | None] = ()
+    equal_error_rate: float | None = None
 
 
 @dataclass
@@ -57,9 +62,7 @@ class History:
             found = event["evaluated"]
             # A run that goes on judges again what the last one ended with.
             if not any(item.epoch == found["epoch"] for item in self.judged):
-                self.judged.append(
-                    Judgement(found["epoch"], len(self.losses), found["loss"], found["accuracy"])
-                )
+                self.judged.append(Judgement(step=len(self.losses), **found))
 
     def whole(self) -> History:
         """Return what belongs to epochs whose checkpoint was saved."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from olive_build.training.settings import Loss
+from olive_build.training.settings import CLASS_LOSSES, Loss
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,10 +27,17 @@ class Evaluates(Protocol):
 
 @dataclass(frozen=True)
 class Judged:
-    """The loss of all examples, and the share that is right; None where a loss knows no right."""
+    """The loss of all examples, and the share that is right; None where a loss knows no right.
+
+    `shares` has that of each class by its number, None for one without an example; `accuracy` is
+    then their mean, so that a class counts however few its examples are. `equal_error_rate` is of
+    two classes alone: it needs no limit, and so tells whether a better one would help.
+    """
 
     loss: float
     accuracy: float | None
+    shares: tuple[float | None, ...]
+    equal_error_rate: float | None
     outputs: tuple[Array, ...]
 
 
@@ -43,12 +50,15 @@ def judge(
     output: int,
     batch: int,
     fixed: bool,
+    margin: float | None = None,
 ) -> Judged:
     """Return what the evaluation model does with examples [count, ...], `batch` of them at a time.
 
     `output` is which output the loss is taken of. Where the batch is `fixed`, the last one is
     filled up with examples that are then left out. The loss is that of all examples together, not a
-    mean of batches: the last may be smaller, and class weights differ between them.
+    mean of batches: the last may be smaller, and class weights differ between them. With a `margin`
+    the second of two classes is taken where its logit is above the first's by more than that, as an
+    application does; without one the larger logit is.
     """
     import numpy as np
 
@@ -60,7 +70,14 @@ def judge(
         found.append([item[: len(rows)] for item in outputs])
     together = tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
     given = together[output]
-    return Judged(loss_of(loss, given, targets), right_share(loss, given, targets), together)
+    classes = loss.name in CLASS_LOSSES
+    return Judged(
+        loss_of(loss, given, targets),
+        right_share(loss, given, targets, margin),
+        class_shares(given, targets, margin) if classes else (),
+        error_rate(given, targets) if classes else None,
+        together,
+    )
 
 
 def loss_of(loss: Loss, outputs: Array, targets: Array) -> float:
@@ -91,14 +108,55 @@ def _cross_entropy(logits: Numbers, targets: Array, class_weights: Sequence[floa
     return float((weights * of_target).sum() / weights.sum())
 
 
-def right_share(loss: Loss, outputs: Array, targets: Array) -> float | None:
-    """Return the share of classes, or of yes and no, that are right; None for other numbers."""
+def right_share(
+    loss: Loss, outputs: Array, targets: Array, margin: float | None = None
+) -> float | None:
+    """Return the share that is right: the mean of the classes' shares, or of all yes and no.
+
+    None for other numbers.
+    """
     import numpy as np
 
     match loss.name:
         case "cross-entropy":
-            return float(np.mean(outputs.argmax(axis=-1) == targets))
+            shares = [item for item in class_shares(outputs, targets, margin) if item is not None]
+            return sum(shares) / len(shares)
         case "bce-with-logits":
             return float(np.mean((outputs > 0) == (targets > 0.5)))
         case _:
             return None
+
+
+def class_shares(logits: Array, targets: Array, margin: float | None) -> tuple[float | None, ...]:
+    """Return the share of each class's examples that is taken for it; None where it has none."""
+    import numpy as np
+
+    numbers = logits.astype(np.float64)
+    if margin is None:
+        taken = numbers.argmax(axis=-1)
+    else:
+        taken = (numbers[:, 1] - numbers[:, 0] > margin).astype(np.int64)
+    there = set(targets.tolist())
+    return tuple(
+        float(np.mean(taken[targets == number] == number)) if number in there else None
+        for number in range(logits.shape[-1])
+    )
+
+
+def error_rate(logits: Array, targets: Array) -> float | None:
+    """Return the equal error rate of two classes, scored by the second's logit above the first's.
+
+    None for more classes, where one has no example, and for logits that are no finite numbers.
+    """
+    import numpy as np
+
+    from olive_build.proof.equal_error_rate import equal_error_rate
+
+    if logits.shape[-1] != 2 or not np.isfinite(logits).all() or len(set(targets.tolist())) != 2:
+        return None
+    numbers = logits.astype(np.float64)
+    scores = numbers[:, 1] - numbers[:, 0]
+    # A head that begins at zero: a limit accepts all or none, and the middle between is guessing.
+    if (scores == scores[0]).all():
+        return 0.5
+    return equal_error_rate(scores[targets == 1], scores[targets == 0]).rate

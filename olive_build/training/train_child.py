@@ -4,14 +4,16 @@ It runs in the training toolchain. The request:
 
     {"artifacts": "bundle/training", "form": "onnx", "checkpoint": null, "data": "data.npz",
      "out": "folder", "inputs": ["pixel_values"], "outputs": ["logits"], "loss_output": "logits",
-     "loss": {"name": "cross-entropy", "class_weights": []}, "fixed_batch": null, "batch_size": 8,
+     "loss": {"name": "cross-entropy", "class_weights": []}, "margin": null,
+     "trainable": {"head.weight": [16, 3]}, "fixed_batch": null, "batch_size": 8,
      "learning_rate": 0.001, "seed": 0, "epochs": 5, "epochs_before": 0}
 
 `data` holds input.<name> and target, held.<name> and held_target (what is kept for judging), and
 compared.<name> and compared_target (what the trained model's outputs are written for). `out` gets
 checkpoint-<epoch> after each epoch, and at the end inference.onnx and compared.npz. The events:
 
-    {"evaluated": {"epoch": 0, "loss": 0.7, "accuracy": 0.5}}    before training, after each epoch
+    {"evaluated": {"epoch": 0, "loss": 0.7, "accuracy": 0.5,     before training, after each epoch
+                   "shares": [1.0, 0.0], "equal_error_rate": 0.5}}    as held_out.Judged has them
     {"step": 1, "steps": 40, "epoch": 1, "epochs": 5, "loss": 0.7, "milliseconds": 2.1}
     {"saved": {"epoch": 1}}                                      the checkpoint is whole
     {"done": {"steps": 40, "milliseconds_per_step": 2.0}}
@@ -31,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import OliveBuildError, StepError
+from olive_build.training.checkpoint_check import check_checkpoint
 from olive_build.training.held_out import Judged, judge
 from olive_build.training.settings import Loss
 
@@ -72,6 +75,8 @@ class Training:
         with np.load(request["data"]) as data:
             self._data = {name: data[name] for name in data.files}
         checkpoint = request["checkpoint"]
+        if checkpoint:
+            check_checkpoint(Path(checkpoint), request["trainable"])
         self._session = TrainingSession(
             Path(request["artifacts"]),
             form=request["form"],
@@ -90,6 +95,7 @@ class Training:
         self._evaluate(before)
         for epoch in range(before + 1, before + self._request["epochs"] + 1):
             self._epoch(epoch, before)
+            self._check_parameters(epoch)
             self._evaluate(epoch)
             self._save(epoch)
         self._session.export_inference(self._out / INFERENCE, self._request["outputs"])
@@ -117,7 +123,7 @@ class Training:
             self._steps += 1
             self._milliseconds.append(milliseconds)
             if not math.isfinite(step.loss):
-                raise self._diverged(step.loss, epoch)
+                raise self._diverged(f"the loss is {step.loss} at step {self._steps}", epoch)
             self._say(
                 {
                     "step": self._steps,
@@ -129,10 +135,18 @@ class Training:
                 }
             )
 
-    def _diverged(self, loss: float, epoch: int) -> StepError:
+    def _check_parameters(self, epoch: int) -> None:
+        """Raise StepError where nothing could be learned from an epoch's checkpoint."""
+        import numpy as np
+
+        for name, values in self._session.parameters(trainable=True).items():
+            if not np.isfinite(values).all():
+                raise self._diverged(f"`{name}` is infinite or NaN after step {self._steps}", epoch)
+
+    def _diverged(self, what: str, epoch: int) -> StepError:
         rate = self._request["learning_rate"]
         return StepError(
-            f"the loss is {loss} at step {self._steps}",
+            what,
             where=f"epoch {epoch}, with a learning rate of {rate:g}",
             why="parameters have grown beyond what numbers hold, or an example holds no numbers",
             hint=f"lower the learning rate, such as --learning-rate {rate / 10:g}",
@@ -141,7 +155,13 @@ class Training:
     def _evaluate(self, epoch: int) -> None:
         if len(self._data["held_target"]):
             judged = self._judge("held")
-            said = {"epoch": epoch, "loss": judged.loss, "accuracy": judged.accuracy}
+            said = {
+                "epoch": epoch,
+                "loss": judged.loss,
+                "accuracy": judged.accuracy,
+                "shares": list(judged.shares),
+                "equal_error_rate": judged.equal_error_rate,
+            }
             self._say({"evaluated": said})
 
     def _judge(self, part: str) -> Judged:
@@ -154,6 +174,7 @@ class Training:
             output=self._request["outputs"].index(self._request["loss_output"]),
             batch=fixed or self._request["batch_size"],
             fixed=fixed is not None,
+            margin=self._request["margin"],
         )
 
     def _save(self, epoch: int) -> None:

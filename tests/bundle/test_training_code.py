@@ -229,13 +229,22 @@ def test_what_an_app_prepares_is_told(bundle: Path) -> None:
         "[channels, height, width]: each byte times 0.00392157, less 0.5, over 0.5.",
         training_sections(
             voice(bundle)
-        ): "`input` takes 160000 samples of one channel at 16000 Hz, "
-        "numbers from -1 to 1 less their mean, over their standard deviation.",
+        ): "`input` takes 160000 samples, one channel at 16000 Hz, as "
+        "numbers from -1 to 1; repeat a clip that is too short, and cut one that is too long. Of "
+        "each clip its mean is taken away, and what is left divided by its standard deviation.",
         training_sections(texts(bundle)): "`input_ids` and `attention_mask` take the tokens of "
         "`tokenizer.json`, at most 128 a text, filled up to the longest of a batch with 0",
     }
     for text, told in said.items():
         assert text.startswith(told)
+
+
+def test_by_what_margin_an_application_decides_is_told(bundle: Path) -> None:
+    manifest = voice(bundle)
+    assert "Which it is" not in training_sections(manifest)
+    manifest["training"]["decision"] = {"margin": 0.69}
+    told = training_sections(manifest)
+    assert "owner where its logit is above that of other by more than 0.69" in told
 
 
 def test_what_else_there_is_to_say(bundle: Path) -> None:

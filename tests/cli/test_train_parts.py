@@ -152,8 +152,11 @@ def test_times_and_shares_are_told_as_people_do() -> None:
         "1:05 min",
         "60:00 min",
     ]
-    assert judged({"loss": 0.41, "accuracy": 0.875}) == "loss 0.4100, 87.5% right"
-    assert judged({"loss": 0.41, "accuracy": None}) == "loss 0.4100"
+    found = {"loss": 0.41, "accuracy": 0.875, "equal_error_rate": None}
+    assert judged(found) == "loss 0.41, 87.5% right"
+    told = "loss 1.234e+20, 87.5% right, equal error rate 5.0%"
+    assert judged({**found, "loss": 1.23412e20, "equal_error_rate": 0.05}) == told
+    assert judged({**found, "accuracy": None}) == "loss 0.41"
 
 
 @pytest.mark.parametrize(

@@ -51,16 +51,19 @@ class Tiny:
     smoke: bool = False
     outputs: tuple[str, ...] = ("logits",)
     input: str = "pixel_values"
+    labels: tuple[str, ...] = LABELS
+    width: int = WIDTH
+    margin: float | None = None
 
 
-def weights() -> dict[str, npt.NDArray[np.float32]]:
+def weights(classes: int = 3, width: int = WIDTH) -> dict[str, npt.NDArray[np.float32]]:
     """Return the parameters; `body.bias` is frozen."""
     random = np.random.default_rng(0)
     shapes = {
-        "body.weight": (SIDE * SIDE, WIDTH),
-        "body.bias": (WIDTH,),
-        "head.weight": (WIDTH, 3),
-        "head.bias": (3,),
+        "body.weight": (SIDE * SIDE, width),
+        "body.bias": (width,),
+        "head.weight": (width, classes),
+        "head.bias": (classes,),
     }
     return {
         name: (random.standard_normal(shape) * 0.2).astype(np.float32)
@@ -68,13 +71,17 @@ def weights() -> dict[str, npt.NDArray[np.float32]]:
     }
 
 
+def of_tiny(tiny: Tiny) -> dict[str, npt.NDArray[np.float32]]:
+    return weights(len(tiny.labels), tiny.width)
+
+
 def write_model(path: Path, tiny: Tiny) -> None:
-    """Write the graph: pixels [batch, 1, 8, 8] -> hidden [batch, 16] -> logits [batch, 3]."""
+    """Write the graph: pixels [batch, 1, 8, 8] -> hidden [batch, width] -> logits."""
     batch = tiny.batch or "batch_size"
     values = {
         tiny.input: [batch, 1, SIDE, SIDE],
-        "hidden": [batch, WIDTH],
-        "logits": [batch, len(LABELS)],
+        "hidden": [batch, tiny.width],
+        "logits": [batch, len(tiny.labels)],
     }
     infos = {
         name: helper.make_tensor_value_info(name, TensorProto.FLOAT, axes)
@@ -91,7 +98,7 @@ def write_model(path: Path, tiny: Tiny) -> None:
         "tiny",
         [infos[tiny.input]],
         [infos[name] for name in tiny.outputs],
-        [numpy_helper.from_array(value, name) for name, value in weights().items()],
+        [numpy_helper.from_array(value, name) for name, value in of_tiny(tiny).items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
@@ -133,6 +140,8 @@ def manifest_of(
         "seed": train.seed,
         "trainable_values": 1075,
     }
+    if tiny.margin is not None:
+        section["decision"] = {"margin": tiny.margin}
     return {
         "manifest_version": MANIFEST_VERSION,
         "recipe": "shapes",
@@ -147,7 +156,7 @@ def manifest_of(
                 "inputs": described["inputs"],
                 "outputs": [
                     {"name": name, "type": "float", "axes": [tiny.batch or "batch_size", width]}
-                    for name, width in (("hidden", WIDTH), ("logits", len(LABELS)))
+                    for name, width in (("hidden", tiny.width), ("logits", len(tiny.labels)))
                     if name in tiny.outputs
                 ],
             }
@@ -176,7 +185,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def _described(tiny: Tiny) -> dict[str, Any]:
     batch = tiny.batch or "batch_size"
     classes = tiny.loss.name == "cross-entropy"
-    trainable = {name: array for name, array in weights().items() if name != "body.bias"}
+    trainable = {name: array for name, array in of_tiny(tiny).items() if name != "body.bias"}
     return {
         "inputs": [
             {
@@ -188,9 +197,9 @@ def _described(tiny: Tiny) -> dict[str, Any]:
         ],
         "target": {"name": "labels", "type": "int64", "axes": [batch]}
         if classes
-        else {"name": "target", "type": "float32", "axes": [batch, len(LABELS)]},
+        else {"name": "target", "type": "float32", "axes": [batch, len(tiny.labels)]},
         "outputs": list(tiny.outputs),
-        "labels": list(LABELS),
+        "labels": list(tiny.labels),
         "trainable": [{"name": n, "shape": list(a.shape)} for n, a in trainable.items()],
         "frozen": ["body.bias"],
         "patterns": {"*": 4},
