@@ -90,4 +90,5 @@ def test_every_part_has_a_name_by_which_it_can_be_chosen() -> None:
     assert set(bench.PARTS) == {
         *("cold", "search", "speed", "vision", "attribution"),
         *("whisper", "generation", "noop", "start"),
+        *("training", "training-size"),
     }

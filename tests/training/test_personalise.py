@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 
+from olive_build.training.personalise import _rates
 from olive_build.training.settings import Optimizer
 
 from .small_training import TRAIN, Dense, generated, in_toolchain, prepared
@@ -27,7 +28,8 @@ with np.load(data) as arrays:
     clips = Clips(arrays["inputs"], [*map(str, arrays["speakers"])],
                   [*map(str, arrays["roles"])], batch, fixed)
 try:
-    found = personalise(artifacts, train_of(train), clips, epochs=3, owners=clips.owners)
+    train = train_of(train)
+    found = personalise(artifacts, train, clips, epochs=3, owners=clips.owners, margin=0.1)
     print(json.dumps(found))
 except StepError as error:
     print(error.render())
@@ -143,3 +145,10 @@ except StepError as error:
     text = " ".join(in_toolchain(training_python, code, artifacts / "fixed").split())
     assert "invalid dimensions for input: x" in text
     assert "axis 0 is 3 and has to be 4" in text
+
+
+def test_at_the_margin_an_owner_must_be_above_it() -> None:
+    own, others = np.array([0.05, 0.1, 0.2, 0.3]), np.array([0.1, 0.3])
+    found = _rates(own, others, 0.1)
+    assert (found["refused_at_margin"], found["let_in_at_margin"]) == (0.5, 0.5)
+    assert found["owners"] == 4
