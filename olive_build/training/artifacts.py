@@ -54,20 +54,18 @@ def make_artifacts(
     cannot be generated, or cannot be loaded once it is.
     """
     _write_files(model, described, train, out, rate_scale)
-    if "ort" in formats:
-        convert_to_ort([out / name for name in MODELS], out)
-    for name in MODELS:
-        check_versions(out / name)
-    free_memory()
-    if "ort" in formats:
-        TrainingSession(out, form="ort").close()
-    if train.nominal_checkpoint:
-        TrainingSession(out, checkpoint=out / NOMINAL_CHECKPOINT).close()
-    free_memory()
     session = TrainingSession(out)
     session.export_inference(out / INFERENCE, described["outputs"])
     session.close()
-    check_versions(out / INFERENCE)
+    for name in (*MODELS, INFERENCE):
+        check_versions(out / name)
+    free_memory()
+    if "ort" in formats:
+        convert_to_ort([out / name for name in MODELS], out / INFERENCE, out)
+        free_memory()
+        TrainingSession(out, form="ort").close()
+    if train.nominal_checkpoint:
+        TrainingSession(out, checkpoint=out / NOMINAL_CHECKPOINT).close()
 
 
 def _write_files(

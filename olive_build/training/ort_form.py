@@ -17,25 +17,21 @@ import onnx
 from olive_build.errors import StepError, first_line
 from olive_build.rewrites.clean import graphs
 from olive_build.training.captured import captured
-from olive_build.training.freed import free_memory
 from olive_build.training.ort_order import put_in_order
-from olive_build.training.session import EVAL_MODEL, TrainingSession
 
 REQUIRED_OPERATORS = "required_operators.config"
-INFERENCE = "inference.onnx"
 
 
-def convert_to_ort(models: Sequence[Path], out: Path) -> None:
+def convert_to_ort(models: Sequence[Path], inference: Path, out: Path) -> None:
     """Write NAME.ort for each NAME.onnx, and required_operators.config for all that is loaded.
 
-    `out` holds the models and the checkpoint. The config names operators and their types, for
-    --include_ops_by_config and --enable_reduced_operator_type_support of a training build: those of
-    the models in both forms, and of the inference model that the evaluation model exports. Raises
-    StepError when a model cannot be converted, or when the config lacks what one of them has.
+    `inference` is what the evaluation model exports. The config names operators and their types,
+    for --include_ops_by_config and --enable_reduced_operator_type_support of a training build:
+    those of the models in both forms, and of the inference model. Raises StepError when a model
+    cannot be converted, or when the config lacks what one of them has.
     """
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch)
-        inference = _inference(out, folder)
         loaded = [*models, inference]
         optimized = [_as_ort(model, folder / "optimized", is_optimized=True) for model in loaded]
         plain = [_as_ort(model, folder / "plain", is_optimized=False) for model in loaded]
@@ -48,16 +44,6 @@ def convert_to_ort(models: Sequence[Path], out: Path) -> None:
             put_in_order(converted)
             shutil.move(converted, out / converted.name)
         shutil.move(config, out / REQUIRED_OPERATORS)
-
-
-def _inference(artifacts: Path, folder: Path) -> Path:
-    """Return the inference model as a device exports it: all outputs but the loss."""
-    outputs = onnx.load(str(artifacts / EVAL_MODEL)).graph.output[1:]
-    session = TrainingSession(artifacts)
-    session.export_inference(folder / INFERENCE, [value.name for value in outputs])
-    session.close()
-    free_memory()
-    return folder / INFERENCE
 
 
 def _as_ort(model: Path, folder: Path, *, is_optimized: bool) -> Path:

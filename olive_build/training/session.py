@@ -215,7 +215,7 @@ class TrainingSession:
                 why=reason(str(error)),
                 hint="the file is damaged, or holds an operator that this runtime lacks"
                 if verb == "load"
-                else "see whether the folder can be written to",
+                else "see whether the folder can be written to, and whether the disk has room",
             ) from error
 
 
