@@ -44,15 +44,6 @@ class LabelledExamples:
     def __len__(self) -> int:
         return len(self.files)
 
-    def require_batch(self, batch: int) -> None:
-        """Raise UsageError where a graph of a fixed batch cannot take one step."""
-        if len(self) < batch:
-            raise UsageError(
-                f"there are too few examples for one step: {len(self)}",
-                why=f"the bundle's graphs take {batch} at a time, as its recipe fixes `batch_size`",
-                hint="add examples, or leave `batch_size` out of the recipe's `export.shapes`",
-            )
-
 
 @dataclass(frozen=True)
 class Labelled(Generic[Content]):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from labelled_folders import refused
 
-from olive_build.families.labelled_data import Kind, Labelled, LabelledExamples, find_files
+from olive_build.families.labelled_data import Kind, Labelled, find_files
 from olive_build.families.labelled_targets import targets_of
 
 KIND = Kind("recordings", (".wav",), "convert it: ffmpeg -i FILE FILE.wav")
@@ -240,11 +240,3 @@ def test_classes_without_examples_are_named() -> None:
 def test_a_label_that_is_no_such_number(label: str, loss: str, said: str) -> None:
     text = refused(lambda: targets([label], ["height"], loss))
     assert said in text and "file 0" in text
-
-
-def test_fewer_examples_than_a_fixed_batch() -> None:
-    examples = LabelledExamples({}, np.zeros(3), ("a", "b", "c"))
-    examples.require_batch(3)
-    said = refused(lambda: examples.require_batch(8))
-    assert "there are too few examples for one step: 3" in said
-    assert "the bundle's graphs take 8 at a time" in said
