@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.layout import models
 from olive_build.bundle.layouts.check import is_for_client, require_layout
-from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json
-from olive_build.engine.trees import sha256_of
+from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json, read_manifest
+from olive_build.engine.plain_files import NotPlainFile, plain_below
+from olive_build.engine.trees import files_below, sha256_of
 from olive_build.errors import BundleError, OliveBuildError, ProofError
 from olive_build.proof.machine import this_machine
 from olive_build.proof.verdict import QUALITY, Gate, quality_gates
@@ -44,7 +45,7 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
     layout could not load it; ProofError when a model no longer holds its limits or, on the machine
     that built it, gives other figures than were recorded.
     """
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_manifest(folder)
     proof = read_json(folder / PROOF)
     _check_version(manifest, folder)
     _check_files(manifest, folder)
@@ -109,7 +110,7 @@ def _check_files(manifest: dict[str, Any], folder: Path) -> None:
     problems = [f"{path}: not listed, but a variant's file" for path in sorted(named - set(listed))]
     for path, (sha256, size) in sorted(listed.items()):
         problems += _file_problem(folder, path, sha256, size)
-    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+    there = {path.relative_to(folder).as_posix() for path in files_below(folder)}
     extra = sorted(there - set(listed) - {MANIFEST, PROOF})
     problems += [f"{path}: not in the manifest" for path in extra]
     if problems:
@@ -122,13 +123,13 @@ def _check_files(manifest: dict[str, Any], folder: Path) -> None:
 
 
 def _file_problem(folder: Path, path: str, sha256: str, size: int) -> list[str]:
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts:
-        return [f"{path}: leaves the bundle"]
     try:
-        if (folder / path).stat().st_size != size:
-            return [f"{path}: has {(folder / path).stat().st_size} bytes, not {size}"]
-        return [] if sha256_of(folder / path) == sha256 else [f"{path}: its bytes were changed"]
+        found = plain_below(folder, path)
+        if found.stat().st_size != size:
+            return [f"{path}: has {found.stat().st_size} bytes, not {size}"]
+        return [] if sha256_of(found) == sha256 else [f"{path}: its bytes were changed"]
+    except NotPlainFile as error:
+        return [f"{path}: {error}"]
     except OSError:
         return [f"{path}: missing"]
 
