@@ -187,7 +187,7 @@ def check_names(found: Mapping[str, Any], path: Path) -> None:
             raise BundleError(
                 f"the manifest's {what} has a name that is none",
                 where=str(path),
-                why=f"it is {repr(name)[:100]}; a name has small letters, digits and . _ - alone",
+                why="a name has small letters, digits and . _ - alone, since it becomes a path",
                 hint="whoever made this bundle did not make it with olive-build: do not use it",
             )
 

@@ -40,7 +40,7 @@ class _Bundle:
     family: str
     digest: str
     origin: str
-    files: dict[str, str]
+    files: dict[str, Path]
 
 
 def gather(
@@ -89,7 +89,7 @@ def _read(folder: Path) -> _Bundle:
             str(model["digest"]),
             f"{model['origin']} {model['revision']}".rstrip(),
             {
-                name: str(item["files"].get("onnx") or item["files"]["ort"])
+                name: file_of(folder, item["files"].get("onnx") or item["files"]["ort"])
                 for name, item in manifest["variants"].items()
             },
         )
@@ -126,8 +126,7 @@ def _named_apart(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
 def _variants(bundle: _Bundle, *, several: bool) -> list[Candidate]:
     prefix = f"{bundle.recipe}/{bundle.target}/" if several else ""
     return [
-        candidate_for(prefix + name, file_of(bundle.folder, path), bundle.family)
-        for name, path in bundle.files.items()
+        candidate_for(prefix + name, path, bundle.family) for name, path in bundle.files.items()
     ]
 
 
