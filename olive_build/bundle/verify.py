@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from olive_build.bundle.contradictions import FORMS, contradictions
 from olive_build.bundle.layout import models
 from olive_build.bundle.layouts.check import is_for_client, require_layout
 from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json, read_manifest
@@ -22,8 +23,6 @@ from olive_build.errors import BundleError, OliveBuildError, ProofError
 from olive_build.proof.machine import this_machine
 from olive_build.proof.verdict import QUALITY, Gate, quality_gates
 
-# One graph in forms that stand for each other; other roles are graphs that run together.
-FORMS = ("onnx", "ort")
 # On the machine that built it the same kernels run; seven digits are kept in the figures.
 SAME_MACHINE_TOLERANCE = 1e-6
 
@@ -42,8 +41,9 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
     """Re-hash all files, run every model on the stored references, and judge it again.
 
     Raises BundleError when a file is missing, added or changed, or when the client of the bundle's
-    layout could not load it; ProofError when a model no longer holds its limits or, on the machine
-    that built it, gives other figures than were recorded.
+    layout could not load it; ProofError when the proof contradicts itself or the manifest, when a
+    model no longer holds its limits or, on the machine that built it, gives other figures than were
+    recorded.
     """
     manifest = read_manifest(folder)
     proof = read_json(folder / PROOF)
@@ -53,6 +53,7 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
     problems: list[str] = []
     results = []
     try:
+        problems += contradictions(manifest, proof)
         for name, files, recorded, limits in _models(manifest, proof):
             result = _run(folder, name, files, manifest["model"], limits)
             failed = [gate for gate in result.gates if gate.status == "failed"]
@@ -185,5 +186,5 @@ def _drift(result: VerifiedFile, recorded: dict[str, Any], proof: dict[str, Any]
         # Of a file that searches by itself, what its steps say was measured before it was composed.
         if name in recorded
         and name in result.figures
-        and abs(result.figures[name] - recorded[name]) > SAME_MACHINE_TOLERANCE
+        and not abs(result.figures[name] - recorded[name]) <= SAME_MACHINE_TOLERANCE
     ]

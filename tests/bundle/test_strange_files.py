@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from olive_build.bundle.index import write_index
+from olive_build.bundle.layouts.findings import Code, Finding
 from olive_build.bundle.manifest import MOST_BYTES, file_of, read_json, read_manifest
 from olive_build.bundle.previous import previous_build
 from olive_build.bundle.publish import from_bytes, is_published, publish
@@ -23,6 +24,7 @@ from olive_build.errors import BundleError, UsageError
 from olive_build.report.bundle_recipe import plan_of_bundle
 from olive_build.report.contestants import gather
 from olive_build.report.html.write import write_report
+from olive_build.report.style import table
 
 SOUND = {
     "manifest_version": 1,
@@ -212,3 +214,19 @@ def test_a_recipe_is_looked_up_by_its_name_among_the_users_own(tmp_path: Path) -
         for name in (str(tmp_path / "evil.yaml"), "../evil", "/etc/passwd"):
             with pytest.raises(UsageError, match="is not among yours"):
                 plan_of_bundle(name, "desktop", tmp_path / "recipes", store, smoke=False)
+
+
+def test_a_text_of_a_stranger_moves_nothing_on_a_terminal() -> None:
+    odd = "a\x1b]0;x\x07\u202e\ud800"
+    shown = "a\\x1b]0;x\\x07\\u202e\\ud800"
+    error = BundleError(odd, where=odd, why=f"{odd}\n{odd}", hint="schön, 東京")
+    assert error.render().splitlines() == [
+        f"error: {shown}",
+        f"  at:      {shown}",
+        f"  because: {shown}",
+        f"           {shown}",
+        "  to fix:  schön, 東京",
+    ]
+    assert table([["head"], [f"{odd}\n"]])[2] == f"{shown}\\n"
+    finding = Finding(Code.UNREADABLE, "error", odd, odd, odd, odd)
+    assert "\x1b" not in finding.render() and shown in finding.render()
