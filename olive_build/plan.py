@@ -329,8 +329,8 @@ class TargetPlanner:
             }
         elif getattr(self.model.facts, "embeds", False):
             inputs = {**nodes, "source": self.source}
-            step = GiveEmbedding(build.family)
-            shipped = {"model": self.add(step, inputs, variant, "embedding")}
+            giving = GiveEmbedding(build.family)
+            shipped = {"model": self.add(giving, inputs, variant, "embedding")}
         else:
             shipped = dict(nodes)
         return {

@@ -73,7 +73,7 @@ def _lowers(normalizer: Any) -> bool:
     """Say whether sentence-transformers finds Lowercase in a normalizer (its _has_lowercase)."""
     from tokenizers.normalizers import Lowercase, Sequence
 
-    parts = list(normalizer) if isinstance(normalizer, Sequence) else [normalizer]
+    parts: Any = normalizer if isinstance(normalizer, Sequence) else [normalizer]
     return any(isinstance(part, Lowercase) for part in parts)
 
 

@@ -155,7 +155,7 @@ class _Weights:
 
     @property
     def weights(self) -> str:
-        """float [batch_size, sequence_length, 1]"""
+        """The mask as float [batch_size, sequence_length, 1]."""
         mask = self.add("Cast", [self.mask], "mask_float", to=TensorProto.FLOAT)
         return self.add("Unsqueeze", [mask, self.constant("last_axis", [2])], "weights")
 

@@ -125,7 +125,7 @@ def _prompt_tokens(folder: Path, facts: SentenceEmbeddingFacts) -> int:
         return 0
     made = library_tokenizer(folder, facts.tokenizer)
     encoded = made.encode(facts.settings.prompt)
-    return len(encoded.ids) - encoded.special_tokens_mask[-1]
+    return len(encoded.ids) - int(encoded.special_tokens_mask[-1])
 
 
 def _check_names(core: onnx.ModelProto, tokenizer: onnx.ModelProto) -> None:

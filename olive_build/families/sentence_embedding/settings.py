@@ -84,7 +84,6 @@ def read_settings(
     """
     own = _transformer(transformer) if saved else {}
     model = read_object(folder / MODEL) if saved else {}
-    _check_kind(folder / MODEL, model)
     if not saved:
         _check_chat(transformer)
     notes = [*_queries(own), *_prompts(model), *_unknown(MODEL, model, OF_MODEL)]
@@ -135,8 +134,10 @@ def _not_built(path: Path, key: str, value: Any) -> PlanError:
     )
 
 
-def _check_kind(path: Path, model: Mapping[str, Any]) -> None:
-    kind = model.get("model_type", SENTENCE_TRANSFORMER)
+def check_kind(folder: Path) -> None:
+    """Raise PlanError for a folder of another class of sentence-transformers."""
+    path = folder / MODEL
+    kind = read_object(path).get("model_type", SENTENCE_TRANSFORMER)
     if kind != SENTENCE_TRANSFORMER:
         raise PlanError(
             f"the model is a {kind} of sentence-transformers",

@@ -6,10 +6,8 @@ too. What follows the transformer is in modules.py, what happens to a text befor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from olive_build.errors import PlanError, StepError
 from olive_build.families.configuration import read_configuration
@@ -24,7 +22,7 @@ from olive_build.families.sentence_embedding.modules import (
     default_modules,
     read_modules,
 )
-from olive_build.families.sentence_embedding.settings import Settings, read_settings
+from olive_build.families.sentence_embedding.settings import Settings, check_kind, read_settings
 from olive_build.families.sentence_embedding.wordpiece_spec import read_spec
 
 TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.txt"
@@ -33,6 +31,8 @@ CLIENT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
 OPTIONAL_CLIENT_FILES = ("special_tokens_map.json", "vocab.txt")
 # What clients make of a hidden state by themselves.
 CLIENT_POOLINGS = ("mean", "cls")
+# What the code of a bundle embeds.
+EXAMPLES = ("How is the weather?", "Will it rain today?")
 # The output of a bare graph whose modules no client knows.
 EMBEDDING_OUTPUT = SENTENCE
 
@@ -108,7 +108,7 @@ class SentenceEmbeddingFacts:
 
     def template(self, code: str, takes: str) -> str:
         """Return the file of the code that loads a bundle, for a target's kind of code."""
-        if takes == "text":
+        if takes not in self.inputs:
             return f"{code}.md"
         if code == "javascript":
             return f"{code}.md" if self.pooling else "embedding/javascript.md"
@@ -116,15 +116,41 @@ class SentenceEmbeddingFacts:
 
     def placeholders(self, takes: str) -> dict[str, str]:
         """Return what that code may name of the model."""
-        texts = [
-            self.settings.prompt + text for text in ("How is the weather?", "Will it rain today?")
-        ]
+        texts = [self.settings.prompt + text for text in EXAMPLES]
+        cut = self.max_length
         return {
             "pooling": self.pooling,
             "normalize": str(self.normalize).lower(),
+            "text": repr(texts[0]),
             "texts": ", ".join(map(repr, texts)),
-            "max_length": str(self.max_length),
+            "after": self._after_text(),
+            "truncation": "" if cut is None else f"tokenizer.enable_truncation({cut})",
+            "pool": "\n".join(self._pooling_lines()),
         }
+
+    def _after_text(self) -> str:
+        """Return what is left to do with a bare graph's output, as a sentence."""
+        if not self.pooling:
+            return f"The output is the vector: float32 [1, {self.dimensions}]."
+        normalized = str(self.normalize).lower()
+        return (
+            f"The output is float32 [1, tokens, {self.hidden}]: pool it ({self.pooling} over the "
+            f"tokens of `attention_mask`; normalized: {normalized})."
+        )
+
+    def _pooling_lines(self) -> list[str]:
+        """Return what Python does with a bare graph's `output`, to have `vectors`."""
+        if not self.pooling:
+            return ["vectors = output"]
+        lines = ["vectors = output[:, 0]"]
+        if self.pooling == "mean":
+            lines = [
+                'mask = feeds["attention_mask"][..., None]',
+                "vectors = (output * mask).sum(axis=1) / mask.sum(axis=1)",
+            ]
+        if self.normalize:
+            lines.append("vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)")
+        return lines
 
     def check_single_file(self, where: str) -> None:
         """Raise PlanError where the tokenizer cannot be put into the file."""
@@ -143,6 +169,7 @@ def inspect(folder: Path) -> SentenceEmbeddingFacts:
 
     Raises PlanError when a file is missing or names something that this family does not build.
     """
+    check_kind(folder)
     found = read_modules(folder)
     transformer = folder / (found.transformer if found else "")
     config = read_configuration(transformer, "config.json", _not_this_family)
@@ -181,7 +208,8 @@ def _not_this_family(folder: Path, why: str) -> PlanError:
         "the model is not one of the family 'sentence-embedding'",
         where=str(folder),
         why=why,
-        hint="the folder must be as sentence-transformers or transformers save it, with a tokenizer",
+        hint="the folder must be as sentence-transformers or transformers save it, with its "
+        "tokenizer",
     )
 
 
