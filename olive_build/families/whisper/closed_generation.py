@@ -1,7 +1,6 @@
 """What a Whisper's generation_config.json may say: what changes texts and is not built is refused.
 
-Names and defaults are those of transformers' GenerationConfig and of Whisper's own generate
-(models/whisper/generation_whisper.py). What is not named here changes no text, or is read.
+What Whisper adds to it is in models/whisper/generation_whisper.py of transformers.
 """
 
 from __future__ import annotations
@@ -11,36 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families.generation_keys import CHANGES
 
-# With the values that change nothing.
-CLOSED: Mapping[str, tuple[Any, ...]] = {
-    "bad_words_ids": (None, []),
+# Tokens that are never written are in the graph.
+READ = ("suppress_tokens", "begin_suppress_tokens")
+# Beside those of all models, with the values that change nothing.
+OF_WHISPER: Mapping[str, tuple[Any, ...]] = {
     "condition_on_prev_tokens": (None, False),
-    "constraints": (None, []),
-    "diversity_penalty": (None, 0.0),
-    "do_sample": (None, False),
-    "encoder_no_repeat_ngram_size": (None, 0),
-    "encoder_repetition_penalty": (None, 1.0),
-    "exponential_decay_length_penalty": (None,),
-    "force_words_ids": (None, []),
-    "forced_bos_token_id": (None,),
-    "forced_eos_token_id": (None,),
-    "guidance_scale": (None, 1.0),
-    "length_penalty": (None, 1.0),
-    "min_length": (None, 0),
-    "min_new_tokens": (None, 0),
-    "no_repeat_ngram_size": (None, 0),
-    "num_beam_groups": (None, 1),
-    "num_beams": (None, 1),
-    "num_return_sequences": (None, 1),
-    "penalty_alpha": (None, 0.0),
-    "renormalize_logits": (None, False),
-    "repetition_penalty": (None, 1.0),
     "return_timestamps": (None, False),
-    "sequence_bias": (None, [], {}),
-    "stop_strings": (None, []),
-    "watermarking_config": (None,),
 }
+CLOSED = {name: harmless for name, harmless in CHANGES.items() if name not in READ} | dict(
+    OF_WHISPER
+)
 
 
 def check_generation(path: Path, generation: Mapping[str, Any]) -> None:
