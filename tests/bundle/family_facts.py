@@ -6,11 +6,26 @@ from typing import Any
 
 from olive_build.families.causal_lm.spec import CausalLmFacts
 from olive_build.families.image_classification.spec import ImageClassificationFacts
+from olive_build.families.sentence_embedding.modules import Pooling
+from olive_build.families.sentence_embedding.settings import Settings
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.families.whisper.spec import WhisperFacts
 from olive_build.targets import load_target
 
-SENTENCES = SentenceEmbeddingFacts("bert", 6, 12, 77, 256, "cls", False, ("input_ids",), ())
+SENTENCES = SentenceEmbeddingFacts(
+    architecture="bert",
+    layers=6,
+    heads=12,
+    hidden=77,
+    dimensions=77,
+    transformer="",
+    modules=(Pooling(("cls",), True),),
+    settings=Settings(256, False, "", None, ()),
+    inputs=("input_ids",),
+    client_files=(),
+    no_graph="",
+    notes=(),
+)
 IMAGES = ImageClassificationFacts(
     "resnet", 0, 0, 48, 56, 1, ("a", "b"), 1 / 255, (0.5,), (0.25,), composed_files=()
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from olive_build.bundle import code_sections as module
 from olive_build.bundle.code_sections import FURTHER, code_sections
+from olive_build.families.sentence_embedding.modules import Pooling
 from olive_build.targets import load_provider, load_target, provider_names, target_names
 
 HERE = Path(__file__).resolve().parent
@@ -34,7 +36,12 @@ WORDS = {
 UNNAMED = {"cpu", "wasm"}
 # Each family with the inputs by which it chooses its template.
 FAMILIES = (
-    ("sentences", SENTENCES, ("in_here",)),
+    ("sentences", SENTENCES, ("in_here", "input_ids")),
+    (
+        "sentences-unpooled",
+        replace(SENTENCES, modules=(Pooling(("cls", "max"), True),)),
+        ("input_ids",),
+    ),
     ("images", IMAGES, ("image", "pixel_values")),
     ("speech", SPEECH, ("audio_pcm", "audio_stream", "input_features")),
     ("generation", WRITERS, ("input_ids", "max_new_tokens")),
