@@ -125,9 +125,7 @@ def build(
     and planning, which concern all targets, and BundleError, before anything runs, for a folder
     that a bundle must not take the place of.
     """
-    if options.until == "bundle" and not options.keep_going:
-        for request in requests:
-            require_replaceable(bundle_folder(request.build, options))
+    _require_room(requests, options)
     plan = plan_builds(
         requests,
         store,
@@ -152,6 +150,12 @@ def build(
         write_index(options.outputs)
     store.stamps.save()
     return result
+
+
+def _require_room(requests: Sequence[Request], options: Options) -> None:
+    if options.until == "bundle" and not options.keep_going:
+        for request in requests:
+            require_replaceable(bundle_folder(request.build, options))
 
 
 def _wanted(plan: Plan, until: str) -> set[str]:

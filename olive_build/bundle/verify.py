@@ -108,6 +108,13 @@ def _check_files(manifest: dict[str, Any], folder: Path) -> None:
             why=f"{type(error).__name__}: {error}",
             hint="build or download the bundle again",
         ) from error
+    if not manifest["variants"]:
+        raise BundleError(
+            "there is nothing to verify",
+            where=str(folder / MANIFEST),
+            why="the manifest names no variant, so nothing is proved",
+            hint="build or download the bundle again",
+        )
     problems = [f"{path}: not listed, but a variant's file" for path in sorted(named - set(listed))]
     for path, (sha256, size) in sorted(listed.items()):
         problems += _file_problem(folder, path, sha256, size)

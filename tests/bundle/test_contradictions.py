@@ -56,7 +56,6 @@ def test_a_proof_as_it_is_written_has_none() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda m, p: (m["variants"].clear(), p.clear()), "there is no variant, so nothing is"),
         (lambda _, p: p.update(ghost=p["int8"]), "ghost: in the proof alone"),
         (lambda _, p: p.pop("int8"), "int8: not in the proof"),
         (lambda _, p: p["int8"].update(verdict="failed"), "int8: its verdict is 'failed'"),

@@ -151,6 +151,12 @@ def test_the_name_of_a_variant_is_a_name(tmp_path: Path) -> None:
         read_manifest(bundle(tmp_path / "b", variants={"../../x": {}}))
 
 
+def test_a_bundle_without_variants_is_not_verified(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="there is nothing to verify") as caught:
+        verify(bundle(tmp_path / "b", variants={}))
+    assert "the manifest names no variant, so nothing is proved" in str(caught.value.why)
+
+
 def test_a_text_that_is_none_keeps_its_bundle_out_of_the_index(tmp_path: Path) -> None:
     bundle(tmp_path / "r" / "odd", status="\ud800")
     bundle(tmp_path / "r" / "sound")
