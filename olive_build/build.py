@@ -43,6 +43,7 @@ UNTIL = {
     "quantize": (
         "samples",
         "calibration",
+        "client-tokenizer",
         "smooth",
         "per-token-scale",
         "tanh-gelu",
@@ -57,7 +58,7 @@ UNTIL = {
         "fp16",
     ),
     "compose": (
-        *("part", "join", "compose", "convert-ort"),
+        *("part", "join", "compose", "embedding", "convert-ort"),
         *("prepare-training", "training-artifacts"),
     ),
     "prove": (
