@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 import transformers
 
+from olive_build.families.loading import Loaded, from_files
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts, inspect
 from olive_build.families.sentence_embedding.texts import read_texts
 from olive_build.olive_bridge import TorchExport
@@ -48,12 +49,20 @@ class Encoder(torch.nn.Module):
         return hidden
 
 
+def loading(folder: Path) -> Loaded:
+    """Return the transformer with what is to be said of its files; see `from_files`."""
+
+    def run(model: torch.nn.Module) -> torch.Tensor:
+        given = probe(folder, inspect(folder), PROBE_SHAPES[0])
+        hidden: torch.Tensor = Encoder(model)(**{k: torch.from_numpy(v) for k, v in given.items()})
+        return hidden
+
+    return from_files(transformers.AutoModel, folder, run, attn_implementation="eager")
+
+
 def load(folder: Path) -> Encoder:
     """Return the model in eval mode, fp32, with the attention that exports to plain operators."""
-    model = transformers.AutoModel.from_pretrained(
-        str(folder), attn_implementation="eager", dtype=torch.float32, use_safetensors=True
-    )
-    return Encoder(model).eval()
+    return Encoder(loading(folder).model).eval()
 
 
 def torch_export(folder: Path, component: str) -> TorchExport:
