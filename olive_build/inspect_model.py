@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from olive_build.engine.decide import Decisions
 from olive_build.engine.graph import Graph, GraphBuilder
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
@@ -106,12 +107,16 @@ def _made(
     graph: Graph, node: str, store: Store, started: Callable[[], None] = lambda: None
 ) -> Path:
     """Return the folder of a step's artifact, from the store or made now; raise its error."""
-    from olive_build.engine.events import StepStarted
+    decisions = Decisions(graph, store, wanted=None, force=False)
+    decisions.settle()
+    known = decisions.states[node].artifact
+    if known is not None:
+        return known.path
+    # Only here: what is known needs nothing that runs steps.
     from olive_build.engine.run import run_graph
 
-    outcome = run_graph(
-        graph, store, on_event=lambda event: started() if isinstance(event, StepStarted) else None
-    )[node]
+    started()
+    outcome = run_graph(graph, store)[node]
     if outcome.error:
         raise outcome.error
     assert outcome.artifact is not None

@@ -19,6 +19,7 @@ from olive_build.errors import PlanError, first_line
 from olive_build.families.dependence import Run, read_by_outputs
 from olive_build.families.loading_refusals import (
     MOST_NAMED,
+    counted,
     lacking,
     listed,
     of_other_shapes,
@@ -238,9 +239,13 @@ def _notes(
     ignored: Sequence[str],
 ) -> tuple[str, ...]:
     said = (
-        (unexpected, "in the files are of no use to what is built, such as a head of another task"),
-        (wanted, "of the model are not in its files, and no output reads them"),
-        (of_head, "are not as the model's own: a new head takes their place"),
-        (ignored, "are left out or made up by transformers itself"),
+        (unexpected, "in the files", "of no use to what is built, such as a head of another task"),
+        (wanted, "of the model", "not in its files and read by no output"),
+        (of_head, "of the head that a new one replaces", "not in its files"),
+        (ignored, "of files or model", "left out or computed by transformers itself"),
     )
-    return tuple(f"{len(names)} tensors {text}: {listed(names)}" for names, text in said if names)
+    return tuple(
+        f"{counted(len(names), middle, text)}: {listed(names)}"
+        for names, middle, text in said
+        if names
+    )

@@ -20,6 +20,11 @@ def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
     return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
 
 
+def counted(count: int, middle: str, text: str) -> str:
+    """Return a sentence about tensors, with its verb in the number of them."""
+    return f"1 tensor {middle} is {text}" if count == 1 else f"{count} tensors {middle} are {text}"
+
+
 def lacking(
     model: Any,
     named: Sequence[str],
@@ -33,11 +38,7 @@ def lacking(
     `named` are some of the `count` ones, in the model's order.
     """
     shown = ", ".join(named[:MOST_NAMED]) + (" ..." if count > MOST_NAMED else "")
-    what = (
-        f"{count} tensors of the model are not in its files: {shown}"
-        if count > 1
-        else f"1 tensor of the model is not in its files: {shown}"
-    )
+    what = f"{counted(count, 'of the model', 'not in its files')}: {shown}"
     if unexpected:
         what += f"; {len(unexpected)} in the files are of no use: {listed(unexpected)}"
     return PlanError(
@@ -94,9 +95,9 @@ def _other_prefix(model: Any, unexpected: Sequence[str]) -> str | None:
 def of_other_shapes(mismatched: Mapping[str, tuple[Any, Any]], folder: Path) -> PlanError:
     """Return the error for tensors of other shapes; by name, the file's shape and the model's."""
     rows = [f"{name} {list(a)} for {list(b)}" for name, (a, b) in mismatched.items()]
-    count = f"{len(rows)} tensors have" if len(rows) > 1 else "1 tensor has"
     return PlanError(
-        f"{count} another shape in the files than config.json makes: {listed(rows)}",
+        f"{counted(len(rows), 'in the files', 'of another shape than config.json makes')}: "
+        f"{listed(rows)}",
         where=str(folder),
         why="transformers would draw them at random in the shape of config.json",
         hint="correct the sizes in config.json, such as the number of classes in `id2label`, or "
@@ -107,7 +108,7 @@ def of_other_shapes(mismatched: Mapping[str, tuple[Any, Any]], folder: Path) -> 
 def too_many(model: Any, names: Sequence[str], folder: Path) -> PlanError:
     """Return the error for layers that the files have and the model has not."""
     return PlanError(
-        f"{len(names)} tensors in the files are of layers that the model does not have: "
+        f"{counted(len(names), 'in the files', 'of layers that the model does not have')}: "
         f"{listed(names)}",
         where=str(folder),
         why=f"config.json makes a {type(model).__name__} with fewer layers of that kind",
@@ -119,7 +120,7 @@ def too_many(model: Any, names: Sequence[str], folder: Path) -> PlanError:
 def within_layers(model: Any, names: Sequence[str], folder: Path) -> PlanError:
     """Return the error for parts of layers that the files have and the class has not."""
     return PlanError(
-        f"{len(names)} tensors in the files are of parts that the model's layers do not have: "
+        f"{counted(len(names), 'in the files', 'of parts that its layers do not have')}: "
         f"{listed(names)}",
         where=str(folder),
         why=f"config.json makes a {type(model).__name__}, and the model that was saved computed "

@@ -84,18 +84,6 @@ def is_same(one: Stored, other: Stored) -> bool:
     return all(mine == its for mine, its in zip_longest(_pieces(one), _pieces(other)))
 
 
-def is_tied(tensors: Mapping[str, Stored], head: str, table: str) -> bool:
-    """Say whether a model whose configuration ties its words has one table of them.
-
-    `head` is the weight that scores words, `table` how the name of their vectors ends. transformers
-    goes by the files: where they hold two that differ, the two stay apart
-    (PreTrainedModel.tie_weights).
-    """
-    own = tensors.get(head)
-    looked_up = next((item for name, item in tensors.items() if f".{name}".endswith(table)), None)
-    return own is None or looked_up is None or is_same(own, looked_up)
-
-
 def _pieces(stored: Stored) -> Iterable[bytes]:
     with stored.path.open("rb") as file:
         file.seek(stored.begin)
