@@ -129,6 +129,10 @@ def _inspected(family: str, found: ModelFiles, store: Store, head: str | None) -
         _check_seal(found.folder, digest)
     notes = check_folder(found.folder, family, head=head)
     facts = family_module(family, "spec").inspect(found.folder)
+    within = getattr(facts, "transformer", "")
+    if within:
+        notes += check_folder(found.folder / within, family, head=head)
+    notes = (*getattr(facts, "notes", ()), *notes)
     return Model(str(found.folder), digest, found.origin, found.revision, facts, notes)
 
 

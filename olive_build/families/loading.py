@@ -90,6 +90,24 @@ def from_files(
     )
 
 
+def check_complete(model: Any, folder: Path, run: Run) -> None:
+    """Raise PlanError where a model that a library loaded lacks a tensor that an output reads.
+
+    What it lacks besides is made zero. transformers marks what came from files.
+    """
+    own = model.state_dict(keep_vars=True)
+    missing = [name for name, value in own.items() if not _is_from_files(value)]
+    computed = _computed(model, missing)
+    wanted = [name for name in missing if name not in computed]
+    if wanted:
+        _check_missing(model, run, wanted, (), folder, None)
+    _clear(model, wanted)
+
+
+def _is_from_files(value: torch.Tensor) -> bool:
+    return getattr(value, "_is_hf_initialized", False)
+
+
 def _from_pretrained(kind: Any, folder: Path, settings: dict[str, Any]) -> tuple[Any, Any]:
     given = {"dtype": torch.float32, **settings}
     try:
@@ -225,9 +243,7 @@ def _ignored(model: Any, missing: Sequence[str], files: dict[str, Stored]) -> tu
         if _bare(model, name) not in loaded and any(p.search(name) for p in patterns)
     ]
     made_up = [
-        name
-        for name, value in own.items()
-        if name not in missing and not getattr(value, "_is_hf_initialized", False)
+        name for name, value in own.items() if name not in missing and not _is_from_files(value)
     ]
     return (*sorted(left_out), *made_up)
 

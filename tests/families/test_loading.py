@@ -119,7 +119,7 @@ def test_layers_that_the_file_lacks_are_an_error(folders: Path, tmp_path: Path) 
 
 def test_layers_that_the_configuration_lacks_are_an_error(folders: Path, tmp_path: Path) -> None:
     short = changed(folders / "sentences", tmp_path / "short", num_hidden_layers=1)
-    text = refusal(lambda: sentences.load(short))
+    text = refusal(lambda: sentences.loading(short))
     assert "16 tensors in the files are of layers that the model does not have: encoder.lay" in text
     assert "`num_hidden_layers`" in text
     # A model with a head has its encoder under a prefix, and this file has not.
@@ -183,7 +183,7 @@ def test_parts_of_layers_that_the_class_does_not_have_are_an_error(
         return tensors | {f"{layer}.{name}.weight": torch.ones(4, 4) for name in names}
 
     folder = changed(folders / "sentences", tmp_path / "lora", adapted)
-    text = refusal(lambda: sentences.load(folder))
+    text = refusal(lambda: sentences.loading(folder))
     assert (
         "2 tensors in the files are of parts that its layers do not have: encoder.layer.0." in text
     )

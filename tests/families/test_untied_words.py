@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from olive_build.steps.export import Export
 
 OPSET = 18
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "whisper-digits.yaml"
-TIED = RECIPE.with_suffix("") / "model"
+DIGITS = RECIPE.with_suffix("") / "model"
+SIZES = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 64}
+HEADS = {"decoder_ffn_dim": 64, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
 TABLE, SCORES = "model.decoder.embed_tokens.weight", "proj_out.weight"
 
 
@@ -33,10 +36,21 @@ def with_scores(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Ten
 
 
 @pytest.fixture(scope="module")
-def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small seeded Whisper with the files of a real one beside it."""
+    folder = tmp_path_factory.mktemp("tied")
+    shutil.copytree(DIGITS, folder, dirs_exist_ok=True)
+    torch.manual_seed(0)
+    config = transformers.WhisperConfig.from_pretrained(DIGITS, **SIZES, **HEADS)
+    config.dtype = torch.float32
+    return save(transformers.WhisperForConditionalGeneration(config), folder)
+
+
+@pytest.fixture(scope="module")
+def untied(tied: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same Whisper with its table's rows the other way round for scores."""
     out = tmp_path_factory.mktemp("untied")
-    return changed(TIED, out, with_scores(lambda table: table.flip(0)), tie_word_embeddings=False)
+    return changed(tied, out, with_scores(lambda table: table.flip(0)), tie_word_embeddings=False)
 
 
 def logits(folder: Path, states: torch.Tensor, ids: torch.Tensor) -> Any:
@@ -48,7 +62,7 @@ def logits(folder: Path, states: torch.Tensor, ids: torch.Tensor) -> Any:
 
 
 def test_a_whisper_with_scores_of_their_own_is_exported_as_transformers_has_it(
-    untied: Path, tmp_path: Path
+    tied: Path, untied: Path, tmp_path: Path
 ) -> None:
     facts = whisper.inspect(untied)
     Export("whisper", OPSET, "decoder").run({"source": untied}, tmp_path)
@@ -60,7 +74,7 @@ def test_a_whisper_with_scores_of_their_own_is_exported_as_transformers_has_it(
     expected = logits(untied, states, ids)
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
     # The other table would be another model.
-    assert np.abs(logits(TIED, states, ids) - expected).max() > 0.1 * np.abs(expected).max()
+    assert np.abs(logits(tied, states, ids) - expected).max() > 0.1 * np.abs(expected).max()
 
 
 def kinds(facts: whisper.WhisperFacts) -> list[str]:
@@ -77,15 +91,15 @@ def kinds(facts: whisper.WhisperFacts) -> list[str]:
 
 
 def test_the_table_is_shared_where_configuration_and_bytes_say_so(
-    untied: Path, tmp_path: Path
+    tied: Path, untied: Path, tmp_path: Path
 ) -> None:
-    assert "tied-weight" in kinds(whisper.inspect(TIED))
+    assert "tied-weight" in kinds(whisper.inspect(tied))
     assert "tied-weight" not in kinds(whisper.inspect(untied))
     # Pickled weights become two tensors of the same bytes.
-    twice = changed(TIED, tmp_path / "twice", with_scores(torch.clone))
+    twice = changed(tied, tmp_path / "twice", with_scores(torch.clone))
     assert whisper.inspect(twice).tied
     # transformers ties nothing that differs, whatever config.json says.
-    other = changed(TIED, tmp_path / "other", with_scores(lambda table: table + 1))
+    other = changed(tied, tmp_path / "other", with_scores(lambda table: table + 1))
     assert not whisper.inspect(other).tied
     model = transformers.WhisperForConditionalGeneration.from_pretrained(other)
     assert not torch.equal(model.proj_out.weight, model.model.decoder.embed_tokens.weight)

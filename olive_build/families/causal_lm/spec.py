@@ -22,6 +22,7 @@ from olive_build.families.causal_lm.client_files import (
 )
 from olive_build.families.causal_lm.names import input_names
 from olive_build.families.configuration import read_configuration
+from olive_build.families.library_tokenizer import TokenizerSettings
 from olive_build.families.tied_words import ties_words
 
 # The weight that scores words, as the files name it where it is one of its own.
@@ -108,6 +109,11 @@ class CausalLmFacts:
     composed_files: tuple[str, ...] = ()
     written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     cached: ClassVar[bool] = True
+
+    @property
+    def tokenizer(self) -> TokenizerSettings:
+        """Where the tokenizer lies."""
+        return TokenizerSettings()
 
     @property
     def longest(self) -> int:
