@@ -49,11 +49,11 @@ def check_folder(folder: Path, family: str, *, head: str | None = None) -> tuple
     changes the model and is not read, for a checkpoint that is quantized already, for code of the
     model's author, and for a class of another task.
     """
+    _refuse_adapters(folder)
     if not (folder / CONFIG).is_file():
         return ()  # The family says what it misses.
     config = read_configuration(folder, CONFIG, _no_configuration)
     _refuse_code(folder)
-    _refuse_adapters(folder)
     _refuse_quantized_configuration(folder, config)
     if head is None:
         _refuse_other_tasks(folder, family, config)
