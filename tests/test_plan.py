@@ -116,7 +116,7 @@ def test_only_what_has_its_provider_here_is_timed() -> None:
 
 
 def test_nothing_longer_than_the_model_takes_is_timed() -> None:
-    plan = plan_of(facts=replace(FACTS, max_length=64))
+    plan = plan_of(facts=replace(FACTS, settings=replace(FACTS.settings, max_length=64)))
     steps = [n.step for n in plan.graph.nodes if isinstance(n.step, MeasureLatency)]
     assert [step.tokens for step in steps] == [(16, 64)] * 2
 
