@@ -29,6 +29,7 @@ from olive_build.families.dependence import read_by_outputs
 from olive_build.families.image_classification import torch_side as images
 from olive_build.families.image_classification import training as image_training
 from olive_build.families.image_classification.miniature import write_miniature as write_images
+from olive_build.families.loading import from_files
 from olive_build.families.sentence_embedding import torch_side as sentences
 from olive_build.families.sentence_embedding.miniature import write_miniature as write_sentences
 from olive_build.families.text_classification import training as texts
@@ -255,6 +256,37 @@ def test_what_transformers_cannot_load_is_no_bug_of_ours(folders: Path, tmp_path
     save_file({"a": torch.ones(1)}, tmp_path / WEIGHTS, metadata={"format": "pt"})
     text = refusal(lambda: images.loading(tmp_path))
     assert "Unrecognized configuration class" in text
+
+
+class RoutedConfig(transformers.PretrainedConfig):
+    model_type = "routed"
+
+
+class Routed(transformers.PreTrainedModel):
+    """Runs one of two experts, by its input."""
+
+    config_class = RoutedConfig
+    base_model_prefix = "routed"
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.experts = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(2))
+        self.post_init()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.experts[int(x.sum() > 0)](x)
+        return found
+
+
+def test_a_layer_that_the_probe_does_not_run_is_missed_where_its_like_is_there(
+    tmp_path: Path,
+) -> None:
+    folder = save(Routed(RoutedConfig()), tmp_path / "whole")
+    x = torch.ones(1, 2)
+    assert from_files(Routed, folder, lambda model: model(x)).notes == ()
+    cut = changed(folder, tmp_path / "cut", without("experts.0."))
+    text = refusal(lambda: from_files(Routed, cut, lambda model: model(x)))
+    assert "2 tensors of the model are not in its files: experts.0.weight, experts.0.bias" in text
 
 
 class Odd(torch.nn.Module):
