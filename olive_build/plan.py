@@ -26,7 +26,7 @@ from olive_build.steps.describe import Describe
 from olive_build.steps.quality import MeasureQuality, RunReference
 from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
-from olive_build.steps.tokenizer_files import TokenizerFiles
+from olive_build.steps.tokenizer_files import tokenizer_files
 from olive_build.targets import load_provider
 from olive_build.training_plan import TrainingNodes, plan_training
 
@@ -175,16 +175,10 @@ def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) 
     several = any(SINGLE not in planned.graphs for planned in variants)
     parts = planner.parts() if several else {}
     tokenizer = None
-    if build.compose != "single-file" and (files := _tokenizer_files(model)):
+    if build.compose != "single-file" and (files := tokenizer_files(model.facts)):
         tokenizer = planner.add(files, {"source": source}, None, "client-tokenizer")
     searches = dict(item.searches)
     return BundlePlan(build, model, reference, variants, searches, parts, tokenizer=tokenizer)
-
-
-def _tokenizer_files(model: Model) -> TokenizerFiles | None:
-    """Return the step that writes what clients read of the tokenizer; None without one."""
-    settings = getattr(model.facts, "tokenizer", None)
-    return None if settings is None else TokenizerFiles(settings)
 
 
 def _training_bundle(
@@ -218,7 +212,7 @@ def _training_bundle(
         memory={},
         without_vnni=None,
     )
-    files = _tokenizer_files(model)
+    files = tokenizer_files(model.facts)
     tokenizer = add(files, {"source": source}, "client-tokenizer") if files else None
     return BundlePlan(build, model, training.reference, (variant,), {}, {}, training, tokenizer)
 
