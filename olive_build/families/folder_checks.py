@@ -46,39 +46,39 @@ def check_folder(folder: Path, family: str, *, head: str | None = None) -> tuple
     """Return what is to be said of the files in `folder` that are not read, a line each.
 
     `head` is the layer that a recipe's new head takes the place of. Raises PlanError for what
-    changes the model and is not read, for a checkpoint that is quantized already, for code of the
-    model's author, and for a class of another task.
+    changes the model and is not read, for a checkpoint that is quantized already, and for a class of
+    another task.
     """
     _refuse_adapters(folder)
     if not (folder / CONFIG).is_file():
         return ()  # The family says what it misses.
     config = read_configuration(folder, CONFIG, _no_configuration)
-    _refuse_code(folder)
     _refuse_quantized_configuration(folder, config)
     if head is None:
         _refuse_other_tasks(folder, family, config)
     read = weight_files(folder, config)
     tensors = tensors_of(folder / name for name in read)
     _refuse_quantized_tensors(folder, tensors)
-    return unread_files(folder, read, tensors)
+    return (*_code_notes(folder), *unread_files(folder, read, tensors))
 
 
 def _no_configuration(folder: Path, why: str) -> PlanError:
     return PlanError("the model has no configuration", where=str(folder), why=why)
 
 
-def _refuse_code(folder: Path) -> None:
-    for name in NAMING_CODE:
-        path = folder / name
-        if path.is_file() and CUSTOM_CODE in _object(path):
-            raise PlanError(
-                "the model asks for code of its author",
-                where=str(path),
-                why=f"its `{CUSTOM_CODE}` names classes to be run from Python files, and nothing "
-                "is run because a file says so",
-                hint="if transformers has the architecture itself, remove "
-                f"`{CUSTOM_CODE}` from {name}; else take a model whose class it has",
-            )
+def _code_notes(folder: Path) -> tuple[str, ...]:
+    """Return what is said of code of the author: transformers takes its own class, or none."""
+    named = [
+        name
+        for name in NAMING_CODE
+        if (folder / name).is_file() and CUSTOM_CODE in _object(folder / name)
+    ]
+    if not named:
+        return ()
+    return (
+        f"`{CUSTOM_CODE}` in {', '.join(named)} names code of the author: none is run, "
+        "transformers' own classes are taken",
+    )
 
 
 def _refuse_adapters(folder: Path) -> None:

@@ -174,14 +174,13 @@ def test_an_adapter_that_is_not_merged_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
-def test_code_of_the_author_is_refused_and_not_run(folder: Path, name: str) -> None:
+def test_code_of_the_author_is_told_and_not_run(folder: Path, name: str) -> None:
     path = folder / name
     data = json.loads(path.read_text()) if path.is_file() else {}
     write(path, data | {"auto_map": {"AutoModel": "modeling_mine.MyModel"}})
     (folder / "modeling_mine.py").write_text("raise SystemExit('it ran')")
-    text = refused(folder)
-    assert "error: the model asks for code of its author" in text
-    assert f"remove `auto_map` from {name}" in text
+    notes = check_folder(folder, FAMILY)
+    assert any(f"`auto_map` in {name} names code of the author: none is run" in it for it in notes)
 
 
 def test_copies_for_others_are_told_in_one_line(folder: Path) -> None:
