@@ -34,17 +34,26 @@ CLASSES = {
 def patterns() -> Iterator[tuple[str, str, bool]]:
     """Yield where each pattern stands, its text, and whether it is only matched as a whole."""
     for path in sorted(ROOT.rglob("*.py")):
-        name = path.relative_to(ROOT).as_posix()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if name in OURS:
-                continue
+        name, source = path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+        if name in OURS:
+            continue
+        tree = ast.parse(source)
+        # A text that must match as a whole is not tried from each of its signs.
+        whole = set(re.findall(r"\b([A-Z_]+)\.fullmatch\(", source))
+        whole -= set(re.findall(r"\b([A-Z_]+)\.(?:search|match|sub|split|find)", source))
+        names = {
+            id(node.value): node.targets[0].id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        }
+        for node in ast.walk(tree):
             match node:
                 case ast.Call(func=ast.Attribute(ast.Name("re")), args=[ast.Constant(text), *_]):
                     text = text.decode() if isinstance(text, bytes) else text
-                    yield f"{name}:{node.lineno}", str(text), False
-                case ast.Assign([ast.Name(left)], ast.Constant(str(text))) if left.endswith(
-                    "_PATTERN"
-                ):
+                    yield f"{name}:{node.lineno}", str(text), names.get(id(node)) in whole
+                case ast.Assign(value=ast.Constant(str(text))) if names.get(
+                    id(node.value), ""
+                ).endswith("_PATTERN"):
                     yield f"{name}:{node.lineno}", text, True
 
 
