@@ -46,8 +46,8 @@ def check_folder(folder: Path, family: str, *, head: str | None = None) -> tuple
     """Return what is to be said of the files in `folder` that are not read, a line each.
 
     `head` is the layer that a recipe's new head takes the place of. Raises PlanError for what
-    changes the model and is not read, for a checkpoint that is quantized already, and for a class of
-    another task.
+    changes the model and is not read, for a checkpoint that is quantized already, and for a class
+    of another task.
     """
     _refuse_adapters(folder)
     if not (folder / CONFIG).is_file():
@@ -75,10 +75,9 @@ def _code_notes(folder: Path) -> tuple[str, ...]:
     ]
     if not named:
         return ()
-    return (
-        f"`{CUSTOM_CODE}` in {', '.join(named)} names code of the author: none is run, "
-        "transformers' own classes are taken",
-    )
+    files = ", ".join(named)
+    note = f"`{CUSTOM_CODE}` in {files} names code of the author: none is run, "
+    return (f"{note}transformers' own classes are taken",)
 
 
 def _refuse_adapters(folder: Path) -> None:
