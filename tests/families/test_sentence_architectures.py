@@ -1,0 +1,102 @@
+"""Tokenizers of other architectures: mpnet's goes into the file, RoBERTa's is shipped beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import transformers
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import modules as library
+from tokenizers import pre_tokenizers
+
+from olive_build.clients.onnxruntime_client import open_session
+from olive_build.errors import PlanError
+from olive_build.families.sentence_embedding.compose import compose, tokenizer
+from olive_build.families.sentence_embedding.edge_texts import edge_texts
+from olive_build.families.sentence_embedding.miniature import _vocabulary
+from olive_build.families.sentence_embedding.spec import inspect
+from olive_build.families.sentence_embedding.torch_side import torch_export
+from olive_build.olive_bridge import convert
+from olive_build.plan import Inspected, Model, make_plan
+from olive_build.proof.embedding import largest_difference
+from olive_build.recipe.load import load_recipe
+from olive_build.recipe.resolve import resolve_all
+
+ROOT = Path(__file__).resolve().parents[2]
+SPECIAL = ("<s>", "<pad>", "</s>", "[UNK]", "<mask>")
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
+
+
+def save(folder: Path, model: torch.nn.Module, fast: transformers.PreTrainedTokenizerFast) -> Path:
+    model.eval().save_pretrained(folder)
+    fast.save_pretrained(folder)
+    parts = [library.Transformer(str(folder)), library.Pooling(SIZES["hidden_size"])]
+    SentenceTransformer(modules=parts, device="cpu").save(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mpnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    words = [*SPECIAL, *_vocabulary()[5:]]
+    ids = {word: index for index, word in enumerate(words)}
+    fast = transformers.MPNetTokenizer(vocab=ids, model_max_length=40)
+    torch.manual_seed(0)
+    config = transformers.MPNetConfig(
+        vocab_size=len(words), max_position_embeddings=64, pad_token_id=1, **SIZES
+    )
+    folder = tmp_path_factory.mktemp("mpnet")
+    return save(folder, transformers.MPNetModel(config), fast)
+
+
+@pytest.fixture(scope="module")
+def roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    ids = {word: index for index, word in enumerate((*SPECIAL, *letters))}
+    fast = transformers.RobertaTokenizer(vocab=ids, merges=[], model_max_length=40)
+    torch.manual_seed(0)
+    config = transformers.RobertaConfig(
+        vocab_size=len(ids), max_position_embeddings=66, type_vocab_size=1, **SIZES
+    )
+    folder = tmp_path_factory.mktemp("roberta")
+    return save(folder, transformers.RobertaModel(config), fast)
+
+
+def test_mpnets_tokenizer_goes_into_the_file(mpnet: Path, tmp_path: Path) -> None:
+    convert(torch_export(mpnet, "model"), opset=20, out=tmp_path)
+    parts = {
+        "model": onnx.load(tmp_path / "model.onnx"),
+        "tokenizer": tokenizer(mpnet, 20),
+    }
+    onnx.save(compose(parts, mpnet, {}), tmp_path / "whole.onnx")
+    texts = ["the people of this city", *edge_texts(40)]
+    (found,) = open_session(tmp_path / "whole.onnx").run(None, {"text": np.array(texts, object)})
+    model = SentenceTransformer(str(mpnet), device="cpu")
+    assert largest_difference(found, np.stack([model.encode(text) for text in texts])) <= 1e-4
+
+
+def plan_for(folder: Path, target: str, *overrides: str) -> None:
+    loaded = load_recipe(ROOT / "recipes" / "all-minilm-l6-v2.yaml", overrides=overrides)
+    builds = [build for build in resolve_all(loaded) if build.target == target]
+    model = Model(str(folder), "a" * 64, "path", "", inspect(folder))
+    plain = (replace(builds[0], variants=builds[0].variants[:1]),)
+    make_plan([Inspected(build, model, "/d", "b" * 64, "/c", "c" * 64) for build in plain], "m")
+
+
+def test_a_tokenizer_without_a_graph_is_refused_by_the_plan_with_the_remedy(roberta: Path) -> None:
+    with pytest.raises(PlanError) as caught:
+        plan_for(roberta, "android")
+    assert "target android" in str(caught.value.where)
+    assert "its model is BPE" in str(caught.value.why)
+    assert "write `compose: none`" in str(caught.value.hint)
+    plan_for(roberta, "android", "targets.android.compose=none")
+    plan_for(roberta, "web")
