@@ -7,8 +7,11 @@ from typing import Any
 
 from olive_build.proof.verdict import Gate
 
-# 20 steps in fp32 by the same rules: what differs is the order of sums.
+# A step in fp32 from the same state: what differs is the order of sums.
 LOSSES = 1e-5
+# Twenty steps that each go on from the last. A ReLU that rounds to the other side of zero parts two
+# right trainings by 2e-3; one that never resets its gradients, or forgets its moments, by FREEFAULT.
+FREE = 0.05
 # Relative to the gradient's length, for each parameter by itself.
 GRADIENTS = 1e-4
 # Relative to how far PyTorch's moved, for each parameter by itself. Elements whose gradient is
@@ -18,9 +21,11 @@ PARAMETERS = 5e-3
 # The same model in two versions of onnxruntime, or in PyTorch.
 INFERENCE = 1e-5
 TITLES = {
-    "losses_difference": "losses of 20 steps, against PyTorch",
-    "gradient_difference": "gradients, against PyTorch's, relative",
-    "parameters_difference": "trained parameters, against PyTorch's, relative to their move",
+    "losses_difference": "losses from recorded states, against PyTorch",
+    "gradient_difference": "gradients from recorded states, against PyTorch's, relative",
+    "parameters_difference": "parameters after a step, against PyTorch's, relative to their move",
+    "free_difference": "losses of 20 steps in a row, against PyTorch",
+    "start_difference": "trained parameters that begin as others than PyTorch's",
     "optimizer_difference": "settings of the optimizer's file, against the recipe's",
     "eval_difference": "evaluation model's outputs after the steps, against PyTorch's",
     "eval_loss_difference": "evaluation model's loss after the steps, against PyTorch's",
@@ -43,10 +48,13 @@ def training_gates(figures: Mapping[str, Any], equal_error_rate: float | None) -
     """
     gradients, parameters = figures["gradients"], figures["parameters"]
     optimizer, frozen = figures["optimizer_differences"], figures["frozen_changed"]
+    start = figures["start_changed"]
     gates = [
         _gate("losses_difference", figures["losses_difference"], LOSSES),
         _gate("gradient_difference", gradients["worst"], GRADIENTS, _of(gradients)),
         _gate("parameters_difference", parameters["worst"], PARAMETERS, _of(parameters)),
+        _gate("free_difference", figures["free_difference"], FREE),
+        _gate("start_difference", len(start), 0, _few(start)),
         _gate("optimizer_difference", len(optimizer), 0, "; ".join(optimizer)),
         _gate("eval_difference", figures["eval_difference"], INFERENCE),
         _gate("eval_loss_difference", figures["eval_loss_difference"], LOSSES),

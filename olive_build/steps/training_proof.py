@@ -28,7 +28,7 @@ class TrainingProof:
     machine: str
 
     kind: ClassVar[str] = "training-proof"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "training"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime-training-cpu", "onnx", "numpy")
     exclusive: ClassVar[bool] = False

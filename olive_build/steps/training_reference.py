@@ -26,7 +26,7 @@ class TrainingReference:
     steps: int = 20
 
     kind: ClassVar[str] = "training-reference"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers", "numpy")
     exclusive: ClassVar[bool] = False
