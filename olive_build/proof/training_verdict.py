@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from olive_build.proof.verdict import Gate
 
 # A step in fp32 from the same state: what differs is the order of sums.
 LOSSES = 1e-5
-# Twenty steps that each go on from the last. A ReLU that rounds to the other side of zero parts two
-# right trainings by 2e-3; one that never resets its gradients, or forgets its moments, by FREEFAULT.
+# Twenty steps that each go on from the last, so that rounding grows: a ReLU on the other side of
+# zero parted two right trainings by 2e-3. At a rate of 0.01, moments that are lost between steps
+# change .1, gradients that are not reset .25; smaller faults are seen in the single steps.
 FREE = 0.05
+FREE_HINT = (
+    "each step by itself is PyTorch's; twenty in a row are not. Where `losses` in proof.json, which "
+    "are those of the artifacts, jump up and down, the learning rate is too high for rounding to "
+    "stay small: lower train.optimizer.lr. Where they fall, the fault lies between the steps, in "
+    "what one leaves to the next: please report it"
+)
+STEP_HINT = (
+    "a step does not do what PyTorch's does from the same parameters and moments, so a device would "
+    "learn something else: please report it with the recipe; until then freeze the layer that is "
+    "named, or what lies below it"
+)
 # Relative to the gradient's length, for each parameter by itself.
 GRADIENTS = 1e-4
-# Relative to how far PyTorch's moved, for each parameter by itself. Elements whose gradient is
-# rounding move by chance, up to 5e-4 where all of a network learns; onnxruntime's own AdamW, or
-# another weight decay that matters, are 3e-2 and more.
+# Relative to how far PyTorch's moved in that step, for each parameter by itself: 1e-5, and more at
+# the first step, where AdamW makes a whole step of what rounding leaves of a gradient. onnxruntime's
+# own AdamW, or another weight decay that matters, are 3e-2 and more.
 PARAMETERS = 5e-3
 # The same model in two versions of onnxruntime, or in PyTorch.
 INFERENCE = 1e-5
+OF_STEPS = {"losses_difference", "gradient_difference", "parameters_difference"}
 TITLES = {
     "losses_difference": "losses from recorded states, against PyTorch",
     "gradient_difference": "gradients from recorded states, against PyTorch's, relative",
@@ -71,6 +84,14 @@ def training_gates(figures: Mapping[str, Any], equal_error_rate: float | None) -
         pooled = figures["personalised"]["pooled"]
         gates.append(_gate("equal_error_rate", pooled["rate"], equal_error_rate, trials(pooled)))
     return gates
+
+
+def training_hint(gates: Sequence[Gate]) -> str | None:
+    """Return what to do where one of these failed; None where it is no fault of the artifacts."""
+    failed = {gate.figure for gate in gates if gate.status == "failed"}
+    if failed & OF_STEPS:
+        return STEP_HINT
+    return FREE_HINT if "free_difference" in failed else None
 
 
 def margin_gates(personalised: Mapping[str, Any], limit: float) -> list[Gate]:

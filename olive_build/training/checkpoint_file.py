@@ -78,15 +78,17 @@ def read_checkpoint(path: Path, *, writable: bool = False) -> CheckpointFile:
 def put_state(path: Path, state: State) -> None:
     """Overwrite trained parameters and moments in a checkpoint that the runtime saved.
 
-    How many steps went before is what the runtime wrote. Raises StepError where the file has no
-    place for one of them.
+    How many steps went before is what the runtime wrote. Moments that it did not write stay away,
+    and the step goes wrong as it would on a device. Raises StepError where shapes differ, or a
+    parameter is trained that PyTorch did not train.
     """
     found = read_checkpoint(path, writable=True)
     try:
         for name, stored in found.trainable.items():
             stored.values()[...] = state.parameter(name)
             for number, moment in enumerate(state.moments):
-                found.moments[name][f"momentum{number}"].values()[...] = moment(name)
+                if name in found.moments:
+                    found.moments[name][f"momentum{number}"].values()[...] = moment(name)
     except (KeyError, ValueError) as error:
         raise StepError(
             "the recorded state of a step does not fit the checkpoint",

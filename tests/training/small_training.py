@@ -16,6 +16,7 @@ from torch import nn
 
 from olive_build.steps.prepare_training import PrepareTraining
 from olive_build.training.settings import Loss, Optimizer, Train
+from olive_build.training.steps_file import COMPARED
 from olive_build.training.torch_batch_norm import Folded
 from olive_build.training.torch_export import check, export
 from olive_build.training.torch_model import Trainable
@@ -129,10 +130,12 @@ def prepared(
     frozen: tuple[str, ...] = (),
     shape: tuple[int, ...] = (6,),
     outputs: tuple[str, ...] = ("logits",),
+    nudge: Mapping[int, float] | None = None,
 ) -> Path:
     """Write model.onnx, training.json, train.json and steps.npz of a model into `folder`.
 
-    The graph is made as a recipe's is where the model has one output.
+    The graph is made as a recipe's is where the model has one output. `nudge` says by how much all
+    trained parameters are moved before a step, which part PyTorch's training from another one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.eval()
@@ -153,7 +156,8 @@ def prepared(
     else:
         _export_by_hand(model, example, folder / "model.onnx", outputs)
         _write_json(folder / "training.json", described)
-    np.savez(folder / "steps.npz", **_steps(model, train, inputs, target, chosen))
+    steps = _steps(model, train, inputs, target, chosen, nudge or {})
+    np.savez(folder / "steps.npz", **steps)
     return folder
 
 
@@ -255,6 +259,7 @@ def _steps(
     inputs: np.ndarray[Any, Any],
     target: np.ndarray[Any, Any],
     chosen: int,
+    nudge: Mapping[int, float],
 ) -> Mapping[str, np.ndarray[Any, Any]]:
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     criterion, optimizer = (
@@ -266,21 +271,35 @@ def _steps(
     found |= {f"target.{step}": values for step, values in enumerate(target)}
     found |= {f"initial.{n}": p.detach().numpy().copy() for n, p in trained.items()}
     losses = []
+    compared = [step for step in COMPARED if step < STEPS]
 
     def output(values: np.ndarray[Any, Any]) -> torch.Tensor:
         result = model(torch.from_numpy(values))
         return result if isinstance(result, torch.Tensor) else result[chosen]
 
     for step in range(STEPS):
+        for parameter in trained.values():
+            parameter.data.add_(nudge.get(step, 0.0))
+        if step and step in compared:
+            found |= {f"state.{step}.{n}": p.detach().numpy().copy() for n, p in trained.items()}
+            found |= {
+                f"moment{number}.{step}.{n}": optimizer.state[p][kind].numpy().copy()
+                for number, kind in enumerate(("exp_avg", "exp_avg_sq"))
+                for n, p in trained.items()
+                if kind in optimizer.state[p]
+            }
         optimizer.zero_grad()
         loss = criterion(output(inputs[step]), torch.from_numpy(target[step]))
         loss.backward()
         losses.append(loss.item())
-        if step < 3:
+        if step in compared:
             found |= {f"gradient.{step}.{n}": p.grad.numpy().copy() for n, p in trained.items()}
         optimizer.step()
+        if step in compared:
+            found |= {f"after.{step}.{n}": p.detach().numpy().copy() for n, p in trained.items()}
     found |= {f"final.{n}": p.detach().numpy().copy() for n, p in trained.items()}
     found["losses"] = np.array(losses)
+    found["compared"] = np.array(compared)
     found["eval_inputs.x"] = inputs[0][:3] + 0.5
     found["eval_target"] = target[0][:3]
     with torch.no_grad():

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from transformers import ResNetConfig, ResNetForImageClassification
 
 from olive_build.families.text_classification.miniature import write_miniature
 from olive_build.proof.training_verdict import training_figures, training_gates
@@ -23,7 +24,9 @@ from olive_build.steps.training_artifacts import TrainingArtifacts
 from olive_build.steps.training_export import TrainingExport
 from olive_build.steps.training_proof import TrainingProof
 from olive_build.steps.training_reference import TrainingReference
-from olive_build.training.settings import Head, Lora
+from olive_build.training.checkpoint_file import read_checkpoint
+from olive_build.training.settings import Head, Lora, Train
+from olive_build.training.steps_file import COMPARED
 
 from .small_training import PROVE, TRAIN, Images, generated, in_toolchain, prepared, proved
 
@@ -89,6 +92,117 @@ def test_the_trained_model_runs_in_the_current_runtime(images: Path, tmp_path: P
         assert arrays["expected"].shape == arrays["pytorch"].shape == (3, 3)
 
 
+def test_steps_are_compared_from_the_state_that_was_recorded(
+    images: Path, training_python: Path, tmp_path: Path
+) -> None:
+    """PyTorch's training is parted from ours on the way, as rounding parts those of a ReLU."""
+    torch.manual_seed(0)
+    train = replace(TRAIN, nominal_checkpoint=True)
+    nudged = {"nudge": {3: 3e-3, 8: 3e-3}, "shape": (1, 8, 8), "frozen": FROZEN, "train": train}
+    reference = prepared(Images(), tmp_path / "m", **nudged)
+    figures = proved(training_python, reference, images / "a", tmp_path / "p")
+    assert 1e-4 < figures["free_difference"] < 5e-2
+    assert failed(figures) == set()
+    assert figures["losses_difference"] < 1e-6
+    assert figures["parameters"]["worst"] < 1e-4
+    assert figures["compared"] == [0, 1, 2, 5, 10, 19]
+    assert not list((tmp_path / "p").glob("state-*"))
+
+
+@pytest.mark.parametrize("what", ["moment0.5.high.weight", "state.10.head.bias", "after.2.head.bias"])
+def test_another_state_or_end_of_a_step_is_seen(
+    images: Path, training_python: Path, tmp_path: Path, what: str
+) -> None:
+    def change(arrays: dict[str, Any]) -> None:
+        arrays[what] = arrays[what] * 1.05
+
+    reference = changed(images, tmp_path / "m", change)
+    figures = proved(training_python, reference, images / "a", tmp_path / "p")
+    assert "parameters_difference" in failed(figures)
+    assert figures["free_difference"] < 1e-5
+
+
+def test_what_the_artifacts_train_is_held_against_what_pytorch_trained(
+    images: Path, training_python: Path, tmp_path: Path
+) -> None:
+    """The artifacts leave two parameters frozen that were trained: by their own list all is well."""
+    torch.manual_seed(0)
+    reference = prepared(Images(), tmp_path / "m", shape=(1, 8, 8))
+    figures = proved(training_python, reference, images / "a", tmp_path / "p")
+    assert {"gradient_difference", "parameters_difference", "start_difference"} <= failed(figures)
+    assert figures["start_changed"] == ["low.bias", "low.weight"]
+    assert figures["gradients"]["parameter"] == "low.bias"
+
+
+def test_a_checkpoint_that_begins_elsewhere_is_seen(
+    images: Path, training_python: Path, tmp_path: Path
+) -> None:
+    """A weight of the checkpoint has other bits, too little for a loss to tell."""
+    shutil.copytree(images / "a", tmp_path / "a")
+    stored = read_checkpoint(tmp_path / "a" / "checkpoint", writable=True)
+    values = stored.trainable["head.bias"].values()
+    values[1] = np.nextafter(values[1], 1)
+    figures = proved(training_python, images / "m", tmp_path / "a", tmp_path / "p")
+    assert figures["start_changed"] == ["head.bias"]
+    assert failed(figures) >= {"start_difference"}
+
+
+def test_a_network_of_relus_and_batch_norms_holds_where_all_of_it_learns(
+    training_python: Path, tmp_path: Path
+) -> None:
+    folders = {name: tmp_path / name for name in ("source", "exported", "m", "a")}
+    for folder in folders.values():
+        folder.mkdir()
+    write_resnet(folders["source"])
+    loss = replace(TRAIN.loss, class_weights=(1.0, 2.0, 3.0))
+    head = Head("classifier.1", 3, ("a", "b", "c"))
+    rate = replace(TRAIN.optimizer, lr=1e-3)
+    train = replace(TRAIN, head=head, loss=loss, optimizer=rate, batch_size=8)
+    figures = of_recipe(training_python, "image-classification", folders, train)
+    assert failed(figures) == set()
+    assert figures["gradients"]["worst"] < 2e-5
+    assert len(figures["compared"]) == 6
+
+
+def write_resnet(folder: Path) -> None:
+    """Write a ResNet whose batch norms have seen something, and its processor's file."""
+    config = ResNetConfig(
+        num_channels=1,
+        embedding_size=4,
+        hidden_sizes=[4, 8],
+        depths=[1, 1],
+        layer_type="basic",
+        id2label={0: "no", 1: "yes"},
+        label2id={"no": 0, "yes": 1},
+    )
+    torch.manual_seed(0)
+    model = ResNetForImageClassification(config)
+    for name, value in model.state_dict().items():
+        if name.endswith(("running_mean", "running_var")):
+            value.copy_(torch.rand_like(value) + 0.5)
+    model.save_pretrained(folder)
+    processor = {
+        "image_processor_type": "ConvNextImageProcessor",
+        **{"do_resize": False, "size": {"height": 16, "width": 16}},
+        **{"do_rescale": True, "rescale_factor": 1 / 255},
+        **{"do_normalize": True, "image_mean": [0.5], "image_std": [0.5]},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor), encoding="utf-8")
+
+
+def of_recipe(
+    training_python: Path, family: str, folders: dict[str, Path], train: Train
+) -> dict[str, Any]:
+    """Make and prove artifacts as the steps of a recipe do."""
+    source = {"source": folders["source"]}
+    TrainingExport(family, 18, (), train).run(source, folders["exported"])
+    PrepareTraining().run({"model": folders["exported"]}, folders["m"])
+    TrainingReference(family, (), train).run(source, folders["m"])
+    (folders["m"] / "train.json").write_text(json.dumps(asdict(train)))
+    assert generated(training_python, folders["m"], folders["a"]) == ""
+    return proved(training_python, folders["m"], folders["a"], folders["a"].with_name("p"))
+
+
 def inferred(proof: Path, out: Path) -> dict[str, float]:
     TrainedInference("this one").run({"proof": proof}, out)
     found: dict[str, float] = json.loads((out / "trained_inference.json").read_text())
@@ -129,11 +243,11 @@ def test_a_wrong_loss_and_a_wrong_gradient_are_seen(
     images: Path, training_python: Path, tmp_path: Path
 ) -> None:
     def change(arrays: dict[str, Any]) -> None:
-        arrays["losses"][17] += 0.01
+        arrays["losses"][10] += 0.01
         arrays["gradient.1.high.bias"][2] *= 1.5
         arrays["eval_logits"][1, 1] += 0.5
         arrays["eval_loss"] -= 0.25
-        for step in range(3):
+        for step in COMPARED:
             arrays[f"gradient.{step}.head.bias"][:] = 0
 
     reference = changed(images, tmp_path / "m", change)
@@ -190,11 +304,12 @@ def test_other_files_of_the_ort_form_are_seen(
     train = replace(TRAIN, optimizer=replace(TRAIN.optimizer, weight_decay=0.9), loss=loss)
     prepared(Images(), tmp_path / "m", shape=(1, 8, 8), frozen=FROZEN, train=train)
     assert generated(training_python, tmp_path / "m", tmp_path / "other", "ort") == ""
-    for name in ("optimizer_model.ort", "eval_model.ort"):
+    figure = {"optimizer_model": "parameters_difference", "eval_model": "ort_difference"}
+    for name in figure:
         shutil.copytree(images / "a", tmp_path / "a", dirs_exist_ok=True)
-        shutil.copy(tmp_path / "other" / name, tmp_path / "a")
+        shutil.copy(tmp_path / "other" / f"{name}.ort", tmp_path / "a")
         figures = proved(training_python, images / "m", tmp_path / "a", tmp_path / "p")
-        assert "ort_difference" in failed(figures)
+        assert figure[name] in failed(figures)
         assert figures["losses_difference"] < 1e-5
 
 
@@ -238,13 +353,7 @@ def test_a_recipes_own_way_holds_with_sizes_that_vary(
         optimizer=replace(TRAIN.optimizer, lr=1e-3),
         batch_size=8,
     )
-    source, family = {"source": folders["source"]}, "text-classification"
-    TrainingExport(family, 18, (), train).run(source, folders["exported"])
-    PrepareTraining().run({"model": folders["exported"]}, folders["m"])
-    TrainingReference(family, (), train).run(source, folders["m"])
-    (folders["m"] / "train.json").write_text(json.dumps(asdict(train)))
-    assert generated(training_python, folders["m"], folders["a"]) == ""
-    figures = proved(training_python, folders["m"], folders["a"], tmp_path / "p")
+    figures = of_recipe(training_python, "text-classification", folders, train)
     assert failed(figures) == set()
     # The third step is the first with a gradient of what is below two zeros.
     assert figures["unmoved"] == []
