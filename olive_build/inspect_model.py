@@ -1,16 +1,20 @@
-"""Bring models here and read their facts: configurations and digests, no weights, no torch."""
+"""Bring models here and read their facts: configurations and digests, no weights, no torch.
+
+Of a recipe that trains, a worker loads the model once and holds `train` against its layers.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from olive_build.engine.store import Store
+from olive_build.engine.graph import Step
+from olive_build.engine.store import Artifact, Store
 from olive_build.engine.trees import write_atomically
-from olive_build.errors import PlanError
+from olive_build.errors import PlanError, StepError
 from olive_build.families import FAMILIES, family_module
 from olive_build.model_source import ModelFiles, fetch_hub, fetch_package, use_folder
 from olive_build.plan import Inspected, Model
@@ -52,6 +56,7 @@ def inspect_models(
             found = _miniature(build.family, store) if smoke else _fetch(request, store, report)
             known[key] = _inspected(build.family, found, store)
         if build.train:
+            _check_training(build, known[key], store, report)
             result.append(Inspected(build, known[key], *NO_SAMPLES, trials=_trials(request, store)))
             continue
         data, calibration = _samples(request, known[key] if smoke else None, store)
@@ -74,17 +79,53 @@ def _fetch(request: Request, store: Store, report: Report) -> ModelFiles:
 
 
 def _miniature(family: str, store: Store) -> ModelFiles:
-    from olive_build.engine.graph import GraphBuilder
-    from olive_build.engine.run import run_graph
     from olive_build.steps.miniature import Miniature
 
+    artifact = _made(Miniature(family), {}, f"miniature/{family}", store)
+    return ModelFiles(artifact.path, "miniature with seeded weights", "")
+
+
+def _check_training(build: TargetBuild, model: Model, store: Store, report: Report) -> None:
+    """Raise PlanError where `train` does not fit the model: its names, its head, its gradients."""
+    from olive_build.steps.check_training import CheckTraining
+
+    assert build.train
+    step = CheckTraining(build.family, build.shapes, build.train)
+    try:
+        _made(step, {"source": model}, f"{build.recipe}/check-training", store, report)
+    except StepError as error:
+        raise PlanError(
+            error.what,
+            where=", ".join(filter(None, (build.recipe, error.where))),
+            why=error.why,
+            hint=error.hint,
+        ) from error
+
+
+def _made(
+    step: Step,
+    inputs: Mapping[str, Model],
+    slot: str,
+    store: Store,
+    report: Report | None = None,
+) -> Artifact:
+    """Return what one step gives that a plan needs to be made; `report` is told that it runs."""
+    from olive_build.engine.events import Event, StepStarted
+    from olive_build.engine.graph import GraphBuilder
+    from olive_build.engine.run import run_graph
+
+    def told(event: Event) -> None:
+        if report and isinstance(event, StepStarted):
+            report(f"looking into the model first: {slot}")
+
     graph = GraphBuilder()
-    node = graph.add(Miniature(family), {}, f"miniature/{family}")
-    outcome = run_graph(graph.build(), store)[node]
+    leaves = {name: graph.leaf(model.folder, model.digest) for name, model in inputs.items()}
+    node = graph.add(step, leaves, slot)
+    outcome = run_graph(graph.build(), store, on_event=told)[node]
     if outcome.error:
         raise outcome.error
     assert outcome.artifact is not None
-    return ModelFiles(outcome.artifact.path, "miniature with seeded weights", "")
+    return outcome.artifact
 
 
 def _inspected(family: str, found: ModelFiles, store: Store) -> Model:
