@@ -71,7 +71,7 @@ def take_steps(side: Trainable, train: Train, steps: int) -> Arrays:
     compared = compared_steps(size, steps)
     found: Arrays = _prefixed("initial", parameters)
     losses: list[float] = []
-    with _deterministic():
+    with deterministic():
         for step, batch in enumerate(batches):
             if step and step in compared:
                 found |= _state(step, parameters, optimizer)
@@ -198,7 +198,8 @@ def _check_finite(losses: list[float], train: Train) -> None:
 
 
 @contextmanager
-def _deterministic() -> Iterator[None]:
+def deterministic() -> Iterator[None]:
+    """Have PyTorch take the algorithms inside that give the same bits each time, where it can."""
     before = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)

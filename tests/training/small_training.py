@@ -14,12 +14,15 @@ import onnx
 import torch
 from torch import nn
 
+from olive_build.proof.reference import write_reference
 from olive_build.steps.prepare_training import PrepareTraining
 from olive_build.training.settings import Loss, Optimizer, Train
 from olive_build.training.steps_file import COMPARED
 from olive_build.training.torch_batch_norm import Folded
 from olive_build.training.torch_export import check, export
 from olive_build.training.torch_model import Trainable
+from olive_build.training.torch_steps import reference_of, write_steps
+from olive_build.training.torch_stored_steps import stored_steps
 
 RUN = Path(__file__).parents[2] / "olive_build" / "toolchains" / "run.py"
 PRELUDE = """
@@ -151,32 +154,40 @@ def prepared(
     _write_json(folder / "train.json", _as_json(train))
     described = _description(model, train, frozen, shape, outputs, width)
     example = torch.from_numpy(inputs[0])
+    side = _side(model, example, described, width, chosen)
     if isinstance(probe, torch.Tensor):
-        _export(model, train, folder, example, described)
+        _export(side, folder, described)
     else:
         _export_by_hand(model, example, folder / "model.onnx", outputs)
         _write_json(folder / "training.json", described)
+    reference = reference_of(side)
+    write_reference(reference, folder)
+    write_steps(stored_steps(side, train, reference.feeds), folder / "training_steps.npz")
     steps = _steps(model, train, inputs, target, chosen, nudge or {})
     np.savez(folder / "steps.npz", **steps)
     return folder
 
 
-def _export(
-    model: nn.Module, train: Train, folder: Path, example: torch.Tensor, described: dict[str, Any]
-) -> None:
-    """Write model.onnx and training.json as a recipe's are: exported, then prepared."""
+def _side(
+    model: nn.Module, example: torch.Tensor, described: dict[str, Any], width: int, chosen: int
+) -> Trainable:
+    """Return the model as a recipe's is; of several outputs the one that the loss is taken of."""
     named = dict(model.named_parameters())
     trainable = tuple(name for name, value in named.items() if value.requires_grad)
-    with torch.no_grad():
-        outputs = model(example).shape[-1]
-    side = Trainable(
+    own = described["outputs"][chosen]
+
+    def forward(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        found = network(x)
+        return found if isinstance(found, torch.Tensor) else found[chosen]
+
+    return Trainable(
         model=model,
-        forward=lambda network, x: network(x),
+        forward=forward,
         inputs=("x",),
         output="logits",
-        outputs=outputs,
-        names={"x": "x", "logits": described["outputs"][0]},
-        axes={"x": ("batch_size", *example.shape[1:]), "logits": ("batch_size", outputs)},
+        outputs=width,
+        names={"x": "x", "logits": own},
+        axes={"x": ("batch_size", *example.shape[1:]), "logits": ("batch_size", width)},
         batch=None,
         examples=lambda batch, seed: {"x": _values(seed, batch, tuple(example.shape[1:]))},
         trainable=trainable,
@@ -184,6 +195,10 @@ def _export(
         patterns={},
         folded=Folded(),
     )
+
+
+def _export(side: Trainable, folder: Path, described: dict[str, Any]) -> None:
+    """Write model.onnx and training.json as a recipe's are: exported, then prepared."""
     exported = folder / "exported"
     exported.mkdir(exist_ok=True)
     onnx.save(export(side, OPSET), str(exported / "model.onnx"))
