@@ -84,7 +84,8 @@ def validate(recipe: tuple[str, ...], recipes: Path, as_json: bool) -> None:
 def plan(as_json: bool, **chosen: Any) -> None:
     """Show the steps of a build, what each needs, and what comes out.
 
-    Runs none of them; a model that is not on this machine is downloaded.
+    Runs none of them; a model that is not on this machine is downloaded, and one that is to be
+    trained is loaded once, to see whether the recipe's `train` fits it.
     """
     from olive_build.report.plans import print_plan
     from olive_build.select import select
@@ -157,20 +158,28 @@ def build(as_json: bool, **chosen: Any) -> None:
     type=click.Choice(["transformers.js"]),
     help="Check any folder, a bundle or not, against what this client asks for; nothing is run.",
 )
+@click.option(
+    "--train",
+    is_flag=True,
+    help="Also repeat three of PyTorch's steps with the files of a training bundle.",
+)
 @json_option
-def verify(bundle: tuple[Path, ...], layout: str | None, as_json: bool) -> None:
-    """Check published bundles: every byte, and every figure by running the files again.
+def verify(bundle: tuple[Path, ...], layout: str | None, train: bool, as_json: bool) -> None:
+    """Check published bundles: every byte, and the quality of each model by running it again.
 
-    BUNDLE is a folder with a manifest.json, such as outputs/all-minilm-l6-v2/desktop. With
-    --layout it is any folder with a config.json and models in onnx/, from wherever it comes.
+    BUNDLE is a folder with a manifest.json, such as outputs/all-minilm-l6-v2/desktop. Of a training
+    bundle the checkpoint and the optimizer are read; --train repeats steps in the training
+    toolchain. With --layout it is any folder with a config.json and models in onnx/.
     """
+    if layout and train:
+        raise click.UsageError("--train is not for --layout, which runs nothing")
     if layout:
         from olive_build.report.layout_check import check_layouts
 
         sys.exit(check_layouts(bundle, as_json=as_json))
     from olive_build.report.verification import verify_bundles
 
-    sys.exit(verify_bundles(bundle, as_json=as_json))
+    sys.exit(verify_bundles(bundle, train=train, as_json=as_json))
 
 
 @cli.command()

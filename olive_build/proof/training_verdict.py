@@ -86,6 +86,35 @@ def training_gates(figures: Mapping[str, Any], equal_error_rate: float | None) -
     return gates
 
 
+def repeated_gates(found: Mapping[str, Any]) -> list[Gate]:
+    """Hold what `verify --train` found against the limits of a build; see training/verify_child."""
+    gates = []
+    for form, figures in found["forms"].items():
+        numbers = (
+            ("losses_difference", figures["losses_difference"], LOSSES, ""),
+            ("gradient_difference", *_worst(figures["gradients"], GRADIENTS)),
+            ("parameters_difference", *_worst(figures["parameters"], PARAMETERS)),
+            ("eval_difference", figures["eval_difference"], INFERENCE, ""),
+            ("eval_loss_difference", figures["eval_loss_difference"], LOSSES, ""),
+            ("frozen_changed", *_named(figures["frozen_changed"])),
+            ("start_difference", *_named(figures["start_changed"])),
+        )
+        for figure, value, limit, note in numbers:
+            gates.append(_gate(figure, value, limit, ", ".join(filter(None, (form, note)))))
+    gates.append(_gate("inference_changed", *_named(found["inference_changed"])))
+    if found["nominal_exact"] is not None:
+        gates.append(_gate("nominal_difference", int(not found["nominal_exact"]), 0))
+    return gates
+
+
+def _worst(figure: Mapping[str, Any], limit: float) -> tuple[float, float, str]:
+    return figure["worst"], limit, _of(figure)
+
+
+def _named(names: list[str]) -> tuple[float, float, str]:
+    return len(names), 0, _few(names)
+
+
 def training_hint(gates: Sequence[Gate]) -> str | None:
     """Return what to do where one of these failed; None where it is no fault of the artifacts."""
     failed = {gate.figure for gate in gates if gate.status == "failed"}

@@ -106,8 +106,8 @@ def _read(root: Any, size: int) -> CheckpointFile:
     trainable = _tensors(state.RequiresGradParams, state.RequiresGradParamsLength(), size)
     frozen = _tensors(state.FrozenParams, state.FrozenParamsLength(), size)
     moments: dict[str, Mapping[str, Stored]] = {}
-    for group in _items(root.OptimizerGroups, root.OptimizerGroupsLength(), size):
-        for held in _items(group.OptimizerStates, group.OptimizerStatesLength(), size):
+    for group in items(root.OptimizerGroups, root.OptimizerGroupsLength(), size):
+        for held in items(group.OptimizerStates, group.OptimizerStatesLength(), size):
             name = held.ParamName().decode()
             moments[name] = _tensors(held.Momentums, held.MomentumsLength(), size)
     return CheckpointFile(
@@ -115,8 +115,8 @@ def _read(root: Any, size: int) -> CheckpointFile:
     )
 
 
-def _items(item: Any, count: int, size: int) -> Iterator[Any]:
-    """Yield the entries of a vector, whose count is believed where the file has room for it."""
+def items(item: Any, count: int, size: int) -> Iterator[Any]:
+    """Return the entries of a vector, whose count is believed where the file has room for it."""
     if not 0 <= 4 * count <= size:
         raise ValueError(f"it counts {count} entries in {size} bytes")
     return (item(index) for index in range(count))
@@ -124,7 +124,7 @@ def _items(item: Any, count: int, size: int) -> Iterator[Any]:
 
 def _tensors(item: Any, count: int, size: int) -> dict[str, Stored]:
     found: dict[str, Stored] = {}
-    for tensor in _items(item, count, size):
+    for tensor in items(item, count, size):
         name = tensor.Name().decode()
         if name in found:
             raise ValueError(f"it holds `{name}` twice")
@@ -149,5 +149,5 @@ def _properties(root: Any, size: int) -> dict[str, Property]:
     return {
         item.Name().decode(): convert(item.Value())
         for entries, count, convert in kinds
-        for item in _items(entries, count, size)
+        for item in items(entries, count, size)
     }

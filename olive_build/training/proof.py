@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from olive_build.training.differences import faint, losses_difference, outputs_difference
-from olive_build.training.optimizer_check import optimizer_differences
+from olive_build.training.optimizer_check import optimizer_differences, read_with_onnx
+from olive_build.training.ort_graphs import read_ort_graph
 from olive_build.training.recorded_steps import Repeated, close, fill_states, repeat_steps, worst
 from olive_build.training.session import (
     CHECKPOINT,
@@ -180,12 +181,7 @@ def _uninterrupted(proved: _Proved, saved: Path, states: Mapping[int, Path]) -> 
     session = proved.open()
     before = session.digests(trainable=False)
     begun = session.digests(trainable=True)
-    optimizer = optimizer_differences(
-        proved.artifacts / OPTIMIZER_MODEL,
-        proved.optimizer,
-        session.learning_rate,
-        session.rate_scale,
-    )
+    optimizer = _of_optimizer(proved, session)
     half = max(1, len(recorded) // 2)
     losses: list[float] = []
     for step in range(len(recorded)):
@@ -205,6 +201,17 @@ def _uninterrupted(proved: _Proved, saved: Path, states: Mapping[int, Path]) -> 
     )
     close(session)
     return run
+
+
+def _of_optimizer(proved: _Proved, session: TrainingSession) -> list[str]:
+    """Say in what the optimizer's files differ from the recipe's optimizer."""
+    path = proved.artifacts / OPTIMIZER_MODEL
+    graphs = [read_with_onnx(path)]
+    if path.with_suffix(".ort").is_file():
+        graphs.append(read_ort_graph(path.with_suffix(".ort")))
+    rates = (session.learning_rate, session.rate_scale)
+    said = [item for graph in graphs for item in optimizer_differences(graph, proved.optimizer, *rates)]
+    return list(dict.fromkeys(said))
 
 
 def _train(session: TrainingSession, recorded: RecordedSteps, start: int, end: int) -> list[float]:

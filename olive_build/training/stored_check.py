@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from olive_build.errors import BundleError
 from olive_build.proof.logits_reference import LogitsReference
 from olive_build.proof.reference import read_reference
 from olive_build.training.checkpoint_file import put_state, read_checkpoint
@@ -20,7 +21,13 @@ from olive_build.training.differences import (
     outputs_difference,
 )
 from olive_build.training.recorded_steps import close, worst
-from olive_build.training.session import TRAINING_MODEL, Array, Form, TrainingSession
+from olive_build.training.session import (
+    NOMINAL_CHECKPOINT,
+    TRAINING_MODEL,
+    Array,
+    Form,
+    TrainingSession,
+)
 from olive_build.training.sketch import length, sketch
 from olive_build.training.stored_steps import (
     COUNT,
@@ -90,17 +97,51 @@ def check_stored(
     artifacts: Path, reference: Path, described: Mapping[str, Any], output: str
 ) -> list[dict[str, Any]]:
     """Repeat the steps that `reference` holds in each form of the artifacts; see repeat_stored."""
+    bundles, stored = stored_bundles(artifacts, reference, described, output)
+    return [repeat_stored(bundle, stored) for bundle in bundles]
+
+
+def stored_bundles(
+    artifacts: Path, reference: Path, described: Mapping[str, Any], output: str
+) -> tuple[list[Bundle], StoredSteps]:
+    """Return the forms in which the artifacts are there, and the steps that `reference` holds.
+
+    `described` has `inputs` and `outputs`; the loss is of `output`. Raises BundleError where the
+    reference cannot be read, or is of another model.
+    """
     stored = read_stored(reference / STORED)
     kept = read_reference(reference)
-    assert isinstance(kept, LogitsReference)
-    inputs = [kept.feeds[entry["name"]] for entry in described["inputs"]]
-    index = list(described["outputs"]).index(output)
-    forms: list[Form] = ["onnx", "ort"]
-    return [
-        repeat_stored(Bundle(artifacts, inputs, index, form), stored)
-        for form in forms
-        if (artifacts / TRAINING_MODEL).with_suffix(f".{form}").is_file()
-    ]
+    names = [str(entry["name"]) for entry in described["inputs"]]
+    if not isinstance(kept, LogitsReference) or set(kept.feeds) != set(names):
+        raise BundleError(
+            "the stored references are not of this model",
+            where=str(reference),
+            why=f"the model takes {', '.join(names)}",
+            hint="build the bundle again",
+        )
+    inputs, index = [kept.feeds[name] for name in names], list(described["outputs"]).index(output)
+    forms: tuple[Form, ...] = ("onnx", "ort")
+    there = [f for f in forms if (artifacts / TRAINING_MODEL).with_suffix(f".{f}").is_file()]
+    return [Bundle(artifacts, inputs, index, form) for form in there], stored
+
+
+def nominal_exact(bundles: Sequence[Bundle], stored: StoredSteps) -> bool | None:
+    """Say whether the nominal checkpoint, given the parameters, steps as the whole one does.
+
+    In one thread, where sums do not depend on which thread comes first; None without one.
+    """
+    nominal = bundles[0].artifacts / NOMINAL_CHECKPOINT
+    if not nominal.is_file():
+        return None
+    ends = []
+    for bundle in (replace(item, threads=1) for item in bundles):
+        whole, given = bundle.open(), bundle.open(nominal)
+        given.take_parameters(whole)
+        for session in (whole, given):
+            loss = session.step(*_batch(bundle, stored, 0))
+            ends.append((bundle.form, loss, session.digests(trainable=True)))
+            close(session)
+    return all(one == other for one, other in zip(ends[::2], ends[1::2], strict=True))
 
 
 def worse(record: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
