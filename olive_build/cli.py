@@ -28,6 +28,7 @@ from olive_build.cli_options import (  # noqa: E402
     selection,
 )
 from olive_build.cli_training import train  # noqa: E402
+from olive_build.cli_verify import verify  # noqa: E402
 from olive_build.errors import EXIT_INTERRUPTED, OliveBuildError, UsageError  # noqa: E402
 
 EPILOG = """\b
@@ -151,35 +152,7 @@ def build(as_json: bool, **chosen: Any) -> None:
     sys.exit(run_build(chosen, as_json=as_json))
 
 
-@cli.command()
-@click.argument("bundle", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--layout",
-    type=click.Choice(["transformers.js"]),
-    help="Check any folder, a bundle or not, against what this client asks for; nothing is run.",
-)
-@click.option(
-    "--train",
-    is_flag=True,
-    help="Also repeat three of PyTorch's steps with the files of a training bundle.",
-)
-@json_option
-def verify(bundle: tuple[Path, ...], layout: str | None, train: bool, as_json: bool) -> None:
-    """Check published bundles: every byte, and the quality of each model by running it again.
-
-    BUNDLE is a folder with a manifest.json, such as outputs/all-minilm-l6-v2/desktop. Of a training
-    bundle the checkpoint and the optimizer are read; --train repeats steps in the training
-    toolchain. With --layout it is any folder with a config.json and models in onnx/.
-    """
-    if layout and train:
-        raise click.UsageError("--train is not for --layout, which runs nothing")
-    if layout:
-        from olive_build.report.layout_check import check_layouts
-
-        sys.exit(check_layouts(bundle, as_json=as_json))
-    from olive_build.report.verification import verify_bundles
-
-    sys.exit(verify_bundles(bundle, train=train, as_json=as_json))
+cli.add_command(verify)
 
 
 @cli.command()

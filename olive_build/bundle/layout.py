@@ -78,7 +78,11 @@ def side_files(bundle: BundlePlan) -> list[Placed]:
     """Return the files that all variants share: configuration, tokenizer, references."""
     placed = [
         Placed(f"reference/{name}", bundle.reference, name)
-        for name in ("reference.json", "reference.npz", *((STORED_STEPS,) if bundle.training else ()))
+        for name in (
+            "reference.json",
+            "reference.npz",
+            *((STORED_STEPS,) if bundle.training else ()),
+        )
     ]
     placed += [
         Placed(f"reference/{name}.onnx", node, MODEL_NAME) for name, node in bundle.parts.items()

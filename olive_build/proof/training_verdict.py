@@ -14,21 +14,20 @@ LOSSES = 1e-5
 # change .1, gradients that are not reset .25; smaller faults are seen in the single steps.
 FREE = 0.05
 FREE_HINT = (
-    "each step by itself is PyTorch's; twenty in a row are not. Where `losses` in proof.json, which "
-    "are those of the artifacts, jump up and down, the learning rate is too high for rounding to "
-    "stay small: lower train.optimizer.lr. Where they fall, the fault lies between the steps, in "
-    "what one leaves to the next: please report it"
+    "each step by itself is PyTorch's; twenty in a row are not. If the losses jump up and down, "
+    "the learning rate is too high for rounding to stay small: lower train.optimizer.lr. If they "
+    "fall, the fault lies in what one step leaves to the next: please report it"
 )
 STEP_HINT = (
-    "a step does not do what PyTorch's does from the same parameters and moments, so a device would "
-    "learn something else: please report it with the recipe; until then freeze the layer that is "
-    "named, or what lies below it"
+    "a step is not PyTorch's from the same parameters and moments, so a device would learn "
+    "something else: please report it with the recipe; until then freeze the layer that is named, "
+    "or what lies below it"
 )
 # Relative to the gradient's length, for each parameter by itself.
 GRADIENTS = 1e-4
 # Relative to how far PyTorch's moved in that step, for each parameter by itself: 1e-5, and more at
-# the first step, where AdamW makes a whole step of what rounding leaves of a gradient. onnxruntime's
-# own AdamW, or another weight decay that matters, are 3e-2 and more.
+# the first step, where AdamW makes a whole step of what rounding leaves of a gradient. The AdamW of
+# onnxruntime, or another weight decay that matters, are 3e-2 and more.
 PARAMETERS = 5e-3
 # The same model in two versions of onnxruntime, or in PyTorch.
 INFERENCE = 1e-5

@@ -36,8 +36,8 @@ class TrainingReference:
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.proof.reference import write_reference
         from olive_build.training.torch_model import build
-        from olive_build.training.torch_stored_steps import stored_steps
         from olive_build.training.torch_steps import reference_of, take_steps, write_steps
+        from olive_build.training.torch_stored_steps import stored_steps
 
         side = build(inputs["source"], self.family, self.train, dict(self.shapes))
         reference = reference_of(side)

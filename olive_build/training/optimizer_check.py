@@ -19,7 +19,10 @@ OPTIMIZERS = ("AdamWOptimizer", "SGDOptimizerV2")
 MICROSOFT = "com.microsoft"
 # What the runtime gives an optimizer's file, in this order, and what it takes of it.
 GIVEN = ("learning_rate", "step", "params", "gradients")
-MOMENTS = {"adamw": ("first_order_moments", "second_order_moments"), "sgd": ("first_order_moments",)}
+MOMENTS = {
+    "adamw": ("first_order_moments", "second_order_moments"),
+    "sgd": ("first_order_moments",),
+}
 TAKEN = ("updated",)
 # 0 decays before the step, as torch.optim.AdamW: see optimizers.py.
 TORCH_MODE = 0
@@ -113,7 +116,9 @@ def _of_ends(graph: OptimizerGraph, node: Operator, optimizer: Optimizer) -> lis
         ("its optimizer reads", node.inputs[1:], read),
         ("its optimizer gives", node.outputs, TAKEN),
     )
-    found = [f"{what} {_list(one)}, not {_list(other)}" for what, one, other in ends if one != other]
+    found = [
+        f"{what} {_list(one)}, not {_list(other)}" for what, one, other in ends if one != other
+    ]
     others = [n.name for n in graph.nodes if n is not node and n.outputs != node.inputs[:1]]
     return found + [f"it holds {name} as well" for name in others]
 

@@ -105,8 +105,25 @@ def prove(
         recorded,
         lambda session: session.export_inference(out / TRAINED, [output]),
     )
+    record = {
+        **_of_steps(proved, run, repeated),
+        **_exact(proved, run, saved),
+        "loads": _files(artifacts),
+        **_of_ort(proved, repeated, states),
+    }
+    for path in (saved, *states.values()):
+        path.unlink()
+    inputs, _ = recorded.evaluation()
+    names = [entry["name"] for entry in described["inputs"]]
+    feeds = dict(zip(names, inputs, strict=True))
+    return Figures(record, feeds, repeated.outputs[index], recorded.evaluated()[1])
+
+
+def _of_steps(proved: _Proved, run: _Run, repeated: Repeated) -> dict[str, Any]:
+    """Compare with PyTorch what the whole run gave, and what single steps did."""
+    recorded = proved.recorded
     loss, logits = recorded.evaluated()
-    record: dict[str, Any] = {
+    return {
         "steps": len(recorded),
         "compared": recorded.compared,
         "losses": run.losses,
@@ -118,20 +135,11 @@ def prove(
         "unmoved": _unmoved(recorded),
         "start_changed": _others(run.begun, recorded),
         "optimizer_differences": run.optimizer,
-        "eval_difference": outputs_difference(repeated.outputs[index], logits),
+        "eval_difference": outputs_difference(repeated.outputs[proved.index], logits),
         "eval_loss_difference": losses_difference([repeated.loss], [loss]),
         "frozen_identical": not run.changed,
         "frozen_changed": run.changed,
-        **_exact(proved, run, saved),
-        "loads": _files(artifacts),
-        **_of_ort(proved, repeated, states),
     }
-    for path in (saved, *states.values()):
-        path.unlink()
-    inputs, _ = recorded.evaluation()
-    names = [entry["name"] for entry in described["inputs"]]
-    feeds = dict(zip(names, inputs, strict=True))
-    return Figures(record, feeds, repeated.outputs[index], logits)
 
 
 def _others(begun: Mapping[str, str], recorded: RecordedSteps) -> list[str]:
@@ -210,7 +218,9 @@ def _of_optimizer(proved: _Proved, session: TrainingSession) -> list[str]:
     if path.with_suffix(".ort").is_file():
         graphs.append(read_ort_graph(path.with_suffix(".ort")))
     rates = (session.learning_rate, session.rate_scale)
-    said = [item for graph in graphs for item in optimizer_differences(graph, proved.optimizer, *rates)]
+    said = [
+        item for graph in graphs for item in optimizer_differences(graph, proved.optimizer, *rates)
+    ]
     return list(dict.fromkeys(said))
 
 

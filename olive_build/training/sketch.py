@@ -22,7 +22,7 @@ def drawn(shape: Sequence[int], *key: int) -> Doubles:
     """Return numbers from -1 to 1 of this shape, fixed by up to four small numbers."""
     size = int(np.prod(shape, dtype=np.int64))
     bits = _source(key).random_raw(size)
-    values: Doubles = (bits >> np.uint64(11)) * 2.0**-52 - 1
+    values: Doubles = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1
     return values.reshape(tuple(shape))
 
 

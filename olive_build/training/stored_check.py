@@ -160,8 +160,10 @@ def _unlike(start: list[str]) -> dict[str, Any]:
     return {
         **dict.fromkeys(("losses_difference", "eval_difference"), float("inf")),
         "eval_loss_difference": float("inf"),
-        **{"gradients": unlike, "parameters": unlike},
-        **{"frozen_changed": [], "start_changed": start},
+        "gradients": unlike,
+        "parameters": unlike,
+        "frozen_changed": [],
+        "start_changed": start,
     }
 
 

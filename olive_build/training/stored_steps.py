@@ -1,4 +1,4 @@
-"""reference/training_steps.npz of a training bundle: three of PyTorch's steps, small enough to ship.
+"""reference/training_steps.npz: three of PyTorch's steps, small enough to lie in a bundle.
 
 Each begins from the checkpoint's parameters with drawn numbers added, and from drawn moments, as
 after one step: so nothing is stored of it but its seed, its number, and every parameter has a

@@ -144,7 +144,9 @@ def _outputs(shape: list[int], train: Train) -> int:
             why=f"it is {shape}; a loss is taken of [batch, outputs]",
         )
     if train.head is not None and shape[1] != train.head.classes:
-        why = f"it has {train.head.classes} classes, and the model gives {shape[1]} numbers a sample"
+        why = (
+            f"it has {train.head.classes} classes, and the model gives {shape[1]} numbers a sample"
+        )
         raise not_the_last(train.head, why)
     if train.loss.name == "cross-entropy" and shape[1] < 2:
         raise StepError(

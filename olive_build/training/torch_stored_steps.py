@@ -33,9 +33,9 @@ SMALLEST_MOMENT = 1e-6
 
 
 def stored_steps(side: Trainable, train: Train, feeds: Mapping[str, Any]) -> Arrays:
-    """Take the steps on rows of `feeds`, by the graph's names; return what training_steps.npz holds.
+    """Return what training_steps.npz holds: the steps are taken on rows of `feeds`.
 
-    The model is as it was afterwards.
+    `feeds` has arrays by the graph's names. The model is as it was afterwards.
     """
     parameters = dict(sorted(side.parameters().items()))
     initial = {name: value.detach().numpy().copy() for name, value in parameters.items()}

@@ -23,8 +23,12 @@ ARTIFACTS, REFERENCE, INFERENCE = "training", "reference", "inference/model.onnx
 def repeated(folder: Path) -> dict[str, Any]:
     """Return what is printed for the bundle in `folder`, whose bytes and files were looked at."""
     from olive_build.training.session import CHECKPOINT
-    from olive_build.training.stored_check import differs_from_inference, stored_bundles
-    from olive_build.training.stored_check import nominal_exact, repeat_stored
+    from olive_build.training.stored_check import (
+        differs_from_inference,
+        nominal_exact,
+        repeat_stored,
+        stored_bundles,
+    )
 
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     section = manifest["training"]

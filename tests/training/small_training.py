@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import torch
 from torch import nn
 
 from olive_build.proof.reference import write_reference
+from olive_build.proof.training_verdict import training_figures, training_gates
 from olive_build.steps.prepare_training import PrepareTraining
+from olive_build.steps.training_export import TrainingExport
+from olive_build.steps.training_reference import TrainingReference
 from olive_build.training.settings import Loss, Optimizer, Train
 from olive_build.training.steps_file import COMPARED
 from olive_build.training.torch_batch_norm import Folded
@@ -355,3 +359,35 @@ def proved(python: Path, reference: Path, artifacts: Path, out: Path) -> dict[st
     in_toolchain(python, PROVE, reference, artifacts, out)
     figures: dict[str, Any] = json.loads((out / "training_proof.json").read_text())
     return figures
+
+
+def with_other_steps(
+    reference: Path, folder: Path, change: Callable[[dict[str, Any]], Any]
+) -> Path:
+    """Copy a reference with another steps.npz."""
+    shutil.copytree(reference, folder)
+    with np.load(folder / "steps.npz") as steps:
+        arrays = {name: steps[name] for name in steps.files}
+    change(arrays)
+    np.savez(folder / "steps.npz", **arrays)
+    return folder
+
+
+def failed(figures: dict[str, Any]) -> set[str]:
+    """Return the gates that figures of the proof fail, whatever is inferred."""
+    inference = {"difference": 0.0, "pytorch_difference": 0.0}
+    gates = training_gates(training_figures(figures, inference, {}, None), None)
+    return {gate.figure for gate in gates if gate.status == "failed"}
+
+
+def of_recipe(
+    training_python: Path, family: str, folders: dict[str, Path], train: Train
+) -> dict[str, Any]:
+    """Make and prove artifacts as the steps of a recipe do."""
+    source = {"source": folders["source"]}
+    TrainingExport(family, 18, (), train).run(source, folders["exported"])
+    PrepareTraining().run({"model": folders["exported"]}, folders["m"])
+    TrainingReference(family, (), train).run(source, folders["m"])
+    (folders["m"] / "train.json").write_text(json.dumps(asdict(train)))
+    assert generated(training_python, folders["m"], folders["a"]) == ""
+    return proved(training_python, folders["m"], folders["a"], folders["a"].with_name("p"))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,26 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from transformers import ResNetConfig, ResNetForImageClassification
 
 from olive_build.families.text_classification.miniature import write_miniature
-from olive_build.proof.training_verdict import training_figures, training_gates
-from olive_build.steps.prepare_training import PrepareTraining
 from olive_build.steps.trained_inference import TrainedInference
 from olive_build.steps.training_artifacts import TrainingArtifacts
-from olive_build.steps.training_export import TrainingExport
 from olive_build.steps.training_proof import TrainingProof
-from olive_build.steps.training_reference import TrainingReference
-from olive_build.training.checkpoint_file import read_checkpoint
-from olive_build.training.settings import Head, Lora, Train
+from olive_build.training.settings import Head, Lora
 from olive_build.training.steps_file import COMPARED
 
-from .small_training import PROVE, TRAIN, Images, generated, in_toolchain, prepared, proved
+from .small_training import (
+    PROVE,
+    TRAIN,
+    Images,
+    failed,
+    generated,
+    in_toolchain,
+    of_recipe,
+    prepared,
+    proved,
+    with_other_steps,
+)
 
 FROZEN = ("low.weight", "low.bias")
 
@@ -92,117 +96,6 @@ def test_the_trained_model_runs_in_the_current_runtime(images: Path, tmp_path: P
         assert arrays["expected"].shape == arrays["pytorch"].shape == (3, 3)
 
 
-def test_steps_are_compared_from_the_state_that_was_recorded(
-    images: Path, training_python: Path, tmp_path: Path
-) -> None:
-    """PyTorch's training is parted from ours on the way, as rounding parts those of a ReLU."""
-    torch.manual_seed(0)
-    train = replace(TRAIN, nominal_checkpoint=True)
-    nudged = {"nudge": {3: 3e-3, 8: 3e-3}, "shape": (1, 8, 8), "frozen": FROZEN, "train": train}
-    reference = prepared(Images(), tmp_path / "m", **nudged)
-    figures = proved(training_python, reference, images / "a", tmp_path / "p")
-    assert 1e-4 < figures["free_difference"] < 5e-2
-    assert failed(figures) == set()
-    assert figures["losses_difference"] < 1e-6
-    assert figures["parameters"]["worst"] < 1e-4
-    assert figures["compared"] == [0, 1, 2, 5, 10, 19]
-    assert not list((tmp_path / "p").glob("state-*"))
-
-
-@pytest.mark.parametrize("what", ["moment0.5.high.weight", "state.10.head.bias", "after.2.head.bias"])
-def test_another_state_or_end_of_a_step_is_seen(
-    images: Path, training_python: Path, tmp_path: Path, what: str
-) -> None:
-    def change(arrays: dict[str, Any]) -> None:
-        arrays[what] = arrays[what] * 1.05
-
-    reference = changed(images, tmp_path / "m", change)
-    figures = proved(training_python, reference, images / "a", tmp_path / "p")
-    assert "parameters_difference" in failed(figures)
-    assert figures["free_difference"] < 1e-5
-
-
-def test_what_the_artifacts_train_is_held_against_what_pytorch_trained(
-    images: Path, training_python: Path, tmp_path: Path
-) -> None:
-    """The artifacts leave two parameters frozen that were trained: by their own list all is well."""
-    torch.manual_seed(0)
-    reference = prepared(Images(), tmp_path / "m", shape=(1, 8, 8))
-    figures = proved(training_python, reference, images / "a", tmp_path / "p")
-    assert {"gradient_difference", "parameters_difference", "start_difference"} <= failed(figures)
-    assert figures["start_changed"] == ["low.bias", "low.weight"]
-    assert figures["gradients"]["parameter"] == "low.bias"
-
-
-def test_a_checkpoint_that_begins_elsewhere_is_seen(
-    images: Path, training_python: Path, tmp_path: Path
-) -> None:
-    """A weight of the checkpoint has other bits, too little for a loss to tell."""
-    shutil.copytree(images / "a", tmp_path / "a")
-    stored = read_checkpoint(tmp_path / "a" / "checkpoint", writable=True)
-    values = stored.trainable["head.bias"].values()
-    values[1] = np.nextafter(values[1], 1)
-    figures = proved(training_python, images / "m", tmp_path / "a", tmp_path / "p")
-    assert figures["start_changed"] == ["head.bias"]
-    assert failed(figures) >= {"start_difference"}
-
-
-def test_a_network_of_relus_and_batch_norms_holds_where_all_of_it_learns(
-    training_python: Path, tmp_path: Path
-) -> None:
-    folders = {name: tmp_path / name for name in ("source", "exported", "m", "a")}
-    for folder in folders.values():
-        folder.mkdir()
-    write_resnet(folders["source"])
-    loss = replace(TRAIN.loss, class_weights=(1.0, 2.0, 3.0))
-    head = Head("classifier.1", 3, ("a", "b", "c"))
-    rate = replace(TRAIN.optimizer, lr=1e-3)
-    train = replace(TRAIN, head=head, loss=loss, optimizer=rate, batch_size=8)
-    figures = of_recipe(training_python, "image-classification", folders, train)
-    assert failed(figures) == set()
-    assert figures["gradients"]["worst"] < 2e-5
-    assert len(figures["compared"]) == 6
-
-
-def write_resnet(folder: Path) -> None:
-    """Write a ResNet whose batch norms have seen something, and its processor's file."""
-    config = ResNetConfig(
-        num_channels=1,
-        embedding_size=4,
-        hidden_sizes=[4, 8],
-        depths=[1, 1],
-        layer_type="basic",
-        id2label={0: "no", 1: "yes"},
-        label2id={"no": 0, "yes": 1},
-    )
-    torch.manual_seed(0)
-    model = ResNetForImageClassification(config)
-    for name, value in model.state_dict().items():
-        if name.endswith(("running_mean", "running_var")):
-            value.copy_(torch.rand_like(value) + 0.5)
-    model.save_pretrained(folder)
-    processor = {
-        "image_processor_type": "ConvNextImageProcessor",
-        **{"do_resize": False, "size": {"height": 16, "width": 16}},
-        **{"do_rescale": True, "rescale_factor": 1 / 255},
-        **{"do_normalize": True, "image_mean": [0.5], "image_std": [0.5]},
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps(processor), encoding="utf-8")
-
-
-def of_recipe(
-    training_python: Path, family: str, folders: dict[str, Path], train: Train
-) -> dict[str, Any]:
-    """Make and prove artifacts as the steps of a recipe do."""
-    source = {"source": folders["source"]}
-    TrainingExport(family, 18, (), train).run(source, folders["exported"])
-    PrepareTraining().run({"model": folders["exported"]}, folders["m"])
-    TrainingReference(family, (), train).run(source, folders["m"])
-    (folders["m"] / "train.json").write_text(json.dumps(asdict(train)))
-    assert generated(training_python, folders["m"], folders["a"]) == ""
-    return proved(training_python, folders["m"], folders["a"], folders["a"].with_name("p"))
-
-
 def inferred(proof: Path, out: Path) -> dict[str, float]:
     TrainedInference("this one").run({"proof": proof}, out)
     found: dict[str, float] = json.loads((out / "trained_inference.json").read_text())
@@ -229,16 +122,6 @@ def test_another_output_is_seen(
     assert 0.01 < found[figure] < 0.26 if wrong == "value" else found[figure] == math.inf
 
 
-def changed(images: Path, folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
-    """Copy the reference with another steps.npz."""
-    shutil.copytree(images / "m", folder)
-    with np.load(folder / "steps.npz") as steps:
-        arrays = {name: steps[name] for name in steps.files}
-    change(arrays)
-    np.savez(folder / "steps.npz", **arrays)
-    return folder
-
-
 def test_a_wrong_loss_and_a_wrong_gradient_are_seen(
     images: Path, training_python: Path, tmp_path: Path
 ) -> None:
@@ -250,7 +133,7 @@ def test_a_wrong_loss_and_a_wrong_gradient_are_seen(
         for step in COMPARED:
             arrays[f"gradient.{step}.head.bias"][:] = 0
 
-    reference = changed(images, tmp_path / "m", change)
+    reference = with_other_steps(images / "m", tmp_path / "m", change)
     figures = proved(training_python, reference, images / "a", tmp_path / "p")
     assert figures["losses_difference"] == pytest.approx(0.01, rel=0.2)
     assert figures["gradients"]["worst"] > 1e-3
@@ -259,12 +142,6 @@ def test_a_wrong_loss_and_a_wrong_gradient_are_seen(
     assert figures["unmoved"] == figures["faint"] == ["head.bias"]
     assert figures["parameters"]["count"] == 3
     assert figures["resume_exact"]
-
-
-def failed(figures: dict[str, Any]) -> set[str]:
-    inference = {"difference": 0.0, "pytorch_difference": 0.0}
-    gates = training_gates(training_figures(figures, inference, {}, None), None)
-    return {gate.figure for gate in gates if gate.status == "failed"}
 
 
 RUNTIMES_OWN = {"adam_mode": 1, "epsilon": 1e-6, "weight_decay": 0.0}
@@ -430,7 +307,9 @@ reference, artifacts""",
 
 
 def test_a_missing_array_is_named(images: Path, training_python: Path, tmp_path: Path) -> None:
-    reference = changed(images, tmp_path / "m", lambda arrays: arrays.pop("gradient.0.head.bias"))
+    reference = with_other_steps(
+        images / "m", tmp_path / "m", lambda arrays: arrays.pop("gradient.0.head.bias")
+    )
     code = f"""
 from olive_build.errors import StepError
 try:
