@@ -13,7 +13,6 @@ from typing import Any
 from olive_build.bundle.layouts.wire import DamagedFile, Message, signed
 from olive_build.errors import StepError
 from olive_build.training.optimizer_check import Operator, OptimizerGraph
-from olive_build.training.ort_graphs import read_ort_graph
 
 _GRAPH = 7
 _NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12
@@ -27,6 +26,8 @@ Fields = dict[int, list[Any]]
 def read_graph(path: Path) -> OptimizerGraph:
     """Return the outer graph of an .onnx or .ort file. Raises StepError for a file that is none."""
     if path.suffix == ".ort":
+        from olive_build.training.ort_graphs import read_ort_graph
+
         return read_ort_graph(path)
     try:
         with path.open("rb") as stream:

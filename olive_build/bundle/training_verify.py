@@ -7,23 +7,23 @@ does what PyTorch's does is told by taking it: `verify --train`.
 
 from __future__ import annotations
 
-import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from olive_build.bundle.training import CHECKPOINT, FOLDER, MODELS, NOMINAL_CHECKPOINT
 from olive_build.bundle.training_graphs import read_graph
 from olive_build.bundle.training_manifest import SECTION, TrainingManifest, read_training
-from olive_build.errors import OliveBuildError
+from olive_build.errors import BundleError, OliveBuildError
 from olive_build.steps.convert_ort import REQUIRED_OPERATORS
-from olive_build.training.checkpoint_file import CheckpointFile, read_checkpoint
+from olive_build.steps.training_reference import STORED_STEPS
 from olive_build.training.optimizer_check import OptimizerGraph, optimizer_differences
-from olive_build.training.session import LEARNING_RATE, RATE_SCALE
-from olive_build.training.settings import Optimizer
-from olive_build.training.stored_steps import STORED, StoredSteps, read_stored
+from olive_build.training.settings import LEARNING_RATE, RATE_SCALE, Optimizer
+
+if TYPE_CHECKING:
+    from olive_build.training.checkpoint_file import CheckpointFile
+    from olive_build.training.stored_steps import StoredSteps
 
 REFERENCE = "reference"
 MOST_TOLD = 3
@@ -34,11 +34,13 @@ def training_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
 
     Raises BundleError where the manifest's section or the stored steps cannot be read.
     """
+    from olive_build.training.stored_steps import read_stored
+
     training = read_training(manifest)
     misplaced = _misplaced(training)
     if misplaced:
         return misplaced
-    stored = read_stored(folder / REFERENCE / STORED)
+    stored = read_stored(folder / REFERENCE / STORED_STEPS)
     found: list[str] = []
     _told(found, training.files[CHECKPOINT], lambda: _of_checkpoint(folder, training, stored))
     if NOMINAL_CHECKPOINT in training.files:
@@ -73,13 +75,26 @@ def _misplaced(training: TrainingManifest) -> list[str]:
 
 
 def _optimizer(manifest: Mapping[str, Any]) -> Optimizer:
+    """Return the recipe's optimizer as the manifest has it. Raises BundleError for none."""
     fields = dict(manifest[SECTION]["optimizer"])
-    if "betas" in fields:
-        fields["betas"] = tuple(fields["betas"])
-    return Optimizer(**fields)
+    try:
+        if fields["name"] == "sgd":
+            return Optimizer("sgd", float(fields["lr"]))
+        first, second = map(float, fields["betas"])
+        rest = (float(fields[name]) for name in ("eps", "weight_decay"))
+        return Optimizer("adamw", float(fields["lr"]), (first, second), *rest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            "the manifest's optimizer cannot be read",
+            where="manifest.json",
+            why=f"{type(error).__name__}: {error}",
+            hint="build or download the bundle again",
+        ) from error
 
 
 def _of_checkpoint(folder: Path, training: TrainingManifest, stored: StoredSteps) -> list[str]:
+    from olive_build.training.checkpoint_file import read_checkpoint
+
     checkpoint = read_checkpoint(folder / training.files[CHECKPOINT])
     if checkpoint.nominal:
         return ["it is a nominal one and holds no values"]
@@ -105,7 +120,7 @@ def _of_properties(checkpoint: CheckpointFile, training: TrainingManifest) -> li
     rate = checkpoint.properties.get(LEARNING_RATE)
     others = sorted(set(checkpoint.properties) - {LEARNING_RATE, RATE_SCALE})
     found = [f"it has a property `{name}`" for name in others]
-    if rate is None or not np.isclose(float(rate), training.learning_rate, rtol=1e-6, atol=0):
+    if not isinstance(rate, float) or not math.isclose(rate, training.learning_rate, rel_tol=1e-6):
         found.append(f"its learning rate is {rate}, not {training.learning_rate:g}")
     return found
 
@@ -122,12 +137,14 @@ def _of_values(
     return found + [
         f"`{name}` has other values than PyTorch began with"
         for name, tensor in checkpoint.trainable.items()
-        if hashlib.sha256(np.ascontiguousarray(tensor.data).data).hexdigest() != stored.begun[name]
+        if tensor.digest() != stored.begun[name]
     ]
 
 
 def _of_nominal(folder: Path, training: TrainingManifest) -> list[str]:
     """Hold a nominal checkpoint against the whole one: names, and zeros for values."""
+    from olive_build.training.checkpoint_file import read_checkpoint
+
     nominal = read_checkpoint(folder / training.files[NOMINAL_CHECKPOINT])
     whole = read_checkpoint(folder / training.files[CHECKPOINT])
     found = [] if nominal.nominal else ["it is no nominal one"]
@@ -148,14 +165,15 @@ def _of_graph(
 ) -> list[str]:
     graph = read_graph(folder / training.files[role])
     if role.startswith(MODELS[-1]):
+        from olive_build.training.checkpoint_file import read_checkpoint
+
         properties = read_checkpoint(folder / training.files[CHECKPOINT]).properties
-        rate, scale = (float(properties.get(n, d)) for n, d in _RATES)
+        # What they are where the checkpoint has none.
+        found = ((LEARNING_RATE, math.nan), (RATE_SCALE, 1.0))
+        rates = [properties.get(name, otherwise) for name, otherwise in found]
+        rate, scale = (value if isinstance(value, float) else math.nan for value in rates)
         return optimizer_differences(graph, optimizer, rate, scale)
     return _of_ends(graph, training, role)
-
-
-# What the checkpoint's properties are where it has none.
-_RATES = ((LEARNING_RATE, float("nan")), (RATE_SCALE, 1.0))
 
 
 def _of_ends(graph: OptimizerGraph, training: TrainingManifest, role: str) -> list[str]:

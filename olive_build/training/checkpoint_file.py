@@ -6,6 +6,7 @@ by the bindings that every onnxruntime carries.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ class Stored:
     def is_whole(self) -> bool:
         """Whether there is a number for each element; a nominal checkpoint has one in all."""
         return self.data.size == 4 * prod(self.shape)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the bytes."""
+        return hashlib.sha256(np.ascontiguousarray(self.data).data).hexdigest()
 
     def values(self) -> npt.NDArray[np.float32]:
         """Return the elements, a view of the file. Raises ValueError where there are others."""

@@ -36,10 +36,6 @@ SHARE, LEAST = 0.1, 0.01
 # What a drawn state counts as done before it.
 DONE = 1
 PARAMETER, MOMENT0, MOMENT1, GRADIENT, MOVE = range(5)
-NAMES = (
-    *("names", "begun", "scales", "moment_scales", "rows", "losses"),
-    *("gradients", "moves", "gradient_lengths", "move_lengths", "roundings"),
-)
 Array = npt.NDArray[Any]
 
 
@@ -101,7 +97,7 @@ def read_stored(path: Path) -> StoredSteps:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         _check(arrays)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(
             "the stored steps of training cannot be read",
             where=str(path),
