@@ -39,6 +39,7 @@ UNTIL = {
     "quantize": (
         "samples",
         "calibration",
+        "client-tokenizer",
         "smooth",
         "per-token-scale",
         "tanh-gelu",
@@ -53,7 +54,7 @@ UNTIL = {
         "fp16",
     ),
     "compose": (
-        *("part", "join", "compose", "convert-ort"),
+        *("part", "join", "compose", "embedding", "convert-ort"),
         *("prepare-training", "training-artifacts"),
     ),
     "prove": (
