@@ -28,7 +28,7 @@ class TrainingReference:
     steps: int = 20
 
     kind: ClassVar[str] = "training-reference"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers", "numpy")
     exclusive: ClassVar[bool] = False

@@ -6,7 +6,8 @@ gradient, also below a head of zeros. The inputs are rows of the bundle's refere
 large as the parameters there are sketches.
 
 names, begun [parameters]: what learns, and the sha256 of its values in the checkpoint.
-scales [parameters], moment_scales [steps, parameters]: how much is drawn.
+scales [parameters], moment_scales [steps, parameters]: how much is drawn; moments: two of AdamW,
+none of SGD.
 rows [steps, batch], target.<step>, losses [steps], logits.<step> [batch, outputs].
 gradients, moves [steps, parameters, 8]: sketches of the gradient and of what the step adds.
 gradient_lengths, move_lengths, roundings [steps, parameters]: their lengths, and that of one
@@ -88,7 +89,8 @@ class StoredSteps:
             scale = float(self.arrays["moment_scales"][step, index])
             return drawn_moments(initial[name].shape, scale, step, index)[number]
 
-        return State(DONE, parameter, (partial(moment, 0), partial(moment, 1)))
+        count = int(self.arrays["moments"])
+        return State(DONE, parameter, tuple(partial(moment, number) for number in range(count)))
 
 
 def read_stored(path: Path) -> StoredSteps:
@@ -116,10 +118,13 @@ def _check(arrays: Mapping[str, Array]) -> None:
         **dict.fromkeys(("moment_scales", "gradient_lengths"), (COUNT, count)),
         **dict.fromkeys(("move_lengths", "roundings"), (COUNT, count)),
         "losses": (COUNT,),
+        "moments": (),
     }
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(f"`{name}` is {list(arrays[name].shape)}, not {list(shape)}")
+    if int(arrays["moments"]) not in (0, 2):
+        raise ValueError(f"an optimizer has {arrays['moments']} moments")
     for step in range(COUNT):
         rows, targets = arrays["rows"][step], arrays[f"target.{step}"]
         if not len(rows) == len(targets) == len(arrays[f"logits.{step}"]):

@@ -51,7 +51,8 @@ def stored_steps(side: Trainable, train: Train, feeds: Mapping[str, Any]) -> Arr
     found = {name: np.stack([item[name] for item in taken]) for name in taken[0] if "." not in name}
     alone = {name: value for item in taken for name, value in item.items() if "." in name}
     digests = [hashlib.sha256(np.ascontiguousarray(v).data).hexdigest() for v in initial.values()]
-    told = {"names": list(initial), "begun": digests, "scales": scales}
+    moments = len(MOMENTS) if train.optimizer.name == "adamw" else 0
+    told = {"names": list(initial), "begun": digests, "scales": scales, "moments": moments}
     return {**found, **alone, **{name: np.array(value) for name, value in told.items()}}
 
 
