@@ -25,6 +25,7 @@ from olive_build.errors import OliveBuildError, ProofError, StepError
 from olive_build.inspect_model import Request
 from olive_build.plan import BundlePlan, Plan
 from olive_build.prepare import plan_builds
+from olive_build.proof.training_verdict import training_hint
 from olive_build.proof.verdict import undecided
 from olive_build.recipe.build import TargetBuild
 
@@ -238,7 +239,8 @@ def out_of_budget(where: str, assembled: Assembled, *, strict: bool) -> ProofErr
         "the bundle is out of its budgets and was not published",
         where=where,
         why="\n".join(lines),
-        hint="choose another method or exclude what is hurt most; if the loss is acceptable, "
+        hint=training_hint([gate for proof in assembled.variants for gate in proof.gates])
+        or "choose another method or exclude what is hurt most; if the loss is acceptable, "
         "loosen verify.budgets in the recipe; a variant that may be slower says so with "
         "`speed: any` and a reason",
     )

@@ -28,6 +28,7 @@ from olive_build.cli_options import (  # noqa: E402
     selection,
 )
 from olive_build.cli_training import train  # noqa: E402
+from olive_build.cli_verify import verify  # noqa: E402
 from olive_build.errors import EXIT_INTERRUPTED, OliveBuildError, UsageError  # noqa: E402
 
 EPILOG = """\b
@@ -84,7 +85,8 @@ def validate(recipe: tuple[str, ...], recipes: Path, as_json: bool) -> None:
 def plan(as_json: bool, **chosen: Any) -> None:
     """Show the steps of a build, what each needs, and what comes out.
 
-    Runs none of them; a model that is not on this machine is downloaded.
+    Runs none of them; a model that is not on this machine is downloaded, and one that is to be
+    trained is loaded once, to see whether the recipe's `train` fits it.
     """
     from olive_build.report.plans import print_plan
     from olive_build.select import select
@@ -150,27 +152,7 @@ def build(as_json: bool, **chosen: Any) -> None:
     sys.exit(run_build(chosen, as_json=as_json))
 
 
-@cli.command()
-@click.argument("bundle", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--layout",
-    type=click.Choice(["transformers.js"]),
-    help="Check any folder, a bundle or not, against what this client asks for; nothing is run.",
-)
-@json_option
-def verify(bundle: tuple[Path, ...], layout: str | None, as_json: bool) -> None:
-    """Check published bundles: every byte, and every figure by running the files again.
-
-    BUNDLE is a folder with a manifest.json, such as outputs/all-minilm-l6-v2/desktop. With
-    --layout it is any folder with a config.json and models in onnx/, from wherever it comes.
-    """
-    if layout:
-        from olive_build.report.layout_check import check_layouts
-
-        sys.exit(check_layouts(bundle, as_json=as_json))
-    from olive_build.report.verification import verify_bundles
-
-    sys.exit(verify_bundles(bundle, as_json=as_json))
+cli.add_command(verify)
 
 
 @cli.command()

@@ -1,4 +1,7 @@
-"""Bring models here and read their facts: configurations and digests, no weights, no torch."""
+"""Bring models here and read their facts: configurations and digests, no weights, no torch.
+
+Of a recipe that trains, a worker loads the model once and holds `train` against its layers.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from olive_build.engine.decide import Decisions
 from olive_build.engine.graph import Graph, GraphBuilder
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
-from olive_build.errors import PlanError
+from olive_build.errors import PlanError, StepError
 from olive_build.families import FAMILIES, family_module
 from olive_build.families.folder_checks import check_folder
 from olive_build.model_source import ModelFiles, fetch_hub, fetch_package, use_folder
@@ -58,6 +61,7 @@ def inspect_models(
             model = _inspected(build.family, found, store, head)
             known[key] = model if smoke else _loaded(build, model, head, store, report)
         if build.train:
+            _check_training(build, known[key], store, report)
             result.append(Inspected(build, known[key], *NO_SAMPLES, trials=_trials(request, store)))
             continue
         data, calibration = _samples(request, known[key] if smoke else None, store)
@@ -101,6 +105,27 @@ def _loaded(
     made = _made(graph.build(), node, store, lambda: report(f"loading {model.folder} once"))
     notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]
     return replace(model, notes=(*model.notes, *notes))
+
+
+def _check_training(build: TargetBuild, model: Model, store: Store, report: Report) -> None:
+    """Raise PlanError where `train` does not fit the model: its names, its head, its gradients."""
+    from olive_build.steps.check_training import CheckTraining
+
+    assert build.train
+    graph = GraphBuilder()
+    source = graph.leaf(model.folder, model.digest)
+    step = CheckTraining(build.family, build.shapes, build.train)
+    slot = f"{build.recipe}/check-training"
+    node = graph.add(step, {"source": source}, slot)
+    try:
+        _made(graph.build(), node, store, lambda: report(f"looking into the model first: {slot}"))
+    except StepError as error:
+        raise PlanError(
+            error.what,
+            where=", ".join(filter(None, (build.recipe, error.where))),
+            why=error.why,
+            hint=error.hint,
+        ) from error
 
 
 def _made(

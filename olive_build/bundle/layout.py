@@ -12,6 +12,7 @@ from olive_build.errors import PlanError
 from olive_build.families import FAMILIES
 from olive_build.plan import SINGLE, BundlePlan, VariantPlan
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, REQUIRED_OPERATORS
+from olive_build.steps.training_reference import STORED_STEPS
 
 OPERATORS_ROLE = "required_operators"
 # With which client libraries read what a model is, and how its classes are called.
@@ -79,7 +80,11 @@ def side_files(bundle: BundlePlan) -> list[Placed]:
     """Return the files that all variants share: configuration, tokenizer, references."""
     placed = [
         Placed(f"reference/{name}", bundle.reference, name)
-        for name in ("reference.json", "reference.npz")
+        for name in (
+            "reference.json",
+            "reference.npz",
+            *((STORED_STEPS,) if bundle.training else ()),
+        )
     ]
     placed += [
         Placed(f"reference/{name}.onnx", node, MODEL_NAME) for name, node in bundle.parts.items()

@@ -17,6 +17,16 @@ from olive_build.measuring_plan import EIGHT_BIT_PRODUCTS
 README = "README.md"
 # So many inputs or outputs of one type and shape in a row are named one by one.
 MOST_ALIKE = 3
+VERIFY = (
+    "`olive-build verify <this folder>` reads every byte and measures the quality of each model "
+    "again. It measures neither speed nor memory: those are the build's own, in `proof.json`."
+)
+VERIFY_TRAINING = (
+    "`olive-build verify <this folder>` reads every byte, runs the inference model again, and "
+    "holds the checkpoint's values and the optimizer's settings against PyTorch's; it takes no "
+    "training step. With `--train` it repeats three of PyTorch's steps with these files. What else "
+    "`proof.json` says, such as twenty steps in a row, resuming and cost, is the build's own."
+)
 # Where the CPU that runs a file may be an x86 one.
 X86 = (("desktop", "cpu"), ("windows", "cpu"))
 
@@ -49,7 +59,7 @@ def readme(manifest: dict[str, Any], facts: Any) -> bytes:
         f"licence {manifest['model']['licence']}. `manifest.json` lists every file with its "
         "sha256, the operators of each graph and the tools; `proof.json` holds what was measured, "
         "where, and against which limits; `reference/` the inputs with PyTorch's outputs. "
-        "`olive-build verify <this folder>` checks all of it again.",
+        + (VERIFY_TRAINING if "training" in manifest else VERIFY),
         "",
     ]
     return "\n".join(lines).encode()

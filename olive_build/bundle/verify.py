@@ -1,7 +1,7 @@
-"""Check a published bundle again: every byte, and every figure by running the files.
+"""Check a published bundle again: every byte, and the quality of every model by running it.
 
-Of a training bundle the inference model is run; that its files train as PyTorch does is not tried
-again, since that takes the training toolchain and PyTorch's steps, which no bundle holds.
+Of a training bundle the inference model is run, the checkpoint opened, and the optimizer's files
+are read. That a step does what PyTorch's does takes the training toolchain: `verify --train`.
 
 Needs onnxruntime and numpy, no torch: this is what a release pipeline or a recipient runs.
 """
@@ -17,6 +17,8 @@ from olive_build.bundle.contradictions import FORMS, contradictions
 from olive_build.bundle.layout import models
 from olive_build.bundle.layouts.check import is_for_client, require_layout
 from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json, read_manifest
+from olive_build.bundle.training_manifest import is_training
+from olive_build.bundle.training_verify import training_problems
 from olive_build.engine.plain_files import NotPlainFile, plain_below
 from olive_build.engine.trees import files_below, sha256_of
 from olive_build.errors import BundleError, OliveBuildError, ProofError
@@ -40,6 +42,7 @@ class VerifiedFile:
 def verify(folder: Path) -> tuple[VerifiedFile, ...]:
     """Re-hash all files, run every model on the stored references, and judge it again.
 
+    Times, sizes of processes and what a build compared with other files are not measured again.
     Raises BundleError when a file is missing, added or changed, or when the client of the bundle's
     layout could not load it; ProofError when the proof contradicts itself or the manifest, when a
     model no longer holds its limits or, on the machine that built it, gives other figures than were
@@ -54,6 +57,8 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
     results = []
     try:
         problems += contradictions(manifest, proof)
+        if is_training(manifest):
+            problems += training_problems(folder, manifest)
         for name, files, recorded, limits in _models(manifest, proof):
             result = _run(folder, name, files, manifest["model"], limits)
             failed = [gate for gate in result.gates if gate.status == "failed"]

@@ -9,7 +9,7 @@ SECTION = "training"
 # Beside those in words, of each number of threads, which differ with every measurement.
 COSTS = ("milliseconds_per_step", "peak_bytes")
 # A list of losses and of files says nothing that the differences and digests do not.
-LEFT_OUT = ("losses", "loads", "cost", "personalised", "gradients", "parameters")
+LEFT_OUT = ("losses", "loads", "compared", "cost", "personalised", "gradients", "parameters")
 WORST = {"gradient_difference": "gradients", "parameters_difference": "parameters"}
 
 

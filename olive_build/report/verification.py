@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -11,51 +12,102 @@ import click
 from olive_build.bundle.manifest import read_manifest
 from olive_build.bundle.training_manifest import is_training
 from olive_build.bundle.verify import VerifiedFile, verify
-from olive_build.errors import OliveBuildError
-from olive_build.proof.verdict import QUALITY
+from olive_build.errors import OliveBuildError, UsageError
+from olive_build.proof.verdict import QUALITY, Gate
 from olive_build.report.style import paint, table
+from olive_build.report.training_verification import train_again
 
-TRAINING = "every byte; the inference model was run again"
-RECORDED = (
-    "nothing was trained: the figures of training are those that proof.json records of the build"
+INFERENCE = "every byte, and the quality of each model by running it again"
+RECORDED = "not measured again: speed, memory and what a build compares with other files"
+TRAINING = (
+    "every byte, the inference model by running it again, the checkpoint's values and the "
+    "optimizer's settings"
 )
+TRAINED = "three of PyTorch's steps were taken again in the training runtime"
+UNTRAINED = (
+    "no step was trained again: that the files train as PyTorch does is what proof.json records of "
+    "the build; `verify --train` repeats three steps"
+)
+NOT_AGAIN = "not measured again: twenty steps in a row, resuming, cost, and error rates of owners"
 
 
-def verify_bundles(folders: Sequence[Path], *, as_json: bool) -> int:
-    """Verify each bundle and return the worst exit code; all are looked at."""
+@dataclass(frozen=True)
+class Verified:
+    """What became of one bundle; `trained` are the gates of the steps that were taken again."""
+
+    folder: Path
+    files: tuple[VerifiedFile, ...] = ()
+    trained: tuple[Gate, ...] = ()
+    error: OliveBuildError | None = None
+
+    @property
+    def training(self) -> bool:
+        """Whether it is a bundle for training; False where that cannot be told."""
+        return self.error is None and is_training(read_manifest(self.folder))
+
+
+def verify_bundles(folders: Sequence[Path], *, train: bool, as_json: bool) -> int:
+    """Verify each bundle and return the worst exit code; all are looked at.
+
+    With `train`, the steps that training bundles keep are repeated in the training toolchain.
+    """
     results = []
-    worst = 0
     for folder in folders:
-        try:
-            files = verify(folder)
-            error = None
-        except OliveBuildError as failure:
-            files, error = (), failure
-            worst = max(worst, failure.exit_code)
-        results.append((folder, files, error))
+        results.append(_verified(folder, train=train))
         if not as_json:
-            _print(folder, files, error)
+            _print(results[-1])
     if as_json:
-        click.echo(json.dumps([_json(*result) for result in results], indent=2))
-    return worst
+        click.echo(json.dumps([_json(result) for result in results], indent=2))
+    return max((result.error.exit_code for result in results if result.error), default=0)
 
 
-def _print(folder: Path, files: tuple[VerifiedFile, ...], error: OliveBuildError | None) -> None:
-    if error:
-        click.echo(f"{folder}: {paint('failed', 'red')}")
-        click.echo(error.render(), err=True)
+def _verified(folder: Path, *, train: bool) -> Verified:
+    try:
+        files = verify(folder)
+        if not train:
+            return Verified(folder, files)
+        if not is_training(read_manifest(folder)):
+            raise UsageError(
+                "--train is for training bundles",
+                where=str(folder),
+                why="this one holds models for inference alone",
+                hint="verify it without --train",
+            )
+        return Verified(folder, files, train_again(folder))
+    except OliveBuildError as failure:
+        return Verified(folder, error=failure)
+
+
+def _print(result: Verified) -> None:
+    if result.error:
+        click.echo(f"{result.folder}: {paint('failed', 'red')}")
+        click.echo(result.error.render(), err=True)
         return
-    training = is_training(read_manifest(folder))
-    what = TRAINING if training else "every byte and every figure"
-    click.echo(f"{folder}: {paint('verified', 'green')}, {what}")
+    what = TRAINING if result.training else INFERENCE
+    click.echo(f"{result.folder}: {paint('verified', 'green')}, {what}")
+    files = result.files
     # A bundle's files are of one family, so all have the same figures.
     names = [name for name in QUALITY if files and name in files[0].figures]
     rows = [["file", *(name.removeprefix("cosine_").replace("_", " ") for name in names)]]
     rows += [[item.path, *(_figure(name, item.figures[name]) for name in names)] for item in files]
     for line in table(rows, right=range(1, len(names) + 1)):
         click.echo(f"  {line}")
-    if training:
-        click.echo(f"  {RECORDED}")
+    for line in _last_lines(result):
+        click.echo(f"  {line}")
+
+
+def _last_lines(result: Verified) -> list[str]:
+    """Return what was done beside the models, and what was not."""
+    if not result.training:
+        return [RECORDED]
+    if not result.trained:
+        return [UNTRAINED]
+    near = ", ".join(
+        f"{gate.figure.replace('_', ' ')} {gate.value:.0e}"
+        for gate in result.trained
+        if gate.figure.endswith("_difference") and gate.limit
+    )
+    return [f"{TRAINED}: {near}", NOT_AGAIN]
 
 
 def _figure(name: str, value: float) -> str:
@@ -63,14 +115,12 @@ def _figure(name: str, value: float) -> str:
     return f"{value:.1e}" if name.endswith("_difference") else f"{value:.5f}"
 
 
-def _json(
-    folder: Path, files: tuple[VerifiedFile, ...], error: OliveBuildError | None
-) -> dict[str, object]:
+def _json(result: Verified) -> dict[str, object]:
     return {
-        "path": str(folder),
-        "verified": error is None,
-        "error": error.as_json() if error else None,
-        "training": _of_training(folder, error),
+        "path": str(result.folder),
+        "verified": result.error is None,
+        "error": result.error.as_json() if result.error else None,
+        "training": _of_training(result),
         "files": [
             {
                 "variant": item.variant,
@@ -78,13 +128,16 @@ def _json(
                 "figures": item.figures,
                 "gates": [gate.as_json() for gate in item.gates],
             }
-            for item in files
+            for item in result.files
         ],
     }
 
 
-def _of_training(folder: Path, error: OliveBuildError | None) -> str | None:
-    """Return what became of the figures of training; None where the bundle has none."""
-    if error or not is_training(read_manifest(folder)):
+def _of_training(result: Verified) -> dict[str, object] | None:
+    """Return what became of training; None where the bundle has none, or failed."""
+    if not result.training:
         return None
-    return "recorded, not run again"
+    return {
+        "steps": "repeated" if result.trained else "recorded, not run again",
+        "gates": [gate.as_json() for gate in result.trained],
+    }

@@ -49,6 +49,7 @@ STEPS: Mapping[str, str] = {
     "latency": "olive_build.steps.latency:MeasureLatency",
     "footprint": "olive_build.steps.footprint:MeasureFootprint",
     "without-vnni": "olive_build.steps.without_vnni:MeasureWithoutVnni",
+    "check-training": "olive_build.steps.check_training:CheckTraining",
     "training-export": "olive_build.steps.training_export:TrainingExport",
     "training-reference": "olive_build.steps.training_reference:TrainingReference",
     "prepare-training": "olive_build.steps.prepare_training:PrepareTraining",

@@ -18,7 +18,8 @@ class TrainingProof:
     """Write training_proof.json, trained.onnx and trained.npz.
 
     trained.npz has by name: input.<name>, and the evaluation model's output for them (`expected`)
-    and PyTorch's (`pytorch`). Inputs: artifacts, and reference (steps.npz, what PyTorch computed).
+    and PyTorch's (`pytorch`). Inputs: artifacts, and reference (what PyTorch computed: steps.npz,
+    and the steps that the bundle keeps, which `verify` must find as they are here).
     Figures that miss are written like others: gates judge them. `formats` is what the artifacts
     were made for, `machine` the fingerprint of the one that measured.
     """
@@ -28,7 +29,7 @@ class TrainingProof:
     machine: str
 
     kind: ClassVar[str] = "training-proof"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "training"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime-training-cpu", "onnx", "numpy")
     exclusive: ClassVar[bool] = False
@@ -39,13 +40,17 @@ class TrainingProof:
         from olive_build.training.losses import chosen_output
         from olive_build.training.proof import prove
         from olive_build.training.steps_file import STEPS, RecordedSteps
+        from olive_build.training.stored_check import check_stored, worse
 
         artifacts = inputs["artifacts"]
         described = json.loads((artifacts / "training.json").read_text(encoding="utf-8"))
         recorded = RecordedSteps(inputs["reference"] / STEPS, described)
         output = chosen_output(self.train.loss, described["outputs"])
         figures = prove(artifacts, recorded, described, self.train.optimizer, output, out)
-        text = json.dumps(figures.record, indent=2, sort_keys=True)
+        record = figures.record
+        for found in check_stored(artifacts, inputs["reference"], described, output):
+            record = worse(record, found)
+        text = json.dumps(record, indent=2, sort_keys=True)
         (out / TRAINING_PROOF).write_text(text + "\n", encoding="utf-8")
         arrays: dict[str, Any] = {"expected": figures.expected, "pytorch": figures.pytorch}
         arrays |= {f"input.{name}": values for name, values in figures.feeds.items()}

@@ -10,14 +10,16 @@ from typing import ClassVar
 from olive_build.training.settings import Train
 
 STEPS = "steps.npz"
+STORED_STEPS = "training_steps.npz"
 
 
 @dataclass(frozen=True)
 class TrainingReference:
-    """Write steps.npz, and reference.json and reference.npz. Inputs: source (model folder).
+    """Write steps.npz, training_steps.npz, reference.json and reference.npz.
 
-    steps.npz is described in training/steps_file.py. Batches and lengths vary where they are free.
-    The reference is of the model before the steps.
+    Inputs: source (model folder). steps.npz is described in training/steps_file.py, and the small
+    file that a bundle holds in training/stored_steps.py. Batches and lengths vary where they are
+    free. The reference is of the model before the steps.
     """
 
     family: str
@@ -26,7 +28,7 @@ class TrainingReference:
     steps: int = 20
 
     kind: ClassVar[str] = "training-reference"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 4
     worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers", "numpy")
     exclusive: ClassVar[bool] = False
@@ -35,7 +37,10 @@ class TrainingReference:
         from olive_build.proof.reference import write_reference
         from olive_build.training.torch_model import build
         from olive_build.training.torch_steps import reference_of, take_steps, write_steps
+        from olive_build.training.torch_stored_steps import stored_steps
 
         side = build(inputs["source"], self.family, self.train, dict(self.shapes))
-        write_reference(reference_of(side), out)
+        reference = reference_of(side)
+        write_reference(reference, out)
+        write_steps(stored_steps(side, self.train, reference.feeds), out / STORED_STEPS)
         write_steps(take_steps(side, self.train, self.steps), out / STEPS)

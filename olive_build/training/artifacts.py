@@ -24,14 +24,12 @@ from olive_build.training.runtime import training_runtime
 from olive_build.training.session import (
     CHECKPOINT,
     EVAL_MODEL,
-    LEARNING_RATE,
     NOMINAL_CHECKPOINT,
     OPTIMIZER_MODEL,
-    RATE_SCALE,
     TRAINING_MODEL,
     TrainingSession,
 )
-from olive_build.training.settings import Train
+from olive_build.training.settings import LEARNING_RATE, RATE_SCALE, Train
 from olive_build.training.training_graph import build_graphs
 from olive_build.training.weights import Weights, take_apart
 

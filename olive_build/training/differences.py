@@ -79,10 +79,12 @@ def parameters_difference(
     return {**_worst(errors), "count": len(errors)}
 
 
-def faint(gradient: Callable[[int, str], Array], names: Sequence[str], steps: int) -> list[str]:
-    """Name the parameters whose gradients are below 1e-7 of the whole in all of the first steps."""
+def faint(
+    gradient: Callable[[int, str], Array], names: Sequence[str], steps: Sequence[int]
+) -> list[str]:
+    """Name the parameters whose gradients are below 1e-7 of the whole in all of these steps."""
     found = set(names)
-    for step in range(steps):
+    for step in steps:
         norms = {name: _norm(gradient(step, name)) for name in names}
         whole = _whole(list(norms.values()))
         found &= {name for name, norm in norms.items() if norm < NOISE_SHARE * whole or not norm}

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from olive_build.training.stored_tables import bindings
+from olive_build.training.checkpoint_file import read_checkpoint
 
 
 def clear_placeholders(path: Path) -> None:
     """Set the numbers that stand for parameters in a nominal checkpoint to zero."""
-    data = bytearray(path.read_bytes())
-    state = bindings("Checkpoint").Checkpoint.GetRootAs(data, 0).ModuleState()
-    tensors = [state.RequiresGradParams(i) for i in range(state.RequiresGradParamsLength())]
-    tensors += [state.FrozenParams(i) for i in range(state.FrozenParamsLength())]
-    for tensor in tensors:
-        tensor.RawDataAsNumpy()[:] = 0  # a view of `data`
-    path.write_bytes(data)
+    found = read_checkpoint(path, writable=True)
+    for tensor in (*found.trainable.values(), *found.frozen.values()):
+        tensor.data[:] = 0

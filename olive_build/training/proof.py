@@ -1,24 +1,19 @@
-"""The artifacts against PyTorch: the same steps from the same start, measured and not judged."""
+"""The artifacts against PyTorch: the same steps from the same states, measured and not judged."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from olive_build.training.differences import (
-    faint,
-    gradients_difference,
-    losses_difference,
-    outputs_difference,
-    parameters_difference,
-)
-from olive_build.training.freed import free_memory
-from olive_build.training.optimizer_check import optimizer_differences
+from olive_build.training.differences import faint, losses_difference, outputs_difference
+from olive_build.training.optimizer_check import optimizer_differences, read_with_onnx
+from olive_build.training.ort_graphs import read_ort_graph
+from olive_build.training.recorded_steps import Repeated, close, fill_states, repeat_steps, worst
 from olive_build.training.session import (
     CHECKPOINT,
     EVAL_MODEL,
@@ -26,6 +21,7 @@ from olive_build.training.session import (
     OPTIMIZER_MODEL,
     TRAINING_MODEL,
     Array,
+    Form,
     TrainingSession,
 )
 from olive_build.training.settings import Optimizer
@@ -50,25 +46,24 @@ class Figures:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the uninterrupted run gave; the checkpoint was saved after `half` steps."""
+    """What the uninterrupted run gave; the checkpoint was saved after `half` steps.
+
+    `begun` are the digests of what is trained before the first step, `digests` after the last.
+    """
 
     losses: list[float]
     half: int
+    begun: dict[str, str]
     digests: dict[str, str]
-    gradients: dict[str, Any]
     changed: list[str]
-    parameters: dict[str, Any]
     optimizer: list[str]
-    loss: float
-    output: Array
 
 
 @dataclass(frozen=True)
 class _Proved:
     """The artifacts, what PyTorch computed, and the index of the output that the loss is of.
 
-    `moving` are the trained parameters whose gradients are more than rounding; `threads` compute,
-    None for all cores.
+    `threads` compute, None for all cores.
     """
 
     artifacts: Path
@@ -76,12 +71,13 @@ class _Proved:
     optimizer: Optimizer
     output: str
     index: int
-    moving: list[str]
     threads: int | None = None
 
-    def open(self, **others: Any) -> TrainingSession:
+    def open(self, checkpoint: Path | None = None, form: Form = "onnx") -> TrainingSession:
         """Return a session of the artifacts."""
-        return TrainingSession(self.artifacts, threads=self.threads, **others)
+        return TrainingSession(
+            self.artifacts, threads=self.threads, checkpoint=checkpoint, form=form
+        )
 
 
 def prove(
@@ -97,34 +93,64 @@ def prove(
     `output` is the model's output that the loss is taken of. Figures that miss are returned like
     others; StepError only where something does not run at all.
     """
-    small = faint(recorded.gradient, recorded.trained, recorded.gradient_steps)
-    moving = [name for name in recorded.trained if name not in small]
     index = list(described["outputs"]).index(output)
-    proved = _Proved(artifacts, recorded, optimizer, output, index, moving)
+    proved = _Proved(artifacts, recorded, optimizer, output, index)
     saved = out / "halfway"
-    run = _uninterrupted(proved, saved, out / TRAINED)
-    loss, logits = recorded.evaluated()
-    record: dict[str, Any] = {
-        "steps": len(recorded),
-        "losses": run.losses,
-        "losses_difference": losses_difference(run.losses, recorded.losses),
-        "gradients": run.gradients,
-        "parameters": run.parameters,
-        "faint": small,
-        "unmoved": _unmoved(recorded),
-        "optimizer_differences": run.optimizer,
-        "eval_difference": outputs_difference(run.output, logits),
-        "eval_loss_difference": losses_difference([run.loss], [loss]),
-        "frozen_identical": not run.changed,
-        "frozen_changed": run.changed,
+    states = {step: out / f"state-{step}" for step in (*recorded.compared[1:], len(recorded))}
+    run = _uninterrupted(proved, saved, states)
+    fill_states(states, recorded)
+    repeated = repeat_steps(
+        proved.open,
+        states,
+        recorded,
+        lambda session: session.export_inference(out / TRAINED, [output]),
+    )
+    record = {
+        **_of_steps(proved, run, repeated),
         **_exact(proved, run, saved),
         "loads": _files(artifacts),
-        **_of_ort(proved, run),
+        **_of_ort(proved, repeated, states),
     }
-    saved.unlink()
+    for path in (saved, *states.values()):
+        path.unlink()
     inputs, _ = recorded.evaluation()
     names = [entry["name"] for entry in described["inputs"]]
-    return Figures(record, dict(zip(names, inputs, strict=True)), run.output, logits)
+    feeds = dict(zip(names, inputs, strict=True))
+    return Figures(record, feeds, repeated.outputs[index], recorded.evaluated()[1])
+
+
+def _of_steps(proved: _Proved, run: _Run, repeated: Repeated) -> dict[str, Any]:
+    """Compare with PyTorch what the whole run gave, and what single steps did."""
+    recorded = proved.recorded
+    loss, logits = recorded.evaluated()
+    return {
+        "steps": len(recorded),
+        "compared": recorded.compared,
+        "losses": run.losses,
+        "losses_difference": repeated.losses_difference,
+        "free_difference": losses_difference(run.losses, recorded.losses),
+        "gradients": repeated.gradients,
+        "parameters": repeated.parameters,
+        "faint": faint(recorded.gradient, recorded.trained, recorded.compared),
+        "unmoved": _unmoved(recorded),
+        "start_changed": _others(run.begun, recorded),
+        "optimizer_differences": run.optimizer,
+        "eval_difference": outputs_difference(repeated.outputs[proved.index], logits),
+        "eval_loss_difference": losses_difference([repeated.loss], [loss]),
+        "frozen_identical": not run.changed,
+        "frozen_changed": run.changed,
+    }
+
+
+def _others(begun: Mapping[str, str], recorded: RecordedSteps) -> list[str]:
+    """Name what only one of both trains, or begins from other bits than the other."""
+    names = sorted({*begun, *recorded.trained})
+    trained = set(recorded.trained)
+    return [n for n in names if n not in trained or begun.get(n) != _digest(recorded.initial(n))]
+
+
+def _digest(values: Array) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
 def _exact(proved: _Proved, run: _Run, saved: Path) -> dict[str, Any]:
@@ -141,10 +167,7 @@ def _exact(proved: _Proved, run: _Run, saved: Path) -> dict[str, Any]:
     if proved.threads == 1 or (found["resume_exact"] and found["nominal_exact"] is not False):
         return found
     alone = replace(proved, threads=1)
-    exported = saved.with_name("alone.onnx")
-    again = _uninterrupted(alone, saved, exported)
-    exported.unlink()
-    return _exact(alone, again, saved)
+    return _exact(alone, _uninterrupted(alone, saved, {}), saved)
 
 
 def _unmoved(recorded: RecordedSteps) -> list[str]:
@@ -152,65 +175,53 @@ def _unmoved(recorded: RecordedSteps) -> list[str]:
     return [
         name
         for name in recorded.trained
-        if not any(recorded.gradient(s, name).any() for s in range(recorded.gradient_steps))
+        if not any(recorded.gradient(step, name).any() for step in recorded.compared)
     ]
 
 
-def _gradients(session: TrainingSession, recorded: RecordedSteps, step: int) -> dict[str, Any]:
-    """Compare the gradients of a step that is about to be taken with autograd's."""
-    _, found = session.loss_and_gradients(*recorded.batch(step))
-    return gradients_difference(found, partial(recorded.gradient, step), recorded.trained)
+def _uninterrupted(proved: _Proved, saved: Path, states: Mapping[int, Path]) -> _Run:
+    """Take all steps, each from what the last one left.
 
-
-def _parameters(session: TrainingSession, proved: _Proved) -> dict[str, Any]:
-    """Compare the parameters after the last step with PyTorch's."""
-    recorded = proved.recorded
-    found = session.parameters(trainable=True)
-    return parameters_difference(
-        found, recorded.initial, recorded.final, proved.moving, len(recorded)
-    )
-
-
-def _uninterrupted(proved: _Proved, saved: Path, trained: Path) -> _Run:
+    After half of them a checkpoint goes to `saved`, and after as many as `states` says to its
+    files.
+    """
     recorded = proved.recorded
     session = proved.open()
     before = session.digests(trainable=False)
-    optimizer = optimizer_differences(
-        proved.artifacts / OPTIMIZER_MODEL,
-        proved.optimizer,
-        session.learning_rate,
-        session.rate_scale,
-    )
-    half = max(len(recorded) // 2, recorded.gradient_steps)
+    begun = session.digests(trainable=True)
+    optimizer = _of_optimizer(proved, session)
+    half = max(1, len(recorded) // 2)
     losses: list[float] = []
-    compared = []
-    for step in range(recorded.gradient_steps):
-        compared.append(_gradients(session, recorded, step))
+    for step in range(len(recorded)):
         losses += _train(session, recorded, step, step + 1)
-    losses += _train(session, recorded, recorded.gradient_steps, half)
-    session.save_checkpoint(saved)
-    losses += _train(session, recorded, half, len(recorded))
+        if step + 1 in states:
+            session.save_checkpoint(states[step + 1])
+        if step + 1 == half:
+            session.save_checkpoint(saved)
     after = session.digests(trainable=False)
-    loss, output = _evaluated(session, proved)
-    session.export_inference(trained, [proved.output])
     run = _Run(
         losses=losses,
         half=half,
+        begun=begun,
         digests=session.digests(trainable=True),
-        gradients=max(compared, key=lambda item: item["worst"]),
         changed=sorted(name for name in before if before[name] != after.get(name)),
-        parameters=_parameters(session, proved),
         optimizer=optimizer,
-        loss=loss,
-        output=output,
     )
-    _end(session)
+    close(session)
     return run
 
 
-def _evaluated(session: TrainingSession, proved: _Proved) -> tuple[float, Array]:
-    loss, outputs = session.evaluate(*proved.recorded.evaluation())
-    return loss, outputs[proved.index]
+def _of_optimizer(proved: _Proved, session: TrainingSession) -> list[str]:
+    """Say in what the optimizer's files differ from the recipe's optimizer."""
+    path = proved.artifacts / OPTIMIZER_MODEL
+    graphs = [read_with_onnx(path)]
+    if path.with_suffix(".ort").is_file():
+        graphs.append(read_ort_graph(path.with_suffix(".ort")))
+    rates = (session.learning_rate, session.rate_scale)
+    said = [
+        item for graph in graphs for item in optimizer_differences(graph, proved.optimizer, *rates)
+    ]
+    return list(dict.fromkeys(said))
 
 
 def _train(session: TrainingSession, recorded: RecordedSteps, start: int, end: int) -> list[float]:
@@ -223,29 +234,32 @@ def _resumes(proved: _Proved, run: _Run, saved: Path) -> bool:
     session = proved.open(checkpoint=saved)
     losses = _train(session, recorded, run.half, len(recorded))
     same = losses == run.losses[run.half :] and session.digests(trainable=True) == run.digests
-    _end(session)
+    close(session)
     return same
 
 
-def _of_ort(proved: _Proved, run: _Run) -> dict[str, Any]:
+def _of_ort(proved: _Proved, other: Repeated, states: Mapping[int, Path]) -> dict[str, Any]:
     """The largest difference of the ORT form's losses and outputs from the .onnx form's.
 
-    None without one. Where its parameters are further from PyTorch's than the .onnx form's, they
-    take that figure's place.
+    None without one. Where its gradients or parameters are further from PyTorch's than the .onnx
+    form's, they take that figure's place.
     """
     if not (proved.artifacts / TRAINING_MODEL).with_suffix(".ort").is_file():
         return {"ort_difference": None}
-    session = proved.open(form="ort")
-    losses = _train(session, proved.recorded, 0, len(proved.recorded))
-    loss, output = _evaluated(session, proved)
-    parameters = _parameters(session, proved)
-    _end(session)
+
+    def begin(checkpoint: Path | None) -> TrainingSession:
+        return proved.open(checkpoint, "ort")
+
+    found = repeat_steps(begin, states, proved.recorded)
     difference = max(
-        losses_difference([*losses, loss], [*run.losses, run.loss]),
-        outputs_difference(output, run.output),
+        losses_difference([*found.losses, found.loss], [*other.losses, other.loss]),
+        outputs_difference(found.outputs[proved.index], other.outputs[proved.index]),
     )
-    worst = max(run.parameters, parameters, key=lambda item: item["worst"])
-    return {"ort_difference": difference, "parameters": worst}
+    return {
+        "ort_difference": difference,
+        "gradients": worst([other.gradients, found.gradients]),
+        "parameters": worst([other.parameters, found.parameters]),
+    }
 
 
 def _of_nominal(proved: _Proved, losses: Sequence[float]) -> bool | None:
@@ -256,16 +270,11 @@ def _of_nominal(proved: _Proved, losses: Sequence[float]) -> bool | None:
     session = proved.open(checkpoint=artifacts / NOMINAL_CHECKPOINT)
     whole = proved.open()
     session.take_parameters(whole)
-    _end(whole)
+    close(whole)
     steps = min(NOMINAL_STEPS, len(recorded))
     same = _train(session, recorded, 0, steps) == list(losses[:steps])
-    _end(session)
+    close(session)
     return same
-
-
-def _end(session: TrainingSession) -> None:
-    session.close()
-    free_memory()
 
 
 def _files(artifacts: Path) -> list[str]:

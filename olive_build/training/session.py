@@ -13,14 +13,11 @@ import numpy.typing as npt
 from olive_build.errors import StepError
 from olive_build.training.runtime import training_runtime
 from olive_build.training.runtime_errors import reason
+from olive_build.training.settings import LEARNING_RATE, RATE_SCALE
 
 TRAINING_MODEL, EVAL_MODEL = "training_model.onnx", "eval_model.onnx"
 OPTIMIZER_MODEL = "optimizer_model.onnx"
 CHECKPOINT, NOMINAL_CHECKPOINT = "checkpoint", "nominal_checkpoint"
-# The checkpoint's property that holds the recipe's rate; the runtime begins with 0.001 otherwise.
-LEARNING_RATE = "learning_rate"
-# By what the optimizer model multiplies the rate that a client sets; there where it is not 1.
-RATE_SCALE = "rate_scale"
 Array = npt.NDArray[Any]
 Form = Literal["onnx", "ort"]
 

@@ -10,6 +10,10 @@ from typing import Literal
 
 # What onnxruntime's optimizers begin with.
 RUNTIME_RATE = 0.001
+# The checkpoint's property that holds the recipe's rate; the runtime begins with 0.001 otherwise.
+LEARNING_RATE = "learning_rate"
+# By what the optimizer model multiplies the rate that a client sets; there where it is not 1.
+RATE_SCALE = "rate_scale"
 LossName = Literal["cross-entropy", "mse", "bce-with-logits", "l1"]
 # What the loss is given beside the model's output: class numbers, or numbers of the output's shape.
 CLASS_LOSSES = ("cross-entropy",)

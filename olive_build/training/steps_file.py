@@ -1,15 +1,20 @@
 """steps.npz: what PyTorch computed over the steps that the artifacts are compared with.
 
-By step, since batches differ in size: input.<step>.<name> and target.<step> [batch, ...], and
-gradient.<step>.<parameter> of the first three. losses [steps]. initial.<parameter> and
-final.<parameter> before and after them. eval_inputs.<name>, eval_target, eval_logits and eval_loss
-after the last. Arrays are read when asked for.
+By step, since batches differ in size: input.<step>.<name> and target.<step> [batch, ...]; losses
+[steps]. initial.<parameter> and final.<parameter> of each trained one, before and after all steps.
+Some steps, `compared` [count], are recorded with what they began from and came to:
+state.<step>.<parameter>, moment0.<step>.<parameter> and moment1.<step>.<parameter> (AdamW's; the
+first step begins from initial.<parameter> and without moments), gradient.<step>.<parameter> and
+after.<step>.<parameter>. eval_inputs.<name>, eval_target, eval_logits and eval_loss are of the
+parameters final.<parameter>. Arrays are read when asked for.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +25,31 @@ from olive_build.errors import StepError, first_line
 
 STEPS = "steps.npz"
 # A head or an adapter that begins at zero hides what is below it from the first gradient, both
-# together from the first two.
-GRADIENT_STEPS = 3
+# together from the first two. The later ones have moments of a longer past.
+COMPARED = (0, 1, 2, 5, 10, 19)
+# A compared step stores each trained parameter up to five times.
+COMPARED_OF_LARGE = (0, 2)
+LARGE_BYTES = 64e6
+INITIAL = "initial."
 Array = npt.NDArray[Any]
+
+
+def compared_steps(trained_bytes: int, steps: int) -> tuple[int, ...]:
+    """Return the steps that are recorded with their states; fewer where much is trained."""
+    chosen = COMPARED if trained_bytes <= LARGE_BYTES else COMPARED_OF_LARGE
+    return tuple(step for step in chosen if step < steps)
+
+
+@dataclass(frozen=True)
+class State:
+    """What a step begins from: how many went before it, and each trained parameter's values.
+
+    `moments` are AdamW's, the first and the second, or none.
+    """
+
+    step: int
+    parameter: Callable[[str], Array]
+    moments: tuple[Callable[[str], Array], ...]
 
 
 class RecordedSteps:
@@ -39,7 +66,8 @@ class RecordedSteps:
                 why=first_line(error),
             ) from error
         self._inputs = [str(entry["name"]) for entry in described["inputs"]]
-        self._trained = [str(entry["name"]) for entry in described["trainable"]]
+        names = self._arrays.files
+        self._trained = [n.removeprefix(INITIAL) for n in names if n.startswith(INITIAL)]
 
     def __len__(self) -> int:
         return len(self._get("losses"))
@@ -56,17 +84,39 @@ class RecordedSteps:
 
     @property
     def trained(self) -> list[str]:
-        """The names of the parameters that PyTorch trained, which the artifacts must train too."""
+        """The names of the parameters that PyTorch's optimizer was given, as they were recorded."""
         return self._trained
 
     @property
-    def gradient_steps(self) -> int:
-        """Of how many steps, from the first on, there are gradients."""
-        return min(GRADIENT_STEPS, len(self))
+    def compared(self) -> list[int]:
+        """The steps that are recorded with the state before them, the first one first."""
+        return [int(step) for step in self._get("compared")]
+
+    def state(self, step: int) -> State:
+        """Return what a compared step, other than the first, begins from."""
+        kinds = [kind for kind in ("moment0", "moment1") if self._has_any(f"{kind}.{step}.")]
+        return State(
+            step,
+            partial(self._of, f"state.{step}"),
+            tuple(partial(self._of, f"{kind}.{step}") for kind in kinds),
+        )
+
+    @property
+    def end(self) -> State:
+        """The parameters after the last step; their moments are not recorded."""
+        return State(len(self), self.final, ())
+
+    def before(self, step: int, parameter: str) -> Array:
+        """Return a trained parameter as it was before a compared step."""
+        return self.initial(parameter) if step == 0 else self._of(f"state.{step}", parameter)
 
     def gradient(self, step: int, parameter: str) -> Array:
-        """Return autograd's gradient in one of the first steps."""
-        return self._get(f"gradient.{step}.{parameter}")
+        """Return autograd's gradient in a compared step."""
+        return self._of(f"gradient.{step}", parameter)
+
+    def after(self, step: int, parameter: str) -> Array:
+        """Return a trained parameter as it was after a compared step."""
+        return self._of(f"after.{step}", parameter)
 
     def initial(self, parameter: str) -> Array:
         """Return a trained parameter as it was before the first step."""
@@ -84,6 +134,12 @@ class RecordedSteps:
     def evaluated(self) -> tuple[float, Array]:
         """Return PyTorch's loss and logits of that evaluation."""
         return float(self._get("eval_loss")), self._get("eval_logits")
+
+    def _has_any(self, prefix: str) -> bool:
+        return any(name.startswith(prefix) for name in self._arrays.files)
+
+    def _of(self, kind: str, parameter: str) -> Array:
+        return self._get(f"{kind}.{parameter}")
 
     def _get(self, name: str) -> Array:
         if name not in self._arrays:

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from olive_build.errors import StepError
+from olive_build.errors import StepError, first_line
 from olive_build.training.settings import Head
 from olive_build.training.torch_names import listed, near
 
 WHERE = "train.head.replace"
+
+
+def with_head(
+    model: torch.nn.Module, head: Head, seed: int, run: Callable[[], torch.Tensor]
+) -> None:
+    """Replace the head, and run the model once to see that what comes after it takes its output.
+
+    Raises StepError as `replace_head`, and where it does not.
+    """
+    linear = [name for name, item in model.named_modules() if isinstance(item, torch.nn.Linear)]
+    replace_head(model, head, seed)
+    try:
+        with torch.no_grad():
+            run()
+    except (RuntimeError, ValueError, IndexError) as error:
+        why = f"what follows does not take {head.classes} numbers: {first_line(error)}"
+        raise not_the_last(head, why, linear[-1]) from error
+
+
+def not_the_last(head: Head, why: str, last: str = "") -> StepError:
+    """Return the error for a head whose place is within the model."""
+    listed_last = f"; the last linear layer in the model's list is '{last}'" if last else ""
+    return StepError(
+        f"the new head '{head.replace}' is not the model's last layer",
+        where=WHERE,
+        why=why,
+        hint=f"name the layer whose output are the model's logits{listed_last}",
+    )
 
 
 def replace_head(model: torch.nn.Module, head: Head, seed: int) -> None:

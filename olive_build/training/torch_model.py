@@ -17,10 +17,10 @@ import torch
 
 from olive_build.errors import StepError
 from olive_build.families import family_module
-from olive_build.training.settings import Head, Loss, Train
+from olive_build.training.settings import Loss, Train
 from olive_build.training.torch_batch_norm import Folded, fold_batch_norms
 from olive_build.training.torch_freezing import Chosen, choose, plain_where_frozen
-from olive_build.training.torch_head import replace_head
+from olive_build.training.torch_head import not_the_last, with_head
 from olive_build.training.torch_lora import add_lora
 from olive_build.training.torch_loss import loss_function, seeded_targets
 from olive_build.training.torch_names import listed
@@ -111,7 +111,7 @@ def _change(
     """Change the model as `train` says; return also the names of adapters' parameters."""
     head = train.head.replace if train.head else None
     if train.head is not None:
-        replace_head(model, train.head, train.seed)
+        with_head(model, train.head, train.seed, run)
     folded = fold_batch_norms(model, run)
     adapted = add_lora(model, train.lora, train.seed, head=head)
     gone = plain_where_frozen(model, train)
@@ -144,7 +144,10 @@ def _outputs(shape: list[int], train: Train) -> int:
             why=f"it is {shape}; a loss is taken of [batch, outputs]",
         )
     if train.head is not None and shape[1] != train.head.classes:
-        raise _not_the_last(train.head, shape[1])
+        why = (
+            f"it has {train.head.classes} classes, and the model gives {shape[1]} numbers a sample"
+        )
+        raise not_the_last(train.head, why)
     if train.loss.name == "cross-entropy" and shape[1] < 2:
         raise StepError(
             "cross-entropy needs two classes at least",
@@ -153,15 +156,6 @@ def _outputs(shape: list[int], train: Train) -> int:
             hint="take `bce-with-logits`, or a head of two classes",
         )
     return shape[1]
-
-
-def _not_the_last(head: Head, outputs: int) -> StepError:
-    return StepError(
-        f"the new head '{head.replace}' is not the model's last layer",
-        where="train.head.replace",
-        why=f"it has {head.classes} classes, and the model gives {outputs} numbers a sample",
-        hint="name the layer whose output are the model's logits",
-    )
 
 
 def _check_gradients(

@@ -15,7 +15,7 @@ import torch
 from olive_build.errors import StepError
 from olive_build.proof.logits_reference import ROWS, LogitsReference
 from olive_build.training.settings import Optimizer, Train
-from olive_build.training.steps_file import GRADIENT_STEPS
+from olive_build.training.steps_file import compared_steps
 from olive_build.training.torch_loss import LossFunction, loss_function, seeded_targets
 from olive_build.training.torch_model import BATCH, Arrays, Trainable
 
@@ -25,6 +25,8 @@ LARGEST_BATCH = 8
 # turn where those are free: graphs that hold for one size alone are seen. The first are largest.
 BATCHES = (1, 5 / 8, 1, 3 / 8, 1 / 8)
 LENGTHS = (1, 1, 3 / 4)
+# What torch.optim.AdamW calls the means of gradients and of their squares.
+MOMENTS = ("exp_avg", "exp_avg_sq")
 # Of the reference's inputs; steps have the seeds from 0.
 REFERENCE_SEED = 1000
 
@@ -58,33 +60,53 @@ def take_steps(side: Trainable, train: Train, steps: int) -> Arrays:
 
     Each step has a batch of its own: seeded inputs and targets, of other sizes where they are free.
     The model stays in eval mode, so that nothing is drawn; with all dropout at zero, that is how
-    the graph computes too. Raises StepError where a loss is no finite number.
+    the graph computes too. Of some steps all that they begin from and come to is in it, so that
+    each can be repeated by itself. Raises StepError where a loss is no finite number.
     """
     loss_of = loss_function(train.loss, side.outputs)
     parameters = side.parameters()
     optimizer = torch_optimizer(train.optimizer, list(parameters.values()))
     batches = [_batch(side, train, step) for step in range(steps)]
+    size = sum(4 * value.numel() for value in parameters.values())
+    compared = compared_steps(size, steps)
     found: Arrays = _prefixed("initial", parameters)
     losses: list[float] = []
-    with _deterministic():
+    with deterministic():
         for step, batch in enumerate(batches):
+            if step and step in compared:
+                found |= _state(step, parameters, optimizer)
             optimizer.zero_grad(set_to_none=True)
             loss = loss_of(side.run(batch.inputs), torch.from_numpy(batch.target))
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(float(loss.detach()))
             _check_finite(losses, train)
-            if step < GRADIENT_STEPS:
+            if step in compared:
                 gradients = {n: p.grad for n, p in parameters.items()}
                 found |= _prefixed(f"gradient.{step}", gradients)
             optimizer.step()
+            if step in compared:
+                found |= _prefixed(f"after.{step}", parameters)
         evaluated = _evaluation(side, train, loss_of, steps)
     stored = {
         key: value
         for step, batch in enumerate(batches)
         for key, value in _stored(side, batch, f"input.{step}", f"target.{step}").items()
     }
-    final = _prefixed("final", parameters)
-    return {**found, **final, **stored, **evaluated, "losses": np.array(losses, np.float64)}
+    told = {"losses": np.array(losses, np.float64), "compared": np.array(compared, np.int64)}
+    return {**found, **_prefixed("final", parameters), **stored, **evaluated, **told}
+
+
+def _state(
+    step: int,
+    parameters: Mapping[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+) -> Arrays:
+    """Return what a step begins from: parameters, and the optimizer's moments where it has some."""
+    found = _prefixed(f"state.{step}", parameters)
+    for number, kind in enumerate(MOMENTS):
+        held = {n: optimizer.state[p].get(kind) for n, p in parameters.items()}
+        found |= _prefixed(f"moment{number}.{step}", held)
+    return found
 
 
 def _evaluation(side: Trainable, train: Train, loss_of: LossFunction, seed: int) -> Arrays:
@@ -176,7 +198,8 @@ def _check_finite(losses: list[float], train: Train) -> None:
 
 
 @contextmanager
-def _deterministic() -> Iterator[None]:
+def deterministic() -> Iterator[None]:
+    """Have PyTorch take the algorithms inside that give the same bits each time, where it can."""
     before = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)

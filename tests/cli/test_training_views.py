@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from tiny_recipe import ROOT, Project, Result
 from tiny_training import read_manifest, write_manifest
@@ -223,9 +225,70 @@ def test_two_training_bundles_are_compared(made: Project, tmp_path: Path) -> Non
 
 def test_verify_says_what_it_did_and_what_not(made: Project) -> None:
     result = succeeded(made, "verify", DIGITS, TOPICS)
-    assert result.out.count("every byte; the inference model was run again") == 2
+    assert result.out.count("verified, every byte, the inference model by running it again") == 2
     assert "every figure" not in result.out
-    assert result.out.count("nothing was trained: the figures of training are those") == 2
+    last = result.out.splitlines()[-1]
+    assert "no step was trained again" in last
+    assert "`verify --train` repeats three steps" in last
     assert re.search(r"inference/model.onnx +1\.00000 +\d\.\de-\d\d\n", result.out)
     for bundle in succeeded(made, "verify", DIGITS, "--json").json:
-        assert bundle["training"] == "recorded, not run again"
+        assert bundle["training"] == {"steps": "recorded, not run again", "gates": []}
+    for readme in (made.folder / bundle / "README.md" for bundle in (DIGITS, TOPICS)):
+        text = readme.read_text(encoding="utf-8")
+        assert "it takes no training step. With `--train` it repeats three" in text
+        assert "checks all of it again" not in text
+
+
+def test_verify_trains_again_where_it_is_asked_to(made: Project) -> None:
+    result = succeeded(made, "verify", "--train", DIGITS, TOPICS)
+    assert result.out.count("three of PyTorch's steps were taken again") == 2
+    assert result.out.splitlines()[-1].startswith("  not measured again: twenty steps in a row")
+    (bundle,) = succeeded(made, "verify", "--train", DIGITS, "--json").json
+    assert bundle["training"]["steps"] == "repeated"
+    figures = {gate["figure"] for gate in bundle["training"]["gates"]}
+    assert {"losses_difference", "gradient_difference", "parameters_difference"} <= figures
+
+
+def sealed(made: Project, tmp_path: Path, path: str, content: bytes) -> Path:
+    """Copy the bundle of digits with another file, whose digest is in the manifest."""
+    folder = changed(made, tmp_path)
+    (folder / path).write_bytes(content)
+    manifest = read_manifest(folder)
+    for entry in manifest["files"]:
+        if entry["path"] == path:
+            entry["sha256"] = hashlib.sha256(content).hexdigest()
+            entry["size_bytes"] = len(content)
+    write_manifest(folder, manifest)
+    return folder
+
+
+def test_a_sealed_checkpoint_that_is_none_is_refused_without_training(
+    made: Project, tmp_path: Path
+) -> None:
+    folder = sealed(made, tmp_path, "training/checkpoint", b"junk")
+    result = made.run("verify", str(folder))
+    assert result.code == 5
+    assert "training/checkpoint: checkpoint is no checkpoint, or is damaged" in result.err
+
+
+def test_a_sealed_graph_that_trains_otherwise_is_refused_by_training(
+    made: Project, tmp_path: Path
+) -> None:
+    path = made.folder / DIGITS / "training" / "training_model.onnx"
+    model = onnx.load(str(path))
+    nodes = list(model.graph.node)
+    index, node = next((i, n) for i, n in enumerate(nodes) if n.op_type.startswith("InPlaceAcc"))
+    model.graph.initializer.append(onnx.helper.make_tensor("minus", 1, [], [-1.0]))
+    flipped = onnx.helper.make_node("Mul", [node.input[1], "minus"], ["flipped"])
+    model.graph.node.insert(index, flipped)
+    model.graph.node[index + 1].input[1] = "flipped"
+    folder = sealed(made, tmp_path, "training/training_model.onnx", model.SerializeToString())
+    result = made.run("verify", "--train", str(folder))
+    assert result.code == 5
+    assert "the bundle does not train as PyTorch did" in result.err
+    assert "gradient_difference" in result.err
+
+
+def test_training_again_is_for_bundles_that_train(made: Project, tmp_path: Path) -> None:
+    result = made.run("verify", "--train", "--layout", "transformers.js", DIGITS)
+    assert (result.code, "--train is not for --layout" in result.err) == (2, True)

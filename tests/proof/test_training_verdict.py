@@ -7,12 +7,19 @@ from typing import Any
 
 import pytest
 
-from olive_build.proof.training_verdict import margin_gates, training_figures, training_gates
+from olive_build.proof.training_verdict import (
+    margin_gates,
+    training_figures,
+    training_gates,
+    training_hint,
+)
 
 PROOF: dict[str, Any] = {
     "losses_difference": 2e-7,
     "gradients": {"worst": 3e-6, "parameter": "classifier.weight", "count": 2},
     "parameters": {"worst": 2e-5, "parameter": "classifier.bias", "count": 2},
+    "free_difference": 2e-3,
+    "start_changed": [],
     "optimizer_differences": [],
     "eval_difference": 4e-7,
     "eval_loss_difference": 1e-7,
@@ -43,7 +50,7 @@ def failed(found: dict[str, Any], rate: float | None = 0.05) -> list[str]:
 def test_what_holds_all_limits_passes() -> None:
     gates = training_gates(figures(), 0.05)
     assert {gate.status for gate in gates} == {"passed"}
-    assert len(gates) == 13
+    assert len(gates) == 15
 
 
 @pytest.mark.parametrize(
@@ -53,6 +60,9 @@ def test_what_holds_all_limits_passes() -> None:
         ({"losses_difference": float("nan")}, "losses_difference"),
         ({"gradients": {"worst": 2e-4, "parameter": "w"}}, "gradient_difference"),
         ({"parameters": {"worst": 6e-3, "parameter": "w"}}, "parameters_difference"),
+        ({"free_difference": 0.06}, "free_difference"),
+        ({"free_difference": float("inf")}, "free_difference"),
+        ({"start_changed": ["w"]}, "start_difference"),
         ({"optimizer_differences": ["epsilon is 1, not 0"]}, "optimizer_difference"),
         ({"eval_difference": 2e-5}, "eval_difference"),
         ({"eval_loss_difference": 2e-5}, "eval_loss_difference"),
@@ -77,6 +87,19 @@ def test_a_gate_says_what_it_is_of() -> None:
         "equal_error_rate 0.02, at most 0.01: failed "
         "(1.0% to 4.0%; 200 trials of owners, 2800 of impostors)" in texts
     )
+
+
+def hint(**changed: Any) -> str | None:
+    return training_hint(training_gates(figures(**changed), None))
+
+
+def test_a_failure_over_steps_has_a_hint_of_its_own() -> None:
+    over, single = hint(free_difference=0.2), hint(losses_difference=1.0)
+    assert over and "each step by itself is PyTorch's" in over
+    assert single and "from the same parameters and moments" in single
+    # Where single steps fail, the whole cannot hold: the first is to be mended.
+    assert hint(free_difference=0.2, losses_difference=1.0) == single
+    assert hint(frozen_changed=["w"]) is hint() is None
 
 
 def test_what_the_optimizer_differs_in_is_said() -> None:

@@ -207,7 +207,7 @@ def test_data_of_another_model_stops_the_build(
 def test_verify_runs_the_images_again(bundles: Path, cache: Path) -> None:
     done = call(cache, "verify", str(bundles / "desktop"), str(bundles / "web"))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("verified, every byte and every figure") == 2
+    assert done.stdout.count("verified, every byte, and the quality of each model") == 2
 
 
 def test_verify_says_what_a_worse_file_loses(bundles: Path, cache: Path, tmp_path: Path) -> None:

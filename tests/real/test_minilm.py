@@ -286,7 +286,7 @@ def test_a_model_that_was_changed_in_the_cache_is_not_built(bundles: Path, cache
 def test_verify_holds_for_all_of_them(bundles: Path, cache: Path) -> None:
     done = call(cache, "verify", *(str(bundles / target) for target in ("desktop", "android")))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("verified, every byte and every figure") == 2
+    assert done.stdout.count("verified, every byte, and the quality of each model") == 2
 
 
 def test_work_is_shared_between_targets(cache: Path) -> None:

@@ -90,7 +90,7 @@ def test_every_gate_is_there_and_passed(bundles: Path, target: str) -> None:
     expected = {
         *("logits_difference", "losses_difference", "gradient_difference", "frozen_changed"),
         *("parameters_difference", "optimizer_difference", "trained_difference"),
-        *("eval_difference", "eval_loss_difference"),
+        *("eval_difference", "eval_loss_difference", "free_difference", "start_difference"),
         *("resume_difference", "inference_difference", "nominal_difference", "equal_error_rate"),
         *("refused_at_margin", "let_in_at_margin"),
     }

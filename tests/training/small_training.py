@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,18 @@ import onnx
 import torch
 from torch import nn
 
+from olive_build.proof.reference import write_reference
+from olive_build.proof.training_verdict import training_figures, training_gates
 from olive_build.steps.prepare_training import PrepareTraining
+from olive_build.steps.training_export import TrainingExport
+from olive_build.steps.training_reference import TrainingReference
 from olive_build.training.settings import Loss, Optimizer, Train
+from olive_build.training.steps_file import COMPARED
 from olive_build.training.torch_batch_norm import Folded
 from olive_build.training.torch_export import check, export
 from olive_build.training.torch_model import Trainable
+from olive_build.training.torch_steps import reference_of, write_steps
+from olive_build.training.torch_stored_steps import stored_steps
 
 RUN = Path(__file__).parents[2] / "olive_build" / "toolchains" / "run.py"
 PRELUDE = """
@@ -129,10 +137,12 @@ def prepared(
     frozen: tuple[str, ...] = (),
     shape: tuple[int, ...] = (6,),
     outputs: tuple[str, ...] = ("logits",),
+    nudge: Mapping[int, float] | None = None,
 ) -> Path:
     """Write model.onnx, training.json, train.json and steps.npz of a model into `folder`.
 
-    The graph is made as a recipe's is where the model has one output.
+    The graph is made as a recipe's is where the model has one output. `nudge` says by how much all
+    trained parameters are moved before a step, which part PyTorch's training from another one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.eval()
@@ -148,31 +158,40 @@ def prepared(
     _write_json(folder / "train.json", _as_json(train))
     described = _description(model, train, frozen, shape, outputs, width)
     example = torch.from_numpy(inputs[0])
+    side = _side(model, example, described, width, chosen)
     if isinstance(probe, torch.Tensor):
-        _export(model, train, folder, example, described)
+        _export(side, folder, described)
     else:
         _export_by_hand(model, example, folder / "model.onnx", outputs)
         _write_json(folder / "training.json", described)
-    np.savez(folder / "steps.npz", **_steps(model, train, inputs, target, chosen))
+    reference = reference_of(side)
+    write_reference(reference, folder)
+    write_steps(stored_steps(side, train, reference.feeds), folder / "training_steps.npz")
+    steps = _steps(model, train, inputs, target, chosen, nudge or {})
+    np.savez(folder / "steps.npz", **steps)
     return folder
 
 
-def _export(
-    model: nn.Module, train: Train, folder: Path, example: torch.Tensor, described: dict[str, Any]
-) -> None:
-    """Write model.onnx and training.json as a recipe's are: exported, then prepared."""
+def _side(
+    model: nn.Module, example: torch.Tensor, described: dict[str, Any], width: int, chosen: int
+) -> Trainable:
+    """Return the model as a recipe's is; of several outputs the one that the loss is taken of."""
     named = dict(model.named_parameters())
     trainable = tuple(name for name, value in named.items() if value.requires_grad)
-    with torch.no_grad():
-        outputs = model(example).shape[-1]
-    side = Trainable(
+    own = described["outputs"][chosen]
+
+    def forward(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        found = network(x)
+        return found if isinstance(found, torch.Tensor) else found[chosen]
+
+    return Trainable(
         model=model,
-        forward=lambda network, x: network(x),
+        forward=forward,
         inputs=("x",),
         output="logits",
-        outputs=outputs,
-        names={"x": "x", "logits": described["outputs"][0]},
-        axes={"x": ("batch_size", *example.shape[1:]), "logits": ("batch_size", outputs)},
+        outputs=width,
+        names={"x": "x", "logits": own},
+        axes={"x": ("batch_size", *example.shape[1:]), "logits": ("batch_size", width)},
         batch=None,
         examples=lambda batch, seed: {"x": _values(seed, batch, tuple(example.shape[1:]))},
         trainable=trainable,
@@ -180,6 +199,10 @@ def _export(
         patterns={},
         folded=Folded(),
     )
+
+
+def _export(side: Trainable, folder: Path, described: dict[str, Any]) -> None:
+    """Write model.onnx and training.json as a recipe's are: exported, then prepared."""
     exported = folder / "exported"
     exported.mkdir(exist_ok=True)
     onnx.save(export(side, OPSET), str(exported / "model.onnx"))
@@ -255,6 +278,7 @@ def _steps(
     inputs: np.ndarray[Any, Any],
     target: np.ndarray[Any, Any],
     chosen: int,
+    nudge: Mapping[int, float],
 ) -> Mapping[str, np.ndarray[Any, Any]]:
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     criterion, optimizer = (
@@ -266,21 +290,35 @@ def _steps(
     found |= {f"target.{step}": values for step, values in enumerate(target)}
     found |= {f"initial.{n}": p.detach().numpy().copy() for n, p in trained.items()}
     losses = []
+    compared = [step for step in COMPARED if step < STEPS]
 
     def output(values: np.ndarray[Any, Any]) -> torch.Tensor:
         result = model(torch.from_numpy(values))
         return result if isinstance(result, torch.Tensor) else result[chosen]
 
     for step in range(STEPS):
+        for parameter in trained.values():
+            parameter.data.add_(nudge.get(step, 0.0))
+        if step and step in compared:
+            found |= {f"state.{step}.{n}": p.detach().numpy().copy() for n, p in trained.items()}
+            found |= {
+                f"moment{number}.{step}.{n}": optimizer.state[p][kind].numpy().copy()
+                for number, kind in enumerate(("exp_avg", "exp_avg_sq"))
+                for n, p in trained.items()
+                if kind in optimizer.state[p]
+            }
         optimizer.zero_grad()
         loss = criterion(output(inputs[step]), torch.from_numpy(target[step]))
         loss.backward()
         losses.append(loss.item())
-        if step < 3:
+        if step in compared:
             found |= {f"gradient.{step}.{n}": p.grad.numpy().copy() for n, p in trained.items()}
         optimizer.step()
+        if step in compared:
+            found |= {f"after.{step}.{n}": p.detach().numpy().copy() for n, p in trained.items()}
     found |= {f"final.{n}": p.detach().numpy().copy() for n, p in trained.items()}
     found["losses"] = np.array(losses)
+    found["compared"] = np.array(compared)
     found["eval_inputs.x"] = inputs[0][:3] + 0.5
     found["eval_target"] = target[0][:3]
     with torch.no_grad():
@@ -321,3 +359,35 @@ def proved(python: Path, reference: Path, artifacts: Path, out: Path) -> dict[st
     in_toolchain(python, PROVE, reference, artifacts, out)
     figures: dict[str, Any] = json.loads((out / "training_proof.json").read_text())
     return figures
+
+
+def with_other_steps(
+    reference: Path, folder: Path, change: Callable[[dict[str, Any]], Any]
+) -> Path:
+    """Copy a reference with another steps.npz."""
+    shutil.copytree(reference, folder)
+    with np.load(folder / "steps.npz") as steps:
+        arrays = {name: steps[name] for name in steps.files}
+    change(arrays)
+    np.savez(folder / "steps.npz", **arrays)
+    return folder
+
+
+def failed(figures: dict[str, Any]) -> set[str]:
+    """Return the gates that figures of the proof fail, whatever is inferred."""
+    inference = {"difference": 0.0, "pytorch_difference": 0.0}
+    gates = training_gates(training_figures(figures, inference, {}, None), None)
+    return {gate.figure for gate in gates if gate.status == "failed"}
+
+
+def of_recipe(
+    training_python: Path, family: str, folders: dict[str, Path], train: Train
+) -> dict[str, Any]:
+    """Make and prove artifacts as the steps of a recipe do."""
+    source = {"source": folders["source"]}
+    TrainingExport(family, 18, (), train).run(source, folders["exported"])
+    PrepareTraining().run({"model": folders["exported"]}, folders["m"])
+    TrainingReference(family, (), train).run(source, folders["m"])
+    (folders["m"] / "train.json").write_text(json.dumps(asdict(train)))
+    assert generated(training_python, folders["m"], folders["a"]) == ""
+    return proved(training_python, folders["m"], folders["a"], folders["a"].with_name("p"))

@@ -102,8 +102,11 @@ def test_faint_is_what_is_small_in_all_steps() -> None:
         (1, "a"): [1.0], (1, "late"): [1e-3], (1, "never"): [0.0], (1, "key"): [2e-9],
     }  # fmt: skip
     names = ["a", "late", "never", "key"]
-    assert faint(lambda step, name: np.array(gradients[step, name]), names, 2) == ["key", "never"]
-    assert faint(lambda step, name: np.array(gradients[step, name]), names, 1) == [
+    assert faint(lambda step, name: np.array(gradients[step, name]), names, range(2)) == [
+        "key",
+        "never",
+    ]
+    assert faint(lambda step, name: np.array(gradients[step, name]), names, range(1)) == [
         "key",
         "late",
         "never",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,24 @@ import pytest
 import torch
 
 from olive_build.families.text_classification.miniature import write_miniature
-from olive_build.proof.training_verdict import training_figures, training_gates
-from olive_build.steps.prepare_training import PrepareTraining
 from olive_build.steps.trained_inference import TrainedInference
 from olive_build.steps.training_artifacts import TrainingArtifacts
-from olive_build.steps.training_export import TrainingExport
 from olive_build.steps.training_proof import TrainingProof
-from olive_build.steps.training_reference import TrainingReference
 from olive_build.training.settings import Head, Lora
+from olive_build.training.steps_file import COMPARED
 
-from .small_training import PROVE, TRAIN, Images, generated, in_toolchain, prepared, proved
+from .small_training import (
+    PROVE,
+    TRAIN,
+    Images,
+    failed,
+    generated,
+    in_toolchain,
+    of_recipe,
+    prepared,
+    proved,
+    with_other_steps,
+)
 
 FROZEN = ("low.weight", "low.bias")
 
@@ -115,42 +122,25 @@ def test_another_output_is_seen(
     assert 0.01 < found[figure] < 0.26 if wrong == "value" else found[figure] == math.inf
 
 
-def changed(images: Path, folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
-    """Copy the reference with another steps.npz."""
-    shutil.copytree(images / "m", folder)
-    with np.load(folder / "steps.npz") as steps:
-        arrays = {name: steps[name] for name in steps.files}
-    change(arrays)
-    np.savez(folder / "steps.npz", **arrays)
-    return folder
-
-
 def test_a_wrong_loss_and_a_wrong_gradient_are_seen(
     images: Path, training_python: Path, tmp_path: Path
 ) -> None:
     def change(arrays: dict[str, Any]) -> None:
-        arrays["losses"][17] += 0.01
+        arrays["losses"][10] += 0.01
         arrays["gradient.1.high.bias"][2] *= 1.5
         arrays["eval_logits"][1, 1] += 0.5
         arrays["eval_loss"] -= 0.25
-        for step in range(3):
+        for step in COMPARED:
             arrays[f"gradient.{step}.head.bias"][:] = 0
 
-    reference = changed(images, tmp_path / "m", change)
+    reference = with_other_steps(images / "m", tmp_path / "m", change)
     figures = proved(training_python, reference, images / "a", tmp_path / "p")
     assert figures["losses_difference"] == pytest.approx(0.01, rel=0.2)
     assert figures["gradients"]["worst"] > 1e-3
     assert 0.05 < figures["eval_difference"] < 0.51
     assert figures["eval_loss_difference"] == pytest.approx(0.25, rel=0.01)
     assert figures["unmoved"] == figures["faint"] == ["head.bias"]
-    assert figures["parameters"]["count"] == 3
     assert figures["resume_exact"]
-
-
-def failed(figures: dict[str, Any]) -> set[str]:
-    inference = {"difference": 0.0, "pytorch_difference": 0.0}
-    gates = training_gates(training_figures(figures, inference, {}, None), None)
-    return {gate.figure for gate in gates if gate.status == "failed"}
 
 
 RUNTIMES_OWN = {"adam_mode": 1, "epsilon": 1e-6, "weight_decay": 0.0}
@@ -190,11 +180,12 @@ def test_other_files_of_the_ort_form_are_seen(
     train = replace(TRAIN, optimizer=replace(TRAIN.optimizer, weight_decay=0.9), loss=loss)
     prepared(Images(), tmp_path / "m", shape=(1, 8, 8), frozen=FROZEN, train=train)
     assert generated(training_python, tmp_path / "m", tmp_path / "other", "ort") == ""
-    for name in ("optimizer_model.ort", "eval_model.ort"):
+    figure = {"optimizer_model": "parameters_difference", "eval_model": "ort_difference"}
+    for name in figure:
         shutil.copytree(images / "a", tmp_path / "a", dirs_exist_ok=True)
-        shutil.copy(tmp_path / "other" / name, tmp_path / "a")
+        shutil.copy(tmp_path / "other" / f"{name}.ort", tmp_path / "a")
         figures = proved(training_python, images / "m", tmp_path / "a", tmp_path / "p")
-        assert "ort_difference" in failed(figures)
+        assert figure[name] in failed(figures)
         assert figures["losses_difference"] < 1e-5
 
 
@@ -238,13 +229,7 @@ def test_a_recipes_own_way_holds_with_sizes_that_vary(
         optimizer=replace(TRAIN.optimizer, lr=1e-3),
         batch_size=8,
     )
-    source, family = {"source": folders["source"]}, "text-classification"
-    TrainingExport(family, 18, (), train).run(source, folders["exported"])
-    PrepareTraining().run({"model": folders["exported"]}, folders["m"])
-    TrainingReference(family, (), train).run(source, folders["m"])
-    (folders["m"] / "train.json").write_text(json.dumps(asdict(train)))
-    assert generated(training_python, folders["m"], folders["a"]) == ""
-    figures = proved(training_python, folders["m"], folders["a"], tmp_path / "p")
+    figures = of_recipe(training_python, "text-classification", folders, train)
     assert failed(figures) == set()
     # The third step is the first with a gradient of what is below two zeros.
     assert figures["unmoved"] == []
@@ -321,7 +306,9 @@ reference, artifacts""",
 
 
 def test_a_missing_array_is_named(images: Path, training_python: Path, tmp_path: Path) -> None:
-    reference = changed(images, tmp_path / "m", lambda arrays: arrays.pop("gradient.0.head.bias"))
+    reference = with_other_steps(
+        images / "m", tmp_path / "m", lambda arrays: arrays.pop("gradient.0.head.bias")
+    )
     code = f"""
 from olive_build.errors import StepError
 try:

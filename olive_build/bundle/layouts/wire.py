@@ -31,6 +31,8 @@ class Message:
     def fields(self) -> Iterator[tuple[int, int | Message]]:
         """Yield each field's number with its value: a whole number, or the bytes it holds.
 
+        Numbers of a fixed size are bytes too: they may be fractions.
+
         Raises DamagedFile where a field is cut off or of a kind that does not exist.
         """
         position = self.start
@@ -41,7 +43,9 @@ class Message:
                 value, position = self._varint(position)
                 yield number, value
             elif kind in _FIXED:
-                position = self._ends(position + _FIXED[kind], number)
+                inner = Message(self.stream, position, self._ends(position + _FIXED[kind], number))
+                position = inner.end
+                yield number, inner
             elif kind == BYTES:
                 length, position = self._varint(position)
                 inner = Message(self.stream, position, self._ends(position + length, number))
@@ -52,16 +56,20 @@ class Message:
 
     def text(self) -> str:
         """Return the bytes as UTF-8. Raises DamagedFile where they are none, or absurdly long."""
+        try:
+            return self.content().decode("utf-8")
+        except UnicodeDecodeError:
+            raise DamagedFile(f"the text at byte {self.start} is not UTF-8") from None
+
+    def content(self) -> bytes:
+        """Return the bytes. Raises DamagedFile where they are cut off, or absurdly many."""
         if self.end - self.start > _LONGEST_TEXT:
             raise DamagedFile(f"a name of {self.end - self.start} bytes at byte {self.start}")
         self.stream.seek(self.start)
         content = self.stream.read(self.end - self.start)
         if len(content) != self.end - self.start:
             raise DamagedFile(f"it ends at byte {self.start + len(content)}, within a text")
-        try:
-            return content.decode("utf-8")
-        except UnicodeDecodeError:
-            raise DamagedFile(f"the text at byte {self.start} is not UTF-8") from None
+        return content
 
     def _varint(self, position: int) -> tuple[int, int]:
         value = 0

@@ -67,7 +67,10 @@ POINTS = ("wer_loss",)
 RATIOS = ("slowdown", "load_ratio", "memory_ratio")
 PERPLEXITIES = ("perplexity",)
 FINE_RATIOS = ("perplexity_ratio",)
-COUNTS = ("frozen_changed", "resume_difference", "nominal_difference", "optimizer_difference")
+COUNTS = (
+    *("frozen_changed", "resume_difference", "nominal_difference", "optimizer_difference"),
+    "start_difference",
+)
 # How figures end that say how far numbers are from others; some of them are counts.
 DIFFERENCE = "_difference"
 

@@ -27,8 +27,8 @@ FOOT = (
 )
 TRAINING_FOOT = (
     "Written by olive-build report. The figures are those of each bundle's proof.json; "
-    "`olive-build verify` reads every byte and runs the inference model again, `olive-build bench` "
-    "times training again; nothing else of training is repeated."
+    "`olive-build verify` reads every byte and runs the inference model again, with --train three "
+    "training steps too; `olive-build bench` times training again. Nothing else of it is repeated."
 )
 MOST_SUBJECTS = 2
 
