@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from olive_build.families import FAMILIES, family_module
 from olive_build.model_source import ModelFiles, fetch_hub, fetch_package, use_folder
 from olive_build.plan import Inspected, Model
 from olive_build.recipe.build import DataSource, HubSource, PackageSource, PathSource, TargetBuild
+from olive_build.recipe.named_layers import layers_named
 
 Report = Callable[[str], None]
 # A recipe that trains has neither proof data nor calibration: path and digest of each.
@@ -41,22 +42,46 @@ def inspect_models(
     """Return what each request's plan starts from: its model, and the data of its proof.
 
     A model that is not on this machine is downloaded. With `smoke`, a miniature of the family
-    stands in: same architecture, seeded weights, no network. Raises PlanError.
+    stands in: same architecture, every layer that the recipe names, seeded weights, no network.
+    Raises PlanError.
     """
     known: dict[object, Model] = {}
     result = []
     for request in requests:
         build = request.build
-        key = (build.family, smoke or (build.source, request.folder))
+        # All targets of a recipe have one miniature, so that they share its steps.
+        key = (build.family, build.recipe if smoke else (build.source, request.folder))
         if key not in known:
-            found = _miniature(build.family, store) if smoke else _fetch(request, store, report)
-            known[key] = _inspected(build.family, found, store)
+            if smoke:
+                same = [r.build for r in requests if r.build.recipe == build.recipe]
+                found = _miniature(build.family, layers_named(same), store)
+            else:
+                found = _fetch(request, store, report)
+            known[key] = _inspected(build.family, found, store, miniature=smoke)
         if build.train:
             result.append(Inspected(build, known[key], *NO_SAMPLES, trials=_trials(request, store)))
             continue
+        build = _fitted(build, known[key], report)
+        request = replace(request, build=build)
         data, calibration = _samples(request, known[key] if smoke else None, store)
         result.append(Inspected(build, known[key], *data, *calibration))
     return result
+
+
+def _fitted(build: TargetBuild, model: Model, report: Report) -> TargetBuild:
+    """Return the build with the methods of convolutions where the model's weights are in those."""
+    if model.facts.layers:
+        return build
+    for variant in build.variants:
+        if variant.convolutional and variant.convolutional.quantize:
+            method = variant.convolutional.quantize.method
+            report(
+                f"{build.recipe}/{build.target}/{variant.name}: {method}, since the model has "
+                "its weights in convolutions"
+            )
+    # Weights of convolutions are not stored in blocks, so no kernel of those is missing.
+    fitted = (replace(v.convolutional or v, slow=None) for v in build.variants)
+    return replace(build, variants=tuple(fitted))
 
 
 def _fetch(request: Request, store: Store, report: Report) -> ModelFiles:
@@ -73,13 +98,13 @@ def _fetch(request: Request, store: Store, report: Report) -> ModelFiles:
             return use_folder(request.folder / source.folder)
 
 
-def _miniature(family: str, store: Store) -> ModelFiles:
+def _miniature(family: str, layers: int, store: Store) -> ModelFiles:
     from olive_build.engine.graph import GraphBuilder
     from olive_build.engine.run import run_graph
     from olive_build.steps.miniature import Miniature
 
     graph = GraphBuilder()
-    node = graph.add(Miniature(family), {}, f"miniature/{family}")
+    node = graph.add(Miniature(family, layers), {}, f"miniature/{family}")
     outcome = run_graph(graph.build(), store)[node]
     if outcome.error:
         raise outcome.error
@@ -87,12 +112,12 @@ def _miniature(family: str, store: Store) -> ModelFiles:
     return ModelFiles(outcome.artifact.path, "miniature with seeded weights", "")
 
 
-def _inspected(family: str, found: ModelFiles, store: Store) -> Model:
+def _inspected(family: str, found: ModelFiles, store: Store, *, miniature: bool) -> Model:
     digest = store.digest_tree(found.folder).digest
     if found.folder.is_relative_to(store.root / "sources"):
         _check_seal(found.folder, digest)
     facts = family_module(family, "spec").inspect(found.folder)
-    return Model(str(found.folder), digest, found.origin, found.revision, facts)
+    return Model(str(found.folder), digest, found.origin, found.revision, facts, miniature)
 
 
 def _check_seal(folder: Path, digest: str) -> None:

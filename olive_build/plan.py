@@ -52,6 +52,9 @@ class Model:
     origin: str
     revision: str
     facts: Any
+    miniature: bool = False
+    """Whether it stands in for the recipe's model: too small for some steps, and not for all of
+    the recipe's patterns."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +139,8 @@ class Plan:
 def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = False) -> Plan:
     """Return the plan of builds whose models were inspected.
 
-    `machine` is the fingerprint under which figures are stored. With `smoke` the steps are the
-    same over less work. Raises PlanError when a build cannot be planned.
+    `machine` is the fingerprint under which figures are stored. With `smoke` nothing is timed, and
+    the other steps are the same. Raises PlanError when a build cannot be planned.
     """
     graph = GraphBuilder()
     bundles = []
@@ -333,7 +336,13 @@ class TargetPlanner:
 
     def _component(self, name: str) -> ComponentPlanner:
         return ComponentPlanner(
-            self.build, name, self.model.facts, self.source, self.add, self.calibration_inputs
+            self.build,
+            name,
+            self.model.facts,
+            self.source,
+            self.add,
+            self.calibration_inputs,
+            self.model.miniature,
         )
 
     def calibration_inputs(self, part: str = "learn") -> str:

@@ -45,7 +45,7 @@ class QuantizeDynamicInt8:
         )
 
         before = read(inputs["model"] / MODEL)
-        excluded = matching_nodes(before, self.exclude)
+        excluded = matching_nodes(before, self.exclude, out)
         if not self.embeddings:
             excluded += [node.name for node in before.graph.node if node.op_type == "Gather"]
         kinds = {node.op_type for node in before.graph.node}

@@ -38,7 +38,7 @@ class QuantizeConvWeights:
         from olive_build.steps.model_check import MODEL, matching_nodes, read
 
         model = read(inputs["model"] / MODEL)
-        excluded = set(matching_nodes(model, self.exclude))
+        excluded = set(matching_nodes(model, self.exclude, out))
         result = dequantize_weights(model, excluded, per_channel=self.per_channel)
         if not result.count:
             raise StepError(
