@@ -31,10 +31,11 @@ class FamilySpec:
     `quantize: auto` and attribution know its graphs, `batches` whether a file takes several samples
     at once, and `options` which sections of a recipe are its own. `method_options` are what methods
     do by default for it that they else do not, and `variant_methods` the methods of those built-in
-    variants where its own are better. `convolutional` says whether its models may have their weights
-    in convolutions, which have int8 methods of their own. `hides_steps` says whether a composed file searches by
-    itself, so that figures of single steps need the graph inside it. `trains` says whether a
-    recipe's `train` can make it go on learning, and `only_trains` that nothing else is built of it.
+    variants where its own are better. `convolutional` says whether its models may have their
+    weights in convolutions, which have int8 methods of their own. `hides_steps` says whether a
+    composed file searches by itself, so that figures of single steps need the graph inside it.
+    `trains` says whether a recipe's `train` can make it go on learning, and `only_trains` that
+    nothing else is built of it.
     """
 
     name: str

@@ -68,7 +68,8 @@ class GptqRounding:
             threads=os.cpu_count() or 1,
         )
         if not any(layer.nearest is not None for layer in layers):
-            return leave_out(_no_layer(layers), inputs["model"], out, asked=self.asked)
+            leave_out(_no_layer(layers), inputs["model"], out, asked=self.asked)
+            return
         _report(layers)
         rows = {layer.node: _rounded(layer) for layer in layers}
         (out / ROUNDING).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")

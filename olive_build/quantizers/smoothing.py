@@ -66,7 +66,8 @@ class Smooth:
                 why=self._why_none(model),
                 hint="write `smooth: false` for this quantizer",
             )
-            return leave_out(error, inputs["model"], out, asked=self.asked)
+            leave_out(error, inputs["model"], out, asked=self.asked)
+            return
         log.info("%s", migrate_scale(model, scales))
         save_clean(model, out / MODEL)
 
@@ -91,10 +92,8 @@ class Smooth:
         from olive_build.steps.model_check import LARGE_WEIGHT
 
         if _products(model, {tensor.name: tensor for tensor in model.graph.initializer}):
-            return "no scale of the channels lowered the error of any product on the calibration inputs"
-        return (
-            f"no product has a weight of {LARGE_WEIGHT:,} values, and smaller ones are left alone"
-        )
+            return "no scale of the channels lowered the error of a product on calibration inputs"
+        return f"no product has a weight of {LARGE_WEIGHT:,} values or more"
 
     def _best(self, value: str, rows: Any, largest: Any, weight: Any) -> Any:
         """Return the scale [channels] with the least error, None where none is worth it."""

@@ -53,6 +53,7 @@ class QuantizeTiedTables:
                 why="; ".join(result.declined) or "no large table is read by Gather and Gemm alone",
                 hint="take a block size that divides the model's dimensions, or exclude both nodes",
             )
-            return leave_out(error, inputs["model"], out, asked=self.asked)
+            leave_out(error, inputs["model"], out, asked=self.asked)
+            return
         log.info("%d nodes read tied tables; %s", result.count, "; ".join(result.declined))
         save_clean(model, out / MODEL)

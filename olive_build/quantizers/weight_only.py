@@ -64,7 +64,8 @@ class QuantizeWeights:
         if self.only is not None:
             chosen = set(matching_nodes(before, self.only, out))
             if not chosen:  # patterns that need not match
-                return leave_out(_no_product(self.only), inputs["model"], out, asked=False)
+                leave_out(_no_product(self.only), inputs["model"], out, asked=False)
+                return
             excluded += [node.name for node in before.graph.node if node.name not in chosen]
         if not self.embeddings:
             excluded += [node.name for node in before.graph.node if node.op_type == "Gather"]

@@ -57,9 +57,7 @@ def _told(place: Place, name: str, slow: tuple[str, str, str], path: KeyPath) ->
     spec = place.context.recipe.variants.get(name)
     reasoned = spec is not None and spec.because
     if not (reasoned or place.family.convolutional):
-        excuse = (
-            f"; if it may be slow, say why: `variants: {{{name}: {{speed: any, because: ...}}}}`"
-        )
+        excuse = f"; or say in `variants.{name}` why it may be slow: `speed: any` and `because`"
         message = f"{what} (variant '{name}')"
         place.add(Code.SLOW_KERNEL, path, message, hint=f"{hint}{excuse}", notes=(why,))
     return f"{what}: {why}; {hint}"

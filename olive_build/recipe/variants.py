@@ -145,8 +145,9 @@ def _convolutional(
     if not (by_default and place.family.convolutional):
         return None
     runs = place.provider.support_of("w8a8").runs != "refused"
-    layer = {"method": "static-int8"} if runs else {"method": "weight-only", "bits": 8}
-    return _made(place, made.name, spec, given, path, [layer], layer["method"])
+    method = "static-int8" if runs else "weight-only"
+    layer = {"method": method} if runs else {"method": method, "bits": 8}
+    return _made(place, made.name, spec, given, path, [layer], method)
 
 
 def _speed(name: str, spec: VariantSpec) -> Literal["gated", "any"]:

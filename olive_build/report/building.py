@@ -160,6 +160,11 @@ def print_result(result: BuildReport, progress: Progress) -> None:
         for proof in item.proofs:
             if proof.partition:
                 click.echo(f"estimated, {item.target} {proof.name}: {proof.partition['text']}")
+    _print_notes(result)
+
+
+def _print_notes(result: BuildReport) -> None:
+    """Print what was computed otherwise, left out, or may be slow."""
     for note in sorted({text for item in result.bundles for text in without_vnni(item)}):
         click.echo(note)
     for outcome in result.outcomes.values():

@@ -103,7 +103,7 @@ def without_search(item: Inspected) -> Inspected:
     return replace(item, build=replace(item.build, variants=variants))
 
 
-def _chosen(variant: Variant, method: Quantize) -> Variant:
+def _chosen(variant: Variant, method: Quantize | None) -> Variant:
     """Return the variant by a method that was found; all of it is meant, so nothing is left out."""
     return replace(variant, quantize=method, precision=precision_of(method), by_default=())
 

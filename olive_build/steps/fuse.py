@@ -151,7 +151,8 @@ class PerTokenScale:
                 why="none has a stored weight" + only,
                 hint="write `per_token: none` for this quantizer",
             )
-            return leave_out(error, inputs["model"], out, asked=self.asked)
+            leave_out(error, inputs["model"], out, asked=self.asked)
+            return
         save_clean(model, out / MODEL)
 
 
@@ -183,5 +184,6 @@ class TanhGelu:
                 why="the graph has neither com.microsoft BiasGelu nor Gelu",
                 hint="write `gelu: exact` for this quantizer, or `fuse: {attention: fused}`",
             )
-            return leave_out(error, inputs["model"], out, asked=self.asked)
+            leave_out(error, inputs["model"], out, asked=self.asked)
+            return
         save_clean(model, out / MODEL)

@@ -121,7 +121,7 @@ class PrecisionSupport:
 
 @dataclass(frozen=True)
 class BlockKernels:
-    """Which products with weights in blocks of so many bits (MatMulNBits) a provider has kernels for.
+    """For which products with weights in blocks (MatMulNBits) of so many bits there are kernels.
 
     ``levels`` are the accuracy levels that have one, none where the weights are unpacked in every
     product whatever the level is. ``otherwise`` says what the others cost, "" where there are none.

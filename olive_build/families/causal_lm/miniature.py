@@ -1,4 +1,4 @@
-"""A GPT-Neo of two layers or more that was taught one sentence, and a tokenizer of bytes and its words."""
+"""A small GPT-Neo that was taught one sentence, and a tokenizer of bytes and its words."""
 
 from __future__ import annotations
 

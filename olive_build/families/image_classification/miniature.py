@@ -1,4 +1,4 @@
-"""A residual network of two stages or more with seeded weights, and images that it can be proved on."""
+"""A small residual network with seeded weights, and images that it can be proved on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A BERT of two layers or more with seeded weights and a vocabulary of letters and frequent words."""
+"""A small BERT with seeded weights and a vocabulary of letters and frequent words."""
 
 from __future__ import annotations
 
