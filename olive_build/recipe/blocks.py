@@ -17,7 +17,8 @@ def check_blocks(place: Place, name: str, quantize: Quantize | None, path: KeyPa
     variant is chosen, for what the recipe does not write itself.
     """
     if isinstance(quantize, WeightOnly):
-        _check_wrong_level(place, name, quantize.accuracy_level, path)
+        if _is_wrong(place, name, quantize.accuracy_level, path):
+            return None
         slow = _slow(place, quantize.bits, quantize.accuracy_level)
         if slow:
             return _told(place, name, slow, _written(place, name, "accuracy_level") or path)
@@ -63,9 +64,10 @@ def _told(place: Place, name: str, slow: tuple[str, str, str], path: KeyPath) ->
     return f"{what}: {why}; {hint}"
 
 
-def _check_wrong_level(place: Place, name: str, level: int, path: KeyPath) -> None:
+def _is_wrong(place: Place, name: str, level: int, path: KeyPath) -> bool:
+    """Return whether a level gives wrong results on the target; report it where it does."""
     if level != 4 or place.target.layout != "transformers.js":
-        return
+        return False
     place.add(
         Code.CANNOT_RUN,
         _written(place, name, "accuracy_level") or path,
@@ -73,6 +75,7 @@ def _check_wrong_level(place: Place, name: str, level: int, path: KeyPath) -> No
         hint="leave it at 0 there",
         notes=("the 4-bit kernel of WebAssembly is off by 0.19 with it, measured on MiniLM",),
     )
+    return True
 
 
 def _written(place: Place, name: str, field: str) -> KeyPath | None:

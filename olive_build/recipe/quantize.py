@@ -114,8 +114,8 @@ class DynamicInt8Spec(Strict):
     exclude: tuple[str, ...] = _EXCLUDE
     overrides: tuple[BlockWeightsSpec, ...] = Field(
         default=(),
-        description="Products that keep more exact weights, in blocks, with int8 arithmetic: what "
-        "a search promotes first when int8 is not close enough.",
+        description="Products that keep more exact weights, in blocks, with int8 arithmetic on "
+        "CPUs: what a search promotes first when int8 is not close enough.",
     )
 
 
