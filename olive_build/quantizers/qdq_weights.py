@@ -16,10 +16,10 @@ STEP = "quantization of convolution weights"
 class QuantizeConvWeights:
     """Write model.onnx with int8 weights of convolutions and products, and DequantizeLinear.
 
-    Inputs: model. Conv, ConvTranspose, Gemm and MatMul; symmetric, with one scale for each output channel (`per_channel`) or one for the
-    weight. `exclude` are shell patterns of node names. The arithmetic stays in fp32, and
-    onnxruntime dequantizes at every run: a quarter of the file and of the weights' memory, for
-    time (a ResNet of eight such weights at 64x64 took a third more).
+    Inputs: model. Conv, ConvTranspose, Gemm and MatMul; symmetric, with one scale for each output
+    channel (`per_channel`) or one for the weight. `exclude` are shell patterns of node names. The
+    arithmetic stays in fp32, and onnxruntime dequantizes at every run: a quarter of the file and of
+    the weights' memory, for time (a ResNet of eight such weights at 64x64 took a third more).
     Raises StepError when there is no such weight, when a large one stays in fp32 without being
     excluded, and below opset 13.
     """
