@@ -41,16 +41,15 @@ def drawn(recipe: str, targets: list[str], by: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> BuildReport:
+def built(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> BuildReport:
     """The build of all of them at once, so that they share workers and steps."""
     requests = []
     for path in RECIPES:
         loaded = load_recipe(path)
         target = drawn(path.stem, list(loaded.recipe.targets), commit())
         requests.append(Request(resolve(loaded, target), path.parent))
-    base = tmp_path_factory.mktemp("smoke")
-    options = Options(outputs=base / "outputs", smoke=True, keep_going=True)
-    with Store(base / "cache") as store:
+    options = Options(outputs=tmp_path_factory.mktemp("smoke"), smoke=True, keep_going=True)
+    with Store(shared_cache) as store:
         return build(requests, store, options, report=print)
 
 
