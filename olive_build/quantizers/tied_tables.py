@@ -22,7 +22,8 @@ class QuantizeTiedTables:
     `bits` are 4 or 8, `block_size` weights of a row share a scale, and a zero point where it is not
     `symmetric`. Rounded to nearest. `accuracy_level` is that of MatMulNBits: 4 is int8 arithmetic.
     `exclude` are shell patterns of the names of nodes. Where there is no such table and none was
-    excluded, the graph passes through with a note; raises StepError where it was `asked` for.
+    excluded, the graph passes through with a note. Raises StepError where it was `asked` for, and
+    where there is a table that cannot be stored so.
     """
 
     bits: int
@@ -53,7 +54,7 @@ class QuantizeTiedTables:
                 why="; ".join(result.declined) or "no large table is read by Gather and Gemm alone",
                 hint="take a block size that divides the model's dimensions, or exclude both nodes",
             )
-            leave_out(error, inputs["model"], out, asked=self.asked)
+            leave_out(error, inputs["model"], out, asked=self.asked or bool(result.declined))
             return
         log.info("%d nodes read tied tables; %s", result.count, "; ".join(result.declined))
         save_clean(model, out / MODEL)

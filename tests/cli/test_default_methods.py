@@ -1,4 +1,4 @@
-"""The built-in variants of models of other kinds: what is there by default fits them, or is left out.
+"""The built-in variants of models of other kinds: what is a default fits them, or is left out.
 
 The files are held against transformers' own models on its own processor's pixels.
 """
