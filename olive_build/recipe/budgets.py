@@ -18,6 +18,7 @@ from olive_build.recipe.quantize import Strict
 SHIPPED_FLOORS: Mapping[str, Mapping[str, float]] = {
     "fp32": {
         "cosine_lowest": 0.99999,
+        "embedding_difference": 1e-4,
         "accuracy_loss": 0.1,
         "wer_loss": 0.1,
         "wer_to_reference": 0.005,
@@ -74,6 +75,7 @@ RANGES = (
     (POINTS, 0, 100, "in points"),
 )
 CEILINGS = (
+    "embedding_difference",
     "perplexity_ratio",
     "size_mb",
     "size_ratio",
@@ -136,6 +138,12 @@ class BudgetsSpec(Strict):
         default=None,
         description="The least rank correlation of the similarities of all pairs of texts: does "
         "search still rank alike?",
+    )
+    embedding_difference: float | None = Field(
+        default=None,
+        description="The largest difference of any number of an embedding from what "
+        "SentenceTransformer.encode gives, over its largest number: of the proof's texts, and of "
+        "strange ones (empty, accents, other scripts, too long).",
     )
     accuracy: float | None = Field(
         default=None, description="The least share of images that it names right: 0.95 is 95 %."

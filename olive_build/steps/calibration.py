@@ -21,9 +21,9 @@ class CalibrationInputs:
     shapes: tuple[tuple[str, int], ...] = ()
 
     kind: ClassVar[str] = "calibration"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("numpy", "tokenizers")
+    version: ClassVar[int] = 3
+    worker: ClassVar[str] = "torch"
+    tools: ClassVar[tuple[str, ...]] = ("numpy", "tokenizers", "transformers")
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:

@@ -10,10 +10,25 @@ import pytest
 
 from olive_build.bundle.readme import readme
 from olive_build.families.image_classification.spec import ImageClassificationFacts
+from olive_build.families.sentence_embedding.modules import Pooling
+from olive_build.families.sentence_embedding.settings import Settings
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.targets import load_target
 
-FACTS = SentenceEmbeddingFacts("bert", 6, 12, 77, 256, "cls", False, ("input_ids",), ())
+FACTS = SentenceEmbeddingFacts(
+    architecture="bert",
+    layers=6,
+    heads=12,
+    hidden=77,
+    dimensions=77,
+    transformer="",
+    modules=(Pooling(("cls",), True),),
+    settings=Settings(256, False, "", None, ()),
+    inputs=("input_ids",),
+    client_files=(),
+    no_graph="",
+    notes=(),
+)
 
 
 def manifest(target: str) -> dict[str, Any]:
