@@ -52,7 +52,7 @@ UNTIL = {
         "fp16",
     ),
     "compose": (
-        *("part", "join", "compose", "convert-ort"),
+        *("part", "join", "compose", "convert-ort", "client-tokenizer"),
         *("prepare-training", "training-artifacts"),
     ),
     "prove": (

@@ -38,6 +38,7 @@ STEPS: Mapping[str, str] = {
     "describe": "olive_build.steps.describe:Describe",
     "reference": "olive_build.steps.reference:Reference",
     "calibration": "olive_build.steps.calibration:CalibrationInputs",
+    "client-tokenizer": "olive_build.steps.tokenizer_files:TokenizerFiles",
     "samples": "olive_build.steps.samples:SplitSamples",
     "damage": "olive_build.steps.damage:MeasureDamage",
     "speed": "olive_build.steps.speed:MeasureSpeed",

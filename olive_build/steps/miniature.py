@@ -19,7 +19,7 @@ class Miniature:
     layers: int = 0
 
     kind: ClassVar[str] = "miniature"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = (
         *("torch", "transformers", "tokenizers"),
