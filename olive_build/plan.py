@@ -26,7 +26,7 @@ from olive_build.steps.describe import Describe
 from olive_build.steps.quality import MeasureQuality, RunReference
 from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
-from olive_build.steps.tokenizer_files import TokenizerFiles
+from olive_build.steps.tokenizer_files import tokenizer_files
 from olive_build.targets import load_provider
 from olive_build.training_plan import TrainingNodes, plan_training
 
@@ -47,7 +47,7 @@ SHARED_STAGES = (
 
 @dataclass(frozen=True)
 class Model:
-    """A model that was inspected: where it is, its digest, and the family's facts of it."""
+    """A model that was inspected, or its miniature: where it is, its digest, the family's facts."""
 
     folder: str
     digest: str
@@ -55,8 +55,6 @@ class Model:
     revision: str
     facts: Any
     miniature: bool = False
-    """Whether it stands in for the recipe's model: too small for some steps, and not for all of
-    the recipe's patterns."""
 
 
 @dataclass(frozen=True)
@@ -176,16 +174,10 @@ def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) 
     several = any(SINGLE not in planned.graphs for planned in variants)
     parts = planner.parts() if several else {}
     tokenizer = None
-    if build.compose != "single-file" and (files := _tokenizer_files(model)):
+    if build.compose != "single-file" and (files := tokenizer_files(model.facts)):
         tokenizer = planner.add(files, {"source": source}, None, "client-tokenizer")
     searches = dict(item.searches)
     return BundlePlan(build, model, reference, variants, searches, parts, tokenizer=tokenizer)
-
-
-def _tokenizer_files(model: Model) -> TokenizerFiles | None:
-    """Return the step that writes what clients read of the tokenizer; None without one."""
-    settings = getattr(model.facts, "tokenizer", None)
-    return None if settings is None else TokenizerFiles(settings)
 
 
 def _training_bundle(
@@ -219,7 +211,7 @@ def _training_bundle(
         memory={},
         without_vnni=None,
     )
-    files = _tokenizer_files(model)
+    files = tokenizer_files(model.facts)
     tokenizer = add(files, {"source": source}, "client-tokenizer") if files else None
     return BundlePlan(build, model, training.reference, (variant,), {}, {}, training, tokenizer)
 
@@ -358,14 +350,9 @@ class TargetPlanner:
         return self.add(step, {**nodes, "source": self.source}, variant, f"{file}/join")
 
     def _component(self, name: str) -> ComponentPlanner:
+        model, calibration = self.model, self.calibration_inputs
         return ComponentPlanner(
-            self.build,
-            name,
-            self.model.facts,
-            self.source,
-            self.add,
-            self.calibration_inputs,
-            self.model.miniature,
+            self.build, name, model.facts, self.source, self.add, calibration, model.miniature
         )
 
     def calibration_inputs(self, part: str = "learn") -> str:

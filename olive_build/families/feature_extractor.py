@@ -54,11 +54,14 @@ class Extractor:
 
     settings: Mapping[str, Any]
     notes: tuple[str, ...]
+    file: str
 
-    def as_file(self, kind: str) -> bytes:
-        """Return preprocessor_config.json, for clients that read no other file."""
+    def written(self, kind: str) -> dict[str, bytes]:
+        """Return preprocessor_config.json for clients that read no other, where it is another."""
+        if self.file == PREPROCESSOR:
+            return {}
         text = json.dumps({TYPE: kind, **self.settings}, indent=2, sort_keys=True)
-        return f"{text}\n".encode()
+        return {PREPROCESSOR: f"{text}\n".encode()}
 
 
 def read_extractor(
@@ -85,7 +88,8 @@ def read_extractor(
             )
     unknown = sorted(set(found) - {*defaults, *NAMES, *COMPUTED})
     notes = (f"{path.name}: {', '.join(unknown)} is no setting of {kind}",) if unknown else ()
-    return Extractor({key: found.get(key, default) for key, default in defaults.items()}, notes)
+    settings = {key: found.get(key, default) for key, default in defaults.items()}
+    return Extractor(settings, notes, path.name)
 
 
 def _found(folder: Path, refused: Callable[[Path, str], PlanError]) -> tuple[dict[str, Any], Path]:

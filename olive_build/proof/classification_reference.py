@@ -43,6 +43,10 @@ class ClassificationReference:
     samples: ClassVar[str] = "images"
 
     @property
+    def count(self) -> int:
+        return len(self.logits)
+
+    @property
     def expected(self) -> Floats:
         return self.logits
 

@@ -50,6 +50,10 @@ class EmbeddingReference:
     samples: ClassVar[str] = "texts"
 
     @property
+    def count(self) -> int:
+        return len(self.texts) - self.strange
+
+    @property
     def expected(self) -> Floats:
         return self.embeddings
 
@@ -118,7 +122,7 @@ class EmbeddingReference:
 
     def compare(self, candidate: Floats, expected: Floats) -> Agreement:
         """Return how near [texts, dimensions] are to others, strange texts apart."""
-        data = slice(0, len(self.texts) - self.strange)
+        data = slice(0, self.count)
         difference = largest_difference(candidate, expected)
         return replace(agreement(candidate[data], expected[data]), embedding_difference=difference)
 

@@ -11,8 +11,10 @@ from pydantic import Discriminator, Field, Tag
 from olive_build.recipe.build import Budgets, Regression, SizedFloor
 from olive_build.recipe.quantize import Strict
 
-# By precision, for recipes that give none. Measured on held-out sentences with all-MiniLM-L6-v2 and
-# on the test images of recipes/characters: a sound conversion of that precision keeps them, a
+# By precision, for recipes that give none. Differences of embeddings, over the largest number,
+# find what cosines do not see, such as vectors of another length: MiniLM has 7e-7 in fp32, 8e-4 in
+# fp16, .02 to .085 in int8, .16 in int4. The others: measured on held-out sentences with that model
+# and on the test images of recipes/characters: a sound conversion of that precision keeps them, a
 # broken layer does not. Those of word errors were chosen, and not measured yet. A family is held to
 # those that it measures.
 SHIPPED_FLOORS: Mapping[str, Mapping[str, float]] = {
@@ -26,15 +28,26 @@ SHIPPED_FLOORS: Mapping[str, Mapping[str, float]] = {
     },
     "fp16": {
         "cosine_lowest": 0.999,
+        "embedding_difference": 0.01,
         "accuracy_loss": 0.25,
         "wer_loss": 0.25,
         "wer_to_reference": 0.02,
     },
-    "int8": {"cosine_p1": 0.98, "accuracy_loss": 1.0, "wer_loss": 1.0},
-    "weight-int8": {"cosine_p1": 0.98, "accuracy_loss": 1.0, "wer_loss": 1.0},
-    "int4": {"cosine_p1": 0.93, "accuracy_loss": 3.0, "wer_loss": 3.0},
-    "w8a8": {"cosine_p1": 0.9, "accuracy_loss": 1.0, "wer_loss": 1.0},
-    "w8a16": {"cosine_p1": 0.99, "accuracy_loss": 1.0, "wer_loss": 1.0},
+    "int8": {"cosine_p1": 0.98, "embedding_difference": 0.3, "accuracy_loss": 1.0, "wer_loss": 1.0},
+    "weight-int8": {
+        "cosine_p1": 0.98,
+        "embedding_difference": 0.3,
+        "accuracy_loss": 1.0,
+        "wer_loss": 1.0,
+    },
+    "int4": {"cosine_p1": 0.93, "embedding_difference": 0.5, "accuracy_loss": 3.0, "wer_loss": 3.0},
+    "w8a8": {"cosine_p1": 0.9, "embedding_difference": 0.5, "accuracy_loss": 1.0, "wer_loss": 1.0},
+    "w8a16": {
+        "cosine_p1": 0.99,
+        "embedding_difference": 0.3,
+        "accuracy_loss": 1.0,
+        "wer_loss": 1.0,
+    },
 }
 # The same for models that write, whose texts must be PyTorch's where precision allows it. Two small
 # GPT-Neos (two and four layers) keep them by far: at most 1.0006 and .98 in int8, 1.02 and .87 in

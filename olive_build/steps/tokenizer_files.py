@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from olive_build.families.library_tokenizer import TokenizerSettings
 
@@ -29,3 +29,9 @@ class TokenizerFiles:
         from olive_build.families.library_tokenizer import write_client_tokenizer
 
         write_client_tokenizer(inputs["source"], self.settings, out)
+
+
+def tokenizer_files(facts: Any) -> TokenizerFiles | None:
+    """Return the step that writes what clients read of a model's tokenizer; None without one."""
+    settings = getattr(facts, "tokenizer", None)
+    return None if settings is None else TokenizerFiles(settings)

@@ -131,4 +131,4 @@ def test_the_code_for_an_npu_pads_to_the_graphs_length_and_says_what_it_takes() 
     assert "enable_truncation(61)" in code and "enable_padding(length=61)" in code
     assert "get_qnn_htp_path()" in code and "v1/model.onnx" in code
     assert "- v1: Qualcomm QNN takes the graph in 1 piece: 7 of 7 nodes" in text
-    assert "61 tokens" in text and "Pool the hidden states (cls" in text
+    assert "61 tokens" in text and "pool it (cls over the tokens" in text

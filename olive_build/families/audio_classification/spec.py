@@ -45,7 +45,7 @@ class AudioClassificationFacts:
     inputs: tuple[str, ...] = ("input_values",)
     layers: int = 0
     heads: int = 0
-    client_files: tuple[str, ...] = (CONFIG,)
+    client_files: tuple[str, ...] = (CONFIG, PREPROCESSOR)
     composed_files: tuple[str, ...] = ()
     written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def inspect(folder: Path) -> AudioClassificationFacts:
             shortest=_shortest(
                 config.get("conv_kernel", KERNELS), config.get("conv_stride", STRIDES)
             ),
-            written_files={PREPROCESSOR: extractor.as_file(EXTRACTOR)},
+            written_files=extractor.written(EXTRACTOR),
             notes=extractor.notes,
         )
     except (TypeError, ValueError) as error:

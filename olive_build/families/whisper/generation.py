@@ -139,7 +139,12 @@ def reference(
     decoding = Decoding(max_length=min(facts.positions, MOST_TOKENS))
     features = [features_of(folder, samples) for samples in clips.stored]
 
-    asked = {"language": facts.language_of(language), "task": task} if facts.languages else {}
+    asked: dict[str, Any] = {}
+    if facts.languages:
+        asked = {"language": facts.language_of(language), "task": task}
+    if not hasattr(model.generation_config, "no_timestamps_token_id"):
+        # Of so old a file its own generate takes neither, and the prompt as it is.
+        asked = {"decoder_input_ids": torch.tensor([list(prompt)])}
     new_tokens = decoding.max_length - len(prompt)
 
     def transcribed(row: int) -> str:
