@@ -34,15 +34,9 @@ from olive_build.training_plan import TrainingNodes, plan_training
 SINGLE = "model"
 # What all targets of a recipe share, whatever their graphs are like.
 SHARED_STAGES = (
-    "export",
-    "tied-weight",
-    "samples",
-    "calibration",
-    "client-tokenizer",
-    "tokenizer",
-    "audio",
-    "detokenizer",
-)
+    "export", "tied-weight", "samples", "calibration",
+    "client-tokenizer", "tokenizer", "audio", "detokenizer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,6 +48,8 @@ class Model:
     origin: str
     revision: str
     facts: Any
+    notes: tuple[str, ...] = ()
+    """What is to be said of its files, a line each."""
     miniature: bool = False
 
 

@@ -46,6 +46,8 @@ def print_plan(requests: Sequence[Request], *, smoke: bool, as_json: bool) -> No
             click.echo(f"    {placed.path}  from {slots[placed.node or '']}")
         for placed in side_files(bundle):
             click.echo(f"    {placed.path}")
+    for note in dict.fromkeys(note for bundle in plan.bundles for note in bundle.model.notes):
+        click.echo(f"note: {note}")
     click.echo(f"\n{len(plan.graph.nodes)} steps for {len(plan.bundles)} bundles")
 
 
@@ -79,6 +81,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
                 "target": bundle.build.target,
                 "provider": bundle.build.provider,
                 "files": {placed.path: placed.node for placed in _made(bundle)},
+                "notes": list(bundle.model.notes),
             }
             for bundle in plan.bundles
         ],
