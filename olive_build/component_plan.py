@@ -23,6 +23,7 @@ from olive_build.steps.fuse import FuseAttention, FuseCachedAttention, SeparateP
 from olive_build.steps.olive_pass import OlivePass
 from olive_build.steps.simplify import SimplifyForCpu
 from olive_build.steps.tied_weight import ShareTiedWeight
+from olive_build.targets import load_provider
 
 
 class AddStep(Protocol):
@@ -35,7 +36,10 @@ class AddStep(Protocol):
 
 @dataclass(frozen=True)
 class ComponentPlanner:
-    """Adds the steps of one component. `calibration` adds the inputs that quantizers learn from."""
+    """Adds the steps of one component. `calibration` adds the inputs that quantizers learn from.
+
+    What finds nothing to do in a `miniature` is left out there.
+    """
 
     build: TargetBuild
     component: str
@@ -43,6 +47,7 @@ class ComponentPlanner:
     source: str
     add: AddStep
     calibration: Callable[[], str]
+    miniature: bool = False
 
     def core(self, variant: Variant | None) -> Quantized:
         """Return the nodes of the graph itself, and of the fp32 graph with the same layers."""
@@ -106,13 +111,17 @@ class ComponentPlanner:
         def add(step: Step, inputs: Mapping[str, str], stage: str) -> str:
             return self._step(step, inputs, variant, stage)
 
-        several = len(FAMILIES[self.build.family].components) > 1
+        build = self.build
+        several = len(FAMILIES[build.family].components) > 1
         planner = QuantizationPlanner(
             add,
             self._no_calibration if several else self.calibration,
             convolutional=self.facts.layers == 0,  # no attention in it
             mixed=several,
             tied=self._tied,
+            miniature=self.miniature,
+            by_default=variant.by_default,
+            level=load_provider(build.provider).block_level,
         )
         return planner.quantize(method, node)
 

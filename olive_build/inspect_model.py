@@ -21,6 +21,7 @@ from olive_build.families.folder_checks import check_folder
 from olive_build.model_source import ModelFiles, fetch_hub, fetch_package, use_folder
 from olive_build.plan import Inspected, Model
 from olive_build.recipe.build import DataSource, HubSource, PackageSource, PathSource, TargetBuild
+from olive_build.recipe.named_layers import layers_named
 
 Report = Callable[[str], None]
 # A recipe that trains has neither proof data nor calibration: path and digest of each.
@@ -48,25 +49,50 @@ def inspect_models(
 
     A model that is not on this machine is downloaded, and one that was never loaded is loaded once,
     so that what its files lack is told before any step. With `smoke`, a miniature of the family
-    stands in: same architecture, seeded weights, no network. Raises PlanError.
+    stands in: same architecture, every layer that the recipe names, seeded weights, no network.
+    Raises PlanError.
     """
     known: dict[object, Model] = {}
     result = []
     for request in requests:
         build = request.build
         head = build.train.head.replace if build.train and build.train.head else None
-        key = (build.family, smoke or (build.source, request.folder, bool(build.train), head))
+        # All targets of a recipe have one miniature, so that they share its steps.
+        real = (build.source, request.folder, bool(build.train), head)
+        key = (build.family, build.recipe if smoke else real)
         if key not in known:
-            found = _miniature(build.family, store) if smoke else _fetch(request, store, report)
-            model = _inspected(build.family, found, store, head)
-            known[key] = model if smoke else _loaded(build, model, head, store, report)
+            if smoke:
+                same = [r.build for r in requests if r.build.recipe == build.recipe]
+                found = _miniature(build.family, layers_named(same), store)
+                known[key] = replace(_inspected(build.family, found, store, head), miniature=True)
+            else:
+                model = _inspected(build.family, _fetch(request, store, report), store, head)
+                known[key] = _loaded(build, model, head, store, report)
         if build.train:
             _check_training(build, known[key], store, report)
             result.append(Inspected(build, known[key], *NO_SAMPLES, trials=_trials(request, store)))
             continue
+        build = _fitted(build, known[key], report)
+        request = replace(request, build=build)
         data, calibration = _samples(request, known[key] if smoke else None, store)
         result.append(Inspected(build, known[key], *data, *calibration))
     return result
+
+
+def _fitted(build: TargetBuild, model: Model, report: Report) -> TargetBuild:
+    """Return the build with the methods of convolutions where the model's weights are in those."""
+    if model.facts.layers:
+        return build
+    for variant in build.variants:
+        if variant.convolutional and variant.convolutional.quantize:
+            method = variant.convolutional.quantize.method
+            report(
+                f"{build.recipe}/{build.target}/{variant.name}: {method}, since the model has "
+                "its weights in convolutions"
+            )
+    # Weights of convolutions are not stored in blocks, so no kernel of those is missing.
+    fitted = (replace(v.convolutional or v, slow=None) for v in build.variants)
+    return replace(build, variants=tuple(fitted))
 
 
 def _fetch(request: Request, store: Store, report: Report) -> ModelFiles:
@@ -83,11 +109,11 @@ def _fetch(request: Request, store: Store, report: Report) -> ModelFiles:
             return use_folder(request.folder / source.folder)
 
 
-def _miniature(family: str, store: Store) -> ModelFiles:
+def _miniature(family: str, layers: int, store: Store) -> ModelFiles:
     from olive_build.steps.miniature import Miniature
 
     graph = GraphBuilder()
-    node = graph.add(Miniature(family), {}, f"miniature/{family}")
+    node = graph.add(Miniature(family, layers), {}, f"miniature/{family}")
     made = _made(graph.build(), node, store)
     return ModelFiles(made, "miniature with seeded weights", "")
 

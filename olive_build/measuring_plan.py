@@ -25,7 +25,8 @@ EIGHT_BIT_PRODUCTS = ("int8", "w8a8")
 class MeasuringPlanner:
     """Adds the steps that time a variant's file, take its memory, and run it as without VNNI.
 
-    `longest` is the largest size that the model takes, None for any.
+    `longest` is the largest size that the model takes, None for any. With `smoke` nothing is timed:
+    a miniature's time says nothing of the model's.
     """
 
     build: TargetBuild
@@ -48,10 +49,10 @@ class MeasuringPlanner:
             self.build.family,
             takes=self._takes,
             tokens=self._timed_tokens(variant),
-            threads=(1,) if self.smoke else TIMED_THREADS,
-            limits=() if self.smoke else time_limits(variant, has_baseline=shipped != fp32),
+            threads=TIMED_THREADS,
+            limits=time_limits(variant, has_baseline=shipped != fp32),
             # How the previous build measured is not known here: half of what it may lose is seen.
-            narrow=None if allowed is None or self.smoke else max(allowed - 1, 0.01) / 2,
+            narrow=None if allowed is None else max(allowed - 1, 0.01) / 2,
             machine=self.machine,
         )
         return self.add(step, inputs, variant, "latency")
@@ -86,7 +87,8 @@ class MeasuringPlanner:
     @property
     def _runs_here(self) -> bool:
         build = self.build
-        return (build.target, build.provider) == OWN_PROVIDER_RUNS and build.timing
+        here = (build.target, build.provider) == OWN_PROVIDER_RUNS
+        return here and build.timing and not self.smoke
 
     @property
     def _takes(self) -> str:
@@ -104,10 +106,7 @@ class MeasuringPlanner:
                 where=f"{self.build.recipe}, variant {variant.name}",
                 hint=f"name lengths up to {longest} in `speedup`",
             )
-        usual = family.sizes[:1] if self.smoke else family.sizes
-        return tuple(
-            sorted({min(n, longest or n) for n in usual} | (set() if self.smoke else named))
-        )
+        return tuple(sorted({min(n, longest or n) for n in family.sizes} | named))
 
 
 def time_limits(variant: Variant, *, has_baseline: bool) -> tuple[Limit, ...]:

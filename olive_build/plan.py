@@ -34,20 +34,14 @@ from olive_build.training_plan import TrainingNodes, plan_training
 SINGLE = "model"
 # What all targets of a recipe share, whatever their graphs are like.
 SHARED_STAGES = (
-    "export",
-    "tied-weight",
-    "samples",
-    "calibration",
-    "client-tokenizer",
-    "tokenizer",
-    "audio",
-    "detokenizer",
-)
+    "export", "tied-weight", "samples", "calibration",
+    "client-tokenizer", "tokenizer", "audio", "detokenizer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model that was inspected: where it is, its digest, and the family's facts of it."""
+    """A model that was inspected, or its miniature: where it is, its digest, the family's facts."""
 
     folder: str
     digest: str
@@ -56,6 +50,7 @@ class Model:
     facts: Any
     notes: tuple[str, ...] = ()
     """What is to be said of its files, a line each."""
+    miniature: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,8 +138,8 @@ class Plan:
 def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = False) -> Plan:
     """Return the plan of builds whose models were inspected.
 
-    `machine` is the fingerprint under which figures are stored. With `smoke` the steps are the
-    same over less work. Raises PlanError when a build cannot be planned.
+    `machine` is the fingerprint under which figures are stored. With `smoke` nothing is timed, and
+    the other steps are the same. Raises PlanError when a build cannot be planned.
     """
     graph = GraphBuilder()
     bundles = []
@@ -351,8 +346,9 @@ class TargetPlanner:
         return self.add(step, {**nodes, "source": self.source}, variant, f"{file}/join")
 
     def _component(self, name: str) -> ComponentPlanner:
+        model, calibration = self.model, self.calibration_inputs
         return ComponentPlanner(
-            self.build, name, self.model.facts, self.source, self.add, self.calibration_inputs
+            self.build, name, model.facts, self.source, self.add, calibration, model.miniature
         )
 
     def calibration_inputs(self, part: str = "learn") -> str:

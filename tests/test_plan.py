@@ -102,17 +102,16 @@ def test_work_that_targets_share_is_one_node() -> None:
     assert found.count("convert-ort") == 2  # android's and ios's are the same
 
 
-def test_smoke_has_the_same_nodes() -> None:
-    def shape(plan: Plan) -> list[tuple[str, str]]:
-        return [(node.slot, node.step.kind) for node in plan.graph.nodes]
-
-    assert shape(plan_of(smoke=True)) == shape(plan_of())
-
-
 def test_only_what_has_its_provider_here_is_timed() -> None:
     timed = [node.slot for node in plan_of().graph.nodes if node.step.kind == "latency"]
     assert timed == [f"all-minilm-l6-v2/fused/{name}/latency" for name in ("fast", "faithful")]
     assert "latency" not in kinds(plan_of("verify.timing=false"))
+
+
+def test_of_a_miniature_nothing_is_timed() -> None:
+    plan, smoke = plan_of(), plan_of(smoke=True)
+    gone = {node.slot for node in plan.graph.nodes} - {node.slot for node in smoke.graph.nodes}
+    assert {slot.rpartition("/")[2].partition("-")[0] for slot in gone} == {"latency", "footprint"}
 
 
 def test_nothing_longer_than_the_model_takes_is_timed() -> None:

@@ -67,13 +67,6 @@ def test_a_recipe_without_trials_personalises_nobody() -> None:
     assert not slots(plan_of(trials=False), "personalise")
 
 
-def test_smoke_has_the_same_nodes() -> None:
-    def shape(plan: Plan) -> list[tuple[str, str]]:
-        return [(node.slot, node.step.kind) for node in plan.graph.nodes]
-
-    assert shape(plan_of(smoke=True)) == shape(plan_of())
-
-
 def test_every_node_belongs_to_a_bundle() -> None:
     plan = plan_of()
     wanted = {node for bundle in plan.bundles for node in bundle.nodes()}

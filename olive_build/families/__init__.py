@@ -31,9 +31,11 @@ class FamilySpec:
     `quantize: auto` and attribution know its graphs, `batches` whether a file takes several samples
     at once, and `options` which sections of a recipe are its own. `method_options` are what methods
     do by default for it that they else do not, and `variant_methods` the methods of those built-in
-    variants where its own are better. `hides_steps` says whether a composed file searches by
-    itself, so that figures of single steps need the graph inside it. `trains` says whether a
-    recipe's `train` can make it go on learning, and `only_trains` that nothing else is built of it.
+    variants where its own are better. `convolutional` says whether its models may have their
+    weights in convolutions, which have int8 methods of their own. `hides_steps` says whether a
+    composed file searches by itself, so that figures of single steps need the graph inside it.
+    `trains` says whether a recipe's `train` can make it go on learning, and `only_trains` that
+    nothing else is built of it.
     """
 
     name: str
@@ -58,6 +60,7 @@ class FamilySpec:
     options: tuple[str, ...] = ()
     method_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     variant_methods: Mapping[str, str] = field(default_factory=dict)
+    convolutional: bool = False
     hides_steps: bool = False
     trains: bool = False
     only_trains: bool = False
@@ -114,6 +117,7 @@ FAMILIES: Mapping[str, FamilySpec] = {
         size_unit="images",
         components=("model",),
         description="Image classifiers that transformers' AutoModelForImageClassification loads",
+        convolutional=True,
         trains=True,
     ),
     "audio-classification": FamilySpec(

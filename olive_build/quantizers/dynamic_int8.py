@@ -29,13 +29,15 @@ class QuantizeDynamicInt8:
     exclude: tuple[str, ...]
 
     kind: ClassVar[str] = "dynamic-int8"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "olive"
     tools: ClassVar[tuple[str, ...]] = ("olive-ai", "onnxruntime", "onnx")
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.olive_bridge import run_pass
+        from olive_build.rewrites.clean import save_clean
+        from olive_build.rewrites.stored_shapes import forget_stored_shapes
         from olive_build.steps.model_check import (
             MODEL,
             matching_nodes,
@@ -45,12 +47,18 @@ class QuantizeDynamicInt8:
         )
 
         before = read(inputs["model"] / MODEL)
-        excluded = matching_nodes(before, self.exclude)
+        excluded = matching_nodes(before, self.exclude, out)
         if not self.embeddings:
             excluded += [node.name for node in before.graph.node if node.op_type == "Gather"]
         kinds = {node.op_type for node in before.graph.node}
+        source = inputs["model"] / MODEL
+        if forget_stored_shapes(before):
+            source = out / "plain.onnx"
+            save_clean(before, source)
         del before
-        run_pass("OnnxDynamicQuantization", self._options(excluded), inputs["model"] / MODEL, out)
+        run_pass("OnnxDynamicQuantization", self._options(excluded), source, out)
+        for path in out.glob("plain.onnx*"):
+            path.unlink()
         model = read(out / MODEL)
         exempt = () if self.operators is None else kinds - set(self.operators)
         require_quantized(model, excluded=excluded, exempt=exempt, step=STEP)

@@ -35,7 +35,7 @@ class QuantizeEmbeddings:
         from olive_build.steps.model_check import MODEL, matching_nodes, read
 
         model = read(inputs["model"] / MODEL)
-        excluded = set(matching_nodes(model, self.exclude))
+        excluded = set(matching_nodes(model, self.exclude, out))
         result = quantize_tables(model, excluded)
         # Not every model has a large table; one that could not be taken is found by the check of
         # the method that runs next.

@@ -51,7 +51,7 @@ class ConvertToFp16:
         )
 
         before = read(inputs["model"] / MODEL)
-        excluded = matching_nodes(before, self.exclude)
+        excluded = matching_nodes(before, self.exclude, out)
         # The lowest fp32 becomes -inf, and a row of it no number.
         repaired = repair_mask_fill(before).count > 0
         self._require_range(before, excluded, inputs.get("calibration"))

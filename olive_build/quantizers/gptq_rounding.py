@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from olive_build.errors import StepError
+from olive_build.steps.notes import leave_out
 
 if TYPE_CHECKING:
     from olive_build.quantizers.algorithms.gptq_layers import LayerRounding
@@ -30,14 +31,16 @@ class GptqRounding:
     24 layers, mostly by 20 to 40 %, and the 0.01 that is usual in 17; with 96 they are alike.
 
     A layer keeps its integers when the error of its output on held-out samples (one of four) does
-    not fall; rounding.json has both errors of every layer. Raises StepError when no layer can be
-    rounded again, and for fewer than four samples.
+    not fall; rounding.json has both errors of every layer. Where no layer can be rounded again, the
+    graph passes through with a note. Raises StepError where it was `asked` for, and for fewer than
+    four samples.
     """
 
     damping: float = 0.1
+    asked: bool = True
 
     kind: ClassVar[str] = "gptq-rounding"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("numpy", "onnxruntime", "onnx")
     exclusive: ClassVar[bool] = False
@@ -64,18 +67,18 @@ class GptqRounding:
             damping=self.damping,
             threads=os.cpu_count() or 1,
         )
-        _require_a_layer(layers)
+        if not any(layer.nearest is not None for layer in layers):
+            leave_out(_no_layer(layers), inputs["model"], out, asked=self.asked)
+            return
         _report(layers)
         rows = {layer.node: _rounded(layer) for layer in layers}
         (out / ROUNDING).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
         save_clean(model, out / MODEL)
 
 
-def _require_a_layer(layers: list[LayerRounding]) -> None:
-    if any(layer.nearest is not None for layer in layers):
-        return
+def _no_layer(layers: list[LayerRounding]) -> StepError:
     reasons = "\n".join(f"{layer.node}: {layer.reason}" for layer in layers[:5])
-    raise StepError(
+    return StepError(
         "GPTQ found no quantized weight to round again",
         why=reasons or "the graph has no MatMulInteger, MatMulNBits or dequantized weight",
         hint="write `rounding: nearest` for this method",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from olive_build.errors import StepError
+from olive_build.steps.notes import leave_out
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -37,14 +38,16 @@ class Smooth:
     Inputs: model, calibration. `activations` is how the product's input will be quantized:
     per-tensor, per-token, or block (of `block_size`, where weights are in blocks too). Values
     that an activation function makes are left alone: their outliers are tokens, not channels.
-    Exact in fp32. Raises StepError when no value gains.
+    Exact in fp32. Where no value gains, the graph passes through with a note; raises StepError
+    where it was `asked` for.
     """
 
     activations: str
     block_size: int | None = None
+    asked: bool = True
 
     kind: ClassVar[str] = "smooth"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
     exclusive: ClassVar[bool] = False
@@ -58,12 +61,13 @@ class Smooth:
         model = read(inputs["model"] / MODEL)
         scales = self._scales(model, read_inputs(inputs["calibration"] / CALIBRATION))
         if not scales:
-            raise StepError(
+            error = StepError(
                 "smoothing found no outliers to migrate",
-                why="no scale of the channels lowered the error of any product on the "
-                "calibration inputs",
+                why=self._why_none(model),
                 hint="write `smooth: false` for this quantizer",
             )
+            leave_out(error, inputs["model"], out, asked=self.asked)
+            return
         log.info("%s", migrate_scale(model, scales))
         save_clean(model, out / MODEL)
 
@@ -83,6 +87,13 @@ class Smooth:
             if scale is not None:
                 scales[value] = scale
         return scales
+
+    def _why_none(self, model: onnx.ModelProto) -> str:
+        from olive_build.steps.model_check import LARGE_WEIGHT
+
+        if _products(model, {tensor.name: tensor for tensor in model.graph.initializer}):
+            return "no scale of the channels lowered the error of a product on calibration inputs"
+        return f"no product has a weight of {LARGE_WEIGHT:,} values or more"
 
     def _best(self, value: str, rows: Any, largest: Any, weight: Any) -> Any:
         """Return the scale [channels] with the least error, None where none is worth it."""

@@ -61,7 +61,7 @@ class QuantizeStaticInt8:
 
         model = read(inputs["model"] / MODEL)
         _require_opset(model)
-        excluded = set(matching_nodes(model, self.exclude))
+        excluded = set(matching_nodes(model, self.exclude, out))
         kinds = {node.op_type for node in model.graph.node}
 
         def feeds() -> Any:

@@ -41,7 +41,7 @@ class StoreInt8:
         from olive_build.steps.model_check import MODEL, matching_nodes, read, require_quantized
 
         model = read(inputs["model"] / MODEL)
-        excluded = matching_nodes(model, self.exclude)
+        excluded = matching_nodes(model, self.exclude, out)
         result = store_channels(model, set(excluded))
         log.info("%d weights; %s", result.count, "; ".join(result.declined))
         if not result.count:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from olive_build.errors import StepError
+from olive_build.steps.notes import leave_out
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +21,9 @@ class QuantizeTiedTables:
     Inputs: model. A table is tied where Gather nodes read its rows and Gemm nodes its transpose;
     `bits` are 4 or 8, `block_size` weights of a row share a scale, and a zero point where it is not
     `symmetric`. Rounded to nearest. `accuracy_level` is that of MatMulNBits: 4 is int8 arithmetic.
-    `exclude` are shell patterns of the names of nodes. Raises StepError when there is no such table
-    and none was excluded.
+    `exclude` are shell patterns of the names of nodes. Where there is no such table and none was
+    excluded, the graph passes through with a note. Raises StepError where it was `asked` for, and
+    where there is a table that cannot be stored so.
     """
 
     bits: int
@@ -29,9 +31,10 @@ class QuantizeTiedTables:
     symmetric: bool
     accuracy_level: int
     exclude: tuple[str, ...]
+    asked: bool = True
 
     kind: ClassVar[str] = "tied-blocks"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "numpy")
     exclusive: ClassVar[bool] = False
@@ -42,14 +45,16 @@ class QuantizeTiedTables:
         from olive_build.steps.model_check import MODEL, matching_nodes, read
 
         model = read(inputs["model"] / MODEL)
-        excluded = set(matching_nodes(model, self.exclude))
+        excluded = set(matching_nodes(model, self.exclude, out))
         blocks = Blocks(self.bits, self.block_size, self.symmetric)
         result = quantize_tied_tables(model, blocks, self.accuracy_level, excluded)
         if not result.count and not excluded:
-            raise StepError(
+            error = StepError(
                 "no table for both lookup and product was stored in blocks",
                 why="; ".join(result.declined) or "no large table is read by Gather and Gemm alone",
                 hint="take a block size that divides the model's dimensions, or exclude both nodes",
             )
+            leave_out(error, inputs["model"], out, asked=self.asked or bool(result.declined))
+            return
         log.info("%d nodes read tied tables; %s", result.count, "; ".join(result.declined))
         save_clean(model, out / MODEL)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from olive_build.errors import StepError
+from olive_build.steps.notes import IF_THERE, leave_out
 
 STEP = "weight-only quantization"
 PASSES = {"rtn": "OnnxBlockWiseRtnQuantization", "k-quant": "OnnxKQuantQuantization"}
@@ -39,7 +40,7 @@ class QuantizeWeights:
     exclude: tuple[str, ...]
 
     kind: ClassVar[str] = "weight-only"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     worker: ClassVar[str] = "olive"
     tools: ClassVar[tuple[str, ...]] = ("olive-ai", "onnxruntime", "onnx-ir", "onnx")
     exclusive: ClassVar[bool] = False
@@ -59,9 +60,12 @@ class QuantizeWeights:
 
         self._require_possible()
         before = read(inputs["model"] / MODEL)
-        excluded = matching_nodes(before, self.exclude)
+        excluded = matching_nodes(before, self.exclude, out)
         if self.only is not None:
-            chosen = set(matching_nodes(before, self.only))
+            chosen = set(matching_nodes(before, self.only, out))
+            if not chosen:  # patterns that need not match
+                leave_out(_no_product(self.only), inputs["model"], out, asked=False)
+                return
             excluded += [node.name for node in before.graph.node if node.name not in chosen]
         if not self.embeddings:
             excluded += [node.name for node in before.graph.node if node.op_type == "Gather"]
@@ -109,3 +113,8 @@ class QuantizeWeights:
         if algorithm == "rtn":
             options["is_symmetric"] = self.symmetric
         return options
+
+
+def _no_product(patterns: tuple[str, ...]) -> StepError:
+    why = f"none is named {' or '.join(pattern.removeprefix(IF_THERE) for pattern in patterns)}"
+    return StepError("no product keeps blocks of its own", why=why)

@@ -250,7 +250,10 @@ class Variant:
     """A named precision: how it is made, and what it is held to.
 
     `precision` is fp32, fp16, int8, weight-int8 or int4. `speed` "any" lifts the gate on latency,
-    for the reason in `because`.
+    for the reason in `because`. `by_default` are the settings of the method that the recipe itself
+    does not write: what they ask for is left out where a model has nothing for it. `convolutional`
+    is what the variant becomes where the model turns out to have its weights in convolutions.
+    `slow` says why the provider computes it slowly, and what to write instead.
     """
 
     name: str
@@ -259,6 +262,9 @@ class Variant:
     speed: Literal["gated", "any"]
     because: str | None
     budgets: Budgets
+    by_default: tuple[str, ...] = ()
+    convolutional: Variant | None = None
+    slow: str | None = None
 
 
 @dataclass(frozen=True)

@@ -44,3 +44,4 @@ class Code(StrEnum):
     LOOSE_BUDGET = "W001", "a budget looser than the shipped default"
     UNUSED_BUDGET = "W002", "budgets of a variant that is not built"
     UNUSED_VARIANT = "W003", "a variant that no target builds"
+    SLOW_KERNEL = "W004", "weights in blocks that the provider has no kernel for at that level"

@@ -13,7 +13,7 @@ from olive_build.recipe.checks import BUILT_IN_VARIANTS, FOR_SIZE
 from olive_build.recipe.codes import Code
 from olive_build.recipe.quantize import METHODS, layered, precision_of
 from olive_build.recipe.variants import BUILT_IN_METHODS, Q4_BECAUSE, built_in_layer
-from olive_build.targets import load_provider, load_target, target_names
+from olive_build.targets import Provider, load_provider, load_target, target_names
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -98,10 +98,15 @@ def _targets() -> list[str]:
     return table(heads, rows)
 
 
+def _offered() -> list[Provider]:
+    """Return the providers that a target has, by name."""
+    names = {p for name in target_names() for p in load_target(name).providers}
+    return [load_provider(name) for name in sorted(names)]
+
+
 def _providers() -> list[str]:
-    names = dict.fromkeys(p for name in target_names() for p in load_target(name).providers)
     rows = []
-    for provider in map(load_provider, sorted(names)):
+    for provider in _offered():
         own, fallback = provider.precisions, provider.precisions_by_fallback
         fused = "yes" if provider.contrib_attention else "no"
         ceiling = str(provider.opset_max or "the target's")
@@ -112,6 +117,16 @@ def _providers() -> list[str]:
     heads = ("provider", "is", "own kernels", "on the CPU or cast", "refused", "fused attention",
              "fixed shapes", "opset ceiling")  # fmt: skip
     return table(heads, rows)
+
+
+def _block_kernels() -> list[str]:
+    rows = []
+    for provider in _offered():
+        for item in provider.blocks:
+            levels = ", ".join(map(str, item.levels)) or "none"
+            at = code(provider.name), str(item.bits), levels, str(provider.block_level(item.bits))
+            rows.append((*at, item.otherwise or "-"))
+    return table(("provider", "bits", "levels with a kernel", "default", "the others"), rows)
 
 
 def _packages() -> list[str]:
@@ -153,6 +168,7 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "families": _families,
     "targets": _targets,
     "providers": _providers,
+    "kernels of blocks": _block_kernels,
     "runtime packages": _packages,
     "passes": _passes,
     "codes": _codes,

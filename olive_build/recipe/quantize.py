@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -112,8 +114,8 @@ class DynamicInt8Spec(Strict):
     exclude: tuple[str, ...] = _EXCLUDE
     overrides: tuple[BlockWeightsSpec, ...] = Field(
         default=(),
-        description="Products that keep more exact weights, in blocks, with int8 arithmetic: what "
-        "a search promotes first when int8 is not close enough.",
+        description="Products that keep more exact weights, in blocks, with int8 arithmetic on "
+        "CPUs: what a search promotes first when int8 is not close enough.",
     )
 
 
@@ -174,10 +176,11 @@ class WeightOnlySpec(Strict):
         description="true leaves out the zero point of each block: 2.5 % smaller and less exact. "
         "Not with k-quant, which always has zero points.",
     )
-    accuracy_level: Literal[0, 1, 2, 3, 4] = Field(
-        default=0,
+    accuracy_level: Literal[0, 1, 2, 3, 4] | None = Field(
+        default=None,
         description="What the runtime may compute in: 0 leaves it to the runtime, 4 is int8, "
-        "faster on CPUs, wrong in WebAssembly and so refused for web.",
+        "faster on CPUs, wrong in WebAssembly and so refused for web. Left out, the lowest that "
+        "the provider has a kernel for: on CPUs 0 with 4 bits and 4 with 8.",
     )
     embeddings: bool = Field(
         default=True,
@@ -264,8 +267,13 @@ def written(spec: Strict | None) -> dict[str, Any]:
     return spec.model_dump(exclude_unset=True) if spec is not None else {}
 
 
-def layered(layers: list[dict[str, Any]], method: str | None) -> Quantize | None:
-    """Return the method's settings from `layers`, later ones winning; others' are passed over."""
+def layered(
+    layers: list[dict[str, Any]], method: str | None, level: Callable[[int], int] = lambda bits: 0
+) -> Quantize | None:
+    """Return the method's settings from `layers`, later ones winning; others' are passed over.
+
+    `level` gives the accuracy level of blocks by their bits, where no layer does.
+    """
     if method is None:
         return None
     fields: dict[str, Any] = {"method": method}
@@ -275,7 +283,17 @@ def layered(layers: list[dict[str, Any]], method: str | None) -> Quantize | None
     settings = METHODS[method](**fields).model_dump()
     if "overrides" in settings:
         settings["overrides"] = tuple(BlockWeights(**entry) for entry in settings["overrides"])
+    if settings.get("accuracy_level", 0) is None:
+        settings["accuracy_level"] = level(settings["bits"])
     return _BUILT[method](**settings)
+
+
+def unwritten(layers: list[dict[str, Any]], quantize: Quantize | None) -> tuple[str, ...]:
+    """Return the fields of a method that none of the recipe's own `layers` gives."""
+    if quantize is None:
+        return ()
+    own = [layer for layer in layers if layer.get("method") == quantize.method]
+    return tuple(f.name for f in fields(quantize) if not any(f.name in layer for layer in own))
 
 
 def precision_of(quantize: Quantize | None) -> str:

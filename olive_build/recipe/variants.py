@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
+from olive_build.recipe.blocks import check_blocks
 from olive_build.recipe.budgets import BudgetsSpec, filled, looser
-from olive_build.recipe.build import Auto, Variant, WeightOnly
+from olive_build.recipe.build import Auto, DynamicInt8, Variant, WeightOnly
 from olive_build.recipe.checks import BUILT_IN_VARIANTS, FOR_SIZE
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
 from olive_build.recipe.model import VARIANT_PATTERN, VariantSpec, VerifySpec
 from olive_build.recipe.place import Place
-from olive_build.recipe.quantize import METHODS, layered, precision_of, written
+from olive_build.recipe.quantize import METHODS, layered, precision_of, unwritten, written
 from olive_build.recipe.suggest import listed
 from olive_build.recipe.tree import KeyPath
 from olive_build.recipe.uncalibrated import check_uncalibrated
@@ -87,9 +89,30 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
     if broken or not re.fullmatch(VARIANT_PATTERN, name):
         return None  # reported where it is written
     spec = spec or VariantSpec()
-    layers, method = _layers(place, name, spec)
-    quantize = layered(layers, method)
-    precision = precision_of(quantize)
+    method = written(spec.quantize).get("method", _built_in_method(place, name))
+    given, origin = _given_budgets(place, name, _speed(name, spec))
+    made = _made(place, name, spec, given, path, _built_in_layers(place, name, method), method)
+    for key, default in looser(given, made.precision, place.family.figures, name):
+        _warn_of_loose(place, name, made.precision, key, given[key], default, origin[key])
+    return replace(made, convolutional=_convolutional(place, made, spec, given, path))
+
+
+def _made(
+    place: Place,
+    name: str,
+    spec: VariantSpec,
+    given: Mapping[str, Any],
+    path: KeyPath,
+    built_in: list[dict[str, Any]],
+    method: str | None,
+) -> Variant:
+    """Return a variant by a method, `built_in` being the layers of settings below the recipe's."""
+    layers = [
+        written(item)
+        for item in (place.context.recipe.quantize, spec.quantize, place.spec.quantize)
+    ]
+    quantize = layered([*built_in, *layers], method, place.provider.block_level)
+    precision, speed = precision_of(quantize), _speed(name, spec)
     _check_runs(place, name, precision, path)
     if isinstance(quantize, Auto) and place.family.searches:
         _check_can_search(place, name, path)
@@ -97,10 +120,7 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
         check_uncalibrated(place, name, quantize, path)
     if isinstance(quantize, WeightOnly):
         _check_k_quant(place, name, quantize, path)
-        _check_accuracy_level(place, name, quantize.accuracy_level, path)
-    speed: Literal["gated", "any"] = spec.speed or ("any" if name in FOR_SIZE else "gated")
     because = spec.because if spec.because or name not in FOR_SIZE else Q4_BECAUSE
-    given = _given_budgets(place, name, precision, speed)
     return Variant(
         name=name,
         precision=precision,
@@ -108,19 +128,41 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
         speed=speed,
         because=because if speed == "any" else None,
         budgets=filled(given, precision, speed, place.family.figures, name),
+        by_default=unwritten(layers, quantize),
+        slow=check_blocks(place, name, quantize, path),
     )
 
 
-def _layers(place: Place, name: str, spec: VariantSpec) -> tuple[list[dict[str, Any]], str | None]:
-    """Return the settings that are laid over each other, and the method of the variant."""
-    own = written(spec.quantize)
-    built_in = place.family.variant_methods.get(name, BUILT_IN_METHODS.get(name))
-    method = own.get("method", built_in)
-    recipe_wide = written(place.context.recipe.quantize)
+def _convolutional(
+    place: Place, made: Variant, spec: VariantSpec, given: Mapping[str, Any], path: KeyPath
+) -> Variant | None:
+    """Return what dynamic int8, where nobody wrote it, becomes for weights in convolutions.
+
+    Those run in int8 only where the ranges of activations are known before. Where the provider
+    has no such kernels, their weights alone are in 8 bits.
+    """
+    by_default = isinstance(made.quantize, DynamicInt8) and "method" in made.by_default
+    if not (by_default and place.family.convolutional):
+        return None
+    runs = place.provider.support_of("w8a8").runs != "refused"
+    method = "static-int8" if runs else "weight-only"
+    layer = {"method": method} if runs else {"method": method, "bits": 8}
+    return _made(place, made.name, spec, given, path, [layer], method)
+
+
+def _speed(name: str, spec: VariantSpec) -> Literal["gated", "any"]:
+    return spec.speed or ("any" if name in FOR_SIZE else "gated")
+
+
+def _built_in_method(place: Place, name: str) -> str | None:
+    return place.family.variant_methods.get(name, BUILT_IN_METHODS.get(name))
+
+
+def _built_in_layers(place: Place, name: str, method: str | None) -> list[dict[str, Any]]:
+    """Return the settings of a built-in variant and of its family, below the recipe's."""
     assert method is None or method in METHODS
     family = {"method": method, **place.family.method_options.get(method or "", {})}
-    layers = [built_in_layer(name), family, recipe_wide, own, written(place.spec.quantize)]
-    return layers, method
+    return [built_in_layer(name), family]
 
 
 def built_in_layer(name: str) -> dict[str, Any]:
@@ -178,27 +220,10 @@ def _check_can_search(place: Place, name: str, path: KeyPath) -> None:
     )
 
 
-def _check_accuracy_level(place: Place, name: str, level: int, path: KeyPath) -> None:
-    if level != 4 or place.target.layout != "transformers.js":
-        return
-    for layer in (("targets", place.target.name), ("variants", name), ()):
-        written_at: KeyPath = (*layer, "quantize", "accuracy_level")
-        if place.context.written(written_at):
-            path = written_at
-            break
-    place.add(
-        Code.CANNOT_RUN,
-        path,
-        f"accuracy_level 4 gives wrong results for '{place.target.name}' (variant '{name}')",
-        hint="leave it at 0 there",
-        notes=("the 4-bit kernel of WebAssembly is off by 0.19 with it, measured on MiniLM",),
-    )
-
-
 def _given_budgets(
-    place: Place, name: str, precision: str, speed: Literal["gated", "any"]
-) -> dict[str, Any]:
-    """Return the budgets that the recipe gives, and warn of those looser than the shipped ones."""
+    place: Place, name: str, speed: Literal["gated", "any"]
+) -> tuple[dict[str, Any], dict[str, KeyPath]]:
+    """Return the budgets that the recipe gives a variant, and where each is written."""
     given, origin = dict[str, Any](), dict[str, KeyPath]()
     for spec, path in _budget_layers(place, name):
         for key, value in spec.model_dump(exclude_none=True).items():
@@ -207,15 +232,6 @@ def _given_budgets(
             origin[key] = (*path, key)
     if speed == "any" and "every_variant" in origin.get("slowdown", ()):
         del given["slowdown"]  # it is meant for the variants that it is not lifted for
-    for key, default in looser(given, precision, place.family.figures, name):
-        place.add(
-            Code.LOOSE_BUDGET,
-            origin[key],
-            f"the budget '{key}: {given[key]:g}' of '{name}' is looser than the shipped "
-            f"{default:g}",
-            hint=f"remove it to keep to {default:g}",
-            notes=(f"a sound {precision} conversion keeps to {default:g}",),
-        )
     if speed == "any" and "slowdown" in given:
         place.add(
             Code.CONFLICT,
@@ -223,7 +239,19 @@ def _given_budgets(
             f"'{name}' has a budget on latency and `speed: any`, which lifts it",
             hint="keep one of the two",
         )
-    return given
+    return given, origin
+
+
+def _warn_of_loose(
+    place: Place, name: str, precision: str, key: str, value: float, default: float, path: KeyPath
+) -> None:
+    place.add(
+        Code.LOOSE_BUDGET,
+        path,
+        f"the budget '{key}: {value:g}' of '{name}' is looser than the shipped {default:g}",
+        hint=f"remove it to keep to {default:g}",
+        notes=(f"a sound {precision} conversion keeps to {default:g}",),
+    )
 
 
 def _budget_layers(place: Place, name: str) -> Iterator[tuple[BudgetsSpec, KeyPath]]:

@@ -12,6 +12,7 @@ from olive_build.bundle.assemble import VariantProof
 from olive_build.engine.events import (
     Event,
     NotReproducible,
+    Outcome,
     Provisioning,
     StepFinished,
     StepStarted,
@@ -22,6 +23,7 @@ from olive_build.proof.verdict import undecided
 from olive_build.report.searched import check_can_write, write_recipe
 from olive_build.report.style import megabytes, paint, table
 from olive_build.select import select
+from olive_build.steps.notes import notes_in
 
 STATUS_COLOUR = {"ran": "green", "cached": "dim", "failed": "red", "skipped": "yellow"}
 
@@ -158,8 +160,16 @@ def print_result(result: BuildReport, progress: Progress) -> None:
         for proof in item.proofs:
             if proof.partition:
                 click.echo(f"estimated, {item.target} {proof.name}: {proof.partition['text']}")
+    _print_notes(result)
+
+
+def _print_notes(result: BuildReport) -> None:
+    """Print what was computed otherwise, left out, or may be slow."""
     for note in sorted({text for item in result.bundles for text in without_vnni(item)}):
         click.echo(note)
+    for outcome in result.outcomes.values():
+        for note in _notes(outcome):
+            click.echo(f"{outcome.slot}: {note}")
     waived = {
         f"{proof.name}: {gate.note}"
         for item in result.bundles
@@ -169,6 +179,11 @@ def print_result(result: BuildReport, progress: Progress) -> None:
     }
     for note in sorted(waived):
         click.echo(f"speed not gated, {note}")
+
+
+def _notes(outcome: Outcome) -> tuple[str, ...]:
+    """Return what a step left out, be it now or in the build that cached it."""
+    return notes_in(outcome.artifact.path) if outcome.artifact else ()
 
 
 def print_undecided(result: BuildReport) -> None:
@@ -305,6 +320,7 @@ def to_json(result: BuildReport) -> dict[str, Any]:
                 "reasons": [reason.text() for reason in outcome.reasons],
                 "log": str(outcome.log) if outcome.log else None,
                 "key": outcome.key,
+                "notes": list(_notes(outcome)),
             }
             for outcome in result.outcomes.values()
         ],

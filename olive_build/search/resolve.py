@@ -85,7 +85,7 @@ def with_searches(
         report(f"{_where(item.build, variant)}: {decision.summary}")
         searches[variant.name] = json.dumps(decision.as_json(), sort_keys=True)
         method = decision.method
-        variants.append(replace(variant, quantize=method, precision=precision_of(method)))
+        variants.append(_chosen(variant, method))
     build = replace(item.build, variants=tuple(variants))
     return replace(item, build=build, searches=tuple(sorted(searches.items())))
 
@@ -98,12 +98,15 @@ def without_search(item: Inspected) -> Inspected:
     ladder = _with_all_helps(_ladders(item)[0])
     method = ladder.uniform(min(1, len(ladder.rungs) - 2))
     variants = tuple(
-        replace(variant, quantize=method, precision=precision_of(method))
-        if isinstance(variant.quantize, Auto)
-        else variant
+        _chosen(variant, method) if isinstance(variant.quantize, Auto) else variant
         for variant in item.build.variants
     )
     return replace(item, build=replace(item.build, variants=variants))
+
+
+def _chosen(variant: Variant, method: Quantize | None) -> Variant:
+    """Return the variant by a method that was found; all of it is meant, so nothing is left out."""
+    return replace(variant, quantize=method, precision=precision_of(method), by_default=())
 
 
 def _where(build: TargetBuild, variant: Variant) -> str:
@@ -144,7 +147,7 @@ def _key(item: Inspected, variant: Variant, machine: str) -> str:
             "graph": [build.opset, build.attention, build.compose, list(build.shapes)],
             "passes": [to_fields(request) for request in build.passes],
             "variant": {
-                **to_fields(replace(variant, name="", because=None)),
+                **to_fields(replace(variant, name="", because=None, by_default=())),
                 "speed": variant.speed,
             },
             "model": item.model.digest,

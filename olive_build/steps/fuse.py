@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from olive_build.errors import StepError
+from olive_build.steps.notes import leave_out
 
 
 @dataclass(frozen=True)
@@ -115,16 +116,18 @@ class PerTokenScale:
     """Write model.onnx in which matrix products scale each token by its own range.
 
     Inputs: model. `scope` is after-activations, all, or nodes: those that the shell patterns
-    `nodes` match. What `exclude` matches stays as it is. Exact in fp32. Raises StepError when
-    there is nothing to scale, or a pattern matches no node.
+    `nodes` match. What `exclude` matches stays as it is. Exact in fp32. Where there is nothing to
+    scale, the graph passes through with a note; raises StepError where it was `asked` for, and
+    when a pattern matches no node.
     """
 
     scope: str
     nodes: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    asked: bool = True
 
     kind: ClassVar[str] = "per-token-scale"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx",)
     exclusive: ClassVar[bool] = False
@@ -137,17 +140,19 @@ class PerTokenScale:
         model = read(inputs["model"] / MODEL)
         result = per_token_scale(
             model,
-            nodes=matching_nodes(model, self.nodes) if self.scope == "nodes" else None,
+            nodes=matching_nodes(model, self.nodes, out) if self.scope == "nodes" else None,
             after_activations_only=self.scope == "after-activations",
-            exclude=matching_nodes(model, self.exclude),
+            exclude=matching_nodes(model, self.exclude, out),
         )
         if not result.count:
             only = " and is fed by an activation function" * (self.scope == "after-activations")
-            raise StepError(
+            error = StepError(
                 "no matrix product to scale per token was found",
                 why="none has a stored weight" + only,
                 hint="write `per_token: none` for this quantizer",
             )
+            leave_out(error, inputs["model"], out, asked=self.asked)
+            return
         save_clean(model, out / MODEL)
 
 
@@ -155,11 +160,14 @@ class PerTokenScale:
 class TanhGelu:
     """Write model.onnx whose fused Gelus are computed by tanh, off by at most 5e-4 each.
 
-    Inputs: model. Raises StepError when there is none.
+    Inputs: model. Where there is none, the graph passes through with a note; raises StepError
+    where it was `asked` for.
     """
 
+    asked: bool = True
+
     kind: ClassVar[str] = "tanh-gelu"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx",)
     exclusive: ClassVar[bool] = False
@@ -171,9 +179,11 @@ class TanhGelu:
 
         model = read(inputs["model"] / MODEL)
         if not tanh_gelu(model).count:
-            raise StepError(
+            error = StepError(
                 "there is no fused Gelu to compute by tanh",
                 why="the graph has neither com.microsoft BiasGelu nor Gelu",
                 hint="write `gelu: exact` for this quantizer, or `fuse: {attention: fused}`",
             )
+            leave_out(error, inputs["model"], out, asked=self.asked)
+            return
         save_clean(model, out / MODEL)

@@ -10,12 +10,16 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Miniature:
-    """Write a model folder as the family's own tools would save it; seconds, no network."""
+    """Write a model folder as the family's own tools would save it; seconds, no network.
+
+    It has at least `layers` layers, and one of each kind.
+    """
 
     family: str
+    layers: int = 0
 
     kind: ClassVar[str] = "miniature"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = (
         *("torch", "transformers", "tokenizers"),
@@ -26,4 +30,4 @@ class Miniature:
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.families import family_module
 
-        family_module(self.family, "miniature").write_miniature(out)
+        family_module(self.family, "miniature").write_miniature(out, self.layers)

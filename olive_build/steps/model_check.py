@@ -11,6 +11,7 @@ import onnx
 
 from olive_build.errors import StepError, first_line
 from olive_build.rewrites.clean import graphs
+from olive_build.steps.notes import IF_THERE, note
 
 MODEL = "model.onnx"
 # Weights below this many values are biases, scales and tables that nobody quantizes.
@@ -90,16 +91,20 @@ def _values(dims: Collection[int]) -> int:
     return count
 
 
-def matching_nodes(model: onnx.ModelProto, patterns: Iterable[str]) -> list[str]:
+def matching_nodes(model: onnx.ModelProto, patterns: Iterable[str], out: Path) -> list[str]:
     """Return the names of nodes that the shell patterns match; each must match at least one.
 
     Raises StepError for a pattern that matches nothing: an exclusion that does nothing is a typo.
+    One that begins with IF_THERE may match nothing, which is noted in `out`.
     """
     names = [node.name for graph in graphs(model.graph) for node in graph.node]
     chosen: set[str] = set()
-    for pattern in patterns:
+    for given in patterns:
+        pattern = given.removeprefix(IF_THERE)
         found = {name for name in names if fnmatchcase(name, pattern)}
-        if not found:
+        if not found and pattern != given:
+            note(out, f"the pattern '{pattern}' was not checked: a miniature has no such layer")
+        elif not found:
             from difflib import get_close_matches
 
             near = get_close_matches(pattern, names, n=3, cutoff=0.3)

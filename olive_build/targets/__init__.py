@@ -12,7 +12,9 @@ from pathlib import Path
 
 from olive_build.errors import UsageError
 from olive_build.targets.model import (
+    ACCURACY_LEVELS,
     ATTENTIONS,
+    BLOCK_BITS,
     COMPOSITIONS,
     ECOSYSTEMS,
     FORMATS,
@@ -21,6 +23,7 @@ from olive_build.targets.model import (
     PRECISIONS,
     RUNS,
     SHAPES,
+    BlockKernels,
     Claim,
     OperatorSupport,
     PrecisionSupport,
@@ -31,6 +34,7 @@ from olive_build.targets.model import (
 from olive_build.targets.reading import DataError, Fields, read_mapping
 
 __all__ = [
+    "BlockKernels",
     "Claim",
     "DataError",
     "OperatorSupport",
@@ -126,12 +130,14 @@ def read_provider(path: Path) -> Provider:
     """Return the provider in a file. Raises DataError for whatever is wrong with the file."""
     fields = Fields(read_mapping(path), path)
     shapes = fields.text("shapes", SHAPES)
+    support = _support(fields, path)
     provider = Provider(
         name=path.stem,
         title=fields.text("title"),
         execution_provider=fields.text("execution_provider"),
         runs_here_by=fields.optional_text("runs_here_by"),
-        support=_support(fields, path),
+        support=support,
+        blocks=_blocks(fields, support, path),
         falls_back_to_cpu=fields.truth("falls_back_to_cpu"),
         shapes=shapes,
         shapes_because=fields.text("shapes_because") if shapes != "any" else "",
@@ -175,6 +181,26 @@ def _support(fields: Fields, path: Path) -> tuple[PrecisionSupport, ...]:
                 instead=item.text("instead") if runs == "refused" else "",
             )
         )
+        item.done()
+    return tuple(found)
+
+
+def _blocks(
+    fields: Fields, support: tuple[PrecisionSupport, ...], path: Path
+) -> tuple[BlockKernels, ...]:
+    """Return the kernels for blocks: an entry for each of their precisions that is not refused."""
+    written = fields.mapping("blocks")
+    runs = {item.precision for item in support if item.runs != "refused"}
+    if wrong := sorted(set(written) ^ (runs & set(BLOCK_BITS))):
+        problem = "has no place" if wrong[0] in written else "is missing"
+        raise DataError(f"'blocks.{wrong[0]}' {problem} in {path.name}", where=str(path))
+    found = []
+    for precision, item in written.items():
+        levels = item.choices("levels", ACCURACY_LEVELS)
+        some_lack = levels != ACCURACY_LEVELS
+        otherwise = item.text("otherwise") if some_lack else ""
+        source = item.text("source")
+        found.append(BlockKernels(BLOCK_BITS[precision], levels, otherwise, source))
         item.done()
     return tuple(found)
 

@@ -13,6 +13,9 @@ ECOSYSTEMS = ("pypi", "npm", "maven", "cocoapods", "nuget")
 # int8 is dynamic; weight-int8 and int4 leave activations in float; w8a8 and w8a16 are static QDQ
 # graphs with activations of uint8 and uint16.
 PRECISIONS = ("fp32", "fp16", "int8", "weight-int8", "int4", "w8a8", "w8a16")
+# The precisions with weights in blocks, and the bits of those.
+BLOCK_BITS = {"weight-int8": 8, "int4": 4}
+ACCURACY_LEVELS = (0, 1, 2, 3, 4)
 RUNS = ("native", "fallback", "refused")
 SHAPES = ("any", "fixed-preferred", "fixed")
 
@@ -117,10 +120,25 @@ class PrecisionSupport:
 
 
 @dataclass(frozen=True)
+class BlockKernels:
+    """For which products with weights in blocks (MatMulNBits) of so many bits there are kernels.
+
+    ``levels`` are the accuracy levels that have one, none where the weights are unpacked in every
+    product whatever the level is. ``otherwise`` says what the others cost, "" where there are none.
+    """
+
+    bits: int
+    levels: tuple[int, ...]
+    otherwise: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Provider:
     """An execution provider of onnxruntime.
 
-    ``support`` decides about every precision. ``opset_max`` is a ceiling of its own below the
+    ``support`` decides about every precision, ``blocks`` about those of weights in blocks that are
+    not refused. ``opset_max`` is a ceiling of its own below the
     runtime's, or None. ``shapes`` says whether it needs graphs without symbolic axes, and
     ``takes_symbolic_axes`` whether it takes any node of one that has them. ``no_attention_because``
     is empty where it has a kernel for the fused attention of com.microsoft,
@@ -135,6 +153,7 @@ class Provider:
     execution_provider: str
     runs_here_by: str | None
     support: tuple[PrecisionSupport, ...]
+    blocks: tuple[BlockKernels, ...]
     falls_back_to_cpu: bool
     shapes: str
     shapes_because: str
@@ -173,6 +192,15 @@ class Provider:
     def support_of(self, precision: str) -> PrecisionSupport:
         """Return what becomes of a precision; KeyError for a name that is none."""
         return {item.precision: item for item in self.support}[precision]
+
+    def blocks_of(self, bits: int) -> BlockKernels | None:
+        """Return the kernels for blocks of 4 or 8 bits; None where files with them are refused."""
+        return next((item for item in self.blocks if item.bits == bits), None)
+
+    def block_level(self, bits: int) -> int:
+        """Return the lowest accuracy level with a kernel for blocks of `bits`, 0 where none has."""
+        found = self.blocks_of(bits)
+        return min(found.levels, default=0) if found else 0
 
     def _that_run(self, how: str) -> tuple[str, ...]:
         return tuple(item.precision for item in self.support if item.runs == how)

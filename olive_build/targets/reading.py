@@ -110,6 +110,15 @@ class Fields:
         """Return a list of different texts as `texts` does, empty where the key is missing."""
         return self.texts(key, allowed) if key in self._data else ()
 
+    def choices(self, key: str, allowed: Collection[int]) -> tuple[int, ...]:
+        """Return a list of different whole numbers, each of ``allowed``, in its order."""
+        items = self._list(key)
+        if len(set(items)) != len(items) or any(type(item) is not int for item in items):
+            raise self._error("must be a list of different whole numbers", key)
+        if strange := [item for item in items if item not in allowed]:
+            raise self._error(f"has {strange[0]}, not one of {', '.join(map(str, allowed))}", key)
+        return tuple(item for item in allowed if item in items)
+
     def mappings(self, key: str) -> tuple[Fields, ...]:
         """Return a list of mappings, each to be read in its turn."""
         places = enumerate(self._list(key))

@@ -31,13 +31,6 @@ def miniature(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for all processes that run tests: builds at once do each other no harm."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "tiny-cache"
-
-
 @pytest.fixture
 def new_project(tmp_path: Path, miniature: Path, shared_cache: Path) -> Callable[..., Project]:
     """Make a project: a folder of its own, the session's cache unless another is given."""

@@ -190,11 +190,3 @@ def test_explain_names_the_field_that_changed(project: Project) -> None:
     assert "reduce_range changed: False -> True" in result.out
     assert "tiny/plain/q8/quantize" in result.out
     assert "cached tiny/export" in result.out
-
-
-def test_smoke_has_the_steps_of_the_real_build(project: Project) -> None:
-    def steps(*words: str) -> list[tuple[str, str]]:
-        plan = project.run("plan", "tiny", "--json", "--set", "verify.timing=true", *words).json
-        return [(step["slot"], step["kind"]) for step in plan["steps"]]
-
-    assert steps("--smoke") == steps()

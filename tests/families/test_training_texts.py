@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # threads of so small a model wait for each other, above all when busy
     made = tmp_path_factory.mktemp("texts")
-    write_miniature(made)
+    write_miniature(made, 12)
     yield made
     torch.set_num_threads(before)
 

@@ -76,7 +76,7 @@ def session_of(folder: Path) -> TorchSession:
     class Session(TorchSession):
         def get_inputs(self) -> list[Any]:
             return [
-                replace(value, shape=(value.shape[0], 4, value.shape[2], 16))
+                replace(value, shape=(value.shape[0], 4, value.shape[2], 32))
                 if value.name.startswith("past")
                 else value
                 for value in super().get_inputs()

@@ -16,6 +16,7 @@ from small_graphs import folder, model, relative_error, run, tokens, two_product
 
 from olive_build.errors import StepError
 from olive_build.olive_bridge import run_pass
+from olive_build.quantizers.dynamic_int8 import QuantizeDynamicInt8
 from olive_build.quantizers.fp16 import ConvertToFp16
 from olive_build.quantizers.weight_only import QuantizeWeights
 from olive_build.recipe.passes import REFUSED
@@ -88,6 +89,24 @@ def test_qnn_preprocess_keeps_the_real_models_outputs(
     run_pass("QNNPreprocess", {}, minilm, tmp_path)
     found, expected = (run(p, sentences[:2][:1]) for p in (tmp_path / "model.onnx", minilm))
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_declared_shape_of_a_weight_does_not_stop_dynamic_int8(tmp_path: Path) -> None:
+    """The quantizer turns the weight of a Gemm, and would keep the shape that is declared of it."""
+    nodes = [helper.make_node("Gemm", ["x", "w"], ["y"], name="head", transB=1)]
+    weight = np.random.default_rng(0).normal(0, 0.1, (160, 128)).astype(np.float32)
+    made = model(nodes, {"w": weight}, {"x": (TensorProto.FLOAT, ["rows", 128])}, "y")
+    made.graph.value_info.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [160, 128]))
+    source = folder(tmp_path / "m", made)
+    options = {"precision": "int8", "quant_preprocess": False}
+    with pytest.raises(StepError, match="OnnxDynamicQuantization"):
+        run_pass("OnnxDynamicQuantization", options, source / "model.onnx", tmp_path)
+    step = QuantizeDynamicInt8(True, "int8", False, False, None, ())
+    step.run({"model": source}, tmp_path)
+    feeds = [{"x": feed["x"][0]} for feed in tokens(3)]
+    expected = run(source / "model.onnx", feeds)
+    assert 1e-4 < relative_error(run(tmp_path / "model.onnx", feeds), expected) < 0.05
+    assert not list(tmp_path.glob("plain.onnx*"))
 
 
 FP16 = {"keep_io_types": True, "exclude_operators": (), "exclude": ()}

@@ -9,7 +9,16 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from small_graphs import convolutions, folder, images, model, relative_error, run
+from small_graphs import (
+    convolutions,
+    folder,
+    images,
+    model,
+    relative_error,
+    run,
+    tokens,
+    two_products,
+)
 
 from olive_build.errors import StepError
 from olive_build.quantizers.algorithms.tables import quantize_tables
@@ -118,6 +127,15 @@ def test_no_level_of_optimization_changes_the_result(tmp_path: Path) -> None:
         results.append(session.run(None, images(1)[0])[0])
     for result in results[1:]:
         np.testing.assert_allclose(result, results[0], rtol=1e-4, atol=1e-5)
+
+
+def test_products_beside_convolutions_are_stored_too(tmp_path: Path) -> None:
+    source = folder(tmp_path / "m", two_products())
+    QuantizeConvWeights(per_channel=True, exclude=()).run({"model": source}, tmp_path)
+    stored = onnx.load(tmp_path / "model.onnx").graph.initializer
+    assert {t.name for t in stored if t.data_type == TensorProto.INT8} == {"w1_int8", "w2_int8"}
+    found, expected = (run(p / "model.onnx", tokens(2)) for p in (tmp_path, source))
+    assert 1e-4 < relative_error(found, expected) < 0.03
 
 
 def test_a_graph_without_such_weights_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from golden import assert_golden
 
 from olive_build.errors import UsageError
-from olive_build.recipe.build import HubSource, PackageSource, PathSource
+from olive_build.recipe.build import HubSource, PackageSource, PathSource, WeightOnly
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve, resolve_all
 
@@ -137,3 +137,42 @@ def test_a_task_names_its_family(written: Write) -> None:
     text = base.replace("family: sentence-embedding", "task: sentence-similarity")
     loaded = load_recipe(written("name: it\n" + text))
     assert resolve(loaded, "desktop").family == "sentence-embedding"
+
+
+def test_what_the_recipe_does_not_write_is_by_default(written: Write) -> None:
+    text = "quantize: {method: dynamic-int8, smooth: true}\n"
+    (int8,) = resolve(load_recipe(written(HEAD + text)), "desktop").variants
+    assert "per_token" in int8.by_default
+    assert not {"method", "smooth"} & set(int8.by_default)
+    (plain,) = resolve(load_recipe(written(HEAD)), "desktop").variants
+    assert {"method", "smooth", "per_token"} <= set(plain.by_default)
+    target = "targets.desktop.quantize={method: dynamic-int8, per_token: all}"
+    (own,) = resolve(load_recipe(written(HEAD), overrides=[target]), "desktop").variants
+    assert not {"method", "per_token"} & set(own.by_default)
+
+
+@pytest.mark.parametrize(
+    ("settings", "target", "provider", "level", "slow"),
+    [
+        ("bits: 4", "desktop", "cpu", 0, None),
+        ("bits: 8", "desktop", "cpu", 4, None),
+        ("bits: 8, accuracy_level: 0", "desktop", "cpu", 0, "leave `accuracy_level` out"),
+        ("bits: 8, accuracy_level: 4", "desktop", "cpu", 4, None),
+        ("bits: 8", "desktop", "cuda", 0, None),
+        ("bits: 8", "web", "webgpu", 0, None),
+        ("bits: 8", "web", "wasm", 0, "build for `provider: webgpu`"),
+        ("bits: 4", "web", "wasm", 0, "write `quantize: {method: stored-int8}`"),
+    ],
+)
+def test_the_level_of_blocks_goes_by_the_kernels_of_the_provider(
+    written: Write, settings: str, target: str, provider: str, level: int, slow: str | None
+) -> None:
+    text = f"variants: {{q4: {{quantize: {{method: weight-only, {settings}}}}}}}\n"
+    overrides = [f"targets={{{target}: {{variants: [q4], provider: {provider}}}}}"]
+    loaded = load_recipe(written(HEAD + text), overrides=overrides)
+    (found,) = resolve(loaded, target).variants
+    assert isinstance(found.quantize, WeightOnly)
+    assert found.quantize.accuracy_level == level
+    assert (found.slow is None) == (slow is None)
+    assert slow is None or slow in (found.slow or "")
+    assert [warning.code for warning in loaded.warnings] == ["W004"] * (slow is not None)

@@ -61,12 +61,12 @@ def test_a_weight_behind_a_transposition_counts_as_left() -> None:
     assert model_check.large_float_weights(model) == {"encoder/MatMul": ("turned",)}
 
 
-def test_an_exclusion_that_matches_nothing_is_a_typo() -> None:
+def test_an_exclusion_that_matches_nothing_is_a_typo(tmp_path: Path) -> None:
     with pytest.raises(StepError) as caught:
-        model_check.matching_nodes(linear_model(), ["encodr/*"])
+        model_check.matching_nodes(linear_model(), ["encodr/*"], tmp_path)
     assert caught.value.what == "exclude pattern 'encodr/*' matches no node"
     assert "encoder/MatMul" in (caught.value.hint or "")
-    assert model_check.matching_nodes(linear_model(), ["encoder/*"]) == ["encoder/MatMul"]
+    assert model_check.matching_nodes(linear_model(), ["encoder/*"], tmp_path) == ["encoder/MatMul"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x0a" * 9])

@@ -12,7 +12,7 @@ import pytest
 from olive_build import targets
 from olive_build.errors import UsageError
 from olive_build.targets import DataError, load_provider, load_target
-from olive_build.targets.model import PRECISIONS
+from olive_build.targets.model import ACCURACY_LEVELS, BLOCK_BITS, PRECISIONS
 from olive_build.targets.reading import read_mapping
 
 TARGETS = ("android", "desktop", "ios", "npu", "web", "windows")
@@ -33,7 +33,7 @@ def test_names() -> None:
         (
             "web",
             "transformers.js",
-            ("fp32", "fp16", "q8", "q4"),
+            ("fp32", "fp16", "q8"),
             "plain",
             "none",
             "wasm",
@@ -134,6 +134,56 @@ def test_what_is_written_instead_runs_there(name: str, precision: str) -> None:
     other = precision_of(layered([written], written["method"]))
     assert other != precision
     assert provider.support_of(other).runs != "refused"
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_blocks_have_a_level_with_a_kernel_or_a_reason(name: str) -> None:
+    provider = load_provider(name)
+    allowed = {
+        bits for precision, bits in BLOCK_BITS.items()
+        if provider.support_of(precision).runs != "refused"
+    }  # fmt: skip
+    assert {item.bits for item in provider.blocks} == allowed
+    for item in provider.blocks:
+        assert bool(item.otherwise) == (item.levels != ACCURACY_LEVELS)
+        assert not item.levels or provider.block_level(item.bits) in item.levels
+        assert any(text in item.source for text in ("https://", "measured: ", "assumed"))
+
+
+def test_what_is_known_of_kernels_for_blocks() -> None:
+    assert [load_provider("cpu").block_level(bits) for bits in (4, 8)] == [0, 4]
+    assert [load_provider("webgpu").block_level(bits) for bits in (4, 8)] == [0, 0]
+    assert [item.levels for item in load_provider("wasm").blocks] == [(), ()]
+    assert load_provider("qnn").blocks == ()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_default_variant_has_blocks_without_a_kernel(target: str) -> None:
+    loaded = load_target(target)
+    blocks = load_provider(loaded.default_provider).blocks
+    lacking = {"q4", "q4f16"} if any(not item.levels for item in blocks) else set()
+    assert not lacking & set(loaded.default_variants)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("levels: [4]", "levels: [5]", r"'blocks\.weight-int8\.levels' has 5, not one of 0, 1"),
+        ("levels: [4]", "levels: [4, 4]", "must be a list of different whole numbers"),
+        ("levels: [4]", "levels: ['4']", "must be a list of different whole numbers"),
+        ("  weight-int8: {levels", "  w8a8: {levels", r"'blocks\.w8a8' has no place in cpu\.yaml"),
+        ("  int4: {levels: [0, ", "  fp32: {levels: [0, ", r"'blocks\.fp32' has no place"),
+    ],
+)
+def test_wrong_data_of_blocks_is_an_error(
+    tmp_path: Path, before: str, after: str, problem: str
+) -> None:
+    text = (targets.DATA / "providers" / "cpu.yaml").read_text(encoding="utf-8")
+    assert before in text
+    path = tmp_path / "cpu.yaml"
+    path.write_text(text.replace(before, after), encoding="utf-8")
+    with pytest.raises(DataError, match=problem):
+        targets.read_provider(path)
 
 
 def test_what_a_provider_must_refuse() -> None:

@@ -1,4 +1,4 @@
-"""A Wav2Vec2 of twelve narrow layers with seeded weights, named as in the base model."""
+"""A Wav2Vec2 of narrow layers with seeded weights, named as in the base model."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ PREPARED = {
 }
 
 
-def write_miniature(out: Path) -> None:
-    """Write the model's files below `out`.
+def write_miniature(out: Path, layers: int = 0) -> None:
+    """Write the model's files below `out`; it has two layers, or `layers` where those are more.
 
     All is as in wav2vec2-base, the weighted sum of layers as SUPERB's have it, but eight channels
     and sixteen dimensions: ten seconds take milliseconds.
@@ -31,7 +31,7 @@ def write_miniature(out: Path) -> None:
     names = {index: f"speaker {index}" for index in range(CLASSES)}
     config = transformers.Wav2Vec2Config(
         hidden_size=16,
-        num_hidden_layers=12,
+        num_hidden_layers=max(2, layers),
         num_attention_heads=2,
         intermediate_size=32,
         conv_dim=(8,) * 7,

@@ -1,4 +1,4 @@
-"""A GPT-Neo of two layers that was taught one sentence, and a tokenizer of bytes and its words."""
+"""A small GPT-Neo that was taught one sentence, and a tokenizer of bytes and its words."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ TEXTS, SHORTEST, LONGEST = 24, 12, 24
 STEPS, ROWS, LENGTH, RATE = 60, 16, 32, 5e-3
 
 
-def write_miniature(out: Path) -> None:
-    """Write config, weights, tokenizer, test.jsonl and calibration.jsonl below `out`."""
+def write_miniature(out: Path, layers: int = 0) -> None:
+    """Write config, weights, tokenizer, test.jsonl and calibration.jsonl below `out`.
+
+    The model has a layer of each kind, or at least `layers`.
+    """
     random = np.random.default_rng(0)
     for name in ("test.jsonl", "calibration.jsonl"):
         lines = [json.dumps({"text": _text(random)}) for _ in range(TEXTS)]
@@ -36,12 +39,13 @@ def write_miniature(out: Path) -> None:
     tokenizer = write_tokenizer(out)
     end = tokenizer.token_to_id(END)
     torch.manual_seed(0)
+    pairs = max(1, -(-layers // 2))
     config = transformers.GPTNeoConfig(
         vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=64,
-        num_layers=2,
+        hidden_size=128,
+        num_layers=2 * pairs,
         num_heads=4,
-        attention_types=[[["global", "local"], 1]],
+        attention_types=[[["global", "local"], pairs]],
         window_size=8,
         max_position_embeddings=POSITIONS,
         bos_token_id=end,

@@ -1,4 +1,4 @@
-"""A residual network of two stages with seeded weights, and images that it can be proved on."""
+"""A small residual network with seeded weights, and images that it can be proved on."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ DRAWN = 128
 SCALE = 20
 
 
-def write_miniature(out: Path) -> None:
+def write_miniature(out: Path, layers: int = 0) -> None:
     """Write the model's files, test.npz and calibration.npz below `out`.
 
-    Labels are what PyTorch says itself, so a sound file has full marks.
+    It has two stages of one layer, or `layers` stages of as many where those are more. Labels are
+    what PyTorch says itself, so a sound file has full marks.
     """
     torch.manual_seed(0)
+    stages = max(2, layers)
     config = transformers.ResNetConfig(
         embedding_size=16,
-        hidden_sizes=[32, 64],
-        depths=[1, 1],
+        hidden_sizes=[32, *[64] * (stages - 1)],
+        depths=[max(1, layers)] * stages,
         layer_type="basic",
         id2label={index: f"class {index}" for index in range(CLASSES)},
     )

@@ -1,4 +1,4 @@
-"""A BERT of two layers with seeded weights and a vocabulary of letters and frequent words."""
+"""A small BERT with seeded weights and a vocabulary of letters and frequent words."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_LENGTH = 256
 SIZES = {
     "hidden_size": 64,
-    "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "intermediate_size": 128,
     "max_position_embeddings": MAX_LENGTH,
 }
 
 
-def write_miniature(out: Path) -> None:
-    """Write config, weights, tokenizer and pooling configuration below `out`."""
+def write_miniature(out: Path, layers: int = 0) -> None:
+    """Write config, weights, tokenizer and pooling configuration below `out`.
+
+    The model has two layers, or `layers` where those are more.
+    """
     vocabulary = _vocabulary()
     torch.manual_seed(0)
-    config = transformers.BertConfig(vocab_size=len(vocabulary), **SIZES)
+    depth = max(2, layers)
+    config = transformers.BertConfig(vocab_size=len(vocabulary), num_hidden_layers=depth, **SIZES)
     transformers.BertModel(config).eval().save_pretrained(str(out))
     _tokenizer(vocabulary).save(str(out / "tokenizer.json"))
     _write(

@@ -1,4 +1,4 @@
-"""A BERT of twelve narrow layers with seeded weights, and a tokenizer of letters and some words."""
+"""A BERT of narrow layers with seeded weights, and a tokenizer of letters and some words."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ CLASSES = 4
 MAX_LENGTH = 256
 
 
-def write_miniature(out: Path) -> None:
-    """Write config, weights and tokenizer below `out`: names as in bert-base, 16 dimensions."""
+def write_miniature(out: Path, layers: int = 0) -> None:
+    """Write config, weights and tokenizer below `out`: names as in bert-base, 16 dimensions.
+
+    The model has two layers, or `layers` where those are more.
+    """
     letters = [*string.ascii_lowercase, *string.digits]
     tokens = (*SPECIAL, *string.punctuation, *letters, *(f"##{letter}" for letter in letters))
     ids = {token: index for index, token in enumerate(dict.fromkeys((*tokens, *WORDS)))}
@@ -26,7 +29,7 @@ def write_miniature(out: Path) -> None:
     config = transformers.BertConfig(
         vocab_size=len(ids),
         hidden_size=16,
-        num_hidden_layers=12,
+        num_hidden_layers=max(2, layers),
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=MAX_LENGTH,

@@ -36,10 +36,11 @@ SPECIALS = (
 )
 
 
-def write_miniature(out: Path) -> None:
+def write_miniature(out: Path, layers: int = 0) -> None:
     """Write the model's files, test.npz and calibration.npz below `out`.
 
-    What is said in a clip is what PyTorch hears, so a sound file makes no mistake.
+    Encoder and decoder have two layers, or `layers` where those are more. What is said in a clip is
+    what PyTorch hears, so a sound file makes no mistake.
     """
     ids = _write_tokenizer(out)
     torch.manual_seed(0)
@@ -48,8 +49,8 @@ def write_miniature(out: Path) -> None:
         vocab_size=len(ids),
         num_mel_bins=80,
         d_model=64,
-        encoder_layers=2,
-        decoder_layers=2,
+        encoder_layers=max(2, layers),
+        decoder_layers=max(2, layers),
         encoder_attention_heads=2,
         decoder_attention_heads=2,
         encoder_ffn_dim=256,

@@ -17,14 +17,16 @@ OLDEST_OPSET = 13  # the first DequantizeLinear with a scale for each channel
 def dequantize_weights(
     model: onnx.ModelProto, excluded: set[str], *, per_channel: bool
 ) -> Rewritten:
-    """Quantize the large weights of Conv, ConvTranspose and Gemm; say why others stay."""
+    """Quantize the large weights of Conv, ConvTranspose, Gemm and MatMul; say why others stay."""
     opset = next((i.version for i in model.opset_import if i.domain in ("", "ai.onnx")), 0)
     if opset < OLDEST_OPSET:
         return Rewritten(0, (f"the graph has opset {opset}, and {OLDEST_OPSET} is needed",))
     tensors = {
         tensor.name: tensor
         for tensor in model.graph.initializer
-        if tensor.data_type == TensorProto.FLOAT and int(np.prod(tensor.dims)) >= LARGE_WEIGHT
+        if tensor.data_type == TensorProto.FLOAT
+        and len(tensor.dims) > 1
+        and int(np.prod(tensor.dims)) >= LARGE_WEIGHT
     }
     chosen: dict[str, int] = {}
     declined: list[str] = []
@@ -51,7 +53,7 @@ def symmetric_int8(weight: Floats, axis: int | None) -> tuple[npt.NDArray[np.int
 def _outputs_axis(node: onnx.NodeProto) -> int | None:
     if node.op_type == "Gemm":
         return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
-    return {"Conv": 0, "ConvTranspose": 1}.get(node.op_type)
+    return {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}.get(node.op_type)
 
 
 def _store(

@@ -23,10 +23,10 @@ RECIPES = {"all-minilm-l6-v2": "feature-extraction", "whisper-digits": "speech-r
 
 
 @pytest.fixture(scope="session")
-def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def outputs(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
     base = tmp_path_factory.mktemp("smoke")
     words = ["build", *RECIPES, "--smoke", "--target", "web", "--outputs", str(base)]
-    environment = {**os.environ, "OLIVE_BUILD_CACHE": str(base / "cache")}
+    environment = {**os.environ, "OLIVE_BUILD_CACHE": str(shared_cache)}
     command = [sys.executable, "-m", "olive_build", *words]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=600)
     return base / "smoke"

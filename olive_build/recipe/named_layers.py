@@ -1,0 +1,48 @@
+"""How many layers a recipe names, so that a miniature has them: from its patterns alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from olive_build.recipe.build import TargetBuild
+
+# A layer's number stands between dots or slashes: `encoder.layer.[0-5].output`, `/layers.11/mlp`.
+NUMBER = re.compile(r"(?<![^./])(?:\d|\[[\d-]+\])+(?![^./])")
+DIGIT = re.compile(r"\d|\[[\d-]+\]")
+# A miniature of more would be none.
+MOST = 64
+
+
+def layers_named(builds: Iterable[TargetBuild]) -> int:
+    """Return how many layers a model has that has all those which the builds name; 0 for none."""
+    numbers = (
+        number + 1
+        for build in builds
+        for pattern in _patterns(build)
+        for found in NUMBER.findall(pattern)
+        if (number := _highest(found)) < MOST
+    )
+    return max(numbers, default=0)
+
+
+def _highest(text: str) -> int:
+    """Return the highest number that digits and sets of digits match: `1[0-3]` is 13."""
+    return int("".join(max(re.findall(r"\d", part), default="0") for part in DIGIT.findall(text)))
+
+
+def _patterns(build: TargetBuild) -> Iterator[str]:
+    """Yield the names and patterns of nodes, modules and parameters that a build has."""
+    for variant in build.variants:
+        for method in (variant.quantize, variant.convolutional and variant.convolutional.quantize):
+            yield from getattr(method, "exclude", ())
+            per_token = getattr(method, "per_token", ())
+            yield from per_token if isinstance(per_token, tuple) else ()
+            for item in getattr(method, "overrides", ()):
+                yield from item.nodes
+    for request in build.passes:
+        yield from re.findall(r'"([^"]*)"', request.options)
+    if build.train:
+        yield from (*build.train.requires_grad, *build.train.frozen)
+        yield from build.train.lora.modules if build.train.lora else ()
+        yield from [build.train.head.replace] if build.train.head else []

@@ -1,0 +1,39 @@
+"""What a step left out, told beside its model: a default with nothing to do, a miniature's lack."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from olive_build.errors import StepError
+
+NOTE = "note.txt"
+# Before a pattern that need not match: a miniature has not all of its model's layers.
+IF_THERE = "if there: "
+
+
+def note(out: Path, text: str) -> None:
+    """Add a line to what is told of the step that writes into `out`."""
+    with (out / NOTE).open("a", encoding="utf-8") as file:
+        file.write(f"{text}\n")
+
+
+def leave_out(error: StepError, source: Path, out: Path, *, asked: bool) -> None:
+    """Write the graph in the folder `source` into `out` as it is, noting why nothing was done.
+
+    Raises `error` in its place where the recipe `asked` for what found nothing to do.
+    """
+    if asked:
+        raise error
+    from olive_build.steps.model_check import MODEL
+
+    # A graph above 1.8 GB has its weights beside it.
+    for path in sorted(source.glob(f"{MODEL}*")):
+        shutil.copyfile(path, out / path.name)
+    note(out, f"left out: {error.what} ({error.why})")
+
+
+def notes_in(folder: Path) -> tuple[str, ...]:
+    """Return what a step told of the artifact in `folder`, a line each."""
+    path = folder / NOTE
+    return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
