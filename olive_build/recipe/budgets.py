@@ -11,6 +11,9 @@ from pydantic import Discriminator, Field, Tag
 from olive_build.recipe.build import Budgets, Regression, SizedFloor
 from olive_build.recipe.quantize import Strict
 
+# What is rounded once more or less in resizing differs by one grey level of 255.
+ONE_LEVEL = 1.0
+QUANTIZED = {"accuracy_loss": 1.0, "wer_loss": 1.0, "pixels_difference": ONE_LEVEL}
 # By precision, for recipes that give none. Measured on held-out sentences with all-MiniLM-L6-v2 and
 # on the test images of recipes/characters: a sound conversion of that precision keeps them, a
 # broken layer does not. Those of word errors were chosen, and not measured yet. A family is held to
@@ -19,6 +22,9 @@ SHIPPED_FLOORS: Mapping[str, Mapping[str, float]] = {
     "fp32": {
         "cosine_lowest": 0.99999,
         "accuracy_loss": 0.1,
+        "logits_error": 1e-4,
+        "picture_agreement": 1.0,
+        "pixels_difference": ONE_LEVEL,
         "wer_loss": 0.1,
         "wer_to_reference": 0.005,
         "generate_agreement": 0.9,
@@ -26,14 +32,15 @@ SHIPPED_FLOORS: Mapping[str, Mapping[str, float]] = {
     "fp16": {
         "cosine_lowest": 0.999,
         "accuracy_loss": 0.25,
+        "pixels_difference": ONE_LEVEL,
         "wer_loss": 0.25,
         "wer_to_reference": 0.02,
     },
-    "int8": {"cosine_p1": 0.98, "accuracy_loss": 1.0, "wer_loss": 1.0},
-    "weight-int8": {"cosine_p1": 0.98, "accuracy_loss": 1.0, "wer_loss": 1.0},
-    "int4": {"cosine_p1": 0.93, "accuracy_loss": 3.0, "wer_loss": 3.0},
-    "w8a8": {"cosine_p1": 0.9, "accuracy_loss": 1.0, "wer_loss": 1.0},
-    "w8a16": {"cosine_p1": 0.99, "accuracy_loss": 1.0, "wer_loss": 1.0},
+    "int8": {**QUANTIZED, "cosine_p1": 0.98},
+    "weight-int8": {**QUANTIZED, "cosine_p1": 0.98},
+    "int4": {**QUANTIZED, "cosine_p1": 0.93, "accuracy_loss": 3.0, "wer_loss": 3.0},
+    "w8a8": {**QUANTIZED, "cosine_p1": 0.9},
+    "w8a16": {**QUANTIZED, "cosine_p1": 0.99},
 }
 # The same for models that write, whose texts must be PyTorch's where precision allows it. Two small
 # GPT-Neos (two and four layers) keep them by far: at most 1.0006 and .98 in int8, 1.02 and .87 in
@@ -64,7 +71,10 @@ NAMED_PERPLEXITY: Mapping[str, Mapping[str, float]] = {
 }
 SHIPPED_CEILINGS: Mapping[str, float] = {"size_ratio": 1.0, "slowdown": 1.0}
 CORRELATIONS = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman")
-SHARES = ("accuracy", "top1_agreement", "token_agreement", "generate_agreement")
+SHARES = (
+    *("accuracy", "top1_agreement", "picture_agreement"),
+    *("token_agreement", "generate_agreement"),
+)
 FLOORS = (*CORRELATIONS, *SHARES)
 ERROR_RATES = ("wer", "wer_to_reference")
 POINTS = ("accuracy_loss", "wer_loss")
@@ -74,6 +84,8 @@ RANGES = (
     (POINTS, 0, 100, "in points"),
 )
 CEILINGS = (
+    "logits_error",
+    "pixels_difference",
     "perplexity_ratio",
     "size_mb",
     "size_ratio",
@@ -147,6 +159,21 @@ class BudgetsSpec(Strict):
     )
     top1_agreement: float | None = Field(
         default=None, description="The least share of images that it names as PyTorch does."
+    )
+    picture_agreement: float | None = Field(
+        default=None,
+        description="The least share of the proof's own pictures, of odd sizes, that it names as "
+        "transformers does, where a grey level more or less does not change the answer.",
+    )
+    logits_error: float | None = Field(
+        default=None,
+        description="The largest difference of a logit from PyTorch's on the same pixels, over the "
+        "largest logit.",
+    )
+    pixels_difference: float | None = Field(
+        default=None,
+        description="How far the pixels that it makes of a picture may be from those of "
+        "transformers' image processor, in grey levels of 255. Held where a file prepares them.",
     )
     wer: float | None = Field(
         default=None,

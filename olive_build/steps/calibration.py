@@ -21,9 +21,9 @@ class CalibrationInputs:
     shapes: tuple[tuple[str, int], ...] = ()
 
     kind: ClassVar[str] = "calibration"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("numpy", "tokenizers")
+    tools: ClassVar[tuple[str, ...]] = ("numpy", "onnx", "onnxruntime", "tokenizers")
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:

@@ -80,7 +80,7 @@ class Compose:
     options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "compose"
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxruntime-extensions")
     exclusive: ClassVar[bool] = False

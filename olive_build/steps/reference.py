@@ -22,9 +22,9 @@ class Reference:
     options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "reference"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers", "numpy")
+    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers", "pillow", "numpy")
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
