@@ -12,6 +12,7 @@ from olive_build.proof.embedding import Floats, cosine_figures
 POINTS = 100
 # Pixels this near, in grey levels, were rounded to the same bytes: logits can be held together.
 SAME_PIXELS = 0.02
+LEVEL_DIGITS = 3
 # Of the largest logit: nearer than that, single precision does not tell two classes apart.
 TIED = 1e-4
 
@@ -81,7 +82,7 @@ def class_agreement(
             "picture_agreement": None
             if figures.moved is None
             else _figure(_is_named_alike(given[end:], wanted[end:], figures.moved).mean()),
-            "pixels_difference": _figure(shown.max()) if len(shown) else None,
+            "pixels_difference": round(float(shown.max()), LEVEL_DIGITS) if len(shown) else None,
         }
     )
 

@@ -31,8 +31,8 @@ IMAGE = "image"
 PIXEL_VALUES = "pixel_values"
 LOGITS = "logits"
 PROBABILITIES = "probabilities"
-# What single precision loses of a score, which is at most one where it is a share.
-SCORE_TOLERANCE = 1e-5
+# What a score may lose in single precision, and in others: steps between neighbouring numbers.
+SCORE_TOLERANCE, SCORE_STEPS = 1e-5, 8
 
 Rows = npt.NDArray[np.int64]
 Images = npt.NDArray[np.uint8]
@@ -135,7 +135,8 @@ class ClassificationReference:
         wanted = scores_of(logits.astype(np.float32), self.scores)
         apart = np.abs(given.astype(np.float64) - wanted)
         bad = ~np.isfinite(logits).all(axis=1, keepdims=True)
-        if np.where(bad, 0, apart).max() > SCORE_TOLERANCE * max(1.0, float(np.abs(wanted).max())):
+        allowed = max(SCORE_TOLERANCE, SCORE_STEPS * float(np.finfo(given.dtype).eps))
+        if np.where(bad, 0, apart).max() > allowed * max(1.0, float(np.abs(wanted).max())):
             raise StepError(
                 f"the model's '{PROBABILITIES}' are not what transformers makes of its logits",
                 why=f"that is their {self.scores}; the largest difference is {apart.max():.3g}",

@@ -21,6 +21,7 @@ from olive_build.families.image_classification.preparation import (
     Size,
     Step,
     Thumbnail,
+    Turn,
     Within,
 )
 from olive_build.families.image_classification.processor import Settings
@@ -188,8 +189,6 @@ def _clip(settings: Settings) -> Steps:
 
 
 def _donut(settings: Settings) -> Steps:
-    if settings.flag("do_align_long_axis"):
-        raise ValueError("do_align_long_axis turns pictures, which is not built")
     size, is_list = _named(settings), isinstance(settings["size"], list)
     _require(size, "size", "height", "width")
     # Donut's lists name the width first.
@@ -199,12 +198,15 @@ def _donut(settings: Settings) -> Steps:
     switches = [settings.flag(key) for key in ("do_resize", "do_thumbnail", "do_pad")]
     cropped = _cropped(settings)
     if not all(switches):
+        settings.ignore("do_align_long_axis")
         if cropped:
             raise ValueError(
                 "do_center_crop is built with do_resize, do_thumbnail and do_pad alone"
             )
         return ()
+    turns = settings.flag("do_align_long_axis") and height != width
     return (
+        *((Turn(height > width),) if turns else ()),
         Resize(Shortest(min(height, width)), resample),
         Resize(Thumbnail(height, width), resample or BICUBIC),  # as the class has it: 0 is none
         Frame(height, width),

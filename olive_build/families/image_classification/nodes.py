@@ -14,11 +14,20 @@ from onnx import TensorProto, helper, numpy_helper
 
 @dataclass
 class Nodes:
-    """Nodes and constants with names that begin with `prefix`."""
+    """Nodes and constants with names that begin with `prefix`.
+
+    `kind` is the type of the values that are worked on: numpy's float32 or float64.
+    """
 
     prefix: str
+    kind: type[np.floating[Any]] = np.float32
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
+
+    @property
+    def element(self) -> int:
+        """ONNX's number of `kind`."""
+        return int(helper.np_dtype_to_tensor_dtype(np.dtype(self.kind)))
 
     def add(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Add a node and return the name of its output: `output`, or one of its own."""
@@ -47,8 +56,8 @@ class Nodes:
         return self.constant(value, np.float64)
 
     def choose(self, condition: str, then: Nodes, otherwise: Nodes, results: Sequence[str]) -> str:
-        """Add an If over the outputs `results` of two branches, floats; return its output."""
-        ends = [helper.make_tensor_value_info(end, TensorProto.FLOAT, None) for end in results]
+        """Add an If over the outputs `results` of two branches, of `kind`; return its output."""
+        ends = [helper.make_tensor_value_info(end, self.element, None) for end in results]
         branches = [
             helper.make_graph(branch.nodes, name, [], [end])
             for name, branch, end in zip(("then", "else"), (then, otherwise), ends, strict=True)
@@ -57,7 +66,8 @@ class Nodes:
 
     def branch(self, name: str) -> Nodes:
         """Return nodes of a branch, which read what is around them; its constants are there."""
-        return Nodes(f"{self.prefix}/{len(self.nodes)}/{name}", constants=self.constants)
+        prefix = f"{self.prefix}/{len(self.nodes)}/{name}"
+        return Nodes(prefix, self.kind, constants=self.constants)
 
     def as_double(self, value: str) -> str:
         """Return a value as float64."""

@@ -86,7 +86,14 @@ class Frame:
     width: int
 
 
-Step = Resize | Crop | ShareCrop | Frame
+@dataclass(frozen=True)
+class Turn:
+    """A picture is turned clockwise if its longer side is the other one; `upright` is height."""
+
+    upright: bool
+
+
+Step = Resize | Crop | ShareCrop | Frame | Turn
 
 
 @dataclass(frozen=True)
@@ -106,3 +113,19 @@ class Preparation:
     std: tuple[float, ...]
     flips: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def leaves_own_size(self) -> bool:
+        """Whether the bytes of pictures that have the network's size stay as they are."""
+        return all(self._leaves(step) for step in self.steps)
+
+    def _leaves(self, step: Step) -> bool:
+        end = step.size if isinstance(step, Resize) else step
+        match end:
+            case Shortest(edge, None, 1):
+                return edge == min(self.height, self.width)
+            case Exact(height, width) | Crop(height, width) | Frame(height, width):
+                return (height, width) == (self.height, self.width)
+            case Thumbnail(height, width):
+                return (height, width) == (self.height, self.width)
+        return isinstance(end, Turn)

@@ -20,27 +20,32 @@ from olive_build.families.image_classification.preparation import (
     Size,
     Step,
     Thumbnail,
+    Turn,
     Within,
 )
 from olive_build.families.image_classification.resampling import resample
 from olive_build.proof.classification_reference import IMAGE, PIXEL_VALUES
 
 # Of [batch_size, channels, height, width].
-HEIGHT, CHANNELS = 2, 1
+CHANNELS, HEIGHT, WIDTH = 1, 2, 3
 # Of a graph that is run here and shipped nowhere.
 OPSET, IR_VERSION = 18, 10
 
 
 def preparing(prepared: Preparation) -> Nodes:
     """Return the nodes from IMAGE, uint8 [.., height, width, channels], to PIXEL_VALUES."""
-    nodes = Nodes("preparing")
+    resizes = sum(isinstance(step, Resize) for step in prepared.steps)
+    # In single precision a rounding to bytes may fall the other way, by one: twice would be two.
+    nodes = Nodes("preparing", np.float32 if resizes < 2 else np.float64)
     picture = nodes.add("Transpose", IMAGE, perm=[0, 3, 1, 2])
     if prepared.flips:
         order = nodes.whole(range(len(prepared.mean))[::-1])
         picture = nodes.add("Gather", picture, order, axis=CHANNELS)
-    picture = nodes.add("Cast", picture, to=TensorProto.FLOAT)
+    picture = nodes.add("Cast", picture, to=nodes.element)
     for step in prepared.steps:
         picture = _step(nodes, picture, step)
+    if resizes > 1:
+        picture = nodes.add("Cast", picture, to=TensorProto.FLOAT)
     scaled = nodes.add("Mul", picture, nodes.constant(prepared.rescale, np.float32))
     mean, std = (
         nodes.constant(np.reshape(values, (-1, 1, 1)), np.float32)
@@ -80,11 +85,25 @@ def _step(nodes: Nodes, picture: str, step: Step) -> str:
         case Crop(height, width) | Frame(height, width):
             wanted = nodes.whole([height, width])
             return _centred(nodes, picture, sizes, wanted, pads_less_before=isinstance(step, Frame))
+        case Turn():
+            return _turned(nodes, picture, sizes, step)
         case ShareCrop(height, width):
             shorter = nodes.as_double(_shorter(nodes, sizes))
             shares = nodes.add("Mul", nodes.double([height, width]), shorter)
             wanted = nodes.add("Cast", shares, to=TensorProto.INT64)
             return _centred(nodes, picture, sizes, wanted, pads_less_before=False)
+
+
+def _turned(nodes: Nodes, picture: str, sizes: str, step: Turn) -> str:
+    """Return a picture that is turned clockwise where its longer side is the other one."""
+    height, width = (nodes.add("Gather", sizes, nodes.whole(at), axis=0) for at in (0, 1))
+    sides = (width, height) if step.upright else (height, width)
+    turning, leaving = nodes.branch("turned"), nodes.branch("left")
+    swapped = turning.add("Transpose", picture, perm=[0, 1, 3, 2])
+    last, before_first = nodes.whole([-1]), nodes.whole([np.iinfo(np.int64).min])
+    turned = turning.add("Slice", swapped, last, before_first, nodes.whole([WIDTH]), last)
+    ends = (turned, leaving.add("Identity", picture))
+    return nodes.choose(nodes.add("Greater", *sides), turning, leaving, ends)
 
 
 def _shorter(nodes: Nodes, sizes: str) -> str:
@@ -164,4 +183,4 @@ def _centred(nodes: Nodes, picture: str, sizes: str, wanted: str, *, pads_less_b
     extra = nodes.add("Sub", nodes.add("Max", sizes, wanted), wanted)
     start = nodes.add("Div", extra, two)
     end = nodes.add("Add", start, wanted)
-    return nodes.add("Slice", padded, start, end, nodes.whole([HEIGHT, HEIGHT + 1]))
+    return nodes.add("Slice", padded, start, end, nodes.whole([HEIGHT, WIDTH]))

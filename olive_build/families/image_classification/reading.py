@@ -76,10 +76,10 @@ def _read(processor: Processor, channels: int, size: tuple[int, int] | None) -> 
     steps, height, width, notes = _fitted(settings, reading.steps(settings), size)
     _require_padded(settings, height, width)
     scaled = _numbers(settings, reading, channels)
+    flips = reading.flips and settings.flag("do_flip_channel_order")
     for key, value in sorted(processor.given.items()):
         if key not in settings.asked and value != processor.defaults[key]:
             raise ValueError(f"{key} is {value!r}, which is not built")
-    flips = reading.flips and settings.flag("do_flip_channel_order")
     return Preparation(steps, height, width, *scaled, flips, notes)
 
 
@@ -109,7 +109,7 @@ def _fitted(
     if isinstance(end, Exact | Crop | Frame):
         return steps, end.height, end.width, ()
     if not all(isinstance(step, Resize) for step in steps):
-        raise ValueError("do_center_crop leaves pictures of many sizes, and nothing resizes them")
+        raise ValueError("do_center_crop leaves pictures of many sizes, and do_resize is off")
     left_alone = end if isinstance(end, Shortest | Within) else None
     height, width = _square(left_alone) if left_alone else size or _square(_size_of(settings))
     note = f"pictures are taken as {height} x {width} and no others: nothing makes all of one size"
@@ -149,6 +149,8 @@ def _numbers(
 ) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
     """Return rescale, mean and std; what comes before and after the usual two goes into these."""
     factor, offset = settings.number("rescale_factor"), reading.offset(settings)
+    if not factor:
+        raise ValueError("rescale_factor is 0, which makes all pictures alike")
     again = reading.divides_again(settings)
     normalizes = settings.flag("do_normalize") and reading.normalizes
     mean, std = (0.0,) * channels, (1.0,) * channels

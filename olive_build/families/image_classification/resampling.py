@@ -27,7 +27,7 @@ REACH = {"BOX": 0.5, "BILINEAR": 1.0, "HAMMING": 1.0, "BICUBIC": 2.0, "LANCZOS":
 
 
 def resample(nodes: Nodes, picture: str, sizes: str, wanted: str, filter_: int) -> str:
-    """Return `picture` [.., height, width] resized to `wanted` [2], whole numbers as float.
+    """Return `picture` [.., height, width] resized to `wanted` [2], whole numbers of nodes' kind.
 
     `sizes` [2] int64 are its height and width; `filter_` is Pillow's number of one of FILTERS.
     A picture that has the wanted size already costs nothing.
@@ -73,7 +73,7 @@ def _at(nodes: Nodes, vector: str, index: int) -> str:
 
 
 def _as_bytes(nodes: Nodes, values: str) -> str:
-    half, low, high = (nodes.constant(number, np.float32) for number in (0.5, 0, 255))
+    half, low, high = (nodes.constant(number, nodes.kind) for number in (0.5, 0, 255))
     return nodes.add("Clip", nodes.add("Floor", nodes.add("Add", values, half)), low, high)
 
 
@@ -97,7 +97,7 @@ def _nearest(nodes: Nodes, length: str, goal: str) -> str:
 
 
 def _weights(nodes: Nodes, length: str, goal: str, name: str) -> str:
-    """Return weights float [goal, length]; each row adds up to one."""
+    """Return weights [goal, length]; each row adds up to one."""
     scale, half, one = _scale(nodes, length, goal), nodes.double(0.5), nodes.double(1)
     places = nodes.add("Unsqueeze", _count(nodes, goal), nodes.whole([1]))
     centres = nodes.add("Mul", nodes.add("Add", places, half), scale)
@@ -109,7 +109,7 @@ def _weights(nodes: Nodes, length: str, goal: str, name: str) -> str:
     total = nodes.add("ReduceSum", found, nodes.whole([1]), keepdims=1)
     precision = nodes.double(PRECISION)
     steps = nodes.add("Round", nodes.add("Mul", nodes.add("Div", found, total), precision))
-    return nodes.add("Cast", nodes.add("Div", steps, precision), to=TensorProto.FLOAT)
+    return nodes.add("Cast", nodes.add("Div", steps, precision), to=nodes.element)
 
 
 def _window(nodes: Nodes, length: str, centres: str, reach: str) -> str:

@@ -14,14 +14,15 @@ from olive_build.families.image_classification.preparation import (
     Size,
     Step,
     Thumbnail,
+    Turn,
     Within,
 )
 
 
 def sizes_text(prepared: Preparation) -> str:
-    """Return which pictures a composed file takes."""
+    """Return which pictures are taken."""
     size = f"{prepared.height} x {prepared.width}"
-    return f"any size (the file makes it {size})" if prepared.steps else size
+    return f"any (it becomes {size})" if prepared.steps else size
 
 
 def picture_code(prepared: Preparation, takes: str) -> dict[str, str]:
@@ -67,6 +68,12 @@ def _step(step: Step) -> list[str]:
         case ShareCrop(height, width):
             shorter = "min(picture.size)"
             return _crop(f"int({width!r} * {shorter}), int({height!r} * {shorter})")
+        case Turn(upright):
+            sides = (
+                "picture.width > picture.height" if upright else "picture.height > picture.width"
+            )
+            turned = "picture.transpose(Image.Transpose.ROTATE_270)"
+            return [f"if {sides}:", f"    picture = {turned}"]
         case Frame(height, width):
             return [
                 f"framed = Image.new(picture.mode, ({width}, {height}))",

@@ -88,7 +88,20 @@ class ImageClassificationFacts:
         return numbers | picture_code(self.prepared, takes) | {"sizes": sizes_text(self.prepared)}
 
     def training_data(self, shapes: Mapping[str, int]) -> dict[str, Any]:
-        """Return what images are read as; of its sizes a recipe can fix the batch's alone."""
+        """Return what images are read as; of its sizes a recipe can fix the batch's alone.
+
+        Raises PlanError where images of the network's own size would be resized, which reading
+        examples does not do.
+        """
+        if not self.prepared.leaves_own_size:
+            size = f"{self.height} x {self.width}"
+            raise PlanError(
+                "the model's image processor does what training does not",
+                why=f"it resizes or crops even images of {size}, the size that the network takes, "
+                "and `olive-build train` reads images as they are",
+                hint=f"save the processor with `size` {size} and without do_center_crop, if the "
+                "application prepares its images so",
+            )
         return {
             "kind": "images",
             "height": self.height,
