@@ -24,7 +24,7 @@ from olive_build.proof.classification import ClassAgreement, PictureFigures, cla
 from olive_build.proof.embedding import Floats
 from olive_build.proof.pictures import Pictures
 from olive_build.proof.pixels import Pixels
-from olive_build.proof.scores import scores_of
+from olive_build.proof.scores import SOFTMAX, scores_of
 
 BATCH = 8
 IMAGE = "image"
@@ -55,7 +55,7 @@ class ClassificationReference:
     pixels: Pixels
     prepared: Images | None = None
     moved: Floats | None = None
-    scores: str = "softmax"
+    scores: str = SOFTMAX
     resizes: bool = False
 
     kind: ClassVar[str] = "classification"
@@ -205,6 +205,7 @@ class ClassificationReference:
             Pixels.restored(described["pixels"]),
             prepared,
             moved,
-            str(described["scores"]),
-            bool(described["resizes"]),
+            # Bundles of before have neither: their files had a softmax and resized nothing.
+            str(described.get("scores", SOFTMAX)),
+            bool(described.get("resizes", False)),
         )

@@ -49,7 +49,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     # Several classes at once; pictures of several sizes in the data.
     "several": (
         {"num_labels": 4, "problem_type": "multi_label_classification"},
-        {"image_processor_type": "ViTImageProcessor", "size": {"height": SIDE, "width": SIDE}},
+        {
+            "image_processor_type": "ViTImageProcessor",
+            "size": {"height": SIDE, "width": SIDE},
+            "crop_pct": 0.9,  # of another class
+        },
         "  desktop: {variants: [fp32]}\n",
     ),
     # Two classes by default; the processor in the file of version 5 alone; the web prepares.
@@ -185,6 +189,22 @@ def test_verify_runs_the_pictures_again(repository: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_plan_tells_which_keys_its_class_does_not_take(repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "olive_build", "plan", "several"],
+        cwd=repository,
+        env={**os.environ, "OLIVE_BUILD_CACHE": str(repository / "cache"), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    note = (
+        "note: preprocessor_config.json has keys that ViTImageProcessor does not take: crop_pct\n"
+    )
+    assert note in done.stdout
 
 
 def test_the_python_of_a_readme_runs(repository: Path) -> None:
