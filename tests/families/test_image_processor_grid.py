@@ -10,11 +10,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from image_processors import classifiers_processors, outcome, read, saved, small, written
+from PIL import Image
+from transformers import AutoImageProcessor
 
 from olive_build.families.image_classification import processors_generate
 from olive_build.families.image_classification.processor import table
+from olive_build.families.image_classification.shown_code import picture_code
 
 KINDS = classifiers_processors()
 # Their models take no pixels: ImageGPT's takes the numbers of colours, Siglip2's patches and masks.
@@ -128,6 +132,37 @@ def test_each_size_and_filter_is_pillows(tmp_path: Path, size: Any, filter_: int
     }
     sizes = ((61, 40), (40, 61), (300, 20), (7, 5), (1, 1), (64, 96), (33, 33))
     assert outcome(written(tmp_path, settings), sizes) == "equal"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"size": {"shortest_edge": 30, "longest_edge": 41}},
+        {"size": {"max_height": 44, "max_width": 30}},
+        {"do_normalize": False},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", PIXELS)
+def test_the_python_that_is_shown_makes_the_librarys_pixels(
+    tmp_path: Path, name: str, more: dict[str, Any]
+) -> None:
+    settings = {**saved(tmp_path, KINDS[name], **small(name, KINDS[name])), **more}
+    if "size" in more:
+        settings["do_center_crop"] = True  # so that sizes which follow the picture end in one
+    if outcome(written(tmp_path, settings)) != "equal":
+        return  # refused: nothing is shown
+    prepared = read(tmp_path)
+    library = AutoImageProcessor.from_pretrained(str(tmp_path), backend="pil")
+    sizes = ((61, 40), (40, 61), (9, 5)) if prepared.steps else ((prepared.height, prepared.width),)
+    for height, width in sizes:
+        values = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+        picture = Image.fromarray(values)
+        known: dict[str, Any] = {"np": np, "Image": Image, "picture": picture}
+        exec(picture_code(prepared, "pixel_values")["prepare"], known)  # noqa: S102 - ours
+        wanted = np.asarray(library(images=picture, return_tensors="np")["pixel_values"])
+        np.testing.assert_allclose(known["pixels"], wanted, atol=1e-4 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("turns", [True, False])
