@@ -38,6 +38,7 @@ UNTIL = {
     "quantize": (
         "samples",
         "calibration",
+        "client-tokenizer",
         "smooth",
         "per-token-scale",
         "tanh-gelu",
@@ -52,7 +53,7 @@ UNTIL = {
         "fp16",
     ),
     "compose": (
-        *("part", "join", "compose", "convert-ort"),
+        *("part", "join", "compose", "embedding", "convert-ort"),
         *("prepare-training", "training-artifacts"),
     ),
     "prove": (

@@ -20,12 +20,13 @@ from olive_build.measuring_plan import MeasuringPlanner
 from olive_build.quantization_plan import Quantized
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.calibration import CalibrationInputs
-from olive_build.steps.compose import BuildPart, Compose, Join
+from olive_build.steps.compose import BuildPart, Compose, GiveEmbedding, Join
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, ConvertToOrt
 from olive_build.steps.describe import Describe
 from olive_build.steps.quality import MeasureQuality, RunReference
 from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
+from olive_build.steps.tokenizer_files import tokenizer_files
 from olive_build.targets import load_provider
 from olive_build.training_plan import TrainingNodes, plan_training
 
@@ -37,6 +38,7 @@ SHARED_STAGES = (
     "tied-weight",
     "samples",
     "calibration",
+    "client-tokenizer",
     "tokenizer",
     "audio",
     "detokenizer",
@@ -112,11 +114,14 @@ class BundlePlan:
     """What proving a layout of several files runs before and after them."""
     training: TrainingNodes | None = None
     """What a device trains with; the one variant is then what is left for inference."""
+    tokenizer: str | None = None
+    """The tokenizer's files as clients are given them, where a bundle has any."""
 
     def nodes(self) -> set[str]:
         """Return every node that the bundle is made of or proved by."""
         found = {self.reference, *self.parts.values()}
         found |= self.training.nodes() if self.training else set()
+        found |= {self.tokenizer} if self.tokenizer else set()
         for item in self.variants:
             found |= {*item.graphs.values(), *item.fp32_graphs.values()}
             found |= {*item.descriptions.values()}
@@ -153,6 +158,8 @@ def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) 
         model.facts.prompt(build.speech.language, build.speech.task)  # or the model lacks them
     if build.generation:
         _check_promise(build, model)
+    if build.compose == "single-file" and hasattr(model.facts, "check_single_file"):
+        model.facts.check_single_file(f"recipe {build.recipe}, target {build.target}")
     source = graph.leaf(model.folder, model.digest)
     reference = graph.add(
         Reference(build.family, dict(build.shapes).get("sequence_length"), build.options),
@@ -165,7 +172,11 @@ def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) 
     variants = tuple(planner.variant(variant) for variant in build.variants)
     several = any(SINGLE not in planned.graphs for planned in variants)
     parts = planner.parts() if several else {}
-    return BundlePlan(build, model, reference, variants, dict(item.searches), parts)
+    tokenizer = None
+    if build.compose != "single-file" and (files := tokenizer_files(model.facts)):
+        tokenizer = planner.add(files, {"source": source}, None, "client-tokenizer")
+    searches = dict(item.searches)
+    return BundlePlan(build, model, reference, variants, searches, parts, tokenizer=tokenizer)
 
 
 def _training_bundle(
@@ -200,7 +211,9 @@ def _training_bundle(
         memory={},
         without_vnni=None,
     )
-    return BundlePlan(build, model, training.reference, (variant,), {}, {}, training)
+    files = tokenizer_files(model.facts)
+    tokenizer = add(files, {"source": source}, "client-tokenizer") if files else None
+    return BundlePlan(build, model, training.reference, (variant,), {}, {}, training, tokenizer)
 
 
 def _check_promise(build: TargetBuild, model: Model) -> None:
@@ -309,6 +322,10 @@ class TargetPlanner:
                 file: self._joined(variant, file, {name: nodes[name] for name in components})
                 for file, components in family.split.items()
             }
+        elif getattr(self.model.facts, "embeds", False):
+            inputs = {**nodes, "source": self.source}
+            giving = GiveEmbedding(build.family)
+            shipped = {"model": self.add(giving, inputs, variant, "embedding")}
         else:
             shipped = dict(nodes)
         return {

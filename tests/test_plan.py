@@ -12,6 +12,8 @@ import pytest
 from olive_build.build import UNTIL
 from olive_build.bundle.manifest import status_of
 from olive_build.errors import PlanError
+from olive_build.families.sentence_embedding.modules import Normalize, Pooling
+from olive_build.families.sentence_embedding.settings import Settings
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.families.whisper.spec import inspect
 from olive_build.plan import Inspected, Model, Plan, make_plan
@@ -39,10 +41,16 @@ FACTS = SentenceEmbeddingFacts(
     architecture="bert",
     layers=6,
     heads=12,
+    hidden=384,
     dimensions=384,
-    max_length=256,
-    pooling="mean",
-    normalize=True,
+    transformer="",
+    modules=(
+        Pooling(("mean",), True),
+        Normalize("sentence_embedding", "sentence_embedding"),
+    ),
+    settings=Settings(256, False, "", None, ()),
+    no_graph="",
+    notes=(),
     inputs=("input_ids", "attention_mask", "token_type_ids"),
     client_files=("config.json", "tokenizer.json", "tokenizer_config.json"),
 )
@@ -108,7 +116,7 @@ def test_only_what_has_its_provider_here_is_timed() -> None:
 
 
 def test_nothing_longer_than_the_model_takes_is_timed() -> None:
-    plan = plan_of(facts=replace(FACTS, max_length=64))
+    plan = plan_of(facts=replace(FACTS, settings=replace(FACTS.settings, max_length=64)))
     steps = [n.step for n in plan.graph.nodes if isinstance(n.step, MeasureLatency)]
     assert [step.tokens for step in steps] == [(16, 64)] * 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from olive_build.errors import PlanError
@@ -16,6 +16,8 @@ from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, REQUIRED_OPERAT
 OPERATORS_ROLE = "required_operators"
 # With which client libraries read what a model is, and how its classes are called.
 CONFIG = "config.json"
+# What is written anew of a tokenizer.
+OF_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 # The folder of the page, here and in a bundle.
 DEMO = "demo"
 # What transformers.js appends to `model` for each dtype (src/utils/dtypes.js of
@@ -87,9 +89,17 @@ def side_files(bundle: BundlePlan) -> list[Placed]:
     beside = facts.composed_files if whole else facts.client_files
     written = {} if whole else _written(facts, dict(bundle.build.options))
     written = {**written, **_with_new_head(bundle, beside)}
-    placed += [Placed(name, None, name) for name in beside if name not in written]
+    placed += [_beside(bundle, name) for name in beside if name not in written]
     placed += [Placed(name, None, name, content) for name, content in written.items()]
     return placed + _demo(bundle)
+
+
+def _beside(bundle: BundlePlan, name: str) -> Placed:
+    """Return a file of the model's, or of its tokenizer as the library reads it."""
+    if bundle.tokenizer and name in OF_TOKENIZER:
+        return Placed(name, bundle.tokenizer, name)
+    settings = getattr(bundle.model.facts, "tokenizer", None)
+    return Placed(name, None, str(PurePosixPath(settings.folder if settings else "", name)))
 
 
 def _with_new_head(bundle: BundlePlan, beside: Sequence[str]) -> dict[str, bytes]:

@@ -62,6 +62,10 @@ class ClassificationReference:
     samples: ClassVar[str] = "images"
 
     @property
+    def count(self) -> int:
+        return len(self.logits)
+
+    @property
     def expected(self) -> Floats:
         """Logits, with no difference of pixels in the last column: [images, classes + 1]."""
         nothing = np.zeros((len(self.logits), 1), np.float32)

@@ -39,12 +39,15 @@ class Agreement:
     """How near candidate embeddings are to the reference: cosines, and the order of similarities.
 
     `spearman` is the rank correlation of the similarities of all pairs of texts.
+    `embedding_difference` is the largest difference of any number, over the largest number: what
+    cosines do not see is how long vectors are.
     """
 
     cosine_lowest: float
     cosine_p1: float
     cosine_mean: float
     spearman: float
+    embedding_difference: float
 
     def as_json(self) -> dict[str, float]:
         return asdict(self)
@@ -62,7 +65,20 @@ def agreement(candidate: Floats, reference: Floats) -> Agreement:
         cosine_p1=p1,
         cosine_mean=mean,
         spearman=_figure(_spearman(*pairs)),
+        embedding_difference=largest_difference(candidate, reference),
     )
+
+
+def largest_difference(candidate: Floats, reference: Floats) -> float:
+    """Return the largest difference of any number from the reference's, over its largest number.
+
+    What is no finite number differs by infinity, which JSON has not: it is the largest float32.
+    """
+    largest = float(np.finfo(np.float32).max)
+    if not np.isfinite(candidate).all():
+        return largest
+    scale = max(float(np.abs(reference).max()), SMALLEST_NORM)
+    return _figure(min(np.abs(candidate.astype(np.float64) - reference).max() / scale, largest))
 
 
 def cosine_figures(candidate: Floats, reference: Floats) -> tuple[float, float, float]:
@@ -75,7 +91,7 @@ def cosine_figures(candidate: Floats, reference: Floats) -> tuple[float, float, 
     return _figure(cosines.min()), _figure(np.percentile(cosines, 1)), _figure(cosines.mean())
 
 
-def _figure(value: np.floating) -> float:
+def _figure(value: np.floating | float) -> float:
     # Seven digits are what fp32 carries; more would differ between machines for no reason.
     return round(float(value), 7)
 

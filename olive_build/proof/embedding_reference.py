@@ -1,13 +1,13 @@
-"""References of text encoders: texts, their token ids, and PyTorch's embeddings.
+"""References of text encoders: texts, their token ids, and the library's embeddings.
 
-reference.json   kind, texts, pooling, normalization
+reference.json   kind, texts, how many strange ones are at their end, pooling, normalization
 reference.npz    token_ids [all tokens], lengths [texts], embeddings [texts, dimensions]
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,8 +15,16 @@ import numpy.typing as npt
 
 from olive_build.clients.onnxruntime_client import run_named
 from olive_build.errors import StepError
-from olive_build.proof.embedding import Agreement, Floats, agreement, pool
+from olive_build.proof.embedding import (
+    Agreement,
+    Floats,
+    agreement,
+    largest_difference,
+    pool,
+)
 
+# The output of a graph that pools by itself.
+EMBEDDING = "sentence_embedding"
 BATCH = 8
 GROUPS = 8
 
@@ -25,16 +33,25 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class EmbeddingReference:
-    """Texts, their token ids, and PyTorch's embeddings [texts, dimensions]."""
+    """Texts, their token ids, and what SentenceTransformer.encode gives [texts, dimensions].
+
+    The last `strange` texts are no data: they are held to the largest difference alone. Graphs that
+    give hidden states have them pooled by `pooling`, as clients do.
+    """
 
     texts: tuple[str, ...]
     token_ids: tuple[npt.NDArray[np.int64], ...]
     embeddings: Floats
     pooling: str
     normalize: bool
+    strange: int = 0
 
     kind: ClassVar[str] = "embedding"
     samples: ClassVar[str] = "texts"
+
+    @property
+    def count(self) -> int:
+        return len(self.texts) - self.strange
 
     @property
     def expected(self) -> Floats:
@@ -59,7 +76,7 @@ class EmbeddingReference:
         """Return the embeddings [rows, dimensions] that a file gives.
 
         One that takes `text` is given the texts; one that takes token ids is given those, padded,
-        and its last_hidden_state is pooled here.
+        and its last_hidden_state is pooled here where that is what it gives.
         """
         if "text" in {value.name for value in session.get_inputs()}:
             texts = np.array([self.texts[row] for row in rows], dtype=object)
@@ -93,6 +110,8 @@ class EmbeddingReference:
             mask[row, : len(kept)] = 1
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         hidden = run_named(session, feeds)[0]
+        if EMBEDDING in {value.name for value in session.get_outputs()}:
+            return hidden[: len(token_ids)]
         if hidden.ndim != 3:
             raise StepError(
                 "the model's first output is no hidden state",
@@ -102,14 +121,17 @@ class EmbeddingReference:
         return pool(hidden, mask, self.pooling, self.normalize)[: len(token_ids)]
 
     def compare(self, candidate: Floats, expected: Floats) -> Agreement:
-        """Return cosines and rank correlation of [texts, dimensions]."""
-        return agreement(candidate, expected)
+        """Return how near [texts, dimensions] are to others, strange texts apart."""
+        data = slice(0, self.count)
+        difference = largest_difference(candidate, expected)
+        return replace(agreement(candidate[data], expected[data]), embedding_difference=difference)
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return what reference.json and reference.npz hold."""
         described = {
             "pooling": self.pooling,
             "normalize": self.normalize,
+            "strange": self.strange,
             "texts": list(self.texts),
         }
         return described, {
@@ -133,4 +155,5 @@ class EmbeddingReference:
             embeddings.astype(np.float32),
             str(described["pooling"]),
             bool(described["normalize"]),
+            int(described["strange"]),
         )

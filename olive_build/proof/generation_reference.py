@@ -79,6 +79,10 @@ class GenerationReference:
     samples: ClassVar[str] = "texts"
 
     @property
+    def count(self) -> int:
+        return len(self.predictions)
+
+    @property
     def expected(self) -> Predictions:
         return self.predictions
 

@@ -54,6 +54,10 @@ class LogitsReference:
     samples: ClassVar[str] = "inputs"
 
     @property
+    def count(self) -> int:
+        return len(self.logits)
+
+    @property
     def expected(self) -> Floats:
         return self.logits
 

@@ -117,7 +117,7 @@ def quality_of(
         against_torch=_compared(reference, outputs, Outputs(expected, expected)),
         against_fp32=None if baseline is None else _compared(reference, outputs, baseline),
         samples=reference.samples,
-        count=len(expected),
+        count=reference.count,
     )
 
 

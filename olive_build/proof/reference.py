@@ -47,6 +47,11 @@ class Reference(Protocol):
     samples: ClassVar[str]
 
     @property
+    def count(self) -> int:
+        """How many samples of the data there are."""
+        ...
+
+    @property
     def expected(self) -> Any:
         """PyTorch's output for each sample, such as [samples, values]; its length counts them."""
         ...

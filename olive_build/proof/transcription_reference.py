@@ -86,6 +86,10 @@ class TranscriptionReference:
     samples: ClassVar[str] = "clips"
 
     @property
+    def count(self) -> int:
+        return len(self.texts)
+
+    @property
     def expected(self) -> Transcripts:
         return Transcripts(self.texts, tuple(case.texts for case in self.cases))
 

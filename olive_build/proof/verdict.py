@@ -24,7 +24,7 @@ ERRORS = ("wer", "wer_loss", "wer_to_reference", "perplexity", "perplexity_ratio
 # The figures of quality.json that can be held to a limit.
 QUALITY = (
     *(*ERRORS, *FLOORS, "accuracy_loss"),
-    *("logits_difference", "logits_error", "pixels_difference"),
+    *("logits_difference", "logits_error", "pixels_difference", "embedding_difference"),
 )
 NOT_TOLD = "the file does not give what it is measured on"
 SPEEDUP = "speedup"

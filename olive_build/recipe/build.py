@@ -180,6 +180,7 @@ class Budgets:
     cosine_p1: float | None = None
     cosine_mean: float | None = None
     spearman: float | None = None
+    embedding_difference: float | None = None
     accuracy: float | None = None
     accuracy_loss: float | None = None
     top1_agreement: float | None = None

@@ -33,6 +33,8 @@ STEPS: Mapping[str, str] = {
     "part": "olive_build.steps.compose:BuildPart",
     "join": "olive_build.steps.compose:Join",
     "tied-weight": "olive_build.steps.tied_weight:ShareTiedWeight",
+    "embedding": "olive_build.steps.compose:GiveEmbedding",
+    "client-tokenizer": "olive_build.steps.tokenizer_files:TokenizerFiles",
     "compose": "olive_build.steps.compose:Compose",
     "convert-ort": "olive_build.steps.convert_ort:ConvertToOrt",
     "describe": "olive_build.steps.describe:Describe",

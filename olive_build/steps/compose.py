@@ -24,8 +24,8 @@ class BuildPart:
     options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "part"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "onnxruntime"
+    version: ClassVar[int] = 2
+    worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "tokenizers", "transformers")
     exclusive: ClassVar[bool] = False
 
@@ -68,6 +68,34 @@ class Join:
 
 
 @dataclass(frozen=True)
+class GiveEmbedding:
+    """Write model.onnx of a bare graph with what follows its transformer, which no client knows.
+
+    Inputs: source (model folder), model.
+    """
+
+    family: str
+
+    kind: ClassVar[str] = "embedding"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "tokenizers", "transformers")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.clients.onnxruntime_client import open_session
+        from olive_build.families import family_module
+        from olive_build.rewrites.clean import save_clean
+        from olive_build.steps.model_check import MODEL, read
+
+        composition = family_module(self.family, "compose")
+        save_clean(
+            composition.with_embedding(read(inputs["model"] / MODEL), inputs[SOURCE]), out / MODEL
+        )
+        open_session(out / MODEL)
+
+
+@dataclass(frozen=True)
 class Compose:
     """Write model.onnx with the family's components, pre- and post-processing in one graph.
 
@@ -80,9 +108,12 @@ class Compose:
     options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "compose"
-    version: ClassVar[int] = 9
+    version: ClassVar[int] = 10
     worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxruntime-extensions")
+    tools: ClassVar[tuple[str, ...]] = (
+        *("onnx", "onnxruntime", "onnxruntime-extensions"),
+        *("tokenizers", "transformers"),
+    )
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:

@@ -27,9 +27,12 @@ class Export:
     component: str = "model"
 
     kind: ClassVar[str] = "export"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "olive"
-    tools: ClassVar[tuple[str, ...]] = ("olive-ai", "torch", "transformers", "onnxscript", "onnx")
+    tools: ClassVar[tuple[str, ...]] = (
+        *("olive-ai", "torch", "transformers", "sentence-transformers"),
+        *("onnxscript", "onnx"),
+    )
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:

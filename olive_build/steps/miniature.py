@@ -15,9 +15,12 @@ class Miniature:
     family: str
 
     kind: ClassVar[str] = "miniature"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers")
+    tools: ClassVar[tuple[str, ...]] = (
+        *("torch", "transformers", "tokenizers"),
+        "sentence-transformers",
+    )
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:

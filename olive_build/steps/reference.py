@@ -22,9 +22,12 @@ class Reference:
     options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "reference"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers", "pillow", "numpy")
+    tools: ClassVar[tuple[str, ...]] = (
+        *("torch", "transformers", "sentence-transformers", "pillow"),
+        *("tokenizers", "numpy"),
+    )
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:

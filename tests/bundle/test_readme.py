@@ -11,10 +11,25 @@ import pytest
 from olive_build.bundle.readme import readme
 from olive_build.families.image_classification.preparation import Exact, Preparation, Resize
 from olive_build.families.image_classification.spec import ImageClassificationFacts
+from olive_build.families.sentence_embedding.modules import Pooling
+from olive_build.families.sentence_embedding.settings import Settings
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.targets import load_target
 
-FACTS = SentenceEmbeddingFacts("bert", 6, 12, 77, 256, "cls", False, ("input_ids",), ())
+FACTS = SentenceEmbeddingFacts(
+    architecture="bert",
+    layers=6,
+    heads=12,
+    hidden=77,
+    dimensions=77,
+    transformer="",
+    modules=(Pooling(("cls",), True),),
+    settings=Settings(256, False, "", None, ()),
+    inputs=("input_ids",),
+    client_files=(),
+    no_graph="",
+    notes=(),
+)
 
 
 def manifest(target: str) -> dict[str, Any]:
@@ -127,4 +142,4 @@ def test_the_code_for_an_npu_pads_to_the_graphs_length_and_says_what_it_takes() 
     assert "enable_truncation(61)" in code and "enable_padding(length=61)" in code
     assert "get_qnn_htp_path()" in code and "v1/model.onnx" in code
     assert "- v1: Qualcomm QNN takes the graph in 1 piece: 7 of 7 nodes" in text
-    assert "61 tokens" in text and "Pool the hidden states (cls" in text
+    assert "61 tokens" in text and "pool it (cls over the tokens" in text

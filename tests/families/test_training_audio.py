@@ -54,6 +54,7 @@ def test_the_facts_are_those_of_the_files(folder: Path) -> None:
     facts = inspect(folder)
     assert (facts.sampling_rate, facts.normalize, len(facts.labels)) == (RATE, True, 5)
     assert facts.client_files == ("config.json", "preprocessor_config.json")
+    assert facts.written_files == {}
     assert facts.training_data({"samples": 32_000})["samples"] == 32_000
     free = facts.training_data({"batch_size": 1})
     assert (free["samples"], free["longest"]) == (None, 160_000)

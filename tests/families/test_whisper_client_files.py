@@ -38,7 +38,7 @@ CONFIG: dict[str, Any] = {
 def model(folder: Path, tokens: tuple[str, ...], generation: dict[str, Any]) -> WhisperFacts:
     """Write the files of a model with a window of one second; return its facts."""
     added = [{"id": index, "content": token} for index, token in enumerate(tokens)]
-    extractor = transformers.WhisperFeatureExtractor(chunk_length=1, dither=0.25)
+    extractor = transformers.WhisperFeatureExtractor(chunk_length=1, return_attention_mask=True)
     files = {
         "config.json": CONFIG,
         "generation_config.json": generation,
@@ -65,7 +65,7 @@ def test_audio_is_prepared_by_the_written_file_as_by_transformers_own(tmp_path: 
     assert found == expected
     # By it the client finds its own class.
     assert written(facts, "preprocessor_config.json")["processor_class"] == "WhisperProcessor"
-    assert (found["n_samples"], found["dither"]) == (16_000, 0.25)
+    assert (found["n_samples"], found["return_attention_mask"]) == (16_000, True)
 
 
 def test_a_prompt_can_be_made_of_generation_config_alone(tmp_path: Path) -> None:

@@ -176,11 +176,6 @@ def test_a_file_that_is_no_json_object_is_named(
             extractor(chunk_length=30),
             "30 s of audio make 1500 positions, and the encoder has 100",
         ),
-        (
-            "processor_config.json",
-            lambda data: data["feature_extractor"].pop("hop_length"),
-            "there is no 'hop_length'",
-        ),
         ("tokenizer.json", set_to(added_tokens=[]), "there is no '<|notimestamps|>'"),
     ],
 )

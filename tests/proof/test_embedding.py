@@ -18,7 +18,21 @@ def test_the_same_embeddings_agree_fully() -> None:
         "cosine_p1": 1.0,
         "cosine_mean": 1.0,
         "spearman": 1.0,
+        "embedding_difference": 0.0,
     }
+
+
+def test_vectors_of_another_length_differ_though_their_cosines_do_not() -> None:
+    result = agreement(3 * REFERENCE, REFERENCE)
+    assert result.cosine_lowest == result.spearman == 1.0
+    assert result.embedding_difference == pytest.approx(2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_differs_by_the_most_that_can_be_written(value: float) -> None:
+    broken = REFERENCE.copy()
+    broken[0, 0] = value
+    assert agreement(broken, REFERENCE).embedding_difference > 1e38
 
 
 def test_figures_are_those_of_a_plain_computation() -> None:

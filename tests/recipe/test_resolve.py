@@ -68,11 +68,36 @@ def test_a_path_source_is_relative_to_the_recipe(written: Write) -> None:
 @pytest.mark.parametrize(
     ("name", "precision", "speed", "budgets"),
     [
-        ("fp32", "fp32", "gated", {"cosine_lowest": 0.99999, "size_ratio": 1, "slowdown": 1}),
-        ("fp16", "fp16", "gated", {"cosine_lowest": 0.999, "size_ratio": 1, "slowdown": 1}),
-        ("int8", "int8", "gated", {"cosine_p1": 0.98, "size_ratio": 1, "slowdown": 1}),
-        ("q8", "int8", "gated", {"cosine_p1": 0.98, "size_ratio": 1, "slowdown": 1}),
-        ("q4", "int4", "any", {"cosine_p1": 0.93, "size_ratio": 1}),
+        (
+            "fp32",
+            "fp32",
+            "gated",
+            {
+                "cosine_lowest": 0.99999,
+                "embedding_difference": 1e-4,
+                "size_ratio": 1,
+                "slowdown": 1,
+            },
+        ),
+        (
+            "fp16",
+            "fp16",
+            "gated",
+            {"cosine_lowest": 0.999, "embedding_difference": 0.01, "size_ratio": 1, "slowdown": 1},
+        ),
+        (
+            "int8",
+            "int8",
+            "gated",
+            {"cosine_p1": 0.98, "embedding_difference": 0.3, "size_ratio": 1, "slowdown": 1},
+        ),
+        (
+            "q8",
+            "int8",
+            "gated",
+            {"cosine_p1": 0.98, "embedding_difference": 0.3, "size_ratio": 1, "slowdown": 1},
+        ),
+        ("q4", "int4", "any", {"cosine_p1": 0.93, "embedding_difference": 0.5, "size_ratio": 1}),
     ],
 )
 def test_built_in_variants(

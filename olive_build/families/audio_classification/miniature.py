@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from olive_build.families.audio_classification.spec import PREPROCESSOR
+from olive_build.families.feature_extractor import PREPROCESSOR
 
 CLASSES = 5
 PREPARED = {

@@ -7,21 +7,21 @@ preprocessor_config.json, which says how clips are prepared.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
 from olive_build.families.class_names import class_names
 from olive_build.families.configuration import read_configuration
+from olive_build.families.feature_extractor import PREPROCESSOR, read_extractor
 
 CONFIG = "config.json"
-PREPROCESSOR = "preprocessor_config.json"
+EXTRACTOR = "Wav2Vec2FeatureExtractor"
+HANDLED = ("sampling_rate", "do_normalize")
 # Networks on samples, whose feature extractor does no more than normalize. Others that
 # AutoModelForAudioClassification loads take spectrograms.
 ARCHITECTURES = ("wav2vec2",)
-# What transformers' Wav2Vec2FeatureExtractor does where preprocessor_config.json does not say.
-SAMPLING_RATE = 16_000
 # A batch has one length; where none is fixed, clips are cut at this many seconds.
 LONGEST_SECONDS = 10
 # Of transformers' Wav2Vec2Config, where config.json does not say, by convolution.
@@ -47,6 +47,8 @@ class AudioClassificationFacts:
     heads: int = 0
     client_files: tuple[str, ...] = (CONFIG, PREPROCESSOR)
     composed_files: tuple[str, ...] = ()
+    written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def longest(self) -> None:
@@ -81,20 +83,23 @@ def inspect(folder: Path) -> AudioClassificationFacts:
 
     Raises PlanError when a file is missing or names something that this family does not build.
     """
-    config, prepared = _read(folder, CONFIG), _read(folder, PREPROCESSOR)
+    config = read_configuration(folder, CONFIG, _not_this_family)
     architecture = str(config.get("model_type", "unknown"))
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise _not_this_family(folder, f"its model_type is {architecture}, and known are: {known}")
+    extractor = read_extractor(folder, EXTRACTOR, HANDLED, _not_this_family)
     try:
         facts = AudioClassificationFacts(
             architecture=architecture,
-            sampling_rate=int(prepared.get("sampling_rate", SAMPLING_RATE)),
-            normalize=bool(prepared.get("do_normalize", True)),
+            sampling_rate=int(extractor.settings["sampling_rate"]),
+            normalize=bool(extractor.settings["do_normalize"]),
             labels=class_names(config),
             shortest=_shortest(
                 config.get("conv_kernel", KERNELS), config.get("conv_stride", STRIDES)
             ),
+            written_files=extractor.written(EXTRACTOR),
+            notes=extractor.notes,
         )
     except (TypeError, ValueError) as error:
         raise _not_this_family(folder, str(error)) from error
@@ -109,10 +114,6 @@ def _shortest(kernels: Sequence[int], strides: Sequence[int]) -> int:
     for kernel, stride in reversed(list(zip(kernels, strides, strict=True))):
         samples = (samples - 1) * int(stride) + int(kernel)
     return samples
-
-
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    return read_configuration(folder, name, _not_this_family)
 
 
 def _not_this_family(folder: Path, why: str) -> PlanError:

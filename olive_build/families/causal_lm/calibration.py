@@ -1,4 +1,4 @@
-"""Texts as the graph's inputs, for quantizers. The tokenizers library alone: no torch."""
+"""Texts as the graph's inputs, for quantizers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from olive_build.families.causal_lm.names import (
     POSITION_IDS,
     past_names,
 )
-from olive_build.families.causal_lm.spec import TOKENIZER, inspect
+from olive_build.families.causal_lm.spec import inspect
+from olive_build.families.library_tokenizer import library_tokenizer
 from olive_build.families.sentence_embedding.texts import read_texts
 
 # More tells a quantizer nothing new, and attention's values grow with its square.
@@ -28,10 +29,8 @@ def calibration_feeds(folder: Path, data: Path) -> Iterator[dict[str, npt.NDArra
     Tokens are int64 [1, tokens], unpadded and cut at 256; caches are empty. Raises StepError for
     bad data.
     """
-    from tokenizers import Tokenizer
-
     facts = inspect(folder)
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer = library_tokenizer(folder, facts.tokenizer)
     tokenizer.no_padding()
     tokenizer.enable_truncation(min(facts.positions, LONGEST))
     empty = np.zeros((1, facts.kv_heads, 0, facts.head_dim), np.float32)

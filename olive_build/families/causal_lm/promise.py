@@ -13,34 +13,17 @@ from pathlib import Path
 
 from olive_build.errors import PlanError
 from olive_build.families.causal_lm.client_files import GENERATION
-from olive_build.families.causal_lm.generation import MOST_BEAMS, Decoding, decoding
+from olive_build.families.causal_lm.generation import MOST_BEAMS, NAMES, Decoding, decoding
 from olive_build.families.causal_lm.spec import CausalLmFacts
+from olive_build.families.generation_keys import CHANGES
 
-# What changes generate's texts and is not in a recipe's section: names of generation_config.json
-# with the values that change nothing.
-UNKNOWN = {
-    "bad_words_ids": (None, []),
-    "constraints": (None, []),
-    "diversity_penalty": (None, 0.0),
-    "dola_layers": (None,),
-    "force_words_ids": (None, []),
-    "remove_invalid_values": (None, False),
-    "renormalize_logits": (None, False),
-    "watermarking_config": (None,),
-    "begin_suppress_tokens": (None, []),
-    "encoder_repetition_penalty": (None, 1.0),
-    "exponential_decay_length_penalty": (None,),
-    "forced_bos_token_id": (None,),
-    "forced_eos_token_id": (None,),
-    "guidance_scale": (None, 1.0),
-    "min_length": (None, 0),
-    "min_new_tokens": (None, 0),
-    "num_beam_groups": (None, 1),
-    "penalty_alpha": (None, 0.0),
-    "sequence_bias": (None, []),
-    "stop_strings": (None, []),
-    "suppress_tokens": (None, []),
-}
+# What changes generate's texts and is not in a recipe's section.
+UNKNOWN = {name: harmless for name, harmless in CHANGES.items() if name not in NAMES}
+# Of these, what transformers.js 4.3.1 heeds (src/models/modeling_utils.js, _get_logits_processor).
+OF_CLIENT = (
+    *("bad_words_ids", "begin_suppress_tokens", "suppress_tokens", "min_length", "min_new_tokens"),
+    *("forced_bos_token_id", "forced_eos_token_id"),
+)
 
 
 @dataclass(frozen=True)
@@ -142,6 +125,21 @@ def _check_transformers_js(chosen: Decoding, folder: Path) -> None:
                 why=f"{why}: src/models/modeling_utils.js of 4.3.1",
                 hint=f"write `generation: {{{name}: 1}}`, for this target or for all",
             )
+    for name in _unknown(folder):
+        if name not in OF_CLIENT:
+            raise PlanError(
+                f"transformers.js leaves out `{name}`, and the model's {GENERATION} has it",
+                where=str(folder / GENERATION),
+                why="generate heeds it, and the client would write other texts in silence",
+                hint=f"take it out of {GENERATION} if it is not meant",
+            )
+
+
+def _unknown(folder: Path) -> list[str]:
+    """Return what the model's generation_config.json asks for and no recipe's section has."""
+    path = folder / GENERATION
+    saved = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return [name for name, harmless in UNKNOWN.items() if saved.get(name) not in harmless]
 
 
 def check_search(facts: CausalLmFacts, how: Decoding, folder: Path) -> None:
@@ -170,12 +168,9 @@ def _of_the_model(
     if how.num_beams > 1 and len(facts.eos) > 1:
         what = f"{len(facts.eos)} tokens end a text of this model, with {how.num_beams} beams"
         yield what, "BeamSearch knows one", "write `num_beams: 1`"
-    path = folder / GENERATION
-    saved = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    for name, harmless in UNKNOWN.items():
-        if saved.get(name) not in harmless:
-            yield (
-                f"the model's {GENERATION} has `{name}`",
-                "generate heeds it, and the file would not",
-                f"take it out of {GENERATION} if it is not meant",
-            )
+    for name in _unknown(folder):
+        yield (
+            f"the model's {GENERATION} has `{name}`",
+            "generate heeds it, and the file would not",
+            f"take it out of {GENERATION} if it is not meant",
+        )

@@ -22,6 +22,7 @@ from olive_build.families.causal_lm.client_files import (
 )
 from olive_build.families.causal_lm.names import input_names
 from olive_build.families.configuration import read_configuration
+from olive_build.families.library_tokenizer import TokenizerSettings
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 # What transformers.js asks for beside the graphs; the optional ones only where they are.
@@ -98,6 +99,11 @@ class CausalLmFacts:
     composed_files: tuple[str, ...] = ()
     written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     cached: ClassVar[bool] = True
+
+    @property
+    def tokenizer(self) -> TokenizerSettings:
+        """Where the tokenizer lies."""
+        return TokenizerSettings()
 
     @property
     def longest(self) -> int:

@@ -1,4 +1,4 @@
-"""Texts as the encoder's inputs, for quantizers. The tokenizers library alone: no torch."""
+"""Texts as the encoder's inputs, for quantizers. No torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from olive_build.families.library_tokenizer import library_tokenizer
 from olive_build.families.sentence_embedding.spec import inspect
 from olive_build.families.sentence_embedding.texts import read_texts
 
@@ -18,14 +19,13 @@ def calibration_feeds(folder: Path, data: Path) -> Iterator[dict[str, npt.NDArra
 
     Raises StepError for bad data.
     """
-    from tokenizers import Tokenizer
-
     facts = inspect(folder)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = library_tokenizer(folder, facts.tokenizer)
     tokenizer.no_padding()
-    tokenizer.enable_truncation(facts.max_length)
+    if facts.max_length is not None:
+        tokenizer.enable_truncation(facts.max_length)
     for text in read_texts(data, what="the calibration data"):
-        ids = np.array([tokenizer.encode(text).ids], np.int64)
+        ids = np.array([tokenizer.encode(facts.settings.prompt + text).ids], np.int64)
         inputs = {
             "input_ids": ids,
             "attention_mask": np.ones_like(ids),

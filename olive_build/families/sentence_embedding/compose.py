@@ -1,6 +1,6 @@
-"""Text in, embedding out, in one graph: tokenizer + transformer + pooling + normalization.
+"""Text in, embedding out, in one graph: tokenizer + transformer + what follows it.
 
-Pure: takes models, returns a model. Pooling is sentence-transformers' (models/Pooling.py).
+Pure: takes models, returns a model.
 """
 
 from __future__ import annotations
@@ -8,14 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from olive_build.errors import StepError
-from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts, inspect
+from olive_build.families.library_tokenizer import library_tokenizer
+from olive_build.families.sentence_embedding.after import Writer, write_after
+from olive_build.families.sentence_embedding.spec import (
+    EMBEDDING_OUTPUT,
+    SentenceEmbeddingFacts,
+    inspect,
+)
 from olive_build.families.sentence_embedding.wordpiece import wordpiece_graph
 from olive_build.rewrites.drop_dead import drop_dead
 from olive_build.rewrites.zero_input import zero_input
@@ -23,6 +27,7 @@ from olive_build.rewrites.zero_input import zero_input
 TEXT = "text"
 EMBEDDING = "embedding"
 HIDDEN = "last_hidden_state"
+MASK = "attention_mask"
 SEGMENTS = "token_type_ids"
 
 
@@ -31,8 +36,12 @@ def tokenizer(folder: Path, opset: int) -> onnx.ModelProto:
 
     Raises StepError when the tokenizer in `folder` cannot be put into a graph.
     """
-    description = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    return wordpiece_graph(description, max_length=inspect(folder).max_length, opset=opset)
+    facts = inspect(folder)
+    description = json.loads(library_tokenizer(folder, facts.tokenizer).to_str())
+    settings = facts.settings
+    return wordpiece_graph(
+        description, max_length=settings.max_length, opset=opset, prompt=settings.prompt
+    )
 
 
 def part(name: str, folder: Path, opset: int, options: Mapping[str, str]) -> onnx.ModelProto:
@@ -46,42 +55,77 @@ def compose(
     """Return one model: `text` [batch_size] to `embedding` (float [batch_size, dimensions]).
 
     Of the parts, `tokenizer` maps text to token ids, `model` those to last_hidden_state; `folder`
-    holds the pooling configuration. Raises StepError when one does not make what the next takes.
+    holds what follows. Raises StepError when one does not make what the next takes.
     """
     core, before = parts["model"], parts["tokenizer"]
-    facts = inspect(folder)
-    pooling = _pooling_nodes(facts)
     _check_names(core, before)
     _free_names(core, {TEXT, EMBEDDING})
     # Each text is one segment: the tokenizer's segments are zero throughout.
     zero_input(core, SEGMENTS, like="input_ids")
+    model = _embedding_model(core, folder, before, EMBEDDING)
+    drop_dead(model)
+    return model
 
-    graph = helper.make_graph(
-        [*before.graph.node, *core.graph.node, *pooling],
-        "text_to_embedding",
-        list(before.graph.input),
-        [
-            helper.make_tensor_value_info(
-                EMBEDDING, TensorProto.FLOAT, ["batch_size", facts.dimensions]
-            )
-        ],
-        [
-            *before.graph.initializer,
-            *core.graph.initializer,
-            *_pooling_constants(),
-        ],
-        value_info=[*before.graph.value_info, *core.graph.value_info, *core.graph.output],
+
+def with_embedding(core: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """Return the model with the output `sentence_embedding` [batch_size, dimensions] alone.
+
+    Its inputs are the transformer's: for clients that know pooling and normalizing, and not what
+    follows this transformer.
+    """
+    _check_hidden(core)
+    _free_names(core, {EMBEDDING_OUTPUT})
+    return _embedding_model(core, folder, None, EMBEDDING_OUTPUT)
+
+
+def _embedding_model(
+    core: onnx.ModelProto, folder: Path, before: onnx.ModelProto | None, output: str
+) -> onnx.ModelProto:
+    """Return the transformer with what follows it, and with the tokenizer `before` where given."""
+    facts, writer = inspect(folder), Writer()
+    embedding = write_after(
+        writer,
+        facts.modules,
+        folder,
+        HIDDEN,
+        MASK,
+        prompt_tokens=_prompt_tokens(folder, facts),
+        truncate=facts.settings.truncate_dim,
     )
-    imports = {item.domain: item.version for item in core.opset_import}
-    imports.update({item.domain: item.version for item in before.opset_import})
-    model = helper.make_model(
+    writer.nodes.append(
+        helper.make_node("Identity", [embedding], [output], name=f"pooling/{output}")
+    )
+    first = before or onnx.ModelProto()
+    batch = core.graph.output[0].type.tensor_type.shape.dim[0]
+    size = (batch.dim_param or batch.dim_value) if before is None else "batch_size"
+    shape = [size, facts.dimensions]
+    graph = helper.make_graph(
+        [*first.graph.node, *core.graph.node, *writer.nodes],
+        "text_to_embedding" if before else core.graph.name,
+        list((before or core).graph.input),
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
+        [*first.graph.initializer, *core.graph.initializer, *writer.constants.values()],
+        value_info=[*first.graph.value_info, *core.graph.value_info, *core.graph.output],
+    )
+    imports = {item.domain: item.version for item in (*core.opset_import, *first.opset_import)}
+    return helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid(d, v) for d, v in sorted(imports.items())],
         ir_version=core.ir_version,
         producer_name="olive_build",
     )
-    drop_dead(model)
-    return model
+
+
+def _prompt_tokens(folder: Path, facts: SentenceEmbeddingFacts) -> int:
+    """Return how many tokens of a text are the prompt's, without a special one after it.
+
+    As sentence-transformers counts them (base/modules/transformer.py, _get_prompt_length).
+    """
+    if not facts.settings.prompt:
+        return 0
+    made = library_tokenizer(folder, facts.tokenizer)
+    encoded = made.encode(facts.settings.prompt)
+    return len(encoded.ids) - int(encoded.special_tokens_mask[-1])
 
 
 def _check_names(core: onnx.ModelProto, tokenizer: onnx.ModelProto) -> None:
@@ -93,6 +137,10 @@ def _check_names(core: onnx.ModelProto, tokenizer: onnx.ModelProto) -> None:
             why=f"it makes {', '.join(sorted(made))}",
             hint="use `compose: none` for this model",
         )
+    _check_hidden(core)
+
+
+def _check_hidden(core: onnx.ModelProto) -> None:
     if HIDDEN not in {value.name for value in core.graph.output}:
         raise StepError(
             f"the model has no output '{HIDDEN}'",
@@ -111,69 +159,3 @@ def _free_names(core: onnx.ModelProto, reserved: set[str]) -> None:
             for index, name in enumerate(names):
                 if name in reserved:
                     names[index] = f"{name}/inner"
-
-
-def _pooling_constants() -> list[onnx.TensorProto]:
-    constants: dict[str, np.ndarray[Any, Any]] = {
-        "pooling/tokens_axis": np.array([1], np.int64),
-        "pooling/last_axis": np.array([2], np.int64),
-        "pooling/smallest_count": np.array(1e-9, np.float32),
-        "pooling/smallest_norm": np.array(1e-12, np.float32),
-        "pooling/padding": np.array(-np.inf, np.float32),
-        "pooling/first": np.array(0, np.int64),
-    }
-    return [numpy_helper.from_array(value, name) for name, value in constants.items()]
-
-
-def _pooling_nodes(facts: SentenceEmbeddingFacts) -> list[onnx.NodeProto]:
-    pooled = "pooling/pooled" if facts.normalize else EMBEDDING
-    nodes = {"mean": _mean, "max": _max, "cls": _first}[facts.pooling](pooled)
-    if facts.normalize:
-        nodes += [
-            _node("ReduceL2", [pooled, "pooling/tokens_axis"], "norm", keepdims=1),
-            _node("Max", ["pooling/norm", "pooling/smallest_norm"], "safe_norm"),
-            helper.make_node(
-                "Div", [pooled, "pooling/safe_norm"], [EMBEDDING], name="pooling/normalize"
-            ),
-        ]
-    return nodes
-
-
-def _node(op: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
-    name = f"pooling/{output}"
-    return helper.make_node(op, inputs, [name], name=name, **attributes)
-
-
-def _mean(output: str) -> list[onnx.NodeProto]:
-    return [
-        _node("Cast", ["attention_mask"], "mask", to=TensorProto.FLOAT),
-        _node("Unsqueeze", ["pooling/mask", "pooling/last_axis"], "weights"),
-        _node("Mul", [HIDDEN, "pooling/weights"], "weighted"),
-        _node("ReduceSum", ["pooling/weighted", "pooling/tokens_axis"], "sum", keepdims=0),
-        _node("ReduceSum", ["pooling/weights", "pooling/tokens_axis"], "count", keepdims=0),
-        _node("Max", ["pooling/count", "pooling/smallest_count"], "safe_count"),
-        helper.make_node(
-            "Div", ["pooling/sum", "pooling/safe_count"], [output], name="pooling/mean"
-        ),
-    ]
-
-
-def _max(output: str) -> list[onnx.NodeProto]:
-    return [
-        _node("Cast", ["attention_mask"], "is_token", to=TensorProto.BOOL),
-        _node("Unsqueeze", ["pooling/is_token", "pooling/last_axis"], "keep"),
-        _node("Where", ["pooling/keep", HIDDEN, "pooling/padding"], "tokens_only"),
-        helper.make_node(
-            "ReduceMax",
-            ["pooling/tokens_only", "pooling/tokens_axis"],
-            [output],
-            name="pooling/max",
-            keepdims=0,
-        ),
-    ]
-
-
-def _first(output: str) -> list[onnx.NodeProto]:
-    return [
-        helper.make_node("Gather", [HIDDEN, "pooling/first"], [output], name="pooling/cls", axis=1)
-    ]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 import transformers
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import modules
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 WORDS = "the people of this city were happy to see that new house near old river".split()
@@ -33,10 +35,10 @@ def write_miniature(out: Path) -> None:
         out / "tokenizer_config.json",
         {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": MAX_LENGTH},
     )
-    _write(out / "sentence_bert_config.json", {"max_seq_length": MAX_LENGTH})
-    _write(out / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
-    kinds = ("Transformer", "Pooling", "Normalize")
-    _write(out / "modules.json", [{"type": f"sentence_transformers.models.{k}"} for k in kinds])
+    first = modules.Transformer(str(out))
+    after = [modules.Pooling(config.hidden_size), modules.Normalize()]
+    model = SentenceTransformer(modules=[first, *after], device="cpu")
+    model.save(str(out), create_model_card=False)
 
 
 def _vocabulary() -> list[str]:

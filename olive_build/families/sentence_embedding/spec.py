@@ -1,56 +1,167 @@
 """What a sentence-embedding model is, read from its configuration alone: no weights, no torch.
 
-The files are those that sentence-transformers writes: config.json of the transformer, modules.json,
-1_Pooling/config.json, sentence_bert_config.json and tokenizer.json.
+The folder is as sentence-transformers saves it, or one of transformers, which that library reads
+too. What follows the transformer is in modules.py, what happens to a text before it in settings.py.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from olive_build.errors import PlanError
+from olive_build.errors import PlanError, StepError
 from olive_build.families.configuration import read_configuration
+from olive_build.families.library_tokenizer import TokenizerSettings
+from olive_build.families.sentence_embedding.modules import (
+    SENTENCE,
+    TOKENS,
+    Dense,
+    Module,
+    Normalize,
+    Pooling,
+    default_modules,
+    read_modules,
+)
+from olive_build.families.sentence_embedding.settings import Settings, check_kind, read_settings
+from olive_build.families.sentence_embedding.wordpiece_spec import read_spec
 
-POOLINGS = ("cls", "max", "mean")
+TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.txt"
 # The files that transformers.js asks for beside the graphs; the optional ones only where they are.
 CLIENT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
 OPTIONAL_CLIENT_FILES = ("special_tokens_map.json", "vocab.txt")
-DEFAULT_MAX_LENGTH = 256
+# What clients make of a hidden state by themselves.
+CLIENT_POOLINGS = ("mean", "cls")
+# What the code of a bundle embeds.
+EXAMPLES = ("How is the weather?", "Will it rain today?")
+# The output of a bare graph whose modules no client knows.
+EMBEDDING_OUTPUT = SENTENCE
 
 
 @dataclass(frozen=True)
 class SentenceEmbeddingFacts:
     """The numbers that exporting, fusing and composing need.
 
-    `client_files` are shipped beside a bare graph, `composed_files` beside a composed one.
+    `modules` come after the transformer, which lies in the folder `transformer`; `settings` are
+    what happens to a text before it. `dimensions` are those of the embedding, `hidden` of a token.
+    `no_graph` says why the tokenizer has no graph, where it has none. `client_files` are shipped
+    beside a bare graph, `composed_files` beside a composed one. `notes` are lines of the plan.
     """
 
     architecture: str
     layers: int
     heads: int
+    hidden: int
     dimensions: int
-    max_length: int
-    pooling: str
-    normalize: bool
+    transformer: str
+    modules: tuple[Module, ...]
+    settings: Settings
     inputs: tuple[str, ...]
     client_files: tuple[str, ...]
+    no_graph: str
+    notes: tuple[str, ...]
     composed_files: tuple[str, ...] = ()
+
+    @property
+    def max_length(self) -> int | None:
+        """The most tokens of a text that are looked at, None for any number."""
+        return self.settings.max_length
+
+    @property
+    def longest(self) -> int | None:
+        """The longest input that is timed, in tokens: a longer one would be cut."""
+        return self.max_length
+
+    @property
+    def pooling(self) -> str:
+        """How a client pools a bare graph's hidden states; "" where it gives the embedding."""
+        first = self.modules[0]
+        return first.modes[0] if self._is_simple and isinstance(first, Pooling) else ""
+
+    @property
+    def normalize(self) -> bool:
+        """Whether a client divides what it pooled by its length."""
+        return self._is_simple and len(self.modules) > 1
+
+    @property
+    def _is_simple(self) -> bool:
+        """Whether clients know all that follows the transformer."""
+        first, *others = self.modules
+        return (
+            isinstance(first, Pooling)
+            and first.include_prompt
+            and len(first.modes) == 1
+            and first.modes[0] in CLIENT_POOLINGS
+            and all(item == Normalize(SENTENCE, SENTENCE) for item in others)
+            and self.settings.truncate_dim is None
+        )
+
+    @property
+    def tokenizer(self) -> TokenizerSettings:
+        """Where the tokenizer lies, and what is done to it."""
+        settings = self.settings
+        return TokenizerSettings(self.transformer, settings.lower_case, settings.max_length)
+
+    @property
+    def embeds(self) -> bool:
+        """Whether a bare graph has to give the embedding itself."""
+        return not self._is_simple
 
     def template(self, code: str, takes: str) -> str:
         """Return the file of the code that loads a bundle, for a target's kind of code."""
-        return f"{code}.md"
+        if takes not in self.inputs:
+            return f"{code}.md"
+        if code == "javascript":
+            return f"{code}.md" if self.pooling else "embedding/javascript.md"
+        return f"{code}.md" if code == "npu" else "embedding/tokens.md"
 
     def placeholders(self, takes: str) -> dict[str, str]:
         """Return what that code may name of the model."""
-        return {"pooling": self.pooling, "normalize": str(self.normalize).lower()}
+        texts = [self.settings.prompt + text for text in EXAMPLES]
+        cut = self.max_length
+        return {
+            "pooling": self.pooling,
+            "normalize": str(self.normalize).lower(),
+            "text": repr(texts[0]),
+            "texts": ", ".join(map(repr, texts)),
+            "after": self._after_text(),
+            "truncation": "" if cut is None else f"tokenizer.enable_truncation({cut})",
+            "pool": "\n".join(self._pooling_lines()),
+        }
 
-    @property
-    def longest(self) -> int:
-        """The longest input that is timed, in tokens: a longer one would be cut."""
-        return self.max_length
+    def _after_text(self) -> str:
+        """Return what is left to do with a bare graph's output, as a sentence."""
+        if not self.pooling:
+            return f"The output is the vector: float32 [1, {self.dimensions}]."
+        normalized = str(self.normalize).lower()
+        return (
+            f"The output is float32 [1, tokens, {self.hidden}]: pool it ({self.pooling} over the "
+            f"tokens of `attention_mask`; normalized: {normalized})."
+        )
+
+    def _pooling_lines(self) -> list[str]:
+        """Return what Python does with a bare graph's `output`, to have `vectors`."""
+        if not self.pooling:
+            return ["vectors = output"]
+        lines = ["vectors = output[:, 0]"]
+        if self.pooling == "mean":
+            lines = [
+                'mask = feeds["attention_mask"][..., None]',
+                "vectors = (output * mask).sum(axis=1) / mask.sum(axis=1)",
+            ]
+        if self.normalize:
+            lines.append("vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)")
+        return lines
+
+    def check_single_file(self, where: str) -> None:
+        """Raise PlanError where the tokenizer cannot be put into the file."""
+        if self.no_graph:
+            raise PlanError(
+                "the model's tokenizer cannot be put into one file with the model",
+                where=where,
+                why=self.no_graph,
+                hint="write `compose: none` for the target: the tokenizer is then shipped beside "
+                "the model, for a library of the application's to read",
+            )
 
 
 def inspect(folder: Path) -> SentenceEmbeddingFacts:
@@ -58,35 +169,38 @@ def inspect(folder: Path) -> SentenceEmbeddingFacts:
 
     Raises PlanError when a file is missing or names something that this family does not build.
     """
-    config = _read(folder, "config.json")
-    missing = [name for name in CLIENT_FILES if not (folder / name).is_file()]
-    if missing:
-        raise _not_this_family(folder, f"there is no {missing[0]}")
+    check_kind(folder)
+    found = read_modules(folder)
+    transformer = folder / (found.transformer if found else "")
+    config = read_configuration(transformer, "config.json", _not_this_family)
+    after = found or default_modules(config)
+    settings = read_settings(folder, transformer, config, saved=found is not None)
+    if not any((transformer / name).is_file() for name in (TOKENIZER, VOCABULARY)):
+        raise _not_this_family(transformer, f"there is neither {TOKENIZER} nor {VOCABULARY}")
     try:
         hidden = int(config["hidden_size"] if "hidden_size" in config else config["dim"])
         layers = int(config.get("num_hidden_layers", config.get("n_layers", 0)))
         heads = int(config.get("num_attention_heads", config.get("n_heads", 0)))
     except (KeyError, TypeError, ValueError) as error:
-        raise _not_this_family(folder, f"config.json has no usable size ({error})") from error
+        raise _not_this_family(transformer, f"config.json has no usable size ({error})") from error
     segments = ("token_type_ids",) if int(config.get("type_vocab_size") or 0) > 0 else ()
     return SentenceEmbeddingFacts(
         architecture=str(config.get("model_type", "unknown")),
         layers=layers,
         heads=heads,
-        dimensions=hidden,
-        max_length=_max_length(folder, config),
-        pooling=_pooling(folder),
-        normalize=_normalizes(folder),
+        hidden=hidden,
+        dimensions=_dimensions(hidden, after.after, settings.truncate_dim),
+        transformer=after.transformer,
+        modules=after.after,
+        settings=settings,
         inputs=("input_ids", "attention_mask", *segments),
         client_files=(
             *CLIENT_FILES,
-            *(name for name in OPTIONAL_CLIENT_FILES if (folder / name).is_file()),
+            *(name for name in OPTIONAL_CLIENT_FILES if (transformer / name).is_file()),
         ),
+        no_graph=_no_graph(transformer),
+        notes=(*after.notes, *settings.notes, _length_note(settings.max_length)),
     )
-
-
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    return read_configuration(folder, name, _not_this_family)
 
 
 def _not_this_family(folder: Path, why: str) -> PlanError:
@@ -94,48 +208,38 @@ def _not_this_family(folder: Path, why: str) -> PlanError:
         "the model is not one of the family 'sentence-embedding'",
         where=str(folder),
         why=why,
-        hint="the folder must be as sentence-transformers saves it, with a fast tokenizer",
+        hint="the folder must be as sentence-transformers or transformers save it, with its "
+        "tokenizer",
     )
 
 
-def _max_length(folder: Path, config: dict[str, Any]) -> int:
-    name = "sentence_bert_config.json"
-    wanted = _read(folder, name).get("max_seq_length") if (folder / name).is_file() else None
-    limit = config.get("max_position_embeddings") or DEFAULT_MAX_LENGTH
-    try:
-        return min(int(limit), int(wanted or DEFAULT_MAX_LENGTH))
-    except (TypeError, ValueError) as error:
-        raise _not_this_family(folder, f"its longest text is no number ({error})") from error
+def _length_note(length: int | None) -> str:
+    return "texts are never cut" if length is None else f"texts are cut at {length} tokens"
 
 
-def _pooling(folder: Path) -> str:
-    if not (folder / "1_Pooling" / "config.json").is_file():
-        return "mean"
-    config = _read(folder, "1_Pooling/config.json")
-    chosen = sorted(
-        key for key, value in config.items() if key.startswith("pooling_mode") and value
-    )
-    names = {
-        "pooling_mode_cls_token": "cls",
-        "pooling_mode_max_tokens": "max",
-        "pooling_mode_mean_tokens": "mean",
-    }
-    if len(chosen) != 1 or chosen[0] not in names:
-        raise PlanError(
-            f"pooling by {' and '.join(chosen) or 'nothing'} is not built",
-            where=str(folder / "1_Pooling" / "config.json"),
-            why=f"this family pools by one of {', '.join(POOLINGS)}",
-            hint="use `compose: none` and pool in the application, or another model",
-        )
-    return names[chosen[0]]
+def _dimensions(hidden: int, modules: tuple[Module, ...], truncate: int | None) -> int:
+    """Return how many numbers an embedding has."""
+    sizes = {TOKENS: hidden}
+    for module in modules:
+        if isinstance(module, Pooling):
+            sizes[SENTENCE] = len(module.modes) * sizes[TOKENS]
+        elif isinstance(module, Dense):
+            sizes[module.gives] = module.outputs
+        elif isinstance(module, Normalize) and module.takes in sizes:
+            sizes[module.gives] = sizes[module.takes]
+    return min(sizes[SENTENCE], truncate or sizes[SENTENCE])
 
 
-def _normalizes(folder: Path) -> bool:
-    path = folder / "modules.json"
+def _no_graph(folder: Path) -> str:
+    """Return why the tokenizer has no graph, "" where it has one or a step will tell.
+
+    What AutoTokenizer makes of the files may differ from tokenizer.json in its case alone.
+    """
+    path = folder / TOKENIZER
     if not path.is_file():
-        return True
+        return ""
     try:
-        modules = json.loads(path.read_text(encoding="utf-8"))
-        return any(str(module.get("type", "")).endswith(".Normalize") for module in modules)
-    except (ValueError, AttributeError, TypeError) as error:
-        raise PlanError("cannot read modules.json", where=str(path), why=str(error)) from error
+        read_spec(read_configuration(folder, TOKENIZER, _not_this_family))
+    except StepError as error:
+        return f"{error.what}: {error.why}"
+    return ""

@@ -1,11 +1,12 @@
 """The PyTorch side of a sentence-embedding model: what is exported, and what it must agree with.
 
-Imported in worker processes only.
+What it must agree with is SentenceTransformer.encode, with everything in the folder as that library
+has it. Imported in worker processes only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import numpy.typing as npt
 import torch
 import transformers
 
+from olive_build.errors import StepError, first_line
+from olive_build.families.sentence_embedding.edge_texts import edge_texts
+from olive_build.families.sentence_embedding.settings import NO_LIMIT
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts, inspect
 from olive_build.families.sentence_embedding.texts import read_texts
 from olive_build.olive_bridge import TorchExport
-from olive_build.proof.embedding import pool
 from olive_build.proof.embedding_reference import EmbeddingReference
 
 OUTPUT = "last_hidden_state"
@@ -27,14 +30,15 @@ PROBE_SHAPES = ((1, 16), (2, 7), (3, 33))
 
 
 class Encoder(torch.nn.Module):
-    """The transformer with named inputs and one output.
+    """The transformer with named inputs and one output, and what follows it.
 
-    last_hidden_state is [batch_size, sequence_length, hidden].
+    last_hidden_state is [batch_size, sequence_length, hidden]; `after` are the library's modules.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, after: Sequence[torch.nn.Module] = ()) -> None:
         super().__init__()
         self.model = model
+        self.after = torch.nn.ModuleList(after)
 
     def forward(
         self,
@@ -48,12 +52,34 @@ class Encoder(torch.nn.Module):
         return hidden
 
 
+def library_model(folder: Path, attention: str | None = None) -> Any:
+    """Return the SentenceTransformer of a folder, in fp32 on the CPU.
+
+    Raises StepError where that library cannot load it.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    wanted = {"dtype": torch.float32, "use_safetensors": True}
+    try:
+        return SentenceTransformer(
+            str(folder),
+            device="cpu",
+            local_files_only=True,
+            model_kwargs=wanted | ({"attn_implementation": attention} if attention else {}),
+        ).eval()
+    except Exception as error:
+        raise StepError(
+            "sentence-transformers cannot load the model",
+            where=str(folder),
+            why=first_line(error),
+            hint="SentenceTransformer(folder) must work: save the model again with that library",
+        ) from error
+
+
 def load(folder: Path) -> Encoder:
     """Return the model in eval mode, fp32, with the attention that exports to plain operators."""
-    model = transformers.AutoModel.from_pretrained(
-        str(folder), attn_implementation="eager", dtype=torch.float32, use_safetensors=True
-    )
-    return Encoder(model).eval()
+    first, *after = library_model(folder, attention="eager")
+    return Encoder(first.model, after).eval()
 
 
 def torch_export(folder: Path, component: str) -> TorchExport:
@@ -76,7 +102,8 @@ def probe(
     folder: Path, facts: SentenceEmbeddingFacts, shape: tuple[int, int]
 ) -> dict[str, npt.NDArray[np.int64]]:
     """Return seeded inputs [batch_size, sequence_length]; the last row is padded at its end."""
-    vocabulary = transformers.AutoConfig.from_pretrained(str(folder)).vocab_size
+    place = str(folder / facts.transformer)
+    vocabulary = transformers.AutoConfig.from_pretrained(place).vocab_size
     ids = np.random.default_rng(0).integers(0, vocabulary, shape, dtype=np.int64)
     mask = np.ones(shape, np.int64)
     if shape[0] > 1:
@@ -101,55 +128,50 @@ def probe_outputs(
 
 
 def reference(folder: Path, data: Path, sequence_length: int | None = None) -> EmbeddingReference:
-    """Return PyTorch's embeddings of the texts in `data`. Raises StepError for bad data.
+    """Return what SentenceTransformer.encode gives for the texts in `data`, and for strange ones.
 
-    Texts are cut at `sequence_length`, as they are for a file of that fixed length.
+    Texts are cut at `sequence_length`, as they are for a file of that fixed length. Raises
+    StepError for bad data, and where the library cuts texts elsewhere than the facts say.
     """
-    facts = inspect(folder)
-    texts = read_texts(data)
-    ids = encode(folder, texts, sequence_length)
-    embeddings = embed(folder, ids)
-    return EmbeddingReference(tuple(texts), tuple(ids), embeddings, facts.pooling, facts.normalize)
+    facts, texts = inspect(folder), read_texts(data)
+    strange = edge_texts(facts.max_length)
+    library = library_model(folder)
+    _check_length(folder, library, facts)
+    if sequence_length is not None:
+        library.max_seq_length = min(sequence_length, library.max_seq_length or sequence_length)
+    everything = [*texts, *strange]
+    return EmbeddingReference(
+        tuple(everything),
+        tuple(encode(library, everything)),
+        # Alone, so that nothing hangs on what else is in a batch.
+        np.stack([library.encode(text, batch_size=1) for text in everything]).astype(np.float32),
+        facts.pooling,
+        facts.normalize,
+        len(strange),
+    )
 
 
-def encode(
-    folder: Path, texts: list[str], sequence_length: int | None = None
-) -> list[npt.NDArray[np.int64]]:
-    """Return the token ids of each text, special tokens included, cut at the model's length.
-
-    Or at `sequence_length` where that is shorter.
-    """
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), use_fast=True)
-    longest = inspect(folder).max_length
-    limit = min(longest, sequence_length or longest)
-    encoded = tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
-    return [np.asarray(ids, np.int64) for ids in encoded]
-
-
-def embed(folder: Path, token_ids: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
-    """Return PyTorch's embedding of each text on its own: [texts, dimensions]."""
-    facts = inspect(folder)
-    model = load(folder)
-    rows = [forward(model, facts, ids) for ids in token_ids]
-    return np.stack(rows)
+def _check_length(folder: Path, library: Any, facts: SentenceEmbeddingFacts) -> None:
+    texts = library[0].processing_kwargs.get("text") or {}
+    found = texts.get("max_length", library.max_seq_length)
+    found = None if found is None or found >= NO_LIMIT else found
+    if found != facts.max_length:
+        raise StepError(
+            f"the library cuts texts at {found or 'no'} tokens, and the graph at "
+            f"{facts.max_length or 'none'}",
+            where=str(folder),
+            why="the folder's files were read otherwise than sentence-transformers reads them",
+            hint="write `max_seq_length` into sentence_bert_config.json, and report the folder",
+        )
 
 
-def forward(
-    model: Encoder, facts: SentenceEmbeddingFacts, ids: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
-    """Return the pooled embedding [dimensions] of one text's token ids."""
-    pooled: npt.NDArray[np.float32] = forward_rows(model, facts, ids[None])[0]
-    return pooled
-
-
-def forward_rows(
-    model: Encoder, facts: SentenceEmbeddingFacts, ids: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
-    """Return the pooled embeddings [texts, dimensions] of unpadded ids [texts, sequence]."""
-    inputs = _unpadded(facts, ids)
-    with torch.inference_mode():
-        hidden = model(**inputs).numpy()
-    return pool(hidden, np.ones(ids.shape, np.int64), facts.pooling, facts.normalize)
+def encode(library: Any, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
+    """Return the token ids that the library feeds its transformer with, text by text."""
+    prompt = library.prompts.get(library.default_prompt_name)
+    return [
+        library.preprocess([text], prompt=prompt)["input_ids"][0].numpy().astype(np.int64)
+        for text in texts
+    ]
 
 
 def _unpadded(facts: SentenceEmbeddingFacts, ids: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
@@ -170,36 +192,57 @@ def runner(
     `takes` is `text`, for all that an application does, or `tokens`, for the model alone. Raises
     ValueError when the text has not `size` tokens.
     """
-    if encode(folder, [text])[0].size != size:
+    tokenize = _tokenizer(folder)
+    ids = tokenize([text] * batch)
+    if ids.shape[1] != size:
         raise ValueError(f"the text has not {size} tokens for this tokenizer")
-    make = text_runner if takes == "text" else token_runner
-    return make(folder, model, text, batch)
+    if takes == "text":
+        return text_runner(model, inspect(folder), tokenize, [text] * batch)
+    return token_runner(model, _unpadded(inspect(folder), ids))
 
 
-def text_runner(folder: Path, model: Encoder, text: str, batch: int = 1) -> Callable[[], Any]:
-    """Return a call that embeds `text`, `batch` times at once, in PyTorch eager, for timing.
-
-    It does what an application does: tokenize, run, pool.
-    """
+def _tokenizer(folder: Path) -> Callable[[list[str]], npt.NDArray[np.int64]]:
     facts = inspect(folder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), use_fast=True)
+    place = str(folder / facts.transformer)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place, use_fast=True)
+    limit = {"truncation": True, "max_length": facts.max_length} if facts.max_length else {}
 
-    def run() -> npt.NDArray[np.float32]:
-        texts = [text] * batch
-        ids = tokenizer(texts, truncation=True, max_length=facts.max_length)["input_ids"]
-        return forward_rows(model, facts, np.asarray(ids, np.int64))
+    def tokenize(texts: list[str]) -> npt.NDArray[np.int64]:
+        prompted = [facts.settings.prompt + text for text in texts]
+        return np.asarray(tokenizer(prompted, **limit)["input_ids"], np.int64)
+
+    return tokenize
+
+
+def text_runner(
+    model: Encoder,
+    facts: SentenceEmbeddingFacts,
+    tokenize: Callable[[list[str]], npt.NDArray[np.int64]],
+    texts: list[str],
+) -> Callable[[], Any]:
+    """Return a call that embeds `texts` of one length in PyTorch eager, for timing.
+
+    It does what an application does: tokenize, run, and what follows the transformer.
+    """
+
+    def run() -> torch.Tensor:
+        inputs = _unpadded(facts, tokenize(texts))
+        with torch.inference_mode():
+            features: dict[str, Any] = {**inputs, "token_embeddings": model(**inputs)}
+            for module in model.after:
+                features = module(features)
+        embedding: torch.Tensor = features["sentence_embedding"]
+        return embedding
 
     return run
 
 
-def token_runner(folder: Path, model: Encoder, text: str, batch: int = 1) -> Callable[[], Any]:
-    """Return a call that runs the model alone on the token ids of `text`, for timing."""
-    ids = encode(folder, [text])[0]
-    wanted = _unpadded(inspect(folder), np.tile(ids, (batch, 1)))
+def token_runner(model: Encoder, inputs: dict[str, torch.Tensor]) -> Callable[[], Any]:
+    """Return a call that runs the model alone on token ids, for timing."""
 
     def run() -> torch.Tensor:
         with torch.inference_mode():
-            hidden: torch.Tensor = model(**wanted)
+            hidden: torch.Tensor = model(**inputs)
         return hidden
 
     return run

@@ -40,18 +40,22 @@ ML_OPSET = 4
 MIN_OPSET = 13
 """ReduceSum with axes as an input is the newest thing that every graph needs."""
 
+NEVER = 2**31 - 1
+"""More tokens than any text has."""
+
 OUTPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def wordpiece_graph(
-    tokenizer_json: Mapping[str, Any], *, max_length: int, opset: int
+    tokenizer_json: Mapping[str, Any], *, max_length: int | None, opset: int, prompt: str = ""
 ) -> onnx.ModelProto:
     """Return a model that turns texts into the inputs of a BERT model, as `tokenizers` does.
 
     Input `text`: string [batch_size]. Outputs `input_ids`, `attention_mask` and `token_type_ids`:
     int64 [batch_size, sequence_length], where sequence_length is that of the longest text of the
-    batch and at most `max_length`, which counts the token at either end. Special tokens typed
-    into a text are special tokens. Equal arguments give equal bytes.
+    batch and at most `max_length`, which counts the token at either end; None cuts nothing. Each
+    text has `prompt` before it. Special tokens typed into a text are special tokens. Equal
+    arguments give equal bytes.
 
     Text is UTF-8. Other bytes give some ids, never an error or another number of rows; surrogate
     pairs (the modified UTF-8 of Java's JNI) count as one character of no word, so emoji are right
@@ -62,11 +66,12 @@ def wordpiece_graph(
     not reproduced, naming what it saw, and for a `max_length` or `opset` that is too small. The
     `tokenizers` package must be installed: it is asked what its normalizer does.
     """
+    max_length = NEVER if max_length is None else max_length
     _check_numbers(max_length, opset)
     spec = read_spec(tokenizer_json)
     words = word_lines(spec)
     graph = GraphWriter()
-    pieces = _pieces(graph, words_of_texts(graph, spec, opset), spec, words)
+    pieces = _pieces(graph, words_of_texts(graph, spec, opset, prompt), spec, words)
     ids = _without_void_pieces(graph, pieces, spec, words)
     ends, before = _row_limits(graph, ids, words)
     _outputs(graph, ids, ends, before, spec, max_length)

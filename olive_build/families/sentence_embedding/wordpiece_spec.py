@@ -21,6 +21,8 @@ attribute reaches), and also the value that BERT tokenizers have.
 """
 
 NORMALIZER_OPTIONS = ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")
+# Beside those, in the normalizer's JSON: whether texts are made lower case before it.
+LOWERED = "lowered"
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ def _section(tokenizer: Mapping[str, Any], name: str, wanted: str) -> Mapping[st
 
 
 def _normalizer(tokenizer: Mapping[str, Any]) -> str:
-    section = _section(tokenizer, "normalizer", "BertNormalizer")
-    options = {}
+    section, lowered = _bert_normalizer(tokenizer)
+    options: dict[str, bool | None] = {LOWERED: lowered}
     for key in NORMALIZER_OPTIONS:
         value = section.get(key, None if key == "strip_accents" else True)
         if value is not None and not isinstance(value, bool):
@@ -120,6 +122,24 @@ def _normalizer(tokenizer: Mapping[str, Any]) -> str:
     if extra:
         raise refuse(f"its normalizer has {', '.join(extra)}", "these options are not reproduced")
     return json.dumps(options, sort_keys=True)
+
+
+def _bert_normalizer(tokenizer: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """Return the BERT normalizer, and whether texts are made lower case before it.
+
+    sentence-transformers puts Lowercase there for a model that says `do_lower_case`.
+    """
+    section = tokenizer.get("normalizer")
+    parts = section.get("normalizers") if isinstance(section, Mapping) else None
+    if parts is None:
+        return _section(tokenizer, "normalizer", "BertNormalizer"), False
+    kinds = [part.get("type") for part in parts]
+    if kinds not in (["BertNormalizer"], ["Lowercase", "BertNormalizer"]):
+        raise refuse(
+            f"its normalizer is a sequence of {', '.join(map(str, kinds))}",
+            "only BertNormalizer, and Lowercase before it, are reproduced",
+        )
+    return parts[-1], len(kinds) > 1
 
 
 def _vocabulary(model: Mapping[str, Any]) -> dict[str, int]:
@@ -199,11 +219,12 @@ def _check_special_text(content: str, vocabulary: Mapping[str, int], prefix: str
 def _ends(post: Mapping[str, Any] | None) -> tuple[int, int]:
     """Return the ids put before and after a text."""
     kind = post.get("type") if isinstance(post, Mapping) else post
-    if kind == "BertProcessing":
+    if kind in ("BertProcessing", "RobertaProcessing"):
         return int(post["cls"][1]), int(post["sep"][1])  # type: ignore[index]
     if kind != "TemplateProcessing":
         raise refuse(
-            f"its post_processor is {kind}", "only TemplateProcessing and BertProcessing are read"
+            f"its post_processor is {kind}",
+            "only TemplateProcessing, BertProcessing and RobertaProcessing are read",
         )
     single = post["single"]  # type: ignore[index]
     shape = [next(iter(piece)) for piece in single]

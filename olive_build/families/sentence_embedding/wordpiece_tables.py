@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from olive_build.families.sentence_embedding.wordpiece_spec import WordPieceSpec, refuse
+from olive_build.families.sentence_embedding.wordpiece_spec import LOWERED, WordPieceSpec, refuse
 
 NOTHING, SPACE, ROW_END, UNKNOWN, FIRST_LETTER = range(5)
 """Symbols: none, the space between words, the end of a text, a character of no word, letters."""
@@ -98,7 +98,9 @@ def _normalized_points(options: str) -> tuple[NDArray[np.uint8], dict[int, str]]
     """
     from tokenizers import normalizers  # heavy, and only needed while building
 
-    normalizer = normalizers.BertNormalizer(**json.loads(options))
+    given = json.loads(options)
+    lowered = [normalizers.Lowercase()] if given.pop(LOWERED) else []
+    normalizer = normalizers.Sequence([*lowered, normalizers.BertNormalizer(**given)])
     changed: dict[int, str] = {}
     points = [p for p in _code_points() if p != 0x7C]
     for start in range(0, len(points), 8192):

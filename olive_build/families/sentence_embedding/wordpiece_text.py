@@ -90,18 +90,32 @@ def string_tensor(name: str, values: Sequence[bytes]) -> TensorProto:
     return tensor
 
 
-def words_of_texts(g: GraphWriter, spec: WordPieceSpec, opset: int) -> str:
-    """Write the stages from the input `text` to the words of all texts.
+def words_of_texts(g: GraphWriter, spec: WordPieceSpec, opset: int, prompt: str = "") -> str:
+    """Write the stages from the input `text`, with `prompt` before each, to the words of all texts.
 
     The result is string [1]: words with exactly one space between, and after each text the word
     that stands for its end. Every character is one of a word of the vocabulary or a stand-in.
     """
     text = _without_nul(g) if opset >= NUL_OPSET else TEXT
+    if prompt:
+        text = _after_prompt(g, text, prompt)
     if spec.special_tokens:
         text = _marked_special_tokens(g, text, spec)
     points = _code_points(g, _stream(g, text))
     characters = tables.character_tables(spec)
     return _words(g, _symbols(g, points, characters), characters)
+
+
+def _after_prompt(g: GraphWriter, text: str, prompt: str) -> str:
+    """Put `prompt` before each text; string [batch_size].
+
+    The beginning of a text is what is replaced: StringConcat wants as many prompts as texts.
+    """
+    rewrite = prompt.replace("\\", r"\\").encode()
+    inputs = [text, g.strings("prompt/begin", rb"\A"), g.strings("prompt/text", rewrite)]
+    return g.add(
+        "StringRegexReplace", inputs, "prompt/before_text", domain=EXTENSIONS, global_replace=0
+    )
 
 
 def _without_nul(g: GraphWriter) -> str:

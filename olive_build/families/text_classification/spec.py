@@ -14,6 +14,7 @@ from typing import Any
 from olive_build.errors import PlanError
 from olive_build.families.class_names import class_names
 from olive_build.families.configuration import read_configuration
+from olive_build.families.library_tokenizer import TokenizerSettings
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
@@ -40,6 +41,11 @@ class TextClassificationFacts:
     layers: int = 0
     heads: int = 0
     composed_files: tuple[str, ...] = ()
+
+    @property
+    def tokenizer(self) -> TokenizerSettings:
+        """Where the tokenizer lies."""
+        return TokenizerSettings()
 
     @property
     def longest(self) -> None:

@@ -80,15 +80,12 @@ def generate(
 ) -> Generated:
     """Run transformers' generate on features; `settings` are its own arguments.
 
-    The generic generate: Whisper's own strips the prompt and cuts audio into windows. Beams stop
+    The generic generate, by the model's own generation_config.json: Whisper's takes its beams' best
+    alone, strips the prompt and cuts audio into windows. Beams stop
     when as many texts as there are beams are complete (`early_stopping`), which is the rule of
     onnxruntime's search; transformers' default may go on, and find others among the last returned.
     """
-    suppress = {
-        "suppress_tokens": list(facts.suppressed) or None,
-        "begin_suppress_tokens": list(facts.suppressed_first) or None,
-    }
-    given = {"num_beams": 1, "max_length": facts.positions, **suppress, **settings}
+    given = {"num_beams": 1, "max_length": facts.positions, **settings}
     given.setdefault("early_stopping", given["num_beams"] > 1)
     with torch.inference_mode():
         found = transformers.GenerationMixin.generate(
@@ -142,6 +139,22 @@ def reference(
     decoding = Decoding(max_length=min(facts.positions, MOST_TOKENS))
     features = [features_of(folder, samples) for samples in clips.stored]
 
+    asked: dict[str, Any] = {}
+    if facts.languages:
+        asked = {"language": facts.language_of(language), "task": task}
+    if not hasattr(model.generation_config, "no_timestamps_token_id"):
+        # Of so old a file its own generate takes neither, and the prompt as it is.
+        asked = {"decoder_input_ids": torch.tensor([list(prompt)])}
+    new_tokens = decoding.max_length - len(prompt)
+
+    def transcribed(row: int) -> str:
+        """Return what Whisper's own generate makes of a clip, as its users call it."""
+        with torch.inference_mode():
+            ids = model.generate(
+                features[row], max_new_tokens=new_tokens, return_timestamps=False, **asked
+            )
+        return decode(folder, ids.numpy())[0]
+
     def heard(row: int, how: Decoding) -> tuple[str, ...]:
         found = generate(model, facts, features[row], prompt, **asdict(how))
         return decode(folder, found.ids)
@@ -151,7 +164,7 @@ def reference(
     return TranscriptionReference(
         clips=clips.stored,
         truth=clips.texts,
-        texts=tuple(heard(row, decoding)[0] for row in range(len(clips.texts))),
+        texts=tuple(transcribed(row) for row in range(len(clips.texts))),
         decoding=decoding,
         cases=tuple(Case(row, how, heard(row, how)) for row in spoken for how in ways),
     )

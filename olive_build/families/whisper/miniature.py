@@ -105,9 +105,12 @@ def _write_tokenizer(out: Path) -> dict[str, int]:
 
 def _write_generation(out: Path, ids: dict[str, int]) -> None:
     generation = json.loads((out / GENERATION).read_text(encoding="utf-8"))
+    # A file with this mark is made anew from config.json, and what only it says is dropped.
+    del generation["_from_model_config"]
     written = {*WRITTEN, "<|endoftext|>"}
     generation |= {
         "is_multilingual": True,
+        "no_timestamps_token_id": ids["<|notimestamps|>"],
         "lang_to_id": {f"<|{code}|>": ids[f"<|{code}|>"] for code in LANGUAGES},
         "task_to_id": {name: ids[f"<|{name}|>"] for name in ("translate", "transcribe")},
         # Letters alone: a seeded model would write anything.

@@ -14,17 +14,20 @@ from typing import Any
 
 from olive_build.errors import PlanError
 from olive_build.families.configuration import read_configuration
+from olive_build.families.feature_extractor import read_extractor
 from olive_build.families.whisper.client_files import (
     PREPROCESSOR,
     generation_config,
     preprocessor_config,
 )
+from olive_build.families.whisper.closed_generation import check_generation
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
 TOKENIZER = "tokenizer.json"
-# transformers 5 writes the first, earlier versions the second.
-PROCESSORS = ("processor_config.json", PREPROCESSOR)
+EXTRACTOR = "WhisperFeatureExtractor"
+# The settings of it that the audio graph is made by.
+HANDLED = ("feature_size", "sampling_rate", "hop_length", "chunk_length", "n_fft")
 # What the page of a browser and other clients of the parts ask for, besides what is written for
 # them; the rest only where it is.
 CLIENT_FILES = (CONFIG, TOKENIZER)
@@ -78,6 +81,8 @@ class WhisperFacts:
     client_files: tuple[str, ...]
     composed_files: tuple[str, ...] = ()
     written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    language: str | None = None
+    notes: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ("input_features",)
     tied_components: tuple[str, ...] = ("decoder", "decoder_with_past")
 
@@ -123,7 +128,7 @@ class WhisperFacts:
                     hint="leave `speech` out of the recipe, or use a multilingual model",
                 )
             return (self.start, self.no_timestamps)
-        chosen = language or "en"
+        chosen = self.language_of(language)
         if chosen not in self.languages:
             known = ", ".join(sorted(self.languages))
             raise PlanError(
@@ -138,6 +143,10 @@ class WhisperFacts:
                 hint="correct `speech: {task: ...}` in the recipe",
             )
         return (self.start, self.languages[chosen], self.tasks[task], self.no_timestamps)
+
+    def language_of(self, language: str | None) -> str:
+        """Return the code of the language that is spoken: the recipe's, the model's or English."""
+        return language or self.language or "en"
 
     def template(self, code: str, takes: str) -> str:
         """Return the file of the code that loads a bundle, for a target's kind of code.
@@ -179,7 +188,9 @@ def inspect(folder: Path) -> WhisperFacts:
     Raises PlanError when a file is missing or names something that this family does not build.
     """
     config, generation = _read(folder, CONFIG), _read(folder, GENERATION)
-    tokens, audio = _tokens(_read(folder, TOKENIZER)), _audio(folder)
+    tokens = _tokens(_read(folder, TOKENIZER))
+    extractor = read_extractor(folder, EXTRACTOR, HANDLED, _not_this_family)
+    audio = extractor.settings
     if config.get("model_type") != "whisper":
         raise _not_this_family(folder, f"its model_type is {config.get('model_type')!r}")
     try:
@@ -210,11 +221,14 @@ def inspect(folder: Path) -> WhisperFacts:
                 *CLIENT_FILES,
                 *(name for name in OPTIONAL_CLIENT_FILES if (folder / name).is_file()),
             ),
+            language=_language(generation),
+            notes=extractor.notes,
         )
     except (KeyError, TypeError, ValueError) as error:
         why = f"there is no {error}" if isinstance(error, KeyError) else str(error)
         raise _not_this_family(folder, why) from error
     _check(folder, facts, config, int(audio["feature_size"]))
+    check_generation(folder / GENERATION, generation)
     written = {
         PREPROCESSOR: preprocessor_config(facts, audio),
         GENERATION: generation_config(facts, generation),
@@ -246,6 +260,12 @@ def _languages(generation: Mapping[str, Any], tokens: Mapping[str, int]) -> dict
     return {text.strip("<|>"): int(index) for text, index in sorted(named.items())}
 
 
+def _language(generation: Mapping[str, Any]) -> str | None:
+    """Return the code of the language that the model is set to, where it is to one."""
+    named = generation.get("language")
+    return str(named).strip("<|>") if named else None
+
+
 def _ids(generation: Mapping[str, Any], key: str) -> tuple[int, ...]:
     return tuple(int(index) for index in generation.get(key) or ())
 
@@ -253,16 +273,6 @@ def _ids(generation: Mapping[str, Any], key: str) -> tuple[int, ...]:
 def _tokens(tokenizer: Mapping[str, Any]) -> dict[str, int]:
     """Return the tokens that are no text, with their ids."""
     return {str(item["content"]): int(item["id"]) for item in tokenizer.get("added_tokens", ())}
-
-
-def _audio(folder: Path) -> dict[str, Any]:
-    """Return how audio is prepared, from whichever file has it."""
-    for name in PROCESSORS:
-        if (folder / name).is_file():
-            found = _read(folder, name)
-            settings: dict[str, Any] = found.get("feature_extractor", found)
-            return settings
-    raise _not_this_family(folder, f"there is no {' or '.join(PROCESSORS)}")
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""The tokenizer's files that are shipped beside a graph, as the library reads the model's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from olive_build.families.library_tokenizer import TokenizerSettings
+
+
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """Write tokenizer.json and tokenizer_config.json. Inputs: source (model folder).
+
+    Raises StepError where transformers cannot read the tokenizer.
+    """
+
+    settings: TokenizerSettings
+
+    kind: ClassVar[str] = "client-tokenizer"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "torch"
+    tools: ClassVar[tuple[str, ...]] = ("tokenizers", "transformers")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.families.library_tokenizer import write_client_tokenizer
+
+        write_client_tokenizer(inputs["source"], self.settings, out)
+
+
+def tokenizer_files(facts: Any) -> TokenizerFiles | None:
+    """Return the step that writes what clients read of a model's tokenizer; None without one."""
+    settings = getattr(facts, "tokenizer", None)
+    return None if settings is None else TokenizerFiles(settings)
