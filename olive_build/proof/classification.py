@@ -65,15 +65,15 @@ def class_agreement(
 ) -> ClassAgreement:
     """Compare logits [samples, classes] with logits [samples, classes] and labels [samples].
 
-    With `figures` there are more samples than labels, and a last column of how far pixels are. A
-    row with a value that is no finite number is wrong and agrees with nothing.
+    With `figures` there are more samples than labels, and a last column of how far pixels are: no
+    number where they are the same, infinite where nobody knows. A row with a value that is no finite number is wrong and agrees with nothing.
     """
     if figures is None:
         return _of_labelled(candidate, expected, labels)
     end = figures.labelled
     given, wanted, apart = candidate[:, :-1], expected[:, :-1], candidate[:, -1]
     found = _of_labelled(given[:end], wanted[:end], labels)
-    shown = apart[~np.isnan(apart)]
+    shown = apart[np.isfinite(apart)]
     is_same = np.isnan(apart) | (apart < SAME_PIXELS) | (not figures.resizes)
     return ClassAgreement(
         **vars(found)

@@ -100,10 +100,10 @@ class ClassificationReference:
     def run(self, session: Any, rows: Rows) -> Floats:
         """Return the logits that a file gives, and how far its pixels are: [rows, classes + 1].
 
-        The last column is in grey levels, not a number where the file does not show its pixels. A
-        file that takes `image` is given the pictures; one that takes `pixel_values` is given
-        transformers' pixels, in the type that it takes. A file of fixed shapes is given its own
-        batches. Raises StepError where scores are not transformers' function of the logits.
+        The last column is in grey levels: see `_apart`. A file that takes `image` is given the
+        pictures; one that takes `pixel_values` is given transformers' pixels, in the type that it
+        takes. A file of fixed shapes is given its own batches. Raises StepError where scores are
+        not transformers' function of the logits.
         """
         names = [value.name for value in session.get_outputs()]
         if LOGITS not in names:
@@ -147,14 +147,24 @@ class ClassificationReference:
             )
 
     def _apart(self, session: Any, feeds: Mapping[str, Any], rows: Rows) -> Floats:
-        """Return how far the file's pixels are from transformers', in grey levels [rows]."""
+        """Return how far the file's pixels are from transformers', in grey levels [rows].
+
+        Infinite where it does not show them, and no number where it was given transformers' own.
+        """
         prepare = getattr(session, "prepare", None)
         found = prepare(feeds) if prepare and IMAGE in feeds else None
         if found is None:
-            return np.full(len(rows), np.nan, np.float32)
+            given = [IMAGE not in feeds or self._is_left_alone(row) for row in rows]
+            return np.where(given, np.nan, np.inf).astype(np.float32)
         levels = self.pixels.levels(found - self._pixels(rows))
         apart: Floats = levels.max(axis=(1, 2, 3)).astype(np.float32)
         return apart
+
+    def _is_left_alone(self, row: int) -> bool:
+        """Say whether a picture's bytes are those that transformers makes pixels of."""
+        if self.prepared is None:
+            return True
+        return np.array_equal(self.images.batch(np.array([row]))[0], self.prepared[row])
 
     def _pixels(self, rows: Rows) -> npt.NDArray[np.float32]:
         bytes_ = self.images.batch(rows) if self.prepared is None else self.prepared[rows]

@@ -111,11 +111,10 @@ def test_what_training_does_not_do_to_images_is_refused_by_the_plan(
 
 
 def test_channels_in_the_other_order_are_learned_from_so(tmp_path: Path) -> None:
-    (image,) = images(1, 3)
-    np.savez(tmp_path / "a.npz", images=image[None], labels=[0])
+    np.savez(tmp_path / "a.npz", images=images(2, 3), labels=[0, 1])
     found = read(tmp_path, COLOUR | {"flips": True}).inputs["pixel_values"]
-    wanted = (image[..., ::-1] / 255 - COLOUR["mean"]) / COLOUR["std"]
-    np.testing.assert_allclose(found, wanted[None].transpose(0, 3, 1, 2), atol=1e-6)
+    wanted = (images(2, 3)[..., ::-1] / 255 - COLOUR["mean"]) / COLOUR["std"]
+    np.testing.assert_allclose(found, wanted.transpose(0, 3, 1, 2), atol=1e-6)
 
 
 def test_nothing_is_dropped_while_a_vision_transformer_trains(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import StepError
 from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.pictures import Pictures
@@ -91,6 +92,17 @@ def test_logits_are_held_together_where_the_pixels_are_the_same(tmp_path: Path) 
     assert figures(path, replace(REFERENCE, resizes=False))["logits_error"] > 1e-3
     wrong = figures(write(tmp_path / "m.onnx", wrong=0.1))
     assert wrong["logits_error"] == pytest.approx(0.1 / np.abs(LOGITS).max(), rel=1e-3)
+
+
+def test_a_file_that_shows_no_pixels_is_held_by_the_pictures_that_stay_as_they_are(
+    tmp_path: Path,
+) -> None:
+    session = open_session(write(tmp_path / "m.onnx", levels=1))  # knows nothing of its inside
+    assert "pixels_difference" not in measure_quality(session, REFERENCE).as_json()
+    assert measure_quality(session, REFERENCE).as_json()["logits_error"] > 1e-3
+    resized = replace(REFERENCE, prepared=IMAGES + np.uint8(1))
+    assert "logits_error" not in measure_quality(session, resized).as_json()
+    assert measure_quality(session, resized).as_json()["picture_agreement"] == 1
 
 
 def test_another_class_counts_unless_a_grey_level_could_make_it(tmp_path: Path) -> None:
