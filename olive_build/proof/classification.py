@@ -66,7 +66,8 @@ def class_agreement(
     """Compare logits [samples, classes] with logits [samples, classes] and labels [samples].
 
     With `figures` there are more samples than labels, and a last column of how far pixels are: no
-    number where they are the same, infinite where nobody knows. A row with a value that is no finite number is wrong and agrees with nothing.
+    number where they are the same, infinite where nobody knows. A row with a value that is no
+    finite number is wrong and agrees with nothing.
     """
     if figures is None:
         return _of_labelled(candidate, expected, labels)
