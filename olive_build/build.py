@@ -10,7 +10,12 @@ from pathlib import Path
 from olive_build.bundle.assemble import Assembled, VariantProof, assemble
 from olive_build.bundle.index import write_index
 from olive_build.bundle.layouts.check import is_for_client, require_layout
-from olive_build.bundle.publish import is_published, publish, remove_leftovers
+from olive_build.bundle.publish import (
+    is_published,
+    publish,
+    remove_leftovers,
+    require_replaceable,
+)
 from olive_build.engine.events import Event, Outcome
 from olive_build.engine.graph import Node
 from olive_build.engine.run import ignore, run_graph
@@ -118,8 +123,10 @@ def build(
 
     A failure of one target is in the report, not raised: the others go on under keep_going, and
     what was complete before the failure is published in any case. Raises the errors of loading
-    and planning, which concern all targets.
+    and planning, which concern all targets, and BundleError, before anything runs, for a folder
+    that a bundle must not take the place of.
     """
+    _require_room(requests, options)
     plan = plan_builds(
         requests,
         store,
@@ -144,6 +151,12 @@ def build(
         write_index(options.outputs)
     store.stamps.save()
     return result
+
+
+def _require_room(requests: Sequence[Request], options: Options) -> None:
+    if options.until == "bundle" and not options.keep_going:
+        for request in requests:
+            require_replaceable(bundle_folder(request.build, options))
 
 
 def _wanted(plan: Plan, until: str) -> set[str]:

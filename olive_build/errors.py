@@ -37,10 +37,10 @@ class OliveBuildError(Exception):
 
     def render(self) -> str:
         """Return the error as the lines a user reads: what, where, why, what to do."""
-        lines = [f"error: {self.what}"]
+        lines = [f"error: {_lines(self.what)}"]
         for label, text in (("at", self.where), ("because", self.why), ("to fix", self.hint)):
             if text:
-                first, *rest = text.splitlines()
+                first, *rest = _lines(text).splitlines()
                 lines.append(f"  {label + ':':<9}{first}")
                 lines.extend(f"           {line}" for line in rest)
         return "\n".join(lines)
@@ -59,6 +59,20 @@ class OliveBuildError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments are lost by Exception's own pickling, and errors cross processes.
         return _rebuild, (type(self), self.what, self.where, self.why, self.hint)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return a text of anybody's for a terminal: what is no sign, and not to keep, is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() or sign in keep else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
+
+
+def _lines(text: str) -> str:
+    return printable(text.replace("\r\n", "\n"), keep="\n\t")
 
 
 def first_line(error: BaseException) -> str:

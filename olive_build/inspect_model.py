@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from olive_build.engine.decide import Decisions
+from olive_build.engine.graph import Graph, GraphBuilder
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError
 from olive_build.families import FAMILIES, family_module
+from olive_build.families.folder_checks import check_folder
 from olive_build.model_source import ModelFiles, fetch_hub, fetch_package, use_folder
 from olive_build.plan import Inspected, Model
 from olive_build.recipe.build import DataSource, HubSource, PackageSource, PathSource, TargetBuild
@@ -40,17 +43,20 @@ def inspect_models(
 ) -> list[Inspected]:
     """Return what each request's plan starts from: its model, and the data of its proof.
 
-    A model that is not on this machine is downloaded. With `smoke`, a miniature of the family
+    A model that is not on this machine is downloaded, and one that was never loaded is loaded once,
+    so that what its files lack is told before any step. With `smoke`, a miniature of the family
     stands in: same architecture, seeded weights, no network. Raises PlanError.
     """
     known: dict[object, Model] = {}
     result = []
     for request in requests:
         build = request.build
-        key = (build.family, smoke or (build.source, request.folder))
+        head = build.train.head.replace if build.train and build.train.head else None
+        key = (build.family, smoke or (build.source, request.folder, bool(build.train), head))
         if key not in known:
             found = _miniature(build.family, store) if smoke else _fetch(request, store, report)
-            known[key] = _inspected(build.family, found, store)
+            model = _inspected(build.family, found, store, head)
+            known[key] = model if smoke else _loaded(build, model, head, store, report)
         if build.train:
             result.append(Inspected(build, known[key], *NO_SAMPLES, trials=_trials(request, store)))
             continue
@@ -74,25 +80,60 @@ def _fetch(request: Request, store: Store, report: Report) -> ModelFiles:
 
 
 def _miniature(family: str, store: Store) -> ModelFiles:
-    from olive_build.engine.graph import GraphBuilder
-    from olive_build.engine.run import run_graph
     from olive_build.steps.miniature import Miniature
 
     graph = GraphBuilder()
     node = graph.add(Miniature(family), {}, f"miniature/{family}")
-    outcome = run_graph(graph.build(), store)[node]
+    made = _made(graph.build(), node, store)
+    return ModelFiles(made, "miniature with seeded weights", "")
+
+
+def _loaded(
+    build: TargetBuild, model: Model, head: str | None, store: Store, report: Report
+) -> Model:
+    """Return the model with what loading it has to say. Raises PlanError for what it refuses."""
+    from olive_build.steps.load_check import LOADING, LoadCheck
+
+    graph = GraphBuilder()
+    source = graph.leaf(model.folder, model.digest)
+    step = LoadCheck(build.family, bool(build.train), head)
+    node = graph.add(step, {"source": source}, f"{build.recipe}/load-check")
+    made = _made(graph.build(), node, store, lambda: report(f"loading {model.folder} once"))
+    notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]
+    return replace(model, notes=(*model.notes, *notes))
+
+
+def _made(
+    graph: Graph, node: str, store: Store, started: Callable[[], None] = lambda: None
+) -> Path:
+    """Return the folder of a step's artifact, from the store or made now; raise its error."""
+    decisions = Decisions(graph, store, wanted=None, force=False)
+    decisions.settle()
+    known = decisions.states[node].artifact
+    if known is not None:
+        return known.path
+    # Only here: what is known needs nothing that runs steps.
+    from olive_build.engine.run import run_graph
+
+    started()
+    outcome = run_graph(graph, store)[node]
     if outcome.error:
         raise outcome.error
     assert outcome.artifact is not None
-    return ModelFiles(outcome.artifact.path, "miniature with seeded weights", "")
+    return outcome.artifact.path
 
 
-def _inspected(family: str, found: ModelFiles, store: Store) -> Model:
+def _inspected(family: str, found: ModelFiles, store: Store, head: str | None) -> Model:
     digest = store.digest_tree(found.folder).digest
     if found.folder.is_relative_to(store.root / "sources"):
         _check_seal(found.folder, digest)
+    notes = check_folder(found.folder, family, head=head)
     facts = family_module(family, "spec").inspect(found.folder)
-    return Model(str(found.folder), digest, found.origin, found.revision, facts)
+    within = getattr(facts, "transformer", "")
+    if within:
+        notes += check_folder(found.folder / within, family, head=head)
+    notes = (*getattr(facts, "notes", ()), *notes)
+    return Model(str(found.folder), digest, found.origin, found.revision, facts, notes)
 
 
 def _check_seal(folder: Path, digest: str) -> None:

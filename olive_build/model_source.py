@@ -87,6 +87,14 @@ def _refuse_pickles(folder: Path, hint: str = SAVE_AGAIN) -> None:
     if any(folder.rglob("*.safetensors")):
         return
     pickled = sorted(p.name for kind in ("*.bin", "*.pt", "*.pkl") for p in folder.rglob(kind))
+    other = sorted(path.name for path in folder.rglob("*.gguf"))
+    if other and not pickled:
+        raise PlanError(
+            "the model has no weights as safetensors",
+            where=str(folder),
+            why=f"it has {other[0]}, made for another runtime and most often quantized already",
+            hint="name the unquantized original as the source",
+        )
     raise PlanError(
         "the model has no weights as safetensors",
         where=str(folder),

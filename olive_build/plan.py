@@ -54,6 +54,8 @@ class Model:
     origin: str
     revision: str
     facts: Any
+    notes: tuple[str, ...] = ()
+    """What is to be said of its files, a line each."""
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from olive_build.recipe.resolve import resolve
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "cache") as opened:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store(tmp_path_factory.mktemp("cache")) as opened:
         yield opened
 
 

@@ -29,6 +29,11 @@ MAY_BE_HEAVY = (
 # Of those, these are read where nothing is built.
 LIGHT_ALL_THE_SAME = (
     ".spec",
+    "olive_build.families.architectures",
+    "olive_build.families.folder_checks",
+    "olive_build.families.stored_tensors",
+    "olive_build.families.tied_words",
+    "olive_build.families.weight_files",
     "olive_build.proof.machine",
     "olive_build.proof.training_verdict",
     "olive_build.proof.verdict",

@@ -154,6 +154,14 @@ def test_a_folder_with_pickles_alone_is_refused(tmp_path: Path) -> None:
     assert use_folder(tmp_path).folder == tmp_path
 
 
+def test_a_folder_of_another_runtimes_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.Q4_K_M.gguf").write_bytes(b"x")
+    with pytest.raises(PlanError, match="no weights as safetensors") as caught:
+        use_folder(tmp_path)
+    assert "model.Q4_K_M.gguf, made for another runtime" in (caught.value.why or "")
+    assert caught.value.hint == "name the unquantized original as the source"
+
+
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(PlanError) as caught:
         use_folder(tmp_path / "nothing")

@@ -122,7 +122,7 @@ def assemble(
     """
     descriptions = {
         item.variant.name: merged(
-            {name: _json(artifacts[node], DESCRIPTION) for name, node in item.descriptions.items()}
+            {name: artifacts[node].json(DESCRIPTION) for name, node in item.descriptions.items()}
         )
         for item in bundle.variants
     }
@@ -215,7 +215,7 @@ def judge(
     limits = variant.budgets.limits()
     if smoke and not bundle.training:
         limits = shipped_quality(variant.precision, FAMILIES[bundle.build.family].figures)
-    quality = {form: _json(artifacts[node], QUALITY) for form, node in item.quality.items()}
+    quality = {form: artifacts[node].json(QUALITY) for form, node in item.quality.items()}
     sizes = [
         _placed(bundle, placed, artifacts).size_bytes
         for role, placed in model_files(bundle, item).items()
@@ -227,12 +227,10 @@ def judge(
         name=variant.name,
         limits=limits,
         quality=quality,
-        latency=_json(artifacts[item.latency], LATENCY) if item.latency else None,
-        load=_json(artifacts[item.latency], LOAD) if item.latency else None,
-        memory={who: _json(artifacts[node], MEMORY) for who, node in item.memory.items()} or None,
-        without_vnni=_json(artifacts[item.without_vnni], WITHOUT_VNNI)
-        if item.without_vnni
-        else None,
+        latency=artifacts[item.latency].json(LATENCY) if item.latency else None,
+        load=artifacts[item.latency].json(LOAD) if item.latency else None,
+        memory={who: artifacts[node].json(MEMORY) for who, node in item.memory.items()} or None,
+        without_vnni=artifacts[item.without_vnni].json(WITHOUT_VNNI) if item.without_vnni else None,
         gates=tuple(
             gate
             for _, figures in sorted(quality.items())
@@ -355,7 +353,3 @@ def _require_whole(placed: Placed, artifact: Artifact) -> None:
             why="above 1.8 GB weights lie beside the graph, and bundles of two files are not built",
             hint="leave this variant out, and build those of fewer bits",
         )
-
-
-def _json(artifact: Artifact, name: str) -> Any:
-    return json.loads((artifact.path / name).read_text(encoding="utf-8"))

@@ -8,9 +8,13 @@ from string import Template
 from typing import Any
 
 from olive_build.bundle.feeds import SAMPLES, feeds
-from olive_build.targets import load_target
+from olive_build.targets import Provider, load_provider, load_target
 
-# React Native and .NET, after the language of the system. The CPU is what every package has.
+# The provider that every package has.
+EVERYWHERE = "cpu"
+# Of the line in a class's constructor that asks for a provider.
+INDENT = 8
+# React Native and .NET, after the language of the system.
 ELSEWHERE = (
     ("From React Native", ("speech/javascript.md",)),
     ("From .NET MAUI", ("speech/maui.md", "speech/csharp.md")),
@@ -26,26 +30,8 @@ FURTHER: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "speech/swift.md": ELSEWHERE,
     "generation/transformers_js.md": (("From Python", ("generation/loop.md",)),),
 }
-# The line that asks for a provider, in the language of a template; none for the CPU, which is
-# there by itself. https://onnxruntime.ai/docs/api/java, /api/objectivec and /api/csharp.
-PROVIDER_LINES: Mapping[tuple[str, str], str] = {
-    ("kotlin", "XnnpackExecutionProvider"): "options.addXnnpack(emptyMap())",
-    ("kotlin", "NnapiExecutionProvider"): "options.addNnapi()",
-    ("kotlin", "QNNExecutionProvider"): "options.addQnn(emptyMap())",
-    ("swift", "CoreMLExecutionProvider"): (
-        "try options.appendCoreMLExecutionProvider(with: ORTCoreMLExecutionProviderOptions())"
-    ),
-    ("swift", "XnnpackExecutionProvider"): (
-        "try options.appendXnnpackExecutionProvider(with: ORTXnnpackExecutionProviderOptions())"
-    ),
-    ("csharp", "DmlExecutionProvider"): (
-        "options.EnableMemoryPattern = false; // DirectML needs both\n"
-        "        options.ExecutionMode = ExecutionMode.ORT_SEQUENTIAL;\n"
-        "        options.AppendExecutionProvider_DML(0);"
-    ),
-    ("csharp", "CUDAExecutionProvider"): "options.AppendExecutionProvider_CUDA(0);",
-    ("csharp", "OpenVINOExecutionProvider"): "options.AppendExecutionProvider_OpenVINO();",
-}
+# Code of transformers.js, whose language is not its template's name.
+CLIENT, CLIENT_LANGUAGE = "transformers_js.md", "javascript"
 
 
 def code_sections(manifest: Mapping[str, Any], facts: Any) -> str:
@@ -56,17 +42,20 @@ def code_sections(manifest: Mapping[str, Any], facts: Any) -> str:
     target = load_target(manifest["target"])
     takes = _takes(_first_variant(manifest)[1]["inputs"])
     path = facts.template(target.template, takes)
-    sections = [_filled(path, manifest, facts, manifest["execution_provider"])]
+    provider = load_provider(manifest["provider"])
+    sections = [_filled(path, manifest, facts, provider)]
+    if path.endswith(CLIENT) and not _asking_for(provider, CLIENT_LANGUAGE):
+        sections += _by_the_cpu(provider)
     sections += [note] if (note := facts.placeholders(takes).get("limits")) else []
     for title, templates in FURTHER.get(path, ()):
         if takes != SAMPLES and title == MICROPHONE[0]:
             continue
-        texts = [_filled(each, manifest, facts, "CPUExecutionProvider") for each in templates]
+        texts = [_filled(each, manifest, facts, load_provider(EVERYWHERE)) for each in templates]
         sections.append("\n\n".join((f"### {title}", *texts)))
     return "\n\n".join(sections)
 
 
-def _filled(path: str, manifest: Mapping[str, Any], facts: Any, provider: str) -> str:
+def _filled(path: str, manifest: Mapping[str, Any], facts: Any, provider: Provider) -> str:
     template = files("olive_build.bundle").joinpath("templates", *path.split("/"))
     name, variant = _first_variant(manifest)
     inputs, output = variant["inputs"], variant["outputs"][-1]
@@ -84,13 +73,25 @@ def _filled(path: str, manifest: Mapping[str, Any], facts: Any, provider: str) -
         "output": output["name"],
         "dimensions": output["axes"][-1],
         "length": inputs[0]["axes"][-1],
-        "execution_provider": provider,
-        "provider": PROVIDER_LINES.get((code, provider), ""),
+        "execution_provider": provider.execution_provider,
+        "provider": _asking_for(provider, CLIENT_LANGUAGE if path.endswith(CLIENT) else code),
         **known,
     }
     names |= feeds(code, inputs, known)
     text = _without_empty_lines(template.read_text(encoding="utf-8"), names)
     return Template(text).substitute(names).strip()
+
+
+def _asking_for(provider: Provider, language: str) -> str:
+    """Return what asks for a provider, its lines indented as templates have the first of them."""
+    return provider.code_in(language).replace("\n", "\n" + " " * INDENT)
+
+
+def _by_the_cpu(provider: Provider) -> list[str]:
+    """Say so where a client runs a model on the CPU that was built for another provider."""
+    if provider.execution_provider == load_provider(EVERYWHERE).execution_provider:
+        return []
+    return [f"transformers.js cannot ask for {provider.title}: this code runs on the CPU."]
 
 
 def _takes(inputs: Sequence[Mapping[str, Any]]) -> str:

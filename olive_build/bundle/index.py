@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.layout import models
-from olive_build.bundle.manifest import MANIFEST, PROOF, to_bytes
+from olive_build.bundle.manifest import MANIFEST, MOST_BYTES, PROOF, check_names, to_bytes
 from olive_build.engine.locks import wait_lock
+from olive_build.engine.plain_files import read_plain
 from olive_build.engine.trees import replace_file
 from olive_build.errors import BundleError
 
 INDEX = "index.json"
+NO_BUNDLE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError),
+    *(StopIteration, RecursionError, BundleError),
+)
 
 
 def write_index(outputs: Path) -> None:
@@ -40,8 +45,10 @@ def _index(outputs: Path) -> bytes:
     entries = []
     for folder in published(outputs):
         # Damaged by someone, or being replaced by another build, which writes the index again.
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            entries.append(entry(folder, outputs))
+        with suppress(*NO_BUNDLE):
+            found = entry(folder, outputs)
+            to_bytes(found)  # texts that are none, and objects without end, are not written either
+            entries.append(found)
     return to_bytes({"index_version": 1, "bundles": entries})
 
 
@@ -58,9 +65,10 @@ def published(outputs: Path) -> list[Path]:
 
 def entry(folder: Path, outputs: Path) -> dict[str, Any]:
     """Return one bundle's line of the index."""
-    manifest_bytes = (folder / MANIFEST).read_bytes()
+    manifest_bytes = read_plain(folder / MANIFEST, MOST_BYTES)
     manifest = json.loads(manifest_bytes)
-    proof_bytes = (folder / PROOF).read_bytes()
+    check_names(manifest, folder / MANIFEST)
+    proof_bytes = read_plain(folder / PROOF, MOST_BYTES)
     proof = json.loads(proof_bytes)
     return {
         "path": folder.relative_to(outputs).as_posix(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.layout import model_files
+from olive_build.engine.plain_files import plain_below, read_plain, strange_below
 from olive_build.errors import BundleError
 from olive_build.measuring_plan import OWN_PROVIDER_RUNS
 from olive_build.plan import BundlePlan
@@ -20,6 +22,11 @@ from olive_build.toolchains.provision import version_of
 MANIFEST = "manifest.json"
 PROOF = "proof.json"
 MANIFEST_VERSION = 1
+# The largest manifest or proof that is read; those of this project have some 100 kB.
+MOST_BYTES = 1 << 26
+# What a recipe, a target, a provider and a variant may be called: these names become paths.
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,199}")
+SHOWN = 3
 TRAINING_RUNTIME = "onnxruntime-training-cpu"
 EXTENSIONS_DOMAIN = "ai.onnx.contrib"
 TOOLS = (
@@ -151,10 +158,60 @@ def to_bytes(data: Any) -> bytes:
     return (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a bundle that anybody may have made.
+
+    Raises BundleError where there is none, where the folder holds anything but folders and plain
+    files, and for a name that is none: it would become a path, or a recipe to be looked up.
+    """
+    found = read_json(folder / MANIFEST)
+    if strange := strange_below(folder):
+        raise BundleError(
+            "the bundle holds what is no plain file",
+            where=str(folder),
+            why="\n".join(strange[:SHOWN])
+            + f"\nand {len(strange) - SHOWN} more" * (len(strange) > SHOWN),
+            hint="build or download the bundle again; copy files in place of links to them",
+        )
+    check_names(found, folder / MANIFEST)
+    return found
+
+
+def check_names(found: Mapping[str, Any], path: Path) -> None:
+    """Raise BundleError where a name in a manifest could be more than a name."""
+    variants = found.get("variants")
+    named = [(key, found[key]) for key in ("recipe", "target", "provider") if key in found]
+    named += [("variant", name) for name in variants] if isinstance(variants, dict) else []
+    for what, name in named:
+        if not (isinstance(name, str) and NAME.fullmatch(name)):
+            raise BundleError(
+                f"the manifest's {what} has a name that is none",
+                where=str(path),
+                why="a name has small letters, digits and . _ - alone, since it becomes a path",
+                hint="whoever made this bundle did not make it with olive-build: do not use it",
+            )
+
+
+def file_of(folder: Path, name: object) -> Path:
+    """Return the path of a file that a manifest names.
+
+    Raises BundleError where it is none, or lies elsewhere than in the bundle.
+    """
+    try:
+        return plain_below(folder, str(name))
+    except OSError as error:
+        raise BundleError(
+            "the manifest names what is no file of the bundle",
+            where=str(folder / MANIFEST),
+            why=f"{repr(name)[:100]}: {error.strerror or error}",
+            hint="build or download the bundle again",
+        ) from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object. Raises BundleError when the file is missing or is none."""
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_plain(path, MOST_BYTES))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(
             "this is no bundle",
@@ -162,18 +219,14 @@ def read_json(path: Path) -> dict[str, Any]:
             why=f"there is no {path.name}",
             hint="give the folder that holds manifest.json, such as outputs/<recipe>/<target>",
         ) from error
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"{path.name} cannot be read",
-            where=str(path),
-            why=str(error),
-            hint="build the bundle again",
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(path, str(error)) from error
     if not isinstance(data, dict):
-        raise BundleError(
-            f"{path.name} cannot be read",
-            where=str(path),
-            why="it is no object",
-            hint="build the bundle again",
-        )
+        raise _unreadable(path, "it is no object")
     return data
+
+
+def _unreadable(path: Path, why: str) -> BundleError:
+    return BundleError(
+        f"{path.name} cannot be read", where=str(path), why=why, hint="build the bundle again"
+    )

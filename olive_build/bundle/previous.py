@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle.manifest import MANIFEST, PROOF
+from olive_build.bundle.manifest import MANIFEST, MOST_BYTES, PROOF
+from olive_build.engine.plain_files import read_plain
 from olive_build.proof.regression import summary
 
 REFERENCE = "reference/"
@@ -25,8 +26,8 @@ def previous_build(folder: Path | None, manifest: bytes) -> dict[str, Any] | Non
     if folder is None:
         return None
     try:
-        published = (folder / MANIFEST).read_bytes()
-        proof = json.loads((folder / PROOF).read_bytes())
+        published = read_plain(folder / MANIFEST, MOST_BYTES)
+        proof = json.loads(read_plain(folder / PROOF, MOST_BYTES))
         if published == manifest and "previous" in proof:
             before: dict[str, Any] | None = proof["previous"]
             return before
@@ -36,7 +37,7 @@ def previous_build(folder: Path | None, manifest: bytes) -> dict[str, Any] | Non
             "inputs": reference_digests(json.loads(published)["files"]),
             "variants": {name: summary(item) for name, item in proof["variants"].items()},
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

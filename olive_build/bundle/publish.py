@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,11 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle.manifest import MANIFEST, PROOF
+from olive_build.bundle.manifest import MANIFEST, MOST_BYTES, PROOF
 from olive_build.engine.locks import wait_lock
+from olive_build.engine.plain_files import plain_below, read_plain
+from olive_build.engine.trees import files_below
 from olive_build.errors import BundleError
 
 PIECE = 1 << 20
+# What the manifest of a bundle has, of whichever version; a web page's manifest.json has not.
+OURS = {"manifest_version", "recipe", "target", "variants", "files"}
 
 
 @dataclass(frozen=True)
@@ -46,18 +52,49 @@ def is_published(
 ) -> bool:
     """Say whether `folder` holds exactly these files. `digest` may remember what it has read."""
     try:
-        if (folder / MANIFEST).read_bytes() != manifest or (folder / PROOF).read_bytes() != proof:
-            return False
-        there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+        for name, content in ((MANIFEST, manifest), (PROOF, proof)):
+            if read_plain(folder / name, MOST_BYTES) != content:
+                return False
+        there = {path.relative_to(folder).as_posix() for path in files_below(folder)}
         if there != {MANIFEST, PROOF, *(file.path for file in files)}:
             return False
         return all(
-            (folder / file.path).stat().st_size == file.size_bytes
-            and digest(folder / file.path) == file.sha256
+            path.stat().st_size == file.size_bytes and digest(path) == file.sha256
             for file in files
+            for path in (plain_below(folder, file.path),)
         )
     except OSError:
         return False
+
+
+def require_replaceable(folder: Path) -> None:
+    """Raise BundleError where something lies that a build must not replace.
+
+    Nothing, an empty folder and an earlier bundle of ours, whole or not, may be replaced.
+    """
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        raise _not_ours(folder, "it is a file or a link, and no bundle")
+    if not any(folder.iterdir()):
+        return
+    try:
+        found = json.loads(read_plain(folder / MANIFEST, MOST_BYTES))
+    except FileNotFoundError:
+        raise _not_ours(folder, f"it holds files and no {MANIFEST}, so it is no bundle") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise _not_ours(folder, f"its {MANIFEST} cannot be read: {error}") from None
+    if not (isinstance(found, dict) and found.keys() >= OURS):
+        raise _not_ours(folder, f"its {MANIFEST} is not that of a bundle")
+
+
+def _not_ours(folder: Path, why: str) -> BundleError:
+    return BundleError(
+        "a bundle would take the place of what is not one",
+        where=str(folder),
+        why=f"{why}; nothing of it was touched",
+        hint="move it away, or choose another folder with --outputs",
+    )
 
 
 def publish(
@@ -71,7 +108,8 @@ def publish(
 
     Files are copied, never linked: what a user edits in a bundle must not reach the store. `check`
     is given the bundle before anybody sees it, and raises where it must not be published. Raises
-    BundleError when the folder cannot be written or a file changed on the way.
+    BundleError when the folder cannot be written or must not be replaced, or a file changed on the
+    way.
     """
     stage = folder.parent / f".{folder.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
@@ -124,6 +162,7 @@ def _pieces(file: BundleFile) -> Iterator[bytes]:
 
 
 def _replace(stage: Path, folder: Path) -> None:
+    require_replaceable(folder)
     if not folder.exists():
         stage.rename(folder)
         return
@@ -146,9 +185,10 @@ def _remove(path: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed builds left beside `folder`."""
+    left = re.compile(re.escape(f".{folder.name}-") + r"([0-9]{1,9})-[0-9a-f]{8}(-old)?")
     for path in folder.parent.glob(f".{folder.name}-*"):
-        pid = path.name.removeprefix(f".{folder.name}-").partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
+        found = left.fullmatch(path.name)
+        if found and not _alive(int(found[1])):
             _remove(path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -45,7 +44,7 @@ def training_section(bundle: BundlePlan, artifacts: Mapping[str, Artifact]) -> d
     """Return what the manifest says of training: files, inputs, loss, optimizer, parameters."""
     training, train = bundle.training, bundle.build.train
     assert training is not None and train is not None
-    described = _json(artifacts[training.artifacts], TRAINING)
+    described = artifacts[training.artifacts].json(TRAINING)
     sizes = [_count(item["shape"]) for item in described["trainable"]]
     return {
         **described,
@@ -84,12 +83,8 @@ def measured(bundle: BundlePlan, artifacts: Mapping[str, Artifact]) -> dict[str,
     assert training is not None
     personalised = training.personalised
     return training_figures(
-        _json(artifacts[training.proof], TRAINING_PROOF),
-        _json(artifacts[training.inference], TRAINED_INFERENCE),
-        _json(artifacts[training.cost], TRAINING_COST),
-        _json(artifacts[personalised], PERSONALISED) if personalised else None,
+        artifacts[training.proof].json(TRAINING_PROOF),
+        artifacts[training.inference].json(TRAINED_INFERENCE),
+        artifacts[training.cost].json(TRAINING_COST),
+        artifacts[personalised].json(PERSONALISED) if personalised else None,
     )
-
-
-def _json(artifact: Artifact, name: str) -> Any:
-    return json.loads((artifact.path / name).read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from olive_build.errors import BundleError
+from olive_build.families import FAMILIES
 
 SECTION = "training"
 CROSS_ENTROPY = "cross-entropy"
@@ -144,4 +145,8 @@ def _read(manifest: Mapping[str, Any]) -> TrainingManifest:
     # What is asked of it later must be there now.
     if not (found.graphs and found.files["checkpoint"] and found.inputs and found.outputs):
         raise ValueError("it names no files, inputs or outputs")
+    if found.family not in FAMILIES or not FAMILIES[found.family].trains:
+        raise ValueError(f"there is no family '{found.family}' that trains")
+    if found.first_batch < 1 or found.epochs < 1:
+        raise ValueError(f"it trains {found.epochs} epochs in batches of {found.first_batch}")
     return found

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from olive_build.bundle.contradictions import FORMS, contradictions
 from olive_build.bundle.layout import models
 from olive_build.bundle.layouts.check import is_for_client, require_layout
-from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json
-from olive_build.engine.trees import sha256_of
+from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json, read_manifest
+from olive_build.engine.plain_files import NotPlainFile, plain_below
+from olive_build.engine.trees import files_below, sha256_of
 from olive_build.errors import BundleError, OliveBuildError, ProofError
 from olive_build.proof.machine import this_machine
 from olive_build.proof.verdict import QUALITY, Gate, quality_gates
 
-# One graph in forms that stand for each other; other roles are graphs that run together.
-FORMS = ("onnx", "ort")
 # On the machine that built it the same kernels run; seven digits are kept in the figures.
 SAME_MACHINE_TOLERANCE = 1e-6
 
@@ -41,10 +41,11 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
     """Re-hash all files, run every model on the stored references, and judge it again.
 
     Raises BundleError when a file is missing, added or changed, or when the client of the bundle's
-    layout could not load it; ProofError when a model no longer holds its limits or, on the machine
-    that built it, gives other figures than were recorded.
+    layout could not load it; ProofError when the proof contradicts itself or the manifest, when a
+    model no longer holds its limits or, on the machine that built it, gives other figures than were
+    recorded.
     """
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_manifest(folder)
     proof = read_json(folder / PROOF)
     _check_version(manifest, folder)
     _check_files(manifest, folder)
@@ -52,6 +53,7 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
     problems: list[str] = []
     results = []
     try:
+        problems += contradictions(manifest, proof)
         for name, files, recorded, limits in _models(manifest, proof):
             result = _run(folder, name, files, manifest["model"], limits)
             failed = [gate for gate in result.gates if gate.status == "failed"]
@@ -106,10 +108,17 @@ def _check_files(manifest: dict[str, Any], folder: Path) -> None:
             why=f"{type(error).__name__}: {error}",
             hint="build or download the bundle again",
         ) from error
+    if not manifest["variants"]:
+        raise BundleError(
+            "there is nothing to verify",
+            where=str(folder / MANIFEST),
+            why="the manifest names no variant, so nothing is proved",
+            hint="build or download the bundle again",
+        )
     problems = [f"{path}: not listed, but a variant's file" for path in sorted(named - set(listed))]
     for path, (sha256, size) in sorted(listed.items()):
         problems += _file_problem(folder, path, sha256, size)
-    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+    there = {path.relative_to(folder).as_posix() for path in files_below(folder)}
     extra = sorted(there - set(listed) - {MANIFEST, PROOF})
     problems += [f"{path}: not in the manifest" for path in extra]
     if problems:
@@ -122,13 +131,13 @@ def _check_files(manifest: dict[str, Any], folder: Path) -> None:
 
 
 def _file_problem(folder: Path, path: str, sha256: str, size: int) -> list[str]:
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts:
-        return [f"{path}: leaves the bundle"]
     try:
-        if (folder / path).stat().st_size != size:
-            return [f"{path}: has {(folder / path).stat().st_size} bytes, not {size}"]
-        return [] if sha256_of(folder / path) == sha256 else [f"{path}: its bytes were changed"]
+        found = plain_below(folder, path)
+        if found.stat().st_size != size:
+            return [f"{path}: has {found.stat().st_size} bytes, not {size}"]
+        return [] if sha256_of(found) == sha256 else [f"{path}: its bytes were changed"]
+    except NotPlainFile as error:
+        return [f"{path}: {error}"]
     except OSError:
         return [f"{path}: missing"]
 
@@ -184,5 +193,5 @@ def _drift(result: VerifiedFile, recorded: dict[str, Any], proof: dict[str, Any]
         # Of a file that searches by itself, what its steps say was measured before it was composed.
         if name in recorded
         and name in result.figures
-        and abs(result.figures[name] - recorded[name]) > SAME_MACHINE_TOLERANCE
+        and not abs(result.figures[name] - recorded[name]) <= SAME_MACHINE_TOLERANCE
     ]

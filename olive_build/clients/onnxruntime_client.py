@@ -17,7 +17,8 @@ from olive_build.errors import StepError, first_line
 
 # Before the first import: afterwards the native telemetry has already written its files.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-ERRORS_ONLY = 3
+# Its errors come as exceptions; as lines of a log they would go to the terminal as they are.
+FATAL_ONLY = 4
 
 
 def open_session(
@@ -37,7 +38,7 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = FATAL_ONLY
     options.register_custom_ops_library(extensions_library())
     try:
         given = str(file) if isinstance(file, Path) else file

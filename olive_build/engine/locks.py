@@ -29,7 +29,9 @@ def try_lock(path: Path) -> Lock | None:
     """Take the lock of that name at once, or return None if another process or caller has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        # Not through a link: the lock would make a file wherever it leads.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        descriptor = os.open(path, flags, 0o644)
         if not _take(descriptor):
             os.close(descriptor)
             return None

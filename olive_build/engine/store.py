@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from typing import Any
 
 from olive_build.engine.fingerprint import Description
 from olive_build.engine.locks import Lock, try_lock, wait_lock
+from olive_build.engine.plain_files import read_plain
 from olive_build.engine.trees import (
     FileEntry,
     Stamps,
@@ -32,6 +34,10 @@ from olive_build.engine.trees import (
 from olive_build.errors import StepError, UsageError
 
 FORMAT = "v1"
+# Files up to this size are hashed whenever their artifact is looked up: what was measured is in
+# such, and nothing else would show that a figure was changed. Larger ones are hashed on their way
+# into a bundle, and by `cache verify`.
+SMALL_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,25 @@ class Artifact:
     def size_bytes(self) -> int:
         """Sum of the files' sizes."""
         return sum(entry.size_bytes for entry in self.files)
+
+    def json(self, name: str) -> Any:
+        """Return what is in a JSON file of it, whose bytes are those that the step wrote.
+
+        Raises StepError where they are not, or where it has no such file.
+        """
+        try:
+            recorded = next(entry for entry in self.files if entry.path == name)
+            content = read_plain(self.path / name, recorded.size_bytes)
+            if hashlib.sha256(content).hexdigest() != recorded.sha256:
+                raise OSError("its bytes are not those that were recorded when its step ran")
+        except (OSError, StopIteration) as error:
+            raise StepError(
+                f"{name} in the cache is damaged",
+                where=str(self.path),
+                why=str(error) or "it is not recorded",
+                hint="run `olive-build cache verify`, then build again",
+            ) from error
+        return json.loads(content)
 
 
 @dataclass(frozen=True)
@@ -132,12 +157,15 @@ class Store:
         return record if record.key == key else None
 
     def artifact(self, record: Record) -> Artifact | None:
-        """Return the record's artifact, None if it is not there or a file's size is wrong."""
+        """Return the record's artifact, None if it is not there or damaged.
+
+        A file is damaged if its size is wrong, and a small one if its bytes are: then the step
+        runs again.
+        """
         path = self.artifact_path(record.artifact)
         try:
-            for entry in record.files:
-                if os.stat(path / entry.path).st_size != entry.size_bytes:
-                    return None
+            if not all(_is_right(path, entry) for entry in record.files):
+                return None
         except OSError:
             return None
         return Artifact(record.artifact, path, record.files)
@@ -269,6 +297,14 @@ class Store:
             self._close = weakref.finalize(self, _end_lease, folder, lease, lock)
             remove_stale_attempts(self.root)
         return self._attempts
+
+
+def _is_right(artifact: Path, entry: FileEntry) -> bool:
+    path = artifact / entry.path
+    status = path.lstat()
+    if status.st_size != entry.size_bytes or not stat.S_ISREG(status.st_mode):
+        return False
+    return entry.size_bytes > SMALL_BYTES or sha256_of(path) == entry.sha256
 
 
 def _end_lease(folder: Path, lease: Path, lock: Lock) -> None:

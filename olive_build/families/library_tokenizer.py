@@ -41,7 +41,9 @@ def library_tokenizer(folder: Path, settings: TokenizerSettings) -> Any:
 
     place = folder / settings.folder
     try:
-        library = AutoTokenizer.from_pretrained(str(place), local_files_only=True)
+        library = AutoTokenizer.from_pretrained(
+            str(place), local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:
         raise StepError(
             "transformers cannot read the model's tokenizer",

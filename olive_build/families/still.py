@@ -12,17 +12,18 @@ from typing import Any
 import torch
 import transformers
 
+from olive_build.families.dependence import Run
+from olive_build.families.loading import Loaded, from_files
+
 # Wav2Vec2's kind of models: masks over time and features, drawn anew in every step.
 MASKS = ("mask_time_prob", "mask_feature_prob")
-# Weights that a model's file does not hold, such as a head's, are drawn with this.
-SEED = 0
 
 
-def load_still(kind: Any, folder: Path) -> torch.nn.Module:
+def load_still(kind: Any, folder: Path, run: Run, head: str | None) -> Loaded:
     """Return the model of a transformers' auto class `kind`: fp32, eval mode, nothing at random.
 
-    Attention is the plain one, which exports to plain operators. What is missing in the file is
-    initialised with SEED; PyTorch's own generator is left as it was.
+    Attention is the plain one, which exports to plain operators. `run` and `head` are those of
+    `from_files`, which raises PlanError for files that do not make the model.
     """
     config = transformers.AutoConfig.from_pretrained(str(folder))
     for name, value in config.to_dict().items():
@@ -30,20 +31,11 @@ def load_still(kind: Any, folder: Path) -> torch.nn.Module:
             setattr(config, name, 0.0)
     if hasattr(config, "apply_spec_augment"):
         config.apply_spec_augment = False
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        model = kind.from_pretrained(
-            str(folder),
-            config=config,
-            attn_implementation="eager",
-            dtype=torch.float32,
-            use_safetensors=True,
-        )
-    for module in model.modules():
+    loaded = from_files(kind, folder, run, head=head, config=config, attn_implementation="eager")
+    for module in loaded.model.modules():
         if isinstance(module, torch.nn.modules.dropout._DropoutNd):
             module.p = 0.0
-    still: torch.nn.Module = model.eval()
-    return still
+    return loaded
 
 
 def is_chance(name: str) -> bool:

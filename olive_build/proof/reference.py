@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, BinaryIO, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from olive_build.engine.plain_files import open_plain, read_plain
 from olive_build.errors import BundleError
 from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.embedding_reference import EmbeddingReference
@@ -24,6 +26,13 @@ from olive_build.proof.transcription_reference import TranscriptionReference
 
 DESCRIPTION = "reference.json"
 ARRAYS = "reference.npz"
+# The most that is read: of the description, and of the arrays when they are unpacked.
+MOST_TEXT, MOST_VALUES = 1 << 28, 1 << 31
+# What json, numpy, zipfile and zlib raise for files that are damaged or made to harm.
+DAMAGED = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError),
+    *(OverflowError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error),
+)
 
 Rows = npt.NDArray[np.int64]
 
@@ -111,16 +120,27 @@ def write_reference(reference: Reference, out: Path) -> None:
 def read_reference(folder: Path) -> StoredReference:
     """Return the reference below `folder`. Raises BundleError when it is missing or damaged."""
     try:
-        described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        with np.load(folder / ARRAYS, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        described = json.loads(read_plain(folder / DESCRIPTION, MOST_TEXT))
+        with open_plain(folder / ARRAYS) as stored:
+            _require_size(stored)
+            with np.load(stored, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
         if described["kind"] not in KINDS:
             raise ValueError(f"a reference of kind '{described['kind']}' is not known")
         return KINDS[described["kind"]].restored(described, arrays)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise BundleError(
             "the stored references cannot be read",
             where=str(folder),
             why=f"{type(error).__name__}: {error}",
             hint="build the bundle again",
         ) from error
+
+
+def _require_size(stored: BinaryIO) -> None:
+    """Raise ValueError where the arrays would be larger than any reference is."""
+    with zipfile.ZipFile(stored) as archive:
+        size = sum(item.file_size for item in archive.infolist())
+    if size > MOST_VALUES:
+        raise ValueError(f"{ARRAYS} would have {size} bytes; at most {MOST_VALUES} are read")
+    stored.seek(0)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import stat
 from pathlib import Path
 
 from olive_build.errors import UsageError
 
 BROKEN = "(broken: run olive-build validate)"
-_DESCRIPTION = re.compile(r"^description:[ \t]+(.+?)[ \t]*$", re.MULTILINE)
-_EXTENDS = re.compile(r"^extends:[ \t]+([^#\n]+?)[ \t]*$", re.MULTILINE)
-_VERSION = re.compile(r"^recipe:", re.MULTILINE)
 _MOST_BYTES = 1_000_000
 _MOST_BASES = 5
 
@@ -53,17 +50,31 @@ def describe(folder: Path) -> tuple[tuple[str, str], ...]:
 
 def _description(path: Path, bases: int = 0) -> str:
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        status = path.stat()
+        if status.st_size > _MOST_BYTES or not stat.S_ISREG(status.st_mode):
             return BROKEN
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return BROKEN
-    found, extends = _DESCRIPTION.search(text), _EXTENDS.search(text)
-    if found and (extends or bases or _VERSION.search(text)):
-        return _unquoted(found[1])
+    lines = text.split("\n")
+    found, extends = _value(lines, "description"), _value(lines, "extends")
+    if "#" in extends:
+        extends = ""
+    if found and (extends or bases or any(line.startswith("recipe:") for line in lines)):
+        return _unquoted(found)
     if extends and bases < _MOST_BASES:
-        return _description(path.parent / extends[1].strip("'\""), bases + 1)
+        return _description(path.parent / extends.strip("'\""), bases + 1)
     return BROKEN
+
+
+def _value(lines: list[str], key: str) -> str:
+    """Return what stands on the line behind the first such key that has something, else ''.
+
+    Not by a regular expression: blanks between two patterns that both take blanks cost their cube.
+    """
+    begins = (f"{key}: ", f"{key}:\t")
+    values = (line[len(key) + 1 :].strip() for line in lines if line.startswith(begins))
+    return next(filter(None, values), "")
 
 
 def _unquoted(text: str) -> str:

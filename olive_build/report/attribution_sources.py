@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from olive_build.bundle.manifest import MANIFEST, read_json
+from olive_build.bundle.manifest import MANIFEST, file_of, read_manifest
 from olive_build.engine.decide import Decisions
 from olive_build.engine.graph import Node
 from olive_build.engine.store import Store
@@ -101,7 +101,7 @@ def compare_bundle(folder: Path, variant: str | None, recipes: Path, samples: in
 
 def _manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest. Raises BundleError when it is missing, or lacks what is read here."""
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_manifest(folder)
     try:
         for variant in manifest["variants"].values():
             _ = variant["precision"], variant["quantize"], dict(variant["files"])
@@ -170,7 +170,7 @@ def _from_bundle(
             why=f"it holds no fp32 variant to compare with; {note}",
             hint="build it on this machine, or give two files: explain --quality FP32.onnx X.onnx",
         )
-    paths = [folder / variants[key]["files"]["onnx"] for key in (plain[0], name)]
+    paths = [file_of(folder, variants[key]["files"]["onnx"]) for key in (plain[0], name)]
     models = load_graph(paths[0]), load_graph(paths[1])
     samples = ReferenceSamples(reference, models[0])
     return Compared(
@@ -199,12 +199,11 @@ def _from_cache(
     """Return what the cache has of the variant's steps. Raises an error that says what it lacks."""
     from olive_build.attribution.inputs import load_graph
     from olive_build.attribution.samples import ReferenceSamples
-    from olive_build.prepare import plan_builds
-    from olive_build.select import select
+    from olive_build.report.bundle_recipe import plan_of_bundle
 
-    requests = select(recipe=[manifest["recipe"]], recipes=recipes, targets=[manifest["target"]])
+    words = manifest["recipe"], manifest["target"]
     with Store() as store:
-        plan = plan_builds(requests, store, smoke=bool(manifest["smoke"]), report=lambda _: None)
+        plan = plan_of_bundle(*words, recipes, store, smoke=bool(manifest["smoke"]))
         (bundle,) = plan.bundles
         item = _variant_plan(bundle, name)
         steps = _Steps(plan, store)

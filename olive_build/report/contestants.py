@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle.manifest import MANIFEST, read_json
+from olive_build.bundle.manifest import MANIFEST, file_of, read_manifest
 from olive_build.engine.store import Store
 from olive_build.errors import BundleError, OliveBuildError, UsageError
 from olive_build.families import FAMILIES, FamilySpec
 from olive_build.plan import Model, Plan
 from olive_build.proof.candidate import Candidate, candidate_for
+from olive_build.report.bundle_recipe import plan_of_bundle
 
 PEER_CHILD = Path("benchmarks/peers/child.py")
 KINDS = ("onnx", "openvino")
@@ -39,7 +40,7 @@ class _Bundle:
     family: str
     digest: str
     origin: str
-    files: dict[str, str]
+    files: dict[str, Path]
 
 
 def gather(
@@ -59,7 +60,7 @@ def gather(
             why="one input cannot be given to all",
             hint="name bundles of one recipe",
         )
-    plan = _plan(first, recipes, store)
+    plan = plan_of_bundle(first.recipe, first.target, recipes, store, smoke=first.smoke)
     model = plan.bundles[0].model
     if model.digest != first.digest:
         raise UsageError(
@@ -74,7 +75,7 @@ def gather(
 
 
 def _read(folder: Path) -> _Bundle:
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_manifest(folder)
     try:
         for item in manifest["variants"].values():
             _require_one_file(item["files"], folder)
@@ -88,7 +89,7 @@ def _read(folder: Path) -> _Bundle:
             str(model["digest"]),
             f"{model['origin']} {model['revision']}".rstrip(),
             {
-                name: str(item["files"].get("onnx") or item["files"]["ort"])
+                name: file_of(folder, item["files"].get("onnx") or item["files"]["ort"])
                 for name, item in manifest["variants"].items()
             },
         )
@@ -125,17 +126,8 @@ def _named_apart(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
 def _variants(bundle: _Bundle, *, several: bool) -> list[Candidate]:
     prefix = f"{bundle.recipe}/{bundle.target}/" if several else ""
     return [
-        candidate_for(prefix + name, bundle.folder / path, bundle.family)
-        for name, path in bundle.files.items()
+        candidate_for(prefix + name, path, bundle.family) for name, path in bundle.files.items()
     ]
-
-
-def _plan(bundle: _Bundle, recipes: Path, store: Store) -> Plan:
-    from olive_build.prepare import plan_builds
-    from olive_build.select import select
-
-    requests = select(recipe=(bundle.recipe,), recipes=recipes, targets=(bundle.target,))
-    return plan_builds(requests, store, smoke=bundle.smoke, report=lambda _: None)
 
 
 def _opponent(name: str, bundle: _Bundle, plan: Plan, store: Store, outputs: Path) -> Candidate:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from olive_build.bundle.manifest import MANIFEST, PROOF, read_json
+from olive_build.bundle.manifest import PROOF, read_json, read_manifest
 from olive_build.errors import BundleError
 from olive_build.proof.verdict import QUALITY
 from olive_build.report.style import table
@@ -40,7 +40,7 @@ def print_differences(old: Path, new: Path, *, as_json: bool) -> None:
 
 def differences(old: Path, new: Path) -> Iterator[tuple[str, Any, Any]]:
     """Yield (what, old value, new value): settings, tools, files by digest, figures."""
-    manifests = [read_json(folder / MANIFEST) for folder in (old, new)]
+    manifests = [read_manifest(folder) for folder in (old, new)]
     proofs = [read_json(folder / PROOF) for folder in (old, new)]
     for key in ("recipe", "target", "provider", "status", "smoke"):
         yield from _changed(key, *(manifest.get(key) for manifest in manifests))

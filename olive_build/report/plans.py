@@ -46,15 +46,9 @@ def print_plan(requests: Sequence[Request], *, smoke: bool, as_json: bool) -> No
             click.echo(f"    {placed.path}  from {slots[placed.node or '']}")
         for placed in side_files(bundle):
             click.echo(f"    {placed.path}")
-    for note in notes_of(plan):
+    for note in dict.fromkeys(note for bundle in plan.bundles for note in bundle.model.notes):
         click.echo(f"note: {note}")
     click.echo(f"\n{len(plan.graph.nodes)} steps for {len(plan.bundles)} bundles")
-
-
-def notes_of(plan: Plan) -> list[str]:
-    """Return what is told of the models: what their files say and nothing comes of."""
-    told = (note for item in plan.bundles for note in getattr(item.model.facts, "notes", ()))
-    return list(dict.fromkeys(told))
 
 
 def _made(bundle: BundlePlan) -> list[Placed]:
@@ -87,10 +81,10 @@ def plan_json(plan: Plan) -> dict[str, object]:
                 "target": bundle.build.target,
                 "provider": bundle.build.provider,
                 "files": {placed.path: placed.node for placed in _made(bundle)},
+                "notes": list(bundle.model.notes),
             }
             for bundle in plan.bundles
         ],
-        "notes": notes_of(plan),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from olive_build.bundle.layout import DEMO
-from olive_build.bundle.manifest import MANIFEST, read_json
+from olive_build.bundle.manifest import read_manifest
 from olive_build.clients.client_packages import PLAIN_RUNTIME, runtime_files
 from olive_build.clients.web_server import WebServer
 from olive_build.errors import BundleError, UsageError
@@ -23,7 +23,7 @@ def serve_bundle(folder: Path, port: int) -> None:
     Raises BundleError when the folder is no bundle or has no page, UsageError when the port is
     taken or the client packages are missing.
     """
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_manifest(folder)
     if not (folder / DEMO / "index.html").is_file():
         raise BundleError(
             "the bundle has no page to show",

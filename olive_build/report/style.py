@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from olive_build.errors import printable
+
 CODES = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
 
 
@@ -25,8 +27,9 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
     """Return lines with columns that line up; the columns in `right` are aligned right.
 
-    The first row is the head, ruled off from the rest.
+    The first row is the head, ruled off from the rest. What is no sign in a cell is escaped.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for number, row in enumerate(rows):

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from olive_build.bundle.manifest import MANIFEST, read_json
+from olive_build.bundle.manifest import read_manifest
 from olive_build.bundle.training_manifest import is_training
 from olive_build.errors import BundleError, StepError, UsageError
 from olive_build.proof.machine import this_machine
@@ -34,7 +34,7 @@ NOT_HERE = {
 
 def all_train(bundles: Sequence[Path]) -> bool:
     """Say whether bundles are for training. Raises UsageError where some are and some are not."""
-    trained = [is_training(read_json(folder / MANIFEST)) for folder in bundles]
+    trained = [is_training(read_manifest(folder)) for folder in bundles]
     if any(trained) and not all(trained):
         raise UsageError(
             "training bundles are not benched beside others",

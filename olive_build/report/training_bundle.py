@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, read_json
+from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, read_manifest
 from olive_build.bundle.training_manifest import TrainingManifest, is_training, read_training
+from olive_build.engine.plain_files import NotPlainFile, plain_below
 from olive_build.engine.trees import sha256_of
 from olive_build.errors import BundleError, UsageError
 
@@ -32,7 +33,7 @@ def open_bundle(folder: Path) -> TrainingBundle:
     Raises UsageError for a bundle that is not for training, BundleError for none, for one of
     another version, or where a file is missing or changed.
     """
-    found = read_json(folder / MANIFEST)
+    found = read_manifest(folder)
     where = str(folder / MANIFEST)
     version = found.get("manifest_version")
     if version != MANIFEST_VERSION:
@@ -78,7 +79,7 @@ def _checked(folder: Path, manifest: dict[str, Any], used: list[str]) -> dict[st
     problems = [
         problem
         for path in (*used, *beside)
-        if (problem := _problem(folder / path, listed.get(path)))
+        if (problem := _problem(folder, path, listed.get(path)))
     ]
     if problems:
         raise BundleError(
@@ -90,13 +91,16 @@ def _checked(folder: Path, manifest: dict[str, Any], used: list[str]) -> dict[st
     return {path: listed[path][0] for path in used}
 
 
-def _problem(path: Path, listed: tuple[str, int] | None) -> str | None:
+def _problem(folder: Path, name: str, listed: tuple[str, int] | None) -> str | None:
     if listed is None:
-        return f"{path.name}: not listed, but used for training"
+        return f"{name}: not listed, but used for training"
     try:
+        path = plain_below(folder, name)
         size = path.stat().st_size
         if size != listed[1]:
-            return f"{path.name}: has {size} bytes, not {listed[1]}"
-        return None if sha256_of(path) == listed[0] else f"{path.name}: its bytes were changed"
+            return f"{name}: has {size} bytes, not {listed[1]}"
+        return None if sha256_of(path) == listed[0] else f"{name}: its bytes were changed"
+    except NotPlainFile as error:
+        return f"{name}: {error}"
     except OSError:
-        return f"{path.name}: missing"
+        return f"{name}: missing"

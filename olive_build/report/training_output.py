@@ -11,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from olive_build.engine.plain_files import read_plain
 from olive_build.errors import UsageError
 
 RECORD, CHECKPOINT, INFERENCE, PLOT = "training.json", "checkpoint", "inference.onnx", "loss.svg"
 OURS = {RECORD, CHECKPOINT, INFERENCE, PLOT}
 RECORD_VERSION = 1
+# The largest record that is read: it has the loss of each step.
+MOST_BYTES = 1 << 28
 
 
 def check_output(folder: Path, bundle: Path) -> None:
@@ -48,8 +51,8 @@ def check_output(folder: Path, bundle: Path) -> None:
 def read_record(path: Path) -> dict[str, Any] | None:
     """Return what `train` wrote of a training, or None where there is no such file of ours."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        found = json.loads(read_plain(path, MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None
     is_ours = isinstance(found, dict) and found.get("training_version") == RECORD_VERSION
     return found if is_ours else None

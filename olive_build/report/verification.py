@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from olive_build.bundle.manifest import MANIFEST, read_json
+from olive_build.bundle.manifest import read_manifest
 from olive_build.bundle.training_manifest import is_training
 from olive_build.bundle.verify import VerifiedFile, verify
 from olive_build.errors import OliveBuildError
@@ -45,7 +45,7 @@ def _print(folder: Path, files: tuple[VerifiedFile, ...], error: OliveBuildError
         click.echo(f"{folder}: {paint('failed', 'red')}")
         click.echo(error.render(), err=True)
         return
-    training = is_training(read_json(folder / MANIFEST))
+    training = is_training(read_manifest(folder))
     what = TRAINING if training else "every byte and every figure"
     click.echo(f"{folder}: {paint('verified', 'green')}, {what}")
     # A bundle's files are of one family, so all have the same figures.
@@ -85,6 +85,6 @@ def _json(
 
 def _of_training(folder: Path, error: OliveBuildError | None) -> str | None:
     """Return what became of the figures of training; None where the bundle has none."""
-    if error or not is_training(read_json(folder / MANIFEST)):
+    if error or not is_training(read_manifest(folder)):
         return None
     return "recorded, not run again"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -42,11 +41,11 @@ class Evaluator:
         plan = self._plan(method)
         found = self._run(plan, {plan.quality, plan.shipped, plan.fp32_shipped})
         size, fp32 = found[plan.shipped].size_bytes, found[plan.fp32_shipped].size_bytes
-        return _read(found[plan.quality], QUALITY), size / fp32, size / 1e6
+        return found[plan.quality].json(QUALITY), size / fp32, size / 1e6
 
     def speed(self, method: Quantize | None) -> dict[int, float]:
         plan = self._plan(method)
-        rows = _read(self._run(plan, {plan.speed})[plan.speed], SPEED)
+        rows = self._run(plan, {plan.speed})[plan.speed].json(SPEED)
         found: dict[int, list[float]] = {}
         for row in rows:
             ratio = next(iter(row["ratio_to"].values()))["median"]
@@ -56,7 +55,7 @@ class Evaluator:
     def damage(self, method: Quantize) -> list[LayerCost]:
         plan = self._plan(method)
         assert plan.damage is not None
-        layers = _read(self._run(plan, {plan.damage})[plan.damage], DAMAGE)["layers"]
+        layers = self._run(plan, {plan.damage})[plan.damage].json(DAMAGE)["layers"]
         return [
             LayerCost(item["node"], item["operator"], item["reference_bytes"], item["damage"])
             for item in layers
@@ -84,7 +83,3 @@ class Evaluator:
         decisions.settle()
         if not all(decisions.usable(node) for node in wanted):
             raise OutOfTimeError
-
-
-def _read(artifact: Artifact, name: str) -> Any:
-    return json.loads((artifact.path / name).read_text(encoding="utf-8"))

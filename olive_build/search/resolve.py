@@ -6,6 +6,7 @@ asks no candidate again, and gives the same bytes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -118,11 +119,19 @@ def _decided(item: Inspected, variant: Variant, store: Store, machine: str) -> D
     path = store.root / "searches" / f"{_key(item, variant, machine)}.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        # Its figures are published with what it chose: they are those that were measured.
+        if data.pop("digest") != _digest(data):
+            return None
         kinds = {kind.__name__: kind for kind in METHODS}
         method = from_fields(kinds[data["method"]["$type"]], data["method"])
         return Decision(method, data["holds"], data["summary"], tuple(data["candidates"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # never searched, or by another version: search
+
+
+def _digest(found: dict[str, Any]) -> str:
+    # A candidate may have lost all: infinity is a figure here.
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 def _key(item: Inspected, variant: Variant, machine: str) -> str:
@@ -194,7 +203,8 @@ def _search(
         )
     decision = _decision(search, best, goal)
     path = store.root / "searches" / f"{_key(item, variant, machine)}.json"
-    write_atomically(path, decision.as_json())
+    found = decision.as_json()
+    write_atomically(path, {**found, "digest": _digest(found)})
     return decision
 
 

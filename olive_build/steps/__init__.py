@@ -11,6 +11,7 @@ from olive_build.engine.registry import WorkerKind
 
 STEPS: Mapping[str, str] = {
     "miniature": "olive_build.steps.miniature:Miniature",
+    "load-check": "olive_build.steps.load_check:LoadCheck",
     "export": "olive_build.steps.export:Export",
     "fuse": "olive_build.steps.fuse:FuseAttention",
     "fuse-cached": "olive_build.steps.fuse:FuseCachedAttention",

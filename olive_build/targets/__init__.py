@@ -140,10 +140,20 @@ def read_provider(path: Path) -> Provider:
         no_attention_because=fields.optional_text("no_attention_because", "") or "",
         no_subgraphs_because=fields.optional_text("no_subgraphs_because", "") or "",
         operators_of=fields.optional_text("operators_of", path.stem) or path.stem,
+        code=_code(fields),
         claims=_claims(fields),
     )
     fields.done()
     return provider
+
+
+def _code(fields: Fields) -> tuple[tuple[str, str], ...]:
+    if "code" not in fields.names():
+        return ()
+    lines = fields.inside("code")
+    found = tuple((name, lines.text(name)) for name in lines.names() if name in LANGUAGES)
+    lines.done()
+    return found
 
 
 def _support(fields: Fields, path: Path) -> tuple[PrecisionSupport, ...]:

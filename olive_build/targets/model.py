@@ -125,7 +125,9 @@ class Provider:
     ``takes_symbolic_axes`` whether it takes any node of one that has them. ``no_attention_because``
     is empty where it has a kernel for the fused attention of com.microsoft,
     ``no_subgraphs_because`` where it is given the graphs inside nodes as well. ``runs_here_by``
-    names what runs it on a build machine, None where nothing does.
+    names what runs it on a build machine, None where nothing does. ``code`` is by language what an
+    application's code asks for it with: a statement, or in JavaScript an entry of an object; none
+    where it is there by itself, or its onnxruntime name in a list does it, as in Python.
     """
 
     name: str
@@ -141,7 +143,12 @@ class Provider:
     no_attention_because: str
     no_subgraphs_because: str
     operators_of: str
+    code: tuple[tuple[str, str], ...]
     claims: tuple[Claim, ...]
+
+    def code_in(self, language: str) -> str:
+        """Return what asks for it in a language, empty where the file has nothing for that."""
+        return dict(self.code).get(language, "")
 
     @property
     def precisions(self) -> tuple[str, ...]:

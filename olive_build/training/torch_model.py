@@ -78,7 +78,7 @@ def build(
     """
     side = family_module(family, "training")
     shapes = shapes or {}
-    model = side.load(folder).eval()
+    model = side.load(folder, train.head.replace if train.head else None).eval()
     examples = partial(_examples, side, folder, shapes)
     example = examples(shapes.get(BATCH, FEW), train.seed)
     values = [torch.from_numpy(example[name]) for name in side.INPUTS]

@@ -18,7 +18,8 @@ from olive_build.training.runtime_errors import reason
 # gradient_builder_registry.cc and framework/gradient_graph_builder.cc.
 UNREGISTERED = re.compile(r"gradient builder has not been registered: (\S+) for node ?(\S*)")
 UNREACHABLE = re.compile(r"partial derivative for '([^']+)'")
-UNUSED = re.compile(r"(\S+) couldn't find the consumer node")
+# A name is tried from its beginning alone: from each of its signs would cost its square.
+UNUSED = re.compile(r"(?<!\S)(\S+) couldn't find the consumer node")
 
 
 def build_graphs(

@@ -33,7 +33,7 @@ def test_the_python_gives_the_model_its_inputs(
     manifest = {
         "recipe": "speech",
         "target": "desktop",
-        "execution_provider": "CPUExecutionProvider",
+        "provider": "cpu",
         "variants": {"v1": {"files": {"onnx": str(path)}, **described}},
     }
     (tmp_path / "clip.wav").write_bytes(bytes([1, 2, 4]))

@@ -4,50 +4,23 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 import pytest
 
 from olive_build.bundle.code_sections import ELSEWHERE, code_sections
 from olive_build.errors import BundleError
-from olive_build.families.whisper.spec import WhisperFacts
-from olive_build.targets import Target, load_provider, load_target, target_names
+from olive_build.targets import Target, load_target, target_names
 
-FACTS = WhisperFacts(
-    architecture="whisper",
-    dimensions=96,
-    encoder_layers=2,
-    decoder_layers=2,
-    encoder_heads=4,
-    decoder_heads=4,
-    vocabulary=51865,
-    positions=77,
-    mel_bins=81,
-    sampling_rate=16000,
-    n_fft=400,
-    hop_length=160,
-    window=7 * 16000,
-    start=50258,
-    end=50257,
-    pad=50257,
-    no_timestamps=50363,
-    languages={"en": 50259},
-    tasks={"transcribe": 50359},
-    suppressed=(),
-    suppressed_first=(),
-    specials_from=50257,
-    client_files=(),
-)
-AUDIO = {"audio_pcm": ("float", "samples"), "audio_stream": ("uint8", "bytes")}
-NUMBERS = {
-    "min_length": "int32",
-    "max_length": "int32",
-    "num_beams": "int32",
-    "num_return_sequences": "int32",
-    "length_penalty": "float",
-    "repetition_penalty": "float",
-}
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from family_facts import AUDIO, NUMBERS  # noqa: E402
+from family_facts import SPEECH as FACTS  # noqa: E402
+from family_facts import speech_manifest as manifest  # noqa: E402
+
 # How each language says a type, beside the name of an input.
 TYPES = {
     "python": {"int32": "np.int32", "float": "np.float32"},
@@ -72,22 +45,6 @@ SHOWN = {
 }
 # What a line of code may keep of the signs that templates use.
 KEPT = r"\$0|returned \$read"
-
-
-def manifest(target: str, takes: str = "audio_pcm", provider: str | None = None) -> dict[str, Any]:
-    found = load_target(target)
-    chosen = load_provider(provider or found.default_provider)
-    kind, length = AUDIO.get(takes, ("float", "frames"))
-    inputs = [{"name": takes, "type": kind, "axes": [1, length]}]
-    inputs += [{"name": name, "type": kind, "axes": [1]} for name, kind in NUMBERS.items()]
-    output = {"name": "text_out", "type": "string", "axes": [1, "num_return_sequences"]}
-    variant = {"files": {"onnx": "v1/model.onnx"}, "inputs": inputs, "outputs": [output]}
-    return {
-        "recipe": "my-speech",
-        "target": target,
-        "execution_provider": chosen.execution_provider,
-        "variants": {"v1": variant},
-    }
 
 
 def blocks(text: str, language: str) -> list[str]:

@@ -9,23 +9,74 @@ from pathlib import Path
 import pytest
 
 from olive_build.bundle.index import write_index
-from olive_build.bundle.publish import from_bytes, publish
+from olive_build.bundle.publish import from_bytes, publish, remove_leftovers
 from olive_build.errors import BundleError
+
+MANIFEST = b'{"manifest_version": 1, "recipe": "r", "target": "t", "variants": {}, "files": []}'
 
 
 def put(folder: Path, content: bytes = b"1") -> None:
-    publish(folder, [from_bytes("a/b.bin", content)], b"{}", b"{}")
+    publish(folder, [from_bytes("a/b.bin", content)], MANIFEST, b"{}")
 
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if not path.name.endswith(".lock")}
 
 
-def test_a_file_in_the_place_of_a_bundle_is_replaced_and_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "desktop").write_text("a file")
-    put(tmp_path / "desktop")
-    assert (tmp_path / "desktop" / "a" / "b.bin").read_bytes() == b"1"
+def test_an_earlier_bundle_and_an_empty_folder_are_replaced_and_nothing_is_left(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "desktop").mkdir()
+    for content in (b"1", b"2"):
+        put(tmp_path / "desktop", content)
+        assert (tmp_path / "desktop" / "a" / "b.bin").read_bytes() == content
+        assert names(tmp_path) == {"desktop"}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "why"),
+    [
+        (None, "it holds files and no manifest.json, so it is no bundle"),
+        ("{", "its manifest.json cannot be read"),
+        ('{"manifest_version": 3, "name": "An extension"}', "its manifest.json is not that of a"),
+        ("[]", "its manifest.json is not that of a bundle"),
+    ],
+)
+def test_a_folder_that_is_no_bundle_is_not_replaced(
+    tmp_path: Path, manifest: str | None, why: str
+) -> None:
+    folder = tmp_path / "desktop"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    if manifest is not None:
+        (folder / "manifest.json").write_text(manifest)
+    with pytest.raises(BundleError) as caught:
+        put(folder)
+    assert caught.value.what == "a bundle would take the place of what is not one"
+    assert caught.value.where == str(folder) and why in str(caught.value.why)
+    assert "move it away, or choose another folder with --outputs" in str(caught.value.hint)
+    assert (folder / "thesis.txt").read_text() == "years of work"
     assert names(tmp_path) == {"desktop"}
+
+
+def test_a_file_and_a_link_in_the_place_of_a_bundle_stay(tmp_path: Path) -> None:
+    (tmp_path / "desktop").write_text("a file")
+    (tmp_path / "web").symlink_to(tmp_path / "nowhere")
+    for name in ("desktop", "web"):
+        with pytest.raises(BundleError, match="a bundle would take the place of what is not one"):
+            put(tmp_path / name)
+    assert (tmp_path / "desktop").read_text() == "a file"
+    assert (tmp_path / "web").is_symlink()
+
+
+def test_what_a_killed_build_left_goes_and_what_only_has_a_like_name_stays(tmp_path: Path) -> None:
+    dead = 999_999_999  # above the highest number of a process
+    left = [f".desktop-{dead}-0123abcd", f".desktop-{dead}-0123abcd-old"]
+    kept = [f".desktop-{dead}", f".desktop-{dead}-notes", ".desktop-2024-0123abcd-mine"]
+    for name in (*left, *kept):
+        (tmp_path / name).mkdir()
+    remove_leftovers(tmp_path / "desktop")
+    assert names(tmp_path) == set(kept)
 
 
 def test_many_that_publish_at_once_do_each_other_no_harm(tmp_path: Path) -> None:

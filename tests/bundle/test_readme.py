@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from olive_build.bundle.readme import readme
-from olive_build.families.image_classification.preparation import Exact, Preparation, Resize
-from olive_build.families.image_classification.spec import ImageClassificationFacts
-from olive_build.families.sentence_embedding.modules import Pooling
-from olive_build.families.sentence_embedding.settings import Settings
-from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.targets import load_target
 
-FACTS = SentenceEmbeddingFacts(
-    architecture="bert",
-    layers=6,
-    heads=12,
-    hidden=77,
-    dimensions=77,
-    transformer="",
-    modules=(Pooling(("cls",), True),),
-    settings=Settings(256, False, "", None, ()),
-    inputs=("input_ids",),
-    client_files=(),
-    no_graph="",
-    notes=(),
-)
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from family_facts import IMAGES  # noqa: E402
+from family_facts import SENTENCES as FACTS  # noqa: E402
 
 
 def manifest(target: str) -> dict[str, Any]:
@@ -42,7 +30,7 @@ def manifest(target: str) -> dict[str, Any]:
         "description": "A model for this test",
         "target": target,
         "status": "prepared, not run",
-        "execution_provider": "SomeExecutionProvider",
+        "provider": load_target(target).default_provider,
         "model": {"origin": "package x", "revision": "1", "licence": "MIT"},
         "variants": {
             "v1": {"precision": "fp32", "files": files, "inputs": [value], "outputs": [output]},
@@ -73,16 +61,6 @@ def test_the_readme_speaks_of_this_bundle(target: str) -> None:
         assert "in_here" in code and "out_there" in code and "v1/model.onnx" in code
     if target == "desktop":
         ast.parse(code)
-
-
-IMAGES = ImageClassificationFacts(
-    "resnet",
-    0,
-    0,
-    Preparation((Resize(Exact(48, 56), 2),), 48, 56, 1 / 255, (0.5,), (0.25,)),
-    ("a", "b"),
-    composed_files=(),
-)
 
 
 @pytest.mark.parametrize("target", ["desktop", "web", "android", "ios", "windows", "npu"])

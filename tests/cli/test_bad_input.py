@@ -107,7 +107,7 @@ DAMAGED: dict[str, Any] = {
 
 @pytest.mark.parametrize("change", DAMAGED.values(), ids=DAMAGED.keys())
 def test_verify_of_a_damaged_manifest(tmp_path: Path, change: dict[str, Any]) -> None:
-    sound = {"manifest_version": 1, "files": [], "variants": {}}
+    sound = {"manifest_version": 1, "files": [], "variants": {"int8": {"files": {}}}}
     folder = bundle(tmp_path / "b", {**sound, **change}, {"variants": {}})
     with pytest.raises(BundleError):
         verify(folder)

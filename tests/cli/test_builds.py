@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 
 from tiny_recipe import RECIPE, Project, built
@@ -38,6 +40,49 @@ def test_nothing_changed_runs_nothing_and_writes_nothing(project: Project) -> No
     assert result.out.count("up to date: ") == 2
     after = {p: p.stat().st_mtime_ns for p in (project.folder / "outputs").rglob("*")}
     assert after == before
+
+
+def test_a_folder_of_the_users_is_refused_before_anything_runs(project: Project) -> None:
+    project.bundle("web").mkdir(parents=True)
+    (project.bundle("web") / "thesis.txt").write_text("years of work")
+    result = project.run("build", "tiny")
+    assert result.code == 6
+    assert "a bundle would take the place of what is not one" in result.err
+    assert "at:      outputs/tiny/web" in result.err
+    assert "move it away, or choose another folder with --outputs" in result.err
+    assert "steps:" not in result.out and not project.bundle("desktop").exists()
+    result = project.run("build", "tiny", "--keep-going")
+    assert result.code == 6 and "published: outputs/tiny/desktop" in result.out
+    assert [path.name for path in project.bundle("web").iterdir()] == ["thesis.txt"]
+
+
+def test_a_pipe_in_another_bundle_hangs_no_build(project: Project) -> None:
+    built(project)
+    odd = project.folder / "outputs" / "other" / "web"
+    odd.mkdir(parents=True)
+    os.mkfifo(odd / "manifest.json")
+    (project.bundle("web") / "proof.json").unlink()
+    os.mkfifo(project.bundle("web") / "proof.json")
+    result = project.run("build", "tiny")
+    assert result.code == 0 and "published: outputs/tiny/web" in result.out
+    index = json.loads((project.folder / "outputs" / "index.json").read_text())
+    assert [item["path"] for item in index["bundles"]] == ["tiny/desktop", "tiny/web"]
+
+
+def test_a_changed_digit_in_the_cache_is_measured_again(project: Project) -> None:
+    built(project, "--target", "desktop")
+    proof = (project.bundle("desktop") / "proof.json").read_bytes()
+    project.cache = shutil.copytree(project.cache, project.folder / "cache")
+    changed = 0
+    for path in project.cache.glob("v1/artifacts/*/*/quality.json"):
+        figures = path.read_text()
+        path.chmod(0o644)
+        path.write_text(re.sub(r'("cosine_p1": [0-9.]+)[0-9]', r"\g<1>1", figures))
+        changed += path.read_text() != figures
+    assert changed
+    result = project.run("build", "tiny", "--target", "desktop")
+    assert re.search(r"ran +tiny/\S*quality", result.out), result.out
+    assert (project.bundle("desktop") / "proof.json").read_bytes() == proof
 
 
 def test_out_of_budget_is_exit_5_and_leaves_what_was_published(project: Project) -> None:

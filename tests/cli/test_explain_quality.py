@@ -63,7 +63,7 @@ def test_a_copied_bundle_is_compared_with_its_own_fp32_variant(published: Projec
     result = published.run("explain", "--quality", str(folder), "--variant", "q8")
     assert result.code == 0, result.err
     assert "without the build's stages: " in result.out
-    assert "no recipe" in result.out
+    assert "the recipe 'tiny', which the bundle names, is not among yours" in result.out
     assert "encoder.layer." in result.out
 
 

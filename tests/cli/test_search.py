@@ -42,6 +42,14 @@ def test_a_search_is_run_once_and_written_as_a_plain_recipe(
     assert [item["chosen"] for item in search["candidates"]].count(True) == 1
     assert search["holds"] is True
 
+    kept = {path: path.read_text() for path in tiny.cache.glob("v1/searches/*.json")}
+    for path, text in kept.items():
+        path.write_text(text.replace('"holds":true', '"holds":false'))
+    told = tiny.run("plan", "tiny", "--target", "desktop")
+    assert "searched when it is built" in told.out + told.err, "what was changed is not believed"
+    for path, text in kept.items():
+        path.write_text(text)
+
     text = written.read_text(encoding="utf-8")
     assert "auto" not in text
     assert "method: " in text

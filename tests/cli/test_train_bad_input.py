@@ -68,6 +68,12 @@ def changed(bundle: Path, change: Callable[[Manifest], Any]) -> None:
     write_manifest(bundle, manifest)
 
 
+def moved(manifest: Manifest, path: str) -> None:
+    """Name another place for the checkpoint, in the list of files too."""
+    (entry,) = [item for item in manifest["files"] if item["path"] == "training/checkpoint"]
+    entry["path"] = manifest["training"]["files"]["checkpoint"] = path
+
+
 @pytest.mark.parametrize(
     ("code", "change", "told"),
     [
@@ -80,6 +86,20 @@ def changed(bundle: Path, change: Callable[[Manifest], Any]) -> None:
         (6, lambda m: m.update(files=[]), "checkpoint: not listed, but used for training"),
         (6, lambda m: m["files"][-1].update(sha256="0"), "training_model.onnx: its bytes were"),
         (6, lambda m: m["files"][-1].update(size_bytes=1), "training_model.onnx: has"),
+        (
+            6,
+            lambda m: m.update(recipe="../escaped"),
+            "the manifest's recipe has a name that is none",
+        ),
+        (6, lambda m: m.update(recipe="/tmp/escaped"), "the manifest's recipe has a name that is"),
+        (
+            6,
+            lambda m: m.update(target="a/../../b"),
+            "the manifest's target has a name that is none",
+        ),
+        (6, lambda m: moved(m, "../fixed/training/checkpoint"), "checkpoint: its name leaves the"),
+        (6, lambda m: m["model"].update(family="os"), "there is no family 'os' that trains"),
+        (6, lambda m: m["training"].update(batch_size=0), "it trains 3 epochs in batches of 0"),
     ],
 )
 def test_a_manifest_that_is_no_good(
@@ -113,6 +133,13 @@ def test_what_is_no_bundle(work: Path) -> None:
 def test_a_file_that_is_missing(work: Path) -> None:
     (work / "free" / "training" / "checkpoint").unlink()
     assert "checkpoint: missing" in refused(work, 6, "free", "--data", "images")
+
+
+def test_a_pipe_in_the_bundle_is_not_waited_for(work: Path) -> None:
+    os.mkfifo(work / "free" / "pipe")
+    told = refused(work, 6, "free", "--data", "images")
+    assert "the bundle holds what is no plain file" in told
+    assert "pipe: it is a pipe" in told
 
 
 def test_data_that_cannot_be_learned_from(work: Path) -> None:

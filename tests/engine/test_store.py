@@ -50,6 +50,41 @@ def test_a_truncated_artifact_is_made_again(store: Store) -> None:
     assert build(store, "abc")[0].status == "cached"
 
 
+def test_a_changed_digit_is_found_before_anything_reads_it_and_the_step_runs_again(
+    store: Store,
+) -> None:
+    (outcome,) = build(store, "0.91")
+    file_of(outcome).write_text("0.99")
+    (again,) = build(store, "0.91")
+    assert again.status == "ran"
+    assert file_of(again).read_text() == "0.91"
+    assert build(store, "0.91")[0].status == "cached"
+
+
+def test_a_file_that_became_a_pipe_or_a_link_is_made_again(store: Store, tmp_path: Path) -> None:
+    for number, replace in enumerate((os.mkfifo, lambda path: path.symlink_to(tmp_path / "like"))):
+        (outcome,) = build(store, f"as{number}")
+        (tmp_path / "like").write_text(f"as{number}")
+        path = file_of(outcome)
+        path.unlink()
+        replace(path)
+        (again,) = build(store, f"as{number}")
+        assert again.status == "ran"
+        assert file_of(again).read_text() == f"as{number}"
+
+
+def test_figures_are_read_only_as_they_were_recorded(store: Store) -> None:
+    (outcome,) = build(store, "0.91")
+    artifact = outcome.artifact
+    assert artifact is not None and artifact.json("text") == 0.91
+    file_of(outcome).write_text("0.99")
+    for name, why in (("text", "its bytes are not those that were recorded"), ("no", "it is not")):
+        with pytest.raises(StepError, match=f"{name} in the cache is damaged") as caught:
+            artifact.json(name)
+        assert why in str(caught.value.why)
+        assert "run `olive-build cache verify`, then build again" in str(caught.value.hint)
+
+
 def test_verify_finds_a_flipped_byte_and_the_next_build_mends_it(store: Store) -> None:
     good, bad, gone = build(store, "good", "flipped", "gone")
     assert verify(store) == ()

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from olive_build.bundle.code_sections import code_sections
 from olive_build.bundle.readme import _values
 from olive_build.steps.describe import describe
+from olive_build.targets import load_target
 
 PROMPT = "Once upon a time"
 
@@ -27,7 +28,7 @@ def manifest(target: str, graph: Path) -> dict[str, Any]:
     return {
         "recipe": "stories",
         "target": target,
-        "execution_provider": "CPUExecutionProvider",
+        "provider": load_target(target).default_provider,
         "variants": {"fp32": {"files": {"onnx": str(graph)}, **described}},
     }
 

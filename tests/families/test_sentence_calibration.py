@@ -14,7 +14,7 @@ from olive_build.calibration.inputs import read_inputs
 from olive_build.errors import StepError
 from olive_build.families.sentence_embedding.calibration import calibration_feeds
 from olive_build.families.sentence_embedding.texts import read_texts
-from olive_build.families.sentence_embedding.torch_side import encode
+from olive_build.families.sentence_embedding.torch_side import encode, library_model
 from olive_build.steps.calibration import CalibrationInputs
 
 
@@ -34,7 +34,7 @@ def texts(path: Path, *lines: str) -> Path:
 def test_the_built_in_texts_have_the_ids_of_transformers(model: Path, tmp_path: Path) -> None:
     data = Path(str(files("olive_build.proof").joinpath("data", "calibration.jsonl")))
     CalibrationInputs("sentence-embedding").run({"source": model, "data": data}, tmp_path)
-    wanted = encode(model, read_texts(data))
+    wanted = encode(library_model(model), read_texts(data))
     count = 0
     for ids, feeds in zip(wanted, read_inputs(tmp_path / "calibration.npz"), strict=True):
         np.testing.assert_array_equal(feeds["input_ids"], ids[None])
@@ -50,7 +50,7 @@ def test_a_text_is_cut_where_the_model_cuts_it(model: Path, tmp_path: Path) -> N
     long, short = (feeds["input_ids"] for feeds in calibration_feeds(model, path))
     assert long.shape == (1, 256)
     assert short.shape == (1, 3)
-    np.testing.assert_array_equal(long[0], encode(model, read_texts(path))[0])
+    np.testing.assert_array_equal(long[0], encode(library_model(model), read_texts(path))[0])
 
 
 @pytest.mark.parametrize(

@@ -106,15 +106,28 @@ def test_nothing_is_dropped_while_it_trains(folder: Path) -> None:
             assert torch.equal(training.forward(model.train(), *given), still)
 
 
-def test_a_bare_encoder_gets_the_same_new_head_each_time(folder: Path, tmp_path: Path) -> None:
+def test_a_bare_encoder_is_loaded_for_a_declared_head_and_nothing_of_it_is_drawn(
+    folder: Path, tmp_path: Path
+) -> None:
     transformers.BertModel.from_pretrained(folder).save_pretrained(tmp_path)
     state = torch.get_rng_state()
-    models = [dict(training.load(tmp_path).named_parameters()) for _ in range(2)]
+    found = dict(training.load(tmp_path, "classifier").named_parameters())
     assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(models[0]["classifier.weight"], models[1]["classifier.weight"])
+    assert not found["classifier.weight"].any()  # until the new head takes its place
     kept = dict(training.load(folder).named_parameters())
     name = "bert.encoder.layer.3.output.dense.weight"
-    assert torch.equal(models[0][name], kept[name])
+    assert torch.equal(found[name], kept[name])
+
+
+def test_a_bare_encoder_without_a_declared_head_is_refused(folder: Path, tmp_path: Path) -> None:
+    transformers.BertModel.from_pretrained(folder).save_pretrained(tmp_path)
+    with pytest.raises(PlanError) as caught:
+        training.load(tmp_path)
+    text = caught.value.render()
+    assert (
+        "2 tensors of the model are not in its files: classifier.weight, classifier.bias\n" in text
+    )
+    assert "`train: {head: {replace: classifier, classes: ...}}`" in text
 
 
 def test_distilbert_is_loaded_as_it_is(folder: Path, tmp_path: Path) -> None:

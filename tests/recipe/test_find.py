@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,23 @@ def test_a_name_that_is_not_there(folder: Path) -> None:
     with pytest.raises(UsageError) as caught:
         find_recipe("whisper-tyni", folder)
     assert caught.value.hint == "did you mean 'whisper-tiny'?"
+
+
+@pytest.mark.parametrize("key", ["extends", "description"])
+@pytest.mark.parametrize("end", ["", "\n# more", "x"])
+def test_blanks_behind_a_key_take_no_time(tmp_path: Path, key: str, end: str) -> None:
+    (tmp_path / "a.yaml").write_text(f"recipe: 1\n{key}:{' ' * 900_000}{end}")
+    started = time.perf_counter()
+    ((name, shown),) = describe(tmp_path)
+    assert time.perf_counter() - started < 2
+    assert (name, shown) == ("a", "x" if (key, end) == ("description", "x") else BROKEN)
+
+
+def test_what_is_no_file_is_broken_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "link.yaml").symlink_to("/dev/zero")
+    (tmp_path / "folder.yaml").mkdir()
+    assert describe(tmp_path) == (("folder", BROKEN), ("link", BROKEN), ("pipe", BROKEN))
 
 
 def test_no_folder_holds_no_recipe(tmp_path: Path) -> None:

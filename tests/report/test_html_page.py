@@ -116,9 +116,7 @@ def hostile(tmp_path: Path) -> str:
     damaged["gates"][0]["note"] = name
     folder = write_bundle(
         tmp_path / "desktop",
-        {name: damaged},
-        target=name,
-        recipe=name,
+        {"int8": damaged},
         description=name,
         status=name,
         model={name: name},
@@ -260,7 +258,7 @@ def test_targets_of_only_one_build_are_named(tmp_path: Path) -> None:
         ("proof.json", {"variants": {"int8": {}}}),
         ("proof.json", {"variants": []}),
         ("proof.json", {"machine": 3}),
-        ("manifest.json", {"recipe": None}),
+        ("manifest.json", {"description": None}),
         ("manifest.json", {"files": [3]}),
         ("manifest.json", {"runtime": {}}),
     ],

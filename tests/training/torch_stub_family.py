@@ -42,7 +42,7 @@ def register(
     """Make FAMILY load `network`, seeded, for values float32 [batch_size, *shape]."""
     spec, training = ModuleType(f"{ROOM}.spec"), ModuleType(f"{ROOM}.training")
 
-    def load(folder: Path) -> torch.nn.Module:
+    def load(folder: Path, head: str | None = None) -> torch.nn.Module:
         torch.manual_seed(1)
         return network().eval()
 

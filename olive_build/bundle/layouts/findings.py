@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
+from olive_build.errors import printable
+
 Severity = Literal["error", "warning", "note"]
 _ORDER = ("error", "warning", "note")
 
@@ -70,7 +72,7 @@ class Finding:
         for label, text in (("at", self.where), ("because", self.why), ("to fix", self.hint)):
             if text:
                 lines.append(f"  {label + ':':<9}{text}")
-        return "\n".join(lines)
+        return printable("\n".join(lines), keep="\n\t")
 
 
 def by_severity(findings: list[Finding]) -> tuple[Finding, ...]:

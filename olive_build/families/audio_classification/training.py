@@ -12,15 +12,33 @@ import torch
 import transformers
 
 from olive_build.families.audio_classification.spec import inspect
+from olive_build.families.loading import Loaded
 from olive_build.families.still import load_still
 
 INPUTS = ("input_values",)
 OUTPUT = "logits"
+# Rows of the inputs by which it is found out what outputs read.
+PROBE_BATCH = 2
 
 
-def load(folder: Path) -> torch.nn.Module:
+def loading(folder: Path, head: str | None = None) -> Loaded:
+    """Return the model with what is to be said of its files.
+
+    What they lack of `head`, the layer that a new one takes the place of, is zero. Raises PlanError
+    where an output reads anything else that they lack.
+    """
+
+    def run(model: torch.nn.Module) -> torch.Tensor:
+        given = examples(folder, PROBE_BATCH, {}, 0)
+        return forward(model, *(torch.from_numpy(given[name]) for name in INPUTS))
+
+    return load_still(transformers.AutoModelForAudioClassification, folder, run, head)
+
+
+def load(folder: Path, head: str | None = None) -> torch.nn.Module:
     """Return the model in eval mode, fp32; nothing is dropped, masked or skipped by chance."""
-    return load_still(transformers.AutoModelForAudioClassification, folder)
+    model: torch.nn.Module = loading(folder, head).model
+    return model
 
 
 def forward(model: torch.nn.Module, input_values: torch.Tensor) -> torch.Tensor:

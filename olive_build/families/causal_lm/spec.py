@@ -23,7 +23,10 @@ from olive_build.families.causal_lm.client_files import (
 from olive_build.families.causal_lm.names import input_names
 from olive_build.families.configuration import read_configuration
 from olive_build.families.library_tokenizer import TokenizerSettings
+from olive_build.families.tied_words import ties_words
 
+# The weight that scores words, as the files name it where it is one of its own.
+SCORES = "lm_head.weight"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 # What transformers.js asks for beside the graphs; the optional ones only where they are.
 CLIENT_FILES = (CONFIG, TOKENIZER, TOKENIZER_CONFIG)
@@ -52,7 +55,7 @@ class Keys:
     """What an architecture calls its sizes in config.json, and whether it ties by default.
 
     The default is that of transformers' own configuration class: what equals it may be left out of
-    the file.
+    the file. `table` is how its files name the vectors of the words.
     """
 
     layers: str = "num_hidden_layers"
@@ -61,12 +64,19 @@ class Keys:
     positions: str = "max_position_embeddings"
     kv_heads: str | None = None
     tied: bool = True
+    table: str = "embed_tokens.weight"
 
 
 # By model_type: src/transformers/models/*/configuration_*.py of huggingface/transformers 5.
 ARCHITECTURES: Mapping[str, Keys] = {
-    "gpt2": Keys(layers="n_layer", heads="n_head", dimensions="n_embd", positions="n_positions"),
-    "gpt_neo": Keys(layers="num_layers", heads="num_heads"),
+    "gpt2": Keys(
+        layers="n_layer",
+        heads="n_head",
+        dimensions="n_embd",
+        positions="n_positions",
+        table="wte.weight",
+    ),
+    "gpt_neo": Keys(layers="num_layers", heads="num_heads", table="wte.weight"),
     "llama": Keys(kv_heads="num_key_value_heads", tied=False),
     "opt": Keys(),
     "qwen2": Keys(kv_heads="num_key_value_heads", tied=False),
@@ -192,7 +202,7 @@ def _facts(
         bos=None if bos is None else int(bos),
         eos=tuple(int(token) for token in ends),
         pad=None if pad is None else int(pad),
-        tied=bool(config.get("tie_word_embeddings", keys.tied)),
+        tied=ties_words(folder, config, keys.table, SCORES, by_default=keys.tied),
         client_files=(
             *CLIENT_FILES,
             *(name for name in OPTIONAL_CLIENT_FILES if (folder / name).is_file()),

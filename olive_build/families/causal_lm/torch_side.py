@@ -29,10 +29,11 @@ from olive_build.families.causal_lm.names import (
 )
 from olive_build.families.causal_lm.spec import CausalLmFacts, inspect
 from olive_build.families.causal_lm.torch_generation import reference_of, runner
+from olive_build.families.loading import Loaded, from_files
 from olive_build.olive_bridge import TorchExport
 from olive_build.proof.generation_reference import GenerationReference
 
-__all__ = ["load", "probe_outputs", "reference", "runner", "torch_export"]
+__all__ = ["load", "loading", "probe_outputs", "reference", "runner", "torch_export"]
 
 CACHE = "past"
 # Traced with sizes that are no powers of two, so that no axis is taken for a constant.
@@ -47,10 +48,18 @@ def load(folder: Path, attention: str = "sdpa") -> Any:
     `attention` is transformers' implementation: sdpa as it is by default, where the architecture
     has it, and is timed; eager is what exports to plain operators.
     """
-    given: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
-    if attention != "sdpa":
-        given["attn_implementation"] = attention
-    return transformers.AutoModelForCausalLM.from_pretrained(str(folder), **given).eval()
+    return loading(folder, attention).model
+
+
+def loading(folder: Path, attention: str = "sdpa") -> Loaded:
+    """Return the model with what is to be said of its files; see `from_files`."""
+
+    def run(model: Any) -> Any:
+        given = probe(inspect(folder), *PROBES[0])[INPUT_IDS]
+        return model(input_ids=torch.from_numpy(given)).logits
+
+    given = {} if attention == "sdpa" else {"attn_implementation": attention}
+    return from_files(transformers.AutoModelForCausalLM, folder, run, **given)
 
 
 def reference(folder: Path, data: Path, **options: str) -> GenerationReference:

@@ -21,6 +21,7 @@ from olive_build.families.image_classification.own_pictures import own_pictures
 from olive_build.families.image_classification.preparation import Resize
 from olive_build.families.image_classification.sample import images_of
 from olive_build.families.image_classification.spec import ImageClassificationFacts, inspect
+from olive_build.families.loading import Loaded, from_files
 from olive_build.olive_bridge import TorchExport
 from olive_build.proof.classification_reference import (
     LOGITS,
@@ -52,12 +53,19 @@ class Classifier(torch.nn.Module):
         return logits
 
 
+def loading(folder: Path) -> Loaded:
+    """Return the network with what is to be said of its files; see `from_files`."""
+
+    def run(model: torch.nn.Module) -> torch.Tensor:
+        found: torch.Tensor = Classifier(model)(torch.from_numpy(probe(inspect(folder), 1)))
+        return found
+
+    return from_files(transformers.AutoModelForImageClassification, folder, run)
+
+
 def load(folder: Path) -> Classifier:
     """Return the model in eval mode, in fp32 whatever its weights are stored in."""
-    model = transformers.AutoModelForImageClassification.from_pretrained(
-        str(folder), dtype=torch.float32, use_safetensors=True
-    )
-    return Classifier(model).eval()
+    return Classifier(loading(folder).model).eval()
 
 
 def torch_export(folder: Path, component: str) -> TorchExport:

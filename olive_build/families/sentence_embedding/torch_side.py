@@ -7,6 +7,7 @@ has it. Imported in worker processes only.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 import transformers
 
 from olive_build.errors import StepError, first_line
+from olive_build.families.loading import Loaded, check_complete, from_files
 from olive_build.families.sentence_embedding.edge_texts import edge_texts
 from olive_build.families.sentence_embedding.settings import NO_LIMIT
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts, inspect
@@ -55,13 +57,14 @@ class Encoder(torch.nn.Module):
 def library_model(folder: Path, attention: str | None = None) -> Any:
     """Return the SentenceTransformer of a folder, in fp32 on the CPU.
 
-    Raises StepError where that library cannot load it.
+    Raises StepError where that library cannot load it, PlanError where an output reads a tensor
+    that the files do not have.
     """
     from sentence_transformers import SentenceTransformer
 
     wanted = {"dtype": torch.float32, "use_safetensors": True}
     try:
-        return SentenceTransformer(
+        model = SentenceTransformer(
             str(folder),
             device="cpu",
             local_files_only=True,
@@ -74,12 +77,28 @@ def library_model(folder: Path, attention: str | None = None) -> Any:
             why=first_line(error),
             hint="SentenceTransformer(folder) must work: save the model again with that library",
         ) from error
+    check_complete(model[0].model, folder, partial(_hidden, folder))
+    return model
 
 
 def load(folder: Path) -> Encoder:
     """Return the model in eval mode, fp32, with the attention that exports to plain operators."""
     first, *after = library_model(folder, attention="eager")
     return Encoder(first.model, after).eval()
+
+
+def loading(folder: Path) -> Loaded:
+    """Return the transformer with what is to be said of its files; see `from_files`."""
+    place = folder / inspect(folder).transformer
+    run = partial(_hidden, folder)
+    return from_files(transformers.AutoModel, place, run, attn_implementation="eager")
+
+
+def _hidden(folder: Path, model: torch.nn.Module) -> torch.Tensor:
+    """Return what the transformer says of seeded inputs, by which it is seen what it reads."""
+    given = probe(folder, inspect(folder), PROBE_SHAPES[0])
+    hidden: torch.Tensor = Encoder(model)(**{k: torch.from_numpy(v) for k, v in given.items()})
+    return hidden
 
 
 def torch_export(folder: Path, component: str) -> TorchExport:

@@ -11,21 +11,38 @@ import numpy.typing as npt
 import torch
 import transformers
 
+from olive_build.families.loading import Loaded
 from olive_build.families.still import load_still
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
+# Rows of the inputs by which it is found out what outputs read.
+PROBE_BATCH = 2
 # Where the length is free.
 EXAMPLE_LENGTH = 32
 
 
-def load(folder: Path) -> torch.nn.Module:
+def loading(folder: Path, head: str | None = None) -> Loaded:
+    """Return the model with what is to be said of its files.
+
+    What they lack of `head`, the layer that a new one takes the place of, is zero. Raises PlanError
+    where an output reads anything else that they lack.
+    """
+
+    def run(model: torch.nn.Module) -> torch.Tensor:
+        given = examples(folder, PROBE_BATCH, {}, 0)
+        return forward(model, *(torch.from_numpy(given[name]) for name in INPUTS))
+
+    return load_still(transformers.AutoModelForSequenceClassification, folder, run, head)
+
+
+def load(folder: Path, head: str | None = None) -> torch.nn.Module:
     """Return the model in eval mode, fp32; nothing is dropped by chance.
 
-    A bare encoder gets a new classifier, seeded. The word of padding learns like any other, as it
+    The word of padding learns like any other, as it
     does in a graph, which knows no such exception.
     """
-    model = load_still(transformers.AutoModelForSequenceClassification, folder)
+    model: torch.nn.Module = loading(folder, head).model
     for module in model.modules():
         if isinstance(module, torch.nn.Embedding):
             module.padding_idx = None

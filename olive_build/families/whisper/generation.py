@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 import transformers
 
+from olive_build.families.loading import Loaded, from_files
 from olive_build.families.whisper.clips import read_clips
 from olive_build.families.whisper.sample import length_of, sound
 from olive_build.families.whisper.spec import WhisperFacts, inspect
@@ -31,10 +32,19 @@ def load(folder: Path, attention: str = "sdpa") -> Any:
     `attention` is transformers' implementation: sdpa as it is by default, and is timed; eager is
     what exports to plain operators.
     """
-    model = transformers.WhisperForConditionalGeneration.from_pretrained(
-        str(folder), attn_implementation=attention, dtype=torch.float32, use_safetensors=True
-    )
-    return model.eval()
+    return loading(folder, attention).model
+
+
+def loading(folder: Path, attention: str = "sdpa") -> Loaded:
+    """Return the model with what is to be said of its files; see `from_files`."""
+
+    def run(model: Any) -> Any:
+        facts = inspect(folder)
+        sound = torch.ones(1, facts.mel_bins, facts.frames)
+        return model(input_features=sound, decoder_input_ids=torch.tensor([[facts.start]])).logits
+
+    kind = transformers.WhisperForConditionalGeneration
+    return from_files(kind, folder, run, attn_implementation=attention)
 
 
 @dataclass(frozen=True)

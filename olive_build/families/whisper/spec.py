@@ -15,6 +15,7 @@ from typing import Any
 from olive_build.errors import PlanError
 from olive_build.families.configuration import read_configuration
 from olive_build.families.feature_extractor import read_extractor
+from olive_build.families.tied_words import ties_words
 from olive_build.families.whisper.client_files import (
     PREPROCESSOR,
     generation_config,
@@ -42,6 +43,8 @@ OPTIONAL_CLIENT_FILES = (
 )
 START, NO_TIMESTAMPS = "<|startoftranscript|>", "<|notimestamps|>"
 TASKS = ("transcribe", "translate")
+# The weights that look words up and score them, as their files name them.
+TABLE, SCORES = "embed_tokens.weight", "proj_out.weight"
 # The encoder halves the number of frames once.
 FRAMES_PER_POSITION = 2
 
@@ -53,7 +56,8 @@ class WhisperFacts:
     `window` is the length of the model's audio in samples: longer audio is cut, shorter padded.
     `languages` and `tasks` map names to the ids of their tokens; English-only models have none.
     `suppressed` are tokens that are never generated, `suppressed_first` those that are not
-    generated first. Tokens from `specials_from` on are no text.
+    generated first. Tokens from `specials_from` on are no text. `tied` models score words by the
+    table that they look words up in.
     """
 
     architecture: str
@@ -84,7 +88,12 @@ class WhisperFacts:
     language: str | None = None
     notes: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ("input_features",)
-    tied_components: tuple[str, ...] = ("decoder", "decoder_with_past")
+    tied: bool = True
+
+    @property
+    def tied_components(self) -> tuple[str, ...]:
+        """The graphs whose last product reads the table of the words."""
+        return ("decoder", "decoder_with_past") if self.tied else ()
 
     @property
     def frames(self) -> int:
@@ -223,6 +232,7 @@ def inspect(folder: Path) -> WhisperFacts:
             ),
             language=_language(generation),
             notes=extractor.notes,
+            tied=ties_words(folder, config, TABLE, SCORES, by_default=True),
         )
     except (KeyError, TypeError, ValueError) as error:
         why = f"there is no {error}" if isinstance(error, KeyError) else str(error)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
-from olive_build.families.whisper.generation import load, reference, runner
+from olive_build.families.whisper.generation import load, loading, reference, runner
 from olive_build.families.whisper.names import (
     DECODER,
     DECODER_WITH_PAST,
@@ -33,7 +33,7 @@ from olive_build.families.whisper.names import (
 from olive_build.families.whisper.spec import WhisperFacts, inspect
 from olive_build.olive_bridge import TorchExport
 
-__all__ = ["load", "probe_outputs", "reference", "runner", "torch_export"]
+__all__ = ["load", "loading", "probe_outputs", "reference", "runner", "torch_export"]
 
 # Traced with sizes that are no powers of two, so that no axis is taken for a constant.
 PAST = "past"

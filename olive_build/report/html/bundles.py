@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle.manifest import MANIFEST, PROOF, read_json
+from olive_build.bundle.manifest import PROOF, read_json, read_manifest
 from olive_build.errors import BundleError
 from olive_build.proof.verdict import FLOORS, FP32, PYTORCH, QUALITY
 from olive_build.report.html.candidates import SearchLog, read_search
@@ -105,10 +105,13 @@ class BundleView:
 
 def read_bundle(folder: Path) -> BundleView:
     """Return what lies in a bundle's folder. Raises BundleError when it is none, or damaged."""
-    manifest, proof = read_json(folder / MANIFEST), read_json(folder / PROOF)
+    manifest, proof = read_manifest(folder), read_json(folder / PROOF)
     try:
         return _bundle(folder, manifest, proof)
-    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
+    except (
+        *(KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError, OverflowError),
+        *(OSError, RecursionError),
+    ) as error:
         raise BundleError(
             "the bundle's manifest.json or proof.json is damaged",
             where=str(folder),

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from olive_build.bundle.manifest import MOST_BYTES
+from olive_build.engine.plain_files import read_plain
 from olive_build.proof.verdict import QUALITY
 
 SEARCH = "search.json"
@@ -40,14 +42,14 @@ class SearchLog:
 def read_search(folder: Path, variant: str, proved: Mapping[str, Any]) -> SearchLog:
     """Return what is in the proof's `search`, or in search.json beside the variant's files.
 
-    Raises KeyError, TypeError or ValueError where it is damaged.
+    Raises KeyError, TypeError or ValueError where it is damaged, OSError where it is no plain file.
     """
     found = proved.get("search")
     if found is None:
-        path = folder / variant / SEARCH
-        if not path.is_file():
+        try:
+            found = json.loads(read_plain(folder / variant / SEARCH, MOST_BYTES))
+        except FileNotFoundError:
             return SearchLog()
-        found = json.loads(path.read_text(encoding="utf-8"))
     candidates = tuple(_candidate(item) for item in found["candidates"])
     return SearchLog(candidates, str(found.get("summary") or ""))
 

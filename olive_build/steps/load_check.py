@@ -1,0 +1,42 @@
+"""The model is loaded once before anything is planned: what its files lack is told at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+LOADING = "loading.json"
+
+
+@dataclass(frozen=True)
+class LoadCheck:
+    """Write loading.json: which tensors are missing, unexpected, mismatched or ignored, and notes.
+
+    Inputs: source (model folder). `head` is the layer that a new one takes the place of, where the
+    model `trains`. Raises PlanError where an output reads a tensor that the files do not have, and
+    for what else `from_files` refuses.
+    """
+
+    family: str
+    trains: bool = False
+    head: str | None = None
+
+    kind: ClassVar[str] = "load-check"
+    version: ClassVar[int] = 1
+    worker: ClassVar[str] = "torch"
+    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.families import family_module
+
+        folder = inputs["source"]
+        if self.trains:
+            loaded = family_module(self.family, "training").loading(folder, self.head)
+        else:
+            loaded = family_module(self.family, "torch_side").loading(folder)
+        text = json.dumps(loaded.described(), indent=2, sort_keys=True)
+        (out / LOADING).write_text(text + "\n", encoding="utf-8")
