@@ -187,6 +187,7 @@ def _training_bundle(
         own = f"{build.recipe}/{build.target}/{stage}"
         return graph.add(step, inputs, f"{build.recipe}/{stage}", otherwise=own)
 
+    model.facts.training_data(dict(build.shapes))  # or examples are not read as the model's
     source = graph.leaf(model.folder, model.digest)
     trials = graph.leaf(*item.trials) if item.trials else None
     training = plan_training(build, build.train, source, trials, machine, smoke=smoke, add=add)

@@ -34,21 +34,19 @@ def some_of(reference: StoredReference, count: int) -> AnyReference:
             why=f"its reference is a {reference.kind}, and damage is measured on vectors",
             hint="compare two files: explain --quality FP32.onnx OTHER.onnx",
         )
-    total = len(reference.expected)
-    rows = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
-    if isinstance(reference, EmbeddingReference):
-        return replace(
-            reference,
-            texts=tuple(reference.texts[row] for row in rows),
-            token_ids=tuple(reference.token_ids[row] for row in rows),
-            embeddings=reference.embeddings[rows],
-        )
+    if isinstance(reference, ClassificationReference):
+        return reference.some(_spread(len(reference.labels), count))
+    rows = _spread(len(reference.expected), count)
     return replace(
         reference,
-        images=reference.images[rows],
-        labels=reference.labels[rows],
-        logits=reference.logits[rows],
+        texts=tuple(reference.texts[row] for row in rows),
+        token_ids=tuple(reference.token_ids[row] for row in rows),
+        embeddings=reference.embeddings[rows],
     )
+
+
+def _spread(total: int, count: int) -> npt.NDArray[np.int64]:
+    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(np.int64))
 
 
 class ReferenceSamples:
@@ -61,6 +59,9 @@ class ReferenceSamples:
     def __init__(self, reference: AnyReference, model: onnx.ModelProto) -> None:
         self._reference = reference
         self._model = model
+        # What is said of an image's pixels comes after its logits.
+        is_image = isinstance(reference, ClassificationReference)
+        self._values = reference.expected.shape[1] - is_image
         self.feeds: list[Feed] = [self._feed(row) for row in range(len(reference.expected))]
         self._rows = {id(feed): row for row, feed in enumerate(self.feeds)}
 
@@ -75,7 +76,7 @@ class ReferenceSamples:
         """Return 1 - cosine of what the reference makes of the outputs on one of `feeds`."""
         rows = np.array([self._rows[id(feed)]])
         ends = [
-            {"end": self._reference.run(_Replayed(self._model, outputs), rows)}
+            {"end": self._reference.run(_Replayed(self._model, outputs), rows)[:, : self._values]}
             for outputs in (expected, candidate)
         ]
         return cosine_loss(ends[0], ends[1], {})

@@ -21,10 +21,17 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 FATAL_ONLY = 4
 
 
-def open_session(path: Path, *, threads: int = 1, provider: str = "CPUExecutionProvider") -> Any:
+def open_session(
+    file: Path | bytes,
+    *,
+    threads: int = 1,
+    provider: str = "CPUExecutionProvider",
+    name: str = "a part of the model",
+) -> Any:
     """Return an InferenceSession for a .onnx or .ort file, extensions registered.
 
-    Raises StepError, with the runtime's own reason, when it cannot be loaded.
+    `file` may be the bytes of a model, which messages call `name`. Raises StepError, with the
+    runtime's own reason, when it cannot be loaded.
     """
     import onnxruntime
 
@@ -34,10 +41,11 @@ def open_session(path: Path, *, threads: int = 1, provider: str = "CPUExecutionP
     options.log_severity_level = FATAL_ONLY
     options.register_custom_ops_library(extensions_library())
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
+        given = str(file) if isinstance(file, Path) else file
+        return onnxruntime.InferenceSession(given, options, providers=[provider])
     except Exception as error:
         raise StepError(
-            f"onnxruntime cannot load {path.name}",
+            f"onnxruntime cannot load {file.name if isinstance(file, Path) else name}",
             why=first_line(error),
             hint="the file is damaged, or holds an operator that this runtime lacks",
         ) from error

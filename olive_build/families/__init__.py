@@ -105,7 +105,10 @@ FAMILIES: Mapping[str, FamilySpec] = {
         name="image-classification",
         tasks=("image-classification",),
         metrics=("accuracy",),
-        figures=("accuracy", "accuracy_loss", "top1_agreement", *COSINES),
+        figures=(
+            *("accuracy", "accuracy_loss", "top1_agreement", *COSINES),
+            *("logits_error", "picture_agreement", "pixels_difference"),
+        ),
         data=(),
         calibration=(),
         samples="images",

@@ -137,7 +137,8 @@ def run_reference(model: Path | Session, reference: Reference) -> Outputs:
     """
     session, name = model, "the model"
     if isinstance(model, Path):
-        session, name = open_session(model), model.name
+        # A kind may look into a file beside running it.
+        session, name = getattr(reference, "open", open_session)(model), model.name
     try:
         return _run(session, reference)
     except StepError:

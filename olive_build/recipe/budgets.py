@@ -11,6 +11,14 @@ from pydantic import Discriminator, Field, Tag
 from olive_build.recipe.build import Budgets, Regression, SizedFloor
 from olive_build.recipe.quantize import Strict
 
+# What is rounded once more or less in resizing differs by one grey level of 255.
+ONE_LEVEL = 1.0
+QUANTIZED = {
+    "embedding_difference": 0.3,
+    "accuracy_loss": 1.0,
+    "wer_loss": 1.0,
+    "pixels_difference": ONE_LEVEL,
+}
 # By precision, for recipes that give none. Differences of embeddings, over the largest number,
 # find what cosines do not see, such as vectors of another length: MiniLM has 7e-7 in fp32, 8e-4 in
 # fp16, .02 to .085 in int8, .16 in int4. The others: measured on held-out sentences with that model
@@ -22,6 +30,9 @@ SHIPPED_FLOORS: Mapping[str, Mapping[str, float]] = {
         "cosine_lowest": 0.99999,
         "embedding_difference": 1e-4,
         "accuracy_loss": 0.1,
+        "logits_error": 1e-4,
+        "picture_agreement": 1.0,
+        "pixels_difference": ONE_LEVEL,
         "wer_loss": 0.1,
         "wer_to_reference": 0.005,
         "generate_agreement": 0.9,
@@ -30,24 +41,21 @@ SHIPPED_FLOORS: Mapping[str, Mapping[str, float]] = {
         "cosine_lowest": 0.999,
         "embedding_difference": 0.01,
         "accuracy_loss": 0.25,
+        "pixels_difference": ONE_LEVEL,
         "wer_loss": 0.25,
         "wer_to_reference": 0.02,
     },
-    "int8": {"cosine_p1": 0.98, "embedding_difference": 0.3, "accuracy_loss": 1.0, "wer_loss": 1.0},
-    "weight-int8": {
-        "cosine_p1": 0.98,
-        "embedding_difference": 0.3,
-        "accuracy_loss": 1.0,
-        "wer_loss": 1.0,
+    "int8": {**QUANTIZED, "cosine_p1": 0.98},
+    "weight-int8": {**QUANTIZED, "cosine_p1": 0.98},
+    "int4": {
+        **QUANTIZED,
+        "cosine_p1": 0.93,
+        "embedding_difference": 0.5,
+        "accuracy_loss": 3.0,
+        "wer_loss": 3.0,
     },
-    "int4": {"cosine_p1": 0.93, "embedding_difference": 0.5, "accuracy_loss": 3.0, "wer_loss": 3.0},
-    "w8a8": {"cosine_p1": 0.9, "embedding_difference": 0.5, "accuracy_loss": 1.0, "wer_loss": 1.0},
-    "w8a16": {
-        "cosine_p1": 0.99,
-        "embedding_difference": 0.3,
-        "accuracy_loss": 1.0,
-        "wer_loss": 1.0,
-    },
+    "w8a8": {**QUANTIZED, "cosine_p1": 0.9, "embedding_difference": 0.5},
+    "w8a16": {**QUANTIZED, "cosine_p1": 0.99},
 }
 # The same for models that write, whose texts must be PyTorch's where precision allows it. Two small
 # GPT-Neos (two and four layers) keep them by far: at most 1.0006 and .98 in int8, 1.02 and .87 in
@@ -78,7 +86,10 @@ NAMED_PERPLEXITY: Mapping[str, Mapping[str, float]] = {
 }
 SHIPPED_CEILINGS: Mapping[str, float] = {"size_ratio": 1.0, "slowdown": 1.0}
 CORRELATIONS = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman")
-SHARES = ("accuracy", "top1_agreement", "token_agreement", "generate_agreement")
+SHARES = (
+    *("accuracy", "top1_agreement", "picture_agreement"),
+    *("token_agreement", "generate_agreement"),
+)
 FLOORS = (*CORRELATIONS, *SHARES)
 ERROR_RATES = ("wer", "wer_to_reference")
 POINTS = ("accuracy_loss", "wer_loss")
@@ -89,6 +100,8 @@ RANGES = (
 )
 CEILINGS = (
     "embedding_difference",
+    "logits_error",
+    "pixels_difference",
     "perplexity_ratio",
     "size_mb",
     "size_ratio",
@@ -168,6 +181,21 @@ class BudgetsSpec(Strict):
     )
     top1_agreement: float | None = Field(
         default=None, description="The least share of images that it names as PyTorch does."
+    )
+    picture_agreement: float | None = Field(
+        default=None,
+        description="The least share of the proof's own pictures, of odd sizes, that it names as "
+        "transformers does, where a grey level more or less does not change the answer.",
+    )
+    logits_error: float | None = Field(
+        default=None,
+        description="The largest difference of a logit from PyTorch's on the same pixels, over the "
+        "largest logit.",
+    )
+    pixels_difference: float | None = Field(
+        default=None,
+        description="How far the pixels that it makes of a picture may be from those of "
+        "transformers' image processor, in grey levels of 255. Held where a file prepares them.",
     )
     wer: float | None = Field(
         default=None,

@@ -170,6 +170,8 @@ class Budgets:
     the fp32 graph that the variant came from, but for `perplexity_ratio`, which is against
     PyTorch's; `speedup` is against PyTorch eager on one thread, and
     `accuracy_loss` and `wer_loss`, in points, against PyTorch's accuracy and word error rate.
+    `logits_error` is the largest difference of a logit over the largest logit, and
+    `pixels_difference`, in grey levels, how far prepared pictures are from transformers'.
     `logits_difference` is the largest absolute difference of an output from PyTorch's; no recipe
     writes it, training bundles are held to it.
     """
@@ -182,6 +184,9 @@ class Budgets:
     accuracy: float | None = None
     accuracy_loss: float | None = None
     top1_agreement: float | None = None
+    picture_agreement: float | None = None
+    logits_error: float | None = None
+    pixels_difference: float | None = None
     wer: float | None = None
     wer_loss: float | None = None
     wer_to_reference: float | None = None

@@ -21,9 +21,12 @@ class CalibrationInputs:
     shapes: tuple[tuple[str, int], ...] = ()
 
     kind: ClassVar[str] = "calibration"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = ("numpy", "tokenizers", "transformers")
+    tools: ClassVar[tuple[str, ...]] = (
+        *("numpy", "onnx", "onnxruntime"),
+        *("tokenizers", "transformers"),
+    )
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:

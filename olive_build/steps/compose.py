@@ -108,7 +108,7 @@ class Compose:
     options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "compose"
-    version: ClassVar[int] = 9
+    version: ClassVar[int] = 10
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = (
         *("onnx", "onnxruntime", "onnxruntime-extensions"),

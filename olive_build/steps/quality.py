@@ -28,9 +28,9 @@ class RunReference:
     options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "outputs"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "numpy")
+    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxruntime-extensions", "numpy")
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
@@ -71,7 +71,7 @@ class MeasureQuality:
     """
 
     kind: ClassVar[str] = "quality"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("numpy",)
     exclusive: ClassVar[bool] = False

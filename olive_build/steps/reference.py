@@ -22,7 +22,7 @@ class Reference:
     options: tuple[tuple[str, str], ...] = ()
 
     kind: ClassVar[str] = "reference"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     worker: ClassVar[str] = "torch"
     tools: ClassVar[tuple[str, ...]] = (
         *("torch", "transformers", "sentence-transformers", "pillow"),

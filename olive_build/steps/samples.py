@@ -18,13 +18,14 @@ class SplitSamples:
 
     Every other one is learnt from, or fewer, evenly spread, where about ENOUGH_TO_LEARN remain; all
     others judge. Inputs: data, a .jsonl file (a sample a line) or an .npz file (a sample an entry
-    of each array's first axis). What a quantizer learnt from would flatter it as a judge.
+    of each array's first axis, or pictures of several sizes). What a quantizer learnt from would
+    flatter it as a judge.
     """
 
     part: str
 
     kind: ClassVar[str] = "samples"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("numpy",)
     exclusive: ClassVar[bool] = False
@@ -57,12 +58,21 @@ def _split_arrays(data: Path, part: str, out: Path) -> None:
     import numpy as np
 
     from olive_build.errors import StepError, first_line
+    from olive_build.proof.pictures import IMAGES, SHAPES, Pictures
 
     try:
         with np.load(data, allow_pickle=False) as arrays:
             found: dict[str, Any] = {name: arrays[name] for name in arrays.files}
-            chosen = _chosen(min((len(v) for v in found.values()), default=0), part)
-            np.savez_compressed(out, **{name: value[chosen] for name, value in found.items()})
+        pictures: list[Any] = []
+        if SHAPES in found:
+            pictures = list(Pictures.restored(found))
+            del found[IMAGES], found[SHAPES]
+        columns = [*found.values(), *([pictures] if pictures else [])]
+        chosen = _chosen(min(map(len, columns), default=0), part)
+        kept = {name: value[chosen] for name, value in found.items()}
+        if pictures:
+            kept |= Pictures.of([pictures[index] for index in chosen]).stored()
+        np.savez_compressed(out, **kept)
     except (OSError, ValueError, IndexError) as error:
         raise StepError(
             "the calibration data cannot be read", where=str(data), why=first_line(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from olive_build.families.causal_lm.spec import CausalLmFacts
+from olive_build.families.image_classification.preparation import Exact, Preparation, Resize
 from olive_build.families.image_classification.spec import ImageClassificationFacts
 from olive_build.families.sentence_embedding.modules import Pooling
 from olive_build.families.sentence_embedding.settings import Settings
@@ -27,7 +28,12 @@ SENTENCES = SentenceEmbeddingFacts(
     notes=(),
 )
 IMAGES = ImageClassificationFacts(
-    "resnet", 0, 0, 48, 56, 1, ("a", "b"), 1 / 255, (0.5,), (0.25,), composed_files=()
+    "resnet",
+    0,
+    0,
+    Preparation((Resize(Exact(48, 56), 2),), 48, 56, 1 / 255, (0.5,), (0.25,)),
+    ("a", "b"),
+    composed_files=(),
 )
 WRITERS = CausalLmFacts(
     *("gpt_neo", 1, 2, 2, 4, 8, 50, 64, None, (0,), None, True, (), ("input_ids",))

@@ -85,21 +85,26 @@ def test_the_code_for_images_is_of_their_size_and_has_no_tokenizer(target: str, 
     if shown == "python":
         ast.parse(code)
         assert ("pixels.transpose(0, 3, 1, 2)" in code) == (takes == "pixel_values")
+        assert ("picture.resize(" in code) == (takes == "pixel_values")
 
 
-def test_the_python_for_pixels_prepares_them_as_the_proof_does() -> None:
+@pytest.mark.parametrize("target", ["desktop", "android", "npu"])
+def test_the_python_for_pixels_prepares_a_picture_of_any_size_as_pillow_does(target: str) -> None:
     import numpy as np
+    from PIL import Image
 
-    from olive_build.proof.pixels import Pixels
-
-    names = IMAGES.placeholders("pixel_values")
-    images = np.random.default_rng(0).integers(0, 256, (1, 48, 56, 1), dtype=np.uint8)
-    (assigned,) = ast.parse(names["prepare"]).body
-    assert isinstance(assigned, ast.Assign)
-    code = compile(ast.Expression(assigned.value), "README", "eval")
-    pixels = eval(code, {"np": np, "images": images})  # noqa: S307 - the code is of this test
-    wanted = Pixels(1 / 255, (0.5,), (0.25,)).prepare(images)
-    np.testing.assert_allclose(pixels.transpose(0, 3, 1, 2), wanted, atol=1e-6)
+    described = manifest(target)
+    described["variants"]["v1"]["inputs"][0]["name"] = "pixel_values"
+    (code,) = re.findall(r"```python\n(.*?)```", readme(described, IMAGES).decode(), re.DOTALL)
+    example = re.search(r"picture = (Image\.new\(.*?\)\))", code)
+    assert example
+    lines = code[example.end() : code.index("scores = ")].partition("\n")[2]
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (61, 90), np.uint8))
+    known = {"np": np, "Image": Image, "picture": picture}
+    exec(lines, known)  # noqa: S102 - the code is of this test
+    resized = np.array(picture.resize((56, 48), Image.Resampling.BILINEAR))
+    wanted = (resized[None, None] / 255 - 0.5) / 0.25
+    np.testing.assert_allclose(known["pixels"], wanted, atol=1e-6)
 
 
 def test_the_code_for_an_npu_pads_to_the_graphs_length_and_says_what_it_takes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,21 @@ from olive_build.families.image_classification.calibration import calibration_fe
 from olive_build.families.image_classification.compose import compose
 from olive_build.families.image_classification.images import read_images, read_labelled
 from olive_build.families.image_classification.miniature import write_miniature
+from olive_build.families.image_classification.preparation import Exact, Preparation, Resize
 from olive_build.families.image_classification.spec import ImageClassificationFacts, inspect
-from olive_build.families.image_classification.torch_side import load, logits, reference
-from olive_build.proof.pixels import Pixels
+from olive_build.families.image_classification.torch_side import (
+    load,
+    logits,
+    pixels_of,
+    reference,
+)
 from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.reference import Reference
 
-FACTS = ImageClassificationFacts("x", 0, 0, 4, 5, 3, ("a", "b"), 1.0, (0.0,) * 3, (1.0,) * 3)
+FACTS = ImageClassificationFacts(
+    "x", 0, 0, Preparation((), 4, 5, 1.0, (0.0,) * 3, (1.0,) * 3), ("a", "b")
+)
+ANY_SIZE = replace(FACTS, prepared=replace(FACTS.prepared, steps=(Resize(Exact(4, 5), 2),)))
 IMAGES = np.zeros((6, 4, 5, 3), np.uint8)
 LABELS = np.array([0, 1, 0, 1, 1, 0])
 
@@ -43,7 +52,7 @@ def save(path: Path, **arrays: Any) -> Path:
 def test_images_and_labels_are_read_as_they_are(tmp_path: Path) -> None:
     path = save(tmp_path, images=IMAGES, labels=LABELS.astype(np.uint8), more=[1])
     images, labels = read_labelled(path, FACTS, what="the data")
-    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(images.stored()["images"], IMAGES)
     assert labels.dtype == np.int64
     assert list(labels) == list(LABELS)
 
@@ -57,12 +66,18 @@ def test_images_and_labels_are_read_as_they_are(tmp_path: Path) -> None:
         ({"images": IMAGES / 255, "labels": LABELS}, "are float64; bytes (uint8) are expected"),
         (
             {"images": IMAGES[..., 0], "labels": LABELS},
-            "are [6, 4, 5], and the model takes [images, 4, 5, 3]",
+            "are [6, 4, 5]; [images, height, width, channels] are expected",
         ),
         (
             {"images": IMAGES.transpose(0, 3, 1, 2), "labels": LABELS},
-            "are [6, 3, 4, 5], and the model takes [images, 4, 5, 3]",
+            "image 0 is [3, 4, 5], and the model takes [4, 5, 3]",
         ),
+        ({"images": IMAGES[:, :3], "labels": LABELS}, "0 is [3, 5, 3], and the model takes [4, 5"),
+        ({"images": IMAGES.ravel(), "labels": LABELS}, "are [360]; [images, height, width, ch"),
+        ({"images": IMAGES.ravel(), "shapes": [[4, 5, 3]]}, "up to 60 bytes, and `images` has [36"),
+        ({"images": IMAGES.ravel(), "shapes": [4, 5, 3]}, "`shapes` are whole numbers [images, 3]"),
+        ({"images": IMAGES.ravel(), "shapes": [[4.0, 5, 3]]}, "Cannot cast"),
+        ({"images": IMAGES.ravel(), "shapes": [[-4, -5, 3]] * 6}, "a side without a pixel"),
         ({"images": IMAGES[:0], "labels": LABELS[:0]}, "it holds no image"),
         ({"images": IMAGES, "labels": LABELS[:4]}, "are int64 [4]; whole numbers [6], one an"),
         ({"images": IMAGES, "labels": LABELS / 1.0}, "are float64 [6]; whole numbers [6]"),
@@ -79,6 +94,21 @@ def test_data_that_is_not_the_models_is_a_clear_error(
     assert why in (caught.value.why or "")
     assert caught.value.where == str(path)
     assert "numpy.savez_compressed" in (caught.value.hint or "")
+
+
+def test_pictures_of_several_sizes_lie_one_after_the_other(tmp_path: Path) -> None:
+    given = [np.full((side, 7, 3), side, np.uint8) for side in (2, 9, 2)]
+    values = np.concatenate([picture.ravel() for picture in given])
+    shapes = [picture.shape for picture in given]
+    path = save(tmp_path, images=values, shapes=shapes, labels=[0, 1, 0])
+    images, _ = read_labelled(path, ANY_SIZE, what="the data")
+    for found, wanted in zip(images, given, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    rows = np.array([1, 2, 0])
+    assert [list(alike) for alike in images.alike(rows)] == [[1], [2, 0]]
+    with pytest.raises(StepError) as caught:
+        read_images(path, FACTS, what="the data")
+    assert "image 0 is [2, 7, 3], and the model takes [4, 5, 3]" in (caught.value.why or "")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and then nothing", b"text", None])
@@ -132,7 +162,7 @@ def test_bytes_in_are_what_prepared_pixels_are(miniature: Path, tmp_path: Path, 
     images = np.random.default_rng(1).integers(
         0, 256, (3, facts.height, facts.width, facts.channels), dtype=np.uint8
     )
-    pixels = Pixels(facts.rescale, facts.mean, facts.std).prepare(images)
+    pixels = pixels_of(facts).prepare(images)
     (wanted,) = run_named(open_session(tmp_path / "bare.onnx"), {"pixel_values": pixels})
     scores, shares = run_named(open_session(tmp_path / "whole.onnx"), {"image": images})
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
@@ -163,10 +193,11 @@ def test_the_miniature_is_proved_on_its_own_images(miniature: Path, tmp_path: Pa
     )
     found = reference(miniature, miniature / "test.npz")
     assert len(set(found.labels)) > 1
-    assert (found.logits.argmax(1) == found.labels).all()
-    order = np.sort(found.logits, axis=1)
+    labelled = found.logits[: len(found.labels)]
+    assert (labelled.argmax(1) == found.labels).all()
+    order = np.sort(labelled, axis=1)
     assert (order[:, -1] - order[:, -2]).min() > 0.05
-    assert (tmp_path / "reference.npz").stat().st_size > found.images.nbytes
+    assert (tmp_path / "reference.npz").stat().st_size > found.images.values.nbytes
 
 
 def test_pytorch_is_fp32_whatever_the_weights_are_stored_in(

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from olive_build.errors import PlanError
+from olive_build.families.image_classification.preparation import Exact, Resize
 from olive_build.families.image_classification.spec import inspect
 
 CONFIG = {"model_type": "resnet", "num_channels": 3, "id2label": {"1": "dog", "0": "cat"}}
 PREPARED = {
+    "image_processor_type": "ViTImageProcessor",
     "size": {"height": 24, "width": 32},
     "image_mean": [0.1, 0.2, 0.3],
     "image_std": [0.4, 0.5, 0.6],
@@ -34,8 +36,10 @@ def test_the_numbers_come_from_the_model(tmp_path: Path) -> None:
     facts = inspect(folder(tmp_path))
     assert (facts.height, facts.width, facts.channels) == (24, 32, 3)
     assert facts.labels == ("cat", "dog")
-    assert facts.rescale == pytest.approx(1 / 255)
-    assert (facts.mean, facts.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert facts.prepared.steps == (Resize(Exact(24, 32), 2),)
+    assert facts.prepared.rescale == pytest.approx(1 / 255)
+    assert (facts.prepared.mean, facts.prepared.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert facts.notes == ()
     assert facts.client_files == ("config.json", "preprocessor_config.json")
 
 
@@ -57,12 +61,62 @@ def test_every_way_to_write_a_size(
 
 def test_what_is_not_done_to_images_changes_nothing(tmp_path: Path) -> None:
     facts = inspect(folder(tmp_path, prepared={"do_rescale": False, "do_normalize": False}))
-    assert (facts.rescale, facts.mean, facts.std) == (1, (0, 0, 0), (1, 1, 1))
+    prepared = facts.prepared
+    assert (prepared.rescale, prepared.mean, prepared.std) == (1, (0, 0, 0), (1, 1, 1))
 
 
 def test_one_mean_is_for_all_channels(tmp_path: Path) -> None:
-    facts = inspect(folder(tmp_path, prepared={"image_mean": 0.5, "image_std": [0.25]}))
-    assert (facts.mean, facts.std) == ((0.5,) * 3, (0.25,) * 3)
+    facts = inspect(folder(tmp_path, prepared={"image_mean": 0.5, "image_std": 0.25}))
+    assert (facts.prepared.mean, facts.prepared.std) == ((0.5,) * 3, (0.25,) * 3)
+
+
+def test_sizes_of_config_json_are_of_pictures_that_nothing_resizes(tmp_path: Path) -> None:
+    unresized = {"do_resize": False, "size": {"height": 224, "width": 224}}
+    facts = inspect(folder(tmp_path, {"image_size": [20, 30]}, unresized))
+    assert (facts.height, facts.width, facts.prepared.steps) == (20, 30, ())
+    assert facts.notes[0].startswith("pictures are taken as 20 x 30 and no others")
+
+
+def test_keys_that_no_class_takes_and_keys_of_which_nothing_comes_are_told(tmp_path: Path) -> None:
+    more = {"gap": 9, "crop_pct": 1, "device": "cuda", "pad_size": None, "do_pad": False}
+    facts = inspect(folder(tmp_path, prepared={**more, "data_format": "channels_first"}))
+    assert facts.notes == (
+        "preprocessor_config.json has keys that ViTImageProcessor does not take: crop_pct, gap",
+        "nothing comes of these keys of preprocessor_config.json: device",
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "labels", "scores"),
+    [
+        ({"id2label": None}, ("LABEL_0", "LABEL_1"), "softmax"),
+        ({"id2label": None, "num_labels": 3}, ("LABEL_0", "LABEL_1", "LABEL_2"), "softmax"),
+        ({"num_labels": 3}, ("LABEL_0", "LABEL_1", "LABEL_2"), "softmax"),
+        ({"num_labels": 2}, ("cat", "dog"), "softmax"),
+        ({"id2label": {"0": "one"}}, ("one",), "sigmoid"),
+        ({"problem_type": "multi_label_classification"}, ("cat", "dog"), "sigmoid"),
+        ({"problem_type": "regression"}, ("cat", "dog"), "none"),
+        ({"problem_type": "single_label_classification"}, ("cat", "dog"), "softmax"),
+    ],
+)
+def test_classes_and_scores_are_those_of_transformers(
+    tmp_path: Path, config: dict[str, Any], labels: tuple[str, ...], scores: str
+) -> None:
+    import transformers
+
+    facts = inspect(folder(tmp_path, config=config))
+    assert (facts.labels, facts.scores) == (labels, scores)
+    read = transformers.AutoConfig.from_pretrained(str(tmp_path))
+    assert tuple(read.id2label[index] for index in range(read.num_labels)) == labels
+
+
+def test_settings_that_clients_do_not_find_are_written_for_them(tmp_path: Path) -> None:
+    path = folder(tmp_path)
+    (path / "preprocessor_config.json").unlink()
+    (path / "processor_config.json").write_text(json.dumps({"image_processor": PREPARED}))
+    facts = inspect(path)
+    assert json.loads(facts.written_files["preprocessor_config.json"]) == PREPARED
+    assert (facts.height, facts.width) == (24, 32)
 
 
 @pytest.mark.parametrize(
@@ -86,15 +140,37 @@ def test_only_networks_of_one_kind_of_attention_have_layers_to_fuse(
         (None, "none", "there is no preprocessor_config.json"),
         ("{", None, "Expecting"),
         (None, "[]", "no JSON object"),
-        ({"id2label": {"0": "one"}}, None, "two or more classes"),
+        ({"id2label": {}}, None, "from 0"),
+        ({"num_labels": "3"}, None, "num_labels of config.json is '3'"),
+        ({"num_channels": 4}, None, "4 channels; pictures have 1 or 3"),
+        ({"num_channels": 1}, {"do_convert_rgb": True}, "do_convert_rgb makes 3 channels"),
+        (
+            {"id2label": {"0": "one"}, "problem_type": "single_label_classification"},
+            None,
+            "and there is one class",
+        ),
         ({"id2label": {"1": "one", "2": "two"}}, None, "from 0"),
         ({"id2label": {"a": "b"}}, None, "invalid literal"),
-        ('{"model_type": "bert"}', None, "there is no 'id2label'"),
-        (None, {"size": {"longest_edge": 3}}, "there is no 'height'"),
-        (None, {"size": {"height": 0, "width": 3}}, "0 x 3"),
-        (None, {"do_center_crop": True}, "there is no 'crop_size'"),
+        ('{"model_type": "bert"}', '{"size": 3}', "says which class it is"),
+        (None, {"image_processor_type": "FancyImageProcessor"}, "FancyImageProcessor is no image"),
+        (None, {"image_processor_type": "PPLCNetImageProcessor"}, "that Pillow serves"),
+        (None, {"image_processor_type": "DetrImageProcessor"}, "code of its own (__init__, _pre"),
+        (None, {"size": {"longest_edge": 3}}, "size names longest_edge, which transformers does"),
+        (None, {"size": {"height": 0, "width": 3}}, "whole numbers of pixels by name"),
+        (None, {"size": 3.5}, "size is 3.5; whole numbers of pixels"),
+        (None, {"size": None, "default_to_square": 3}, "default_to_square is 3; true or false"),
+        (None, {"do_resize": "no"}, "do_resize is 'no'; true or false is expected"),
+        (None, {"resample": "bicubic"}, "resample is 'bicubic'"),
+        (None, {"resample": 6}, "resample is 6; a number below 6 is expected"),
+        (None, {"do_center_crop": True}, "do_center_crop is on and there is no crop_size"),
+        (None, {"do_center_crop": True, "crop_size": {"shortest_edge": 3}}, "height and width are"),
+        (None, {"do_pad": True, "pad_size": 99}, "pad_size is {'height': 99"),
         (None, {"image_mean": [0.1, 0.2]}, "2 numbers, and images have 3"),
+        (None, {"image_mean": "grey"}, "image_mean is 'grey'; numbers are expected"),
+        (None, {"image_std": [0.25]}, "1 numbers, and images have 3"),
         (None, {"image_std": [0.1, 0.2, 0.0]}, "has a zero"),
+        (None, {"rescale_factor": 0}, "rescale_factor is 0"),
+        (None, {"rescale_factor": "1/255"}, "rescale_factor is '1/255'; a number is expected"),
     ],
 )
 def test_another_folder_is_a_clear_error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,19 @@ import torch
 import transformers
 from labelled_folders import refused
 
+from olive_build.errors import PlanError
 from olive_build.families import FAMILIES
 from olive_build.families.image_classification import examples, torch_side, training
 from olive_build.families.image_classification.miniature import write_miniature
+from olive_build.families.image_classification.preparation import (
+    Crop,
+    Exact,
+    Preparation,
+    Resize,
+    ShareCrop,
+    Shortest,
+    Step,
+)
 from olive_build.families.image_classification.spec import inspect
 from olive_build.families.labelled_data import LabelledExamples
 
@@ -72,6 +83,38 @@ def test_the_model_and_its_pixels_are_those_that_are_built(folder: Path) -> None
     made = np.random.default_rng(7).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     assert (described["height"], described["channels"]) == (16, 3)
     np.testing.assert_array_equal(torch_side.pixels_of(facts).prepare(made), found)
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_read"),
+    [
+        ((), True),
+        ((Resize(Exact(3, 4), 2),), True),
+        ((Resize(Shortest(3), 2), Crop(3, 4)), True),
+        ((Resize(Exact(8, 8), 2), Crop(3, 4)), False),
+        ((Resize(Shortest(4), 2), Crop(3, 4)), False),
+        ((ShareCrop(0.9, 0.9), Resize(Exact(3, 4), 2)), False),
+    ],
+    ids=str,
+)
+def test_what_training_does_not_do_to_images_is_refused_by_the_plan(
+    folder: Path, steps: tuple[Step, ...], is_read: bool
+) -> None:
+    prepared = Preparation(steps, 3, 4, 1 / 255, (0.5,), (0.25,))
+    facts = replace(inspect(folder), prepared=prepared)
+    if is_read:
+        assert facts.training_data({}) == {**GREY, "flips": False}
+        return
+    with pytest.raises(PlanError, match="does what training does not") as caught:
+        facts.training_data({})
+    assert "resizes or crops even images of 3 x 4" in (caught.value.why or "")
+
+
+def test_channels_in_the_other_order_are_learned_from_so(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=images(2, 3), labels=[0, 1])
+    found = read(tmp_path, COLOUR | {"flips": True}).inputs["pixel_values"]
+    wanted = (images(2, 3)[..., ::-1] / 255 - COLOUR["mean"]) / COLOUR["std"]
+    np.testing.assert_allclose(found, wanted.transpose(0, 3, 1, 2), atol=1e-6)
 
 
 def test_nothing_is_dropped_while_a_vision_transformer_trains(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from olive_build.errors import BundleError
 from olive_build.proof.classification import class_agreement
 from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.embedding_reference import EmbeddingReference
+from olive_build.proof.pictures import Pictures
 from olive_build.proof.pixels import Pixels
 from olive_build.proof.reference import read_reference, write_reference
 from olive_build.proof.verdict import failures, quality_gates
@@ -20,7 +21,7 @@ EXPECTED = np.float32([[9, 1, 0], [0, 9, 1], [0, 9, 8], [9, 0, 1]])  # the third
 
 
 def reference() -> ClassificationReference:
-    images = np.arange(4 * 2 * 2 * 1, dtype=np.uint8).reshape(4, 2, 2, 1)
+    images = Pictures.restored({"images": np.arange(16, dtype=np.uint8).reshape(4, 2, 2, 1)})
     pixels = Pixels(1 / 255, (0.5,), (0.25,))
     return ClassificationReference(images, LABELS, EXPECTED, ("a", "b", "c"), pixels)
 
@@ -75,7 +76,7 @@ def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
     read = read_reference(tmp_path)
     assert isinstance(read, ClassificationReference)
     assert (read.names, read.pixels) == (reference().names, reference().pixels)
-    np.testing.assert_array_equal(read.images, reference().images)
+    np.testing.assert_array_equal(read.images.values, reference().images.values)
     np.testing.assert_array_equal(read.labels, LABELS)
     np.testing.assert_array_equal(read.logits, EXPECTED)
 
@@ -119,7 +120,8 @@ def test_a_damaged_description_is_a_clear_error(
 
 def test_images_without_their_labels_are_a_clear_error(tmp_path: Path) -> None:
     write_reference(reference(), tmp_path)
-    np.savez(tmp_path / "reference.npz", images=reference().images, labels=LABELS[:2], logits=[])
+    images = reference().images.stored()["images"]
+    np.savez(tmp_path / "reference.npz", images=images, labels=LABELS[:2], logits=[])
     with pytest.raises(BundleError) as caught:
         read_reference(tmp_path)
     assert "differ in number" in (caught.value.why or "")

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.errors import StepError
 from olive_build.proof.classification_reference import ClassificationReference
+from olive_build.proof.pictures import Pictures
 from olive_build.proof.pixels import Pixels
 from olive_build.proof.quality import measure_quality
 
@@ -20,7 +21,10 @@ WEIGHT = np.random.default_rng(1).standard_normal((4, CLASSES)).astype(np.float3
 PIXELS = Pixels(1 / 255, (0.5,), (0.25,))
 LOGITS = PIXELS.prepare(IMAGES).reshape(20, 4) @ WEIGHT
 LABELS = LOGITS.argmax(1)
-REFERENCE = ClassificationReference(IMAGES, LABELS, LOGITS, ("a", "b", "c"), PIXELS)
+NAMES = ("a", "b", "c")
+REFERENCE = ClassificationReference(
+    Pictures.restored({"images": IMAGES}), LABELS, LOGITS, NAMES, PIXELS
+)
 
 
 def write(

@@ -58,3 +58,17 @@ def test_a_damaged_file(tmp_path: Path) -> None:
     data.write_bytes(b"PK not a zip")
     with pytest.raises(StepError, match="the calibration data cannot be read"):
         SplitSamples("learn").run({"data": data}, tmp_path)
+
+
+def test_pictures_of_several_sizes_stay_whole(tmp_path: Path) -> None:
+    pictures = [np.full((side, 2, 1), side, np.uint8) for side in (1, 2, 3, 4, 5)]
+    values = np.concatenate([picture.ravel() for picture in pictures])
+    data = tmp_path / "test.npz"
+    np.savez(data, images=values, shapes=[p.shape for p in pictures], labels=np.arange(5))
+    out = tmp_path / "out"
+    out.mkdir()
+    SplitSamples("judge").run({"data": data}, out)
+    with np.load(out / "test.npz") as arrays:
+        assert arrays["labels"].tolist() == [1, 3]
+        assert arrays["shapes"].tolist() == [[2, 2, 1], [4, 2, 1]]
+        assert arrays["images"].tolist() == [2] * 4 + [4] * 8

@@ -1,24 +1,34 @@
-"""Image in, class scores out, in one graph: rescale, normalize, network, softmax.
+"""Image in, class scores out, in one graph: resize, crop, normalize, network, scores.
 
-Pure: takes models, returns a model. Images are prepared as transformers does (image_transforms.py).
-Decoding and resizing are the application's: every platform has its own, and they differ by more
-than a model should depend on.
+Pure: takes models, returns a model. Images are prepared as the model's image processor does in
+transformers. Decoding is the application's: every platform has its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from olive_build.errors import StepError
-from olive_build.families.image_classification.spec import ImageClassificationFacts, inspect
-from olive_build.proof.classification_reference import IMAGE, LOGITS, PIXEL_VALUES
+from olive_build.families.image_classification.preparing import image_axes, preparing
+from olive_build.families.image_classification.spec import inspect
+from olive_build.proof.classification_reference import (
+    IMAGE,
+    LOGITS,
+    PIXEL_VALUES,
+    PROBABILITIES,
+)
+from olive_build.proof.scores import NONE, SIGMOID, SOFTMAX
 
-PROBABILITIES = "probabilities"
+ANSWERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    SOFTMAX: ("Softmax", {"axis": -1}),
+    SIGMOID: ("Sigmoid", {}),
+    NONE: ("Identity", {}),
+}
 
 
 def compose(
@@ -26,8 +36,9 @@ def compose(
 ) -> onnx.ModelProto:
     """Return one model: `image` uint8 [batch_size, height, width, channels] to class scores.
 
-    Outputs are `logits` and `probabilities`, float [batch_size, classes]. The part `model` maps
-    pixel_values to logits in fp32. Raises StepError when it takes or gives something else.
+    Height and width are any where the model's processor makes one size of all. Outputs are `logits`
+    and `probabilities`, float [batch_size, classes]. The part `model` maps pixel_values to logits
+    in fp32. Raises StepError when it takes or gives something else.
     """
     core = parts["model"]
     facts = inspect(folder)
@@ -35,19 +46,20 @@ def compose(
     _free_names(core, {IMAGE, PROBABILITIES})
     batch = core.graph.input[0].type.tensor_type.shape.dim[0]
     first: str | int = batch.dim_param or batch.dim_value
+    nodes = preparing(facts.prepared)
     graph = helper.make_graph(
-        [*_preparing(), *core.graph.node, _softmax()],
+        [*nodes.nodes, *core.graph.node, _answer(facts.scores)],
         "image_to_class",
         [
             helper.make_tensor_value_info(
-                IMAGE, TensorProto.UINT8, [first, facts.height, facts.width, facts.channels]
+                IMAGE, TensorProto.UINT8, image_axes(facts.prepared, first)
             )
         ],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, [first, len(facts.labels)])
             for name in (LOGITS, PROBABILITIES)
         ],
-        [*core.graph.initializer, *_constants(facts)],
+        [*core.graph.initializer, *nodes.constants],
         value_info=[*core.graph.value_info, *core.graph.input],
     )
     return helper.make_model(
@@ -85,25 +97,7 @@ def _free_names(core: onnx.ModelProto, reserved: set[str]) -> None:
                     names[index] = f"{name}/inner"
 
 
-def _preparing() -> list[onnx.NodeProto]:
-    return [
-        helper.make_node(operator, inputs, [output], name=f"preparing/{operator}", **attributes)
-        for operator, inputs, output, attributes in (
-            ("Cast", [IMAGE], "preparing/bytes", {"to": TensorProto.FLOAT}),
-            ("Mul", ["preparing/bytes", "preparing/rescale"], "preparing/scaled", {}),
-            ("Sub", ["preparing/scaled", "preparing/mean"], "preparing/centred", {}),
-            ("Div", ["preparing/centred", "preparing/std"], "preparing/normal", {}),
-            ("Transpose", ["preparing/normal"], PIXEL_VALUES, {"perm": [0, 3, 1, 2]}),
-        )
-    ]
-
-
-def _softmax() -> onnx.NodeProto:
-    return helper.make_node("Softmax", [LOGITS], [PROBABILITIES], name=PROBABILITIES, axis=-1)
-
-
-def _constants(facts: ImageClassificationFacts) -> list[onnx.TensorProto]:
-    return [
-        numpy_helper.from_array(np.array(value, np.float32), f"preparing/{name}")
-        for name, value in (("rescale", facts.rescale), ("mean", facts.mean), ("std", facts.std))
-    ]
+def _answer(scores: str) -> onnx.NodeProto:
+    """Return the node that makes PROBABILITIES of LOGITS."""
+    operator, attributes = ANSWERS[scores]
+    return helper.make_node(operator, [LOGITS], [PROBABILITIES], name=PROBABILITIES, **attributes)

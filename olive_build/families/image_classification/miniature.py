@@ -9,7 +9,8 @@ import numpy as np
 import torch
 import transformers
 
-from olive_build.families.image_classification.spec import PREPROCESSOR, inspect
+from olive_build.families.image_classification.processor import PREPROCESSOR
+from olive_build.families.image_classification.spec import inspect
 from olive_build.families.image_classification.torch_side import load, logits, pixels_of
 
 SIZE = 16

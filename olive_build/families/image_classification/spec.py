@@ -1,48 +1,71 @@
 """What an image classifier is, read from its configuration alone: no weights, no torch.
 
 The files are those that transformers writes: config.json, with the names of the classes, and
-preprocessor_config.json, which says how images are prepared.
+preprocessor_config.json or processor_config.json, which say how images are prepared.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families.class_names import class_names
 from olive_build.families.configuration import read_configuration
+from olive_build.families.image_classification.preparation import Preparation
+from olive_build.families.image_classification.processor import (
+    PREPROCESSOR,
+    Processor,
+    read_processor,
+)
+from olive_build.families.image_classification.reading import CHANNELS, preparation_of
+from olive_build.families.image_classification.shown_code import picture_code, sizes_text
 
 CONFIG = "config.json"
-PREPROCESSOR = "preprocessor_config.json"
-# What transformers' image processors do where preprocessor_config.json does not say.
-RESCALE = 1 / 255
-CHANNELS = 3
+REGRESSION, MULTI_LABEL = "regression", "multi_label_classification"
+SINGLE_LABEL = "single_label_classification"
 
 
 @dataclass(frozen=True)
 class ImageClassificationFacts:
-    """The numbers that exporting, preparing images and composing need.
+    """What exporting, preparing images and composing need.
 
-    `height` and `width` are those of the model's images, in pixels; `labels` name its classes in
-    order. `layers` and `heads` are of attention, 0 for convolutional networks. `client_files` are
-    shipped beside a bare graph, `composed_files` beside a composed one.
+    `prepared` is how a picture becomes what the network takes; `labels` name its classes in order,
+    and `scores` is what makes answers of logits: softmax, sigmoid or none. `layers` and `heads` are
+    of attention, 0 for convolutional networks. `client_files` are shipped beside a bare graph,
+    `composed_files` beside a composed one, and `written_files` are those that the folder lacks.
+    `notes` is what a plan tells.
     """
 
     architecture: str
     layers: int
     heads: int
-    height: int
-    width: int
-    channels: int
+    prepared: Preparation
     labels: tuple[str, ...]
-    rescale: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    scores: str = "softmax"
     inputs: tuple[str, ...] = ("pixel_values",)
     client_files: tuple[str, ...] = (CONFIG, PREPROCESSOR)
     composed_files: tuple[str, ...] = (CONFIG,)
+    written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def height(self) -> int:
+        """The height of what the network takes, in pixels."""
+        return self.prepared.height
+
+    @property
+    def width(self) -> int:
+        """The width of what the network takes, in pixels."""
+        return self.prepared.width
+
+    @property
+    def channels(self) -> int:
+        """How many channels images have: 1 or 3."""
+        return len(self.prepared.mean)
 
     @property
     def longest(self) -> None:
@@ -62,22 +85,32 @@ class ImageClassificationFacts:
         """Return what that code may name of the model."""
         numbers = {name: str(getattr(self, name)) for name in ("height", "width", "channels")}
         numbers["convert"] = "grayscale" if self.channels == 1 else "rgb"
-        if takes == "image":
-            return numbers | {"prepare": "# The file prepares them.", "prepared": "images"}
-        mean, std = (f"np.array({list(values)}, np.float32)" for values in (self.mean, self.std))
-        prepare = f"pixels = (images * np.float32({self.rescale!r}) - {mean}) / {std}"
-        return numbers | {"prepare": prepare, "prepared": "pixels.transpose(0, 3, 1, 2)"}
+        return numbers | picture_code(self.prepared, takes) | {"sizes": sizes_text(self.prepared)}
 
     def training_data(self, shapes: Mapping[str, int]) -> dict[str, Any]:
-        """Return what images are read as; of its sizes a recipe can fix the batch's alone."""
+        """Return what images are read as; of its sizes a recipe can fix the batch's alone.
+
+        Raises PlanError where images of the network's own size would be resized, which reading
+        examples does not do.
+        """
+        if not self.prepared.leaves_own_size:
+            size = f"{self.height} x {self.width}"
+            raise PlanError(
+                "the model's image processor does what training does not",
+                why=f"it resizes or crops even images of {size}, the size that the network takes, "
+                "and `olive-build train` reads images as they are",
+                hint=f"save the processor with `size` {size} and without do_center_crop, if the "
+                "application prepares its images so",
+            )
         return {
             "kind": "images",
             "height": self.height,
             "width": self.width,
             "channels": self.channels,
-            "rescale": self.rescale,
-            "mean": list(self.mean),
-            "std": list(self.std),
+            "rescale": self.prepared.rescale,
+            "mean": list(self.prepared.mean),
+            "std": list(self.prepared.std),
+            "flips": self.prepared.flips,
         }
 
 
@@ -86,34 +119,54 @@ def inspect(folder: Path) -> ImageClassificationFacts:
 
     Raises PlanError when a file is missing or names something that this family does not build.
     """
-    config, prepared = _read(folder, CONFIG), _read(folder, PREPROCESSOR)
+    config = _read(folder, CONFIG)
+    processor = read_processor(folder, config)
     try:
-        channels = int(config.get("num_channels", CHANNELS))
+        channels = int(config.get("num_channels") or CHANNELS)
         heads = config.get("num_attention_heads", 0)
         # Networks with several stages have a list; their attention is not of the kind that fuses.
         heads = heads if isinstance(heads, int) else 0
-        height, width = _size(prepared)
-        mean, std = _normalization(prepared, channels)
-        rescale = prepared.get("rescale_factor", RESCALE) if prepared.get("do_rescale", True) else 1
-        facts = ImageClassificationFacts(
+        labels = class_names(config)
+        if channels not in (1, CHANNELS):
+            raise ValueError(f"its images have {channels} channels; pictures have 1 or {CHANNELS}")
+        prepared = preparation_of(processor, channels, _image_size(config))
+        return ImageClassificationFacts(
             architecture=str(config.get("model_type", "unknown")),
             layers=int(config.get("num_hidden_layers", 0)) if heads else 0,
             heads=heads,
-            height=height,
-            width=width,
-            channels=channels,
-            labels=_labels(config),
-            rescale=float(rescale),
-            mean=mean,
-            std=std,
+            prepared=prepared,
+            labels=labels,
+            scores=_scores(config.get("problem_type"), len(labels)),
+            written_files=_for_clients(processor),
+            notes=prepared.notes,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        why = f"there is no {error}" if isinstance(error, KeyError) else str(error)
-        raise _not_this_family(folder, why) from error
-    if min(height, width, channels) < 1:
-        why = f"its images are {height} x {width} with {channels} channels"
-        raise _not_this_family(folder, why)
-    return facts
+    except (TypeError, ValueError) as error:
+        raise _not_this_family(folder, str(error)) from error
+
+
+def _for_clients(processor: Processor) -> dict[str, bytes]:
+    """Return the file that clients read where the folder has the settings in another."""
+    if not processor.is_nested:
+        return {}
+    return {PREPROCESSOR: f"{json.dumps(dict(processor.settings), indent=2)}\n".encode()}
+
+
+def _image_size(config: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return height and width that config.json names, if it does."""
+    named = config.get("image_size")
+    match named if isinstance(named, list) else [named, named]:
+        case [int(height), int(width)] if min(height, width) > 0:
+            return height, width
+    return None
+
+
+def _scores(problem: Any, classes: int) -> str:
+    """Return what makes scores of logits, as transformers' ImageClassificationPipeline chooses."""
+    if problem == SINGLE_LABEL and classes == 1:
+        raise ValueError(f"problem_type is {SINGLE_LABEL}, and there is one class")
+    if problem == REGRESSION:
+        return "none"
+    return "sigmoid" if problem == MULTI_LABEL or classes == 1 else "softmax"
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
@@ -128,38 +181,3 @@ def _not_this_family(folder: Path, why: str) -> PlanError:
         hint="the folder must be as transformers saves a ...ForImageClassification and its image "
         "processor",
     )
-
-
-def _labels(config: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names of the classes in order; transformers numbers them as text."""
-    names = {int(index): str(name) for index, name in config["id2label"].items()}
-    if sorted(names) != list(range(len(names))) or len(names) < 2:
-        raise ValueError(f"id2label of {CONFIG} does not number two or more classes from 0")
-    return tuple(names[index] for index in range(len(names)))
-
-
-def _size(prepared: dict[str, Any]) -> tuple[int, int]:
-    """Return height and width of the images that the model takes, after a crop if there is one."""
-    size = prepared["crop_size"] if prepared.get("do_center_crop") else prepared["size"]
-    if isinstance(size, int):
-        return size, size
-    if "shortest_edge" in size:
-        return int(size["shortest_edge"]), int(size["shortest_edge"])
-    return int(size["height"]), int(size["width"])
-
-
-def _normalization(
-    prepared: dict[str, Any], channels: int
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if not prepared.get("do_normalize", True):
-        return (0.0,) * channels, (1.0,) * channels
-    found = []
-    for name in ("image_mean", "image_std"):
-        given = prepared[name]
-        values = tuple(map(float, given if isinstance(given, list) else [given]))
-        if len(values) not in (1, channels):
-            raise ValueError(f"{name} has {len(values)} numbers, and images have {channels}")
-        found.append(values * channels if len(values) == 1 else values)
-    if not all(found[1]):
-        raise ValueError("image_std has a zero, by which nothing can be divided")
-    return found[0], found[1]

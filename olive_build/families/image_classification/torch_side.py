@@ -5,7 +5,8 @@ Imported in worker processes only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import torch
 import transformers
 
 from olive_build.families.image_classification.images import read_labelled
+from olive_build.families.image_classification.library import Library
+from olive_build.families.image_classification.own_pictures import own_pictures
+from olive_build.families.image_classification.preparation import Resize
 from olive_build.families.image_classification.sample import images_of
 from olive_build.families.image_classification.spec import ImageClassificationFacts, inspect
 from olive_build.families.loading import Loaded, from_files
@@ -24,6 +28,7 @@ from olive_build.proof.classification_reference import (
     PIXEL_VALUES,
     ClassificationReference,
 )
+from olive_build.proof.pictures import Picture, Pictures
 from olive_build.proof.pixels import Pixels
 
 # Traced with a batch that is no power of two, so that the axis is not taken for a constant.
@@ -92,15 +97,39 @@ def probe_outputs(
 
 
 def reference(folder: Path, data: Path) -> ClassificationReference:
-    """Return PyTorch's logits of the images in `data`. Raises StepError for bad data."""
+    """Return what transformers makes of the images in `data`, and of pictures of our own.
+
+    Its image processor prepares them, its model gives the logits, its pipeline the names and the
+    scores. Raises StepError for bad data, and where our reading of the model's files says else.
+    """
     facts, model = inspect(folder), load(folder)
     images, labels = read_labelled(data, facts, what="the proof's data")
-    pixels = pixels_of(facts)
-    found = [
-        logits(model, pixels.prepare(images[start : start + REFERENCE_BATCH]))
-        for start in range(0, len(images), REFERENCE_BATCH)
-    ]
-    return ClassificationReference(images, labels, np.concatenate(found), facts.labels, pixels)
+    own = list(own_pictures(facts.prepared))
+    library = Library(folder, model, facts)
+    pictures = Pictures.of([*images, *own])
+    answers = [library.answer(part) for part in _parts(pictures)]
+    prepared, found = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+    is_same = pictures.stored().keys() == {"images"} and np.array_equal(
+        pictures.values, prepared.reshape(-1)
+    )
+    return ClassificationReference(
+        images=pictures,
+        labels=labels,
+        logits=found,
+        names=facts.labels,
+        pixels=pixels_of(facts),
+        prepared=None if is_same else prepared,
+        moved=library.moved(prepared[len(images) :]),
+        scores=facts.scores,
+        resizes=any(isinstance(step, Resize) for step in facts.prepared.steps),
+    )
+
+
+def _parts(pictures: Pictures) -> Iterator[list[Picture]]:
+    """Yield pictures in their order, so many at a time."""
+    remaining = iter(pictures)
+    while part := list(islice(remaining, REFERENCE_BATCH)):
+        yield part
 
 
 def logits(model: Classifier, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -112,7 +141,8 @@ def logits(model: Classifier, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np
 
 def pixels_of(facts: ImageClassificationFacts) -> Pixels:
     """Return how the model's images are prepared."""
-    return Pixels(facts.rescale, facts.mean, facts.std)
+    prepared = facts.prepared
+    return Pixels(prepared.rescale, prepared.mean, prepared.std, prepared.flips)
 
 
 def runner(
@@ -124,7 +154,7 @@ def runner(
     """
     facts = inspect(folder)
     images, pixels = images_of(facts, size * batch), pixels_of(facts)
-    mean, std = (torch.tensor(values) for values in (facts.mean, facts.std))
+    mean, std = (torch.tensor(values) for values in (pixels.mean, pixels.std))
     given, prepared = torch.from_numpy(images), torch.from_numpy(pixels.prepare(images))
 
     def from_pixels() -> torch.Tensor:
@@ -134,7 +164,7 @@ def runner(
 
     def from_images() -> torch.Tensor:
         with torch.inference_mode():
-            scaled = (given.float() * facts.rescale - mean) / std
+            scaled = (given.float() * pixels.rescale - mean) / std
             found: torch.Tensor = model(scaled.permute(0, 3, 1, 2)).softmax(-1)
         return found
 

@@ -65,4 +65,6 @@ def examples(
     facts = inspect(folder)
     size = (batch, facts.height, facts.width, facts.channels)
     images = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
-    return {PIXEL_VALUES: Pixels(facts.rescale, facts.mean, facts.std).prepare(images)}
+    prepared = facts.prepared
+    pixels = Pixels(prepared.rescale, prepared.mean, prepared.std, prepared.flips)
+    return {PIXEL_VALUES: pixels.prepare(images)}
