@@ -206,6 +206,7 @@ def test_a_page_has_training_and_the_steps_of_this_bundle_alone(
     recipe = bundle.split("/")[2]
     kinds = ["training-export", "prepare-training", "artifacts", "reference", "training-proof"]
     kinds += ["trained-inference", "training-cost", "outputs-onnx", "quality-onnx", "describe"]
+    kinds += ["client-tokenizer"] if recipe == "topics-lora" else []
     assert slots(text) == {f"{recipe}/{kind}" for kind in kinds}
     assert "training" in page.ids
     assert "adamw: lr 0.00" in page.text

@@ -22,6 +22,8 @@ def tokenizer_folder(path: Path, words: list[str]) -> Path:
     )
     tokenizer.enable_truncation(8)
     tokenizer.save(str(path / "tokenizer.json"))
+    config = {"hidden_size": 8, "max_position_embeddings": 512}
+    (path / "config.json").write_text(json.dumps(config))
     return path
 
 

@@ -53,7 +53,7 @@ def changed(tokenizer: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("normalizer.lowercase", "yes", "normalizer.lowercase is 'yes'"),
         ("normalizer.fold_case", True, "normalizer has fold_case"),
         ("pre_tokenizer", {"type": "ByteLevel"}, "pre_tokenizer is ByteLevel"),
-        ("post_processor", {"type": "RobertaProcessing"}, "post_processor is RobertaProcessing"),
+        ("post_processor", {"type": "ByteLevel"}, "post_processor is ByteLevel"),
         ("post_processor", {"type": "BertProcessing"}, "layout is not known"),
         ("added_tokens.4.single_word", True, r"\[MASK\]' has single_word: true"),
         ("added_tokens.4.normalized", True, r"\[MASK\]' has normalized: true"),
