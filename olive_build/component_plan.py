@@ -88,7 +88,8 @@ class ComponentPlanner:
     @property
     def _attentions(self) -> int:
         """How many attentions are fused: all of the graph's, or none."""
-        if self.build.attention != "fused" or not self.facts.layers:
+        known = getattr(self.facts, "fuses", True)
+        if self.build.attention != "fused" or not self.facts.layers or not known:
             return 0
         several = len(FAMILIES[self.build.family].components) > 1
         found: int = self.facts.attentions(self.component) if several else self.facts.layers

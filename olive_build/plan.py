@@ -157,6 +157,8 @@ def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) 
         _check_promise(build, model)
     if build.compose == "single-file" and hasattr(model.facts, "check_single_file"):
         model.facts.check_single_file(f"recipe {build.recipe}, target {build.target}")
+    if build.layout == "transformers.js" and hasattr(model.facts, "check_client"):
+        model.facts.check_client(f"recipe {build.recipe}, target {build.target}")
     source = graph.leaf(model.folder, model.digest)
     reference = graph.add(
         Reference(build.family, dict(build.shapes).get("sequence_length"), build.options),

@@ -48,7 +48,7 @@ FACTS = SentenceEmbeddingFacts(
         Pooling(("mean",), True),
         Normalize("sentence_embedding", "sentence_embedding"),
     ),
-    settings=Settings(256, False, "", None, ()),
+    settings=Settings(256, False, "", None, False, ()),
     no_graph="",
     notes=(),
     inputs=("input_ids", "attention_mask", "token_type_ids"),

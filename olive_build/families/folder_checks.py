@@ -26,6 +26,7 @@ from olive_build.families.stored_tensors import Stored, tensors_of
 from olive_build.families.weight_files import unread_files, weight_files
 
 CONFIG = "config.json"
+OF_SENTENCE_TRANSFORMERS = "config_sentence_transformers.json"
 # Files that may name code of the model's author: https://huggingface.co/docs/transformers/custom_models
 NAMING_CODE = (CONFIG, "tokenizer_config.json", "preprocessor_config.json", "processor_config.json")
 CUSTOM_CODE = "auto_map"
@@ -54,7 +55,9 @@ def check_folder(folder: Path, family: str, *, head: str | None = None) -> tuple
         return ()  # The family says what it misses.
     config = read_configuration(folder, CONFIG, _no_configuration)
     _refuse_quantized_configuration(folder, config)
-    if head is None:
+    # What a folder of sentence-transformers is, it says itself.
+    own = family == "sentence-embedding" and (folder / OF_SENTENCE_TRANSFORMERS).is_file()
+    if head is None and not own:
         _refuse_other_tasks(folder, family, config)
     read = weight_files(folder, config)
     tensors = tensors_of(folder / name for name in read)

@@ -79,6 +79,7 @@ def from_files(
     _check_shapes({k: v for k, v in mismatched.items() if k not in of_head}, folder)
     _check_unexpected(model, unexpected, files, folder)
     _clear(model, (*missing, *mismatched))
+    _check_finite(model, folder)
     ignored = (*_ignored(model, missing, files), *computed)
     return Loaded(
         model.eval(),
@@ -148,6 +149,18 @@ def _check_missing(
     if read or cut:
         named = [name for name in wanted if name in read or name in cut]
         raise lacking(model, named, (count if read else 0) + len(cut), unexpected, folder, head)
+
+
+def _check_finite(model: Any, folder: Path) -> None:
+    """Raise PlanError for weights that are no finite numbers: with those nothing is compared."""
+    broken = [name for name, value in model.named_parameters() if not value.isfinite().all()]
+    if broken:
+        raise PlanError(
+            counted(len(broken), "of the model", "no finite numbers"),
+            where=str(folder),
+            why=listed(broken),
+            hint="its training diverged, or the file is damaged: take an earlier checkpoint",
+        )
 
 
 def _computed(model: Any, missing: Sequence[str]) -> list[str]:

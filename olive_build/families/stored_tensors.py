@@ -19,6 +19,7 @@ LENGTH_BYTES = 8
 LONGEST_HEADER = 100_000_000
 METADATA = "__metadata__"
 PIECE = 1 << 20
+LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,24 @@ def _pieces(stored: Stored) -> Iterable[bytes]:
 
 
 def _unreadable(path: Path, why: str) -> PlanError:
+    if _is_pointer(path):
+        return PlanError(
+            f"{path.name} is a pointer of Git LFS, and no weights",
+            where=str(path),
+            why="the repository was cloned without its large files",
+            hint="run `git lfs pull` in it",
+        )
     return PlanError(
         f"cannot read {path.name}",
         where=str(path),
         why=f"it is no whole safetensors file: {why}",
         hint="copy or download it again",
     )
+
+
+def _is_pointer(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(LFS_POINTER)) == LFS_POINTER
+    except OSError:
+        return False

@@ -109,9 +109,11 @@ class EmbeddingReference:
             ids[row, : len(kept)] = kept
             mask[row, : len(kept)] = 1
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        hidden = run_named(session, feeds)[0]
-        if EMBEDDING in {value.name for value in session.get_outputs()}:
-            return hidden[: len(token_ids)]
+        outputs = run_named(session, feeds)
+        names = [value.name for value in session.get_outputs()]
+        if EMBEDDING in names:
+            return outputs[names.index(EMBEDDING)][: len(token_ids)]
+        hidden = outputs[0]
         if hidden.ndim != 3:
             raise StepError(
                 "the model's first output is no hidden state",

@@ -46,7 +46,7 @@ def link(section: str) -> str:
 
 def _methods() -> list[str]:
     rows = [
-        (f"[`{method}`](#{anchor(f'quantize.{method}')})", str(spec.__doc__))
+        (f"[`{method}`](#{anchor(f'quantize.{method}')})", str(spec.__doc__).partition("\n\n")[0])
         for method, spec in METHODS.items()
     ]
     return table(("method", "what it does"), rows)

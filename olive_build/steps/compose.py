@@ -77,7 +77,7 @@ class GiveEmbedding:
     family: str
 
     kind: ClassVar[str] = "embedding"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "tokenizers", "transformers")
     exclusive: ClassVar[bool] = False

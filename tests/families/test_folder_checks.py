@@ -301,3 +301,11 @@ def test_headers_are_read_as_the_library_does(folder: Path, tmp_path: Path) -> N
         file.seek(found[name].begin)
         data = file.read(found[name].end - found[name].begin)
     assert data == expected[name].numpy().tobytes()
+
+
+def test_a_pointer_of_git_lfs_is_named(folder: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    (folder / WEIGHTS).write_text(pointer)
+    text = refused(folder)
+    assert "a pointer of Git LFS" in text
+    assert "git lfs pull" in text

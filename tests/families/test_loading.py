@@ -314,3 +314,15 @@ def test_reading_is_found_out_by_what_changes_an_output() -> None:
     # After the first ones no more are tried, and they count.
     assert read_by_outputs(model, lambda m: m(x), names, 1) == (["added"], 3)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_weights_that_are_no_numbers_are_named(folders: Path, tmp_path: Path) -> None:
+    def broken(tensors: Tensors) -> Tensors:
+        value = tensors[f"bert.{LAYER}"].clone()
+        value[0, 0] = float("nan")
+        return tensors | {f"bert.{LAYER}": value}
+
+    folder = changed(folders / "classifier", tmp_path / "broken", broken)
+    text = refusal(lambda: texts.loading(folder))
+    assert "error: 1 tensor of the model is no finite numbers" in text
+    assert LAYER in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,3 +102,22 @@ def test_a_tokenizer_without_a_graph_is_refused_by_the_plan_with_the_remedy(robe
     assert "write `compose: none`" in str(caught.value.hint)
     plan_for(roberta, "android", "targets.android.compose=none")
     plan_for(roberta, "web")
+
+
+@pytest.mark.parametrize("architecture", ["mpnet", "modernbert", "deberta-v2", "t5"])
+def test_attention_that_is_not_known_to_fuse_stays_plain_and_is_told(
+    architecture: str, mpnet: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(mpnet, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": architecture}))
+    facts = inspect(folder)
+    assert any(f"that of {architecture} is not known to fuse" in note for note in facts.notes)
+    loaded = load_recipe(ROOT / "recipes" / "all-minilm-l6-v2.yaml")
+    build = next(build for build in resolve_all(loaded) if build.target == "windows")
+    model = Model(str(folder), "a" * 64, "path", "", facts)
+    inspected = Inspected(build, model, "/d", "b" * 64, "/c", "c" * 64)
+    kinds = {node.step.kind for node in make_plan([inspected], "m").graph.nodes}
+    assert "export" in kinds
+    assert "fuse" not in kinds

@@ -60,6 +60,7 @@ def test_a_text_is_cut_where_the_model_cuts_it(model: Path, tmp_path: Path) -> N
         ('{"text": "a"}\nb\n', "a line of the calibration data is no text", "Expecting value"),
         ('{"text": "a"}\n{"text": " "}\n', "is no text", ""),
         ('{"text": "a"}\n{"text": 3}\n', "is no text", "3"),
+        ('{"text": "a"}\n{"text": "b \\ud83d"}\n', "is no text", "half of a surrogate"),
         ('{"text": "a"}\n["text"]\n', "is no text", "list indices"),
         ('{"text": "a"}\n\n', "the calibration data holds 1 texts", "at least two"),
     ],

@@ -24,7 +24,7 @@ CONFIG = {
 def folder(path: Path, **files: Any) -> Path:
     content: dict[str, Any] = {
         "config.json": CONFIG,
-        "tokenizer.json": {},
+        "tokenizer.json": {"model": {"type": "Unigram"}},
         "tokenizer_config.json": {},
         **files,
     }

@@ -176,7 +176,7 @@ def opened(model: onnx.ModelProto, folder: Path) -> Any:
 def tokens_run(session: Any, ids: np.ndarray) -> np.ndarray:
     feeds = {"input_ids": ids[None], "attention_mask": np.ones_like(ids[None])}
     feeds["token_type_ids"] = np.zeros_like(ids[None])
-    return session.run(None, feeds)[0]
+    return session.run(["sentence_embedding"], feeds)[0]
 
 
 def test_every_folder_is_equal_to_the_library_or_refused(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
 from sentence_transformers.base import modules as base_modules
 from sentence_transformers.sentence_transformer import modules as library
@@ -223,6 +224,72 @@ def test_a_damaged_folder_is_a_clear_error(
     assert what in caught.value.what
     assert why in str(caught.value.why)
     assert caught.value.where
+
+
+def dense_weights(**tensors: torch.Tensor) -> Callable[[Path], None]:
+    return lambda folder: save_file(tensors, folder / "2_Dense" / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (dense_weights(**{"linear.weight": torch.ones(8, HIDDEN)}), "linear.bias [8]"),
+        (
+            dense_weights(**{"linear.weight": torch.ones(4, 4), "linear.bias": torch.ones(8)}),
+            "linear.weight [4, 4]; the configuration makes linear.bias [8], linear.weight [8, 64]",
+        ),
+        (lambda f: (f / "2_Dense" / "model.safetensors").unlink(), "no model.safetensors"),
+    ],
+)
+def test_a_module_whose_weights_do_not_fit_is_refused_by_the_plan(
+    change: Callable[[Path], Any], why: str, base: Path, tmp_path: Path
+) -> None:
+    after = [library.Pooling(HIDDEN), library.Dense(HIDDEN, 8)]
+    folder = save(base, tmp_path / "model", after)
+    change(folder)
+    with pytest.raises(PlanError, match=r"of a Dense|a Dense has") as caught:
+        inspect(folder)
+    assert why in str(caught.value.why).replace("there is ", "")
+
+
+def test_a_text_longer_than_the_positions_is_refused(base: Path, tmp_path: Path) -> None:
+    folder = save(base, tmp_path / "model", [library.Pooling(HIDDEN)])
+    edit(folder / "sentence_bert_config.json", max_seq_length=4000)
+    with pytest.raises(PlanError, match="cut at 4000 tokens, and the model has 256 positions"):
+        inspect(folder)
+
+
+@pytest.mark.parametrize("key", ["truncation_side", "padding_side"])
+def test_a_tokenizer_that_goes_from_the_left_has_no_graph(
+    key: str, base: Path, tmp_path: Path
+) -> None:
+    folder = save(base, tmp_path / "model", [library.Pooling(HIDDEN)])
+    edit(folder / "tokenizer_config.json", **{key: "left"})
+    facts = inspect(folder)
+    with pytest.raises(PlanError) as caught:
+        facts.check_single_file("target desktop")
+    assert f"{key} is left" in str(caught.value.why)
+    if key == "truncation_side":
+        assert 'direction="left"' in facts.placeholders("input_ids")["truncation"]
+        with pytest.raises(PlanError, match=r"transformers\.js cuts"):
+            facts.check_client("target web")
+
+
+def test_weights_in_half_precision_are_told(base: Path, tmp_path: Path) -> None:
+    folder = save(base, tmp_path / "model", [library.Pooling(HIDDEN)])
+    edit(folder / "config.json", dtype="bfloat16")
+    assert any("weights are bfloat16" in note for note in inspect(folder).notes)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"model": 3}'])
+def test_a_file_without_a_tokenizer_is_no_reason_to_ship_it(
+    content: str, base: Path, tmp_path: Path
+) -> None:
+    folder = save(base, tmp_path / "model", [library.Pooling(HIDDEN)])
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(PlanError) as caught:
+        inspect(folder)
+    assert "holds no tokenizer" in str(caught.value.why)
 
 
 def test_what_no_class_takes_is_told(base: Path, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ def calibration_feeds(folder: Path, data: Path) -> Iterator[dict[str, npt.NDArra
     tokenizer = library_tokenizer(folder, facts.tokenizer)
     tokenizer.no_padding()
     if facts.max_length is not None:
-        tokenizer.enable_truncation(facts.max_length)
+        side = "left" if facts.settings.cut_at_left else "right"
+        tokenizer.enable_truncation(facts.max_length, direction=side)
     for text in read_texts(data, what="the calibration data"):
         ids = np.array([tokenizer.encode(facts.settings.prompt + text).ids], np.int64)
         inputs = {

@@ -68,10 +68,10 @@ def compose(
 
 
 def with_embedding(core: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
-    """Return the model with the output `sentence_embedding` [batch_size, dimensions] alone.
+    """Return the model with the output `sentence_embedding` [batch_size, dimensions] too.
 
     Its inputs are the transformer's: for clients that know pooling and normalizing, and not what
-    follows this transformer.
+    follows this transformer. last_hidden_state stays, which transformers.js looks for.
     """
     _check_hidden(core)
     _free_names(core, {EMBEDDING_OUTPUT})
@@ -103,9 +103,16 @@ def _embedding_model(
         [*first.graph.node, *core.graph.node, *writer.nodes],
         "text_to_embedding" if before else core.graph.name,
         list((before or core).graph.input),
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
+        [
+            *([] if before else core.graph.output),
+            helper.make_tensor_value_info(output, TensorProto.FLOAT, shape),
+        ],
         [*first.graph.initializer, *core.graph.initializer, *writer.constants.values()],
-        value_info=[*first.graph.value_info, *core.graph.value_info, *core.graph.output],
+        value_info=[
+            *first.graph.value_info,
+            *core.graph.value_info,
+            *(core.graph.output if before else ()),
+        ],
     )
     imports = {item.domain: item.version for item in (*core.opset_import, *first.opset_import)}
     return helper.make_model(

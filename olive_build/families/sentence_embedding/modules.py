@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families.stored_tensors import tensors_of
 
 MODULES = "modules.json"
 PACKAGE = "sentence_transformers."
@@ -251,6 +252,8 @@ def _module(folder: Path, kind: str, place: str, notes: list[str]) -> Module | N
         case "Dense":
             return _dense(path, place, found)
         case "LayerNorm":
+            size = (int(found["dimension"]),)
+            _check_weights(path.parent, kind, {"norm.weight": size, "norm.bias": size})
             return LayerNorm(place)
         case "Normalize":
             return Normalize(*_names(path, kind, found))
@@ -285,14 +288,14 @@ def _dense(path: Path, place: str, found: Mapping[str, Any]) -> Dense:
             f"its activation_function is {activation}",
             f"known are {', '.join(ACTIVATIONS.values())} of torch.nn",
         )
-    if not (path.parent / "model.safetensors").is_file():
-        raise PlanError(
-            "a Dense has no weights as safetensors",
-            where=str(path.parent),
-            why="there is no model.safetensors in it",
-            hint="load the model with SentenceTransformer and save it again",
-        )
     takes, gives = _names(path, "Dense", found)
+    wide, narrow = int(found["in_features"]), int(found["out_features"])
+    shapes: dict[str, tuple[int, ...]] = {"linear.weight": (narrow, wide)}
+    if found["bias"]:
+        shapes["linear.bias"] = (narrow,)
+    if found["use_residual"] and wide != narrow:
+        shapes["residual.weight"] = (narrow, wide)
+    _check_weights(path.parent, "Dense", shapes)
     return Dense(
         place,
         int(found["out_features"]),
@@ -302,6 +305,30 @@ def _dense(path: Path, place: str, found: Mapping[str, Any]) -> Dense:
         gives,
         bool(found["use_residual"]),
     )
+
+
+def _check_weights(folder: Path, kind: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise PlanError where a module's tensors are not those that its configuration makes."""
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise PlanError(
+            f"a {kind} has no weights as safetensors",
+            where=str(folder),
+            why="there is no model.safetensors in it",
+            hint="load the model with SentenceTransformer and save it again",
+        )
+    there = {name: stored.shape for name, stored in tensors_of([path]).items()}
+    if there != shapes:
+        raise PlanError(
+            f"the weights of a {kind} are not those of its config.json",
+            where=str(path),
+            why=f"the file has {_listed(there)}; the configuration makes {_listed(shapes)}",
+            hint="load the model with SentenceTransformer and save it again",
+        )
+
+
+def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in sorted(shapes.items()))
 
 
 def _names(path: Path, kind: str, found: Mapping[str, Any]) -> tuple[str, str]:

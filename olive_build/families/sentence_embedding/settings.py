@@ -51,6 +51,8 @@ OF_MODEL = (
     *("__version__", "model_type", "prompts", "default_prompt_name", "similarity_fn_name"),
     *("truncate_dim", "requirements"),
 )
+# Architectures that look positions up in a table of that many rows.
+TABLES = ("bert", "distilbert", "electra", "albert", "roberta", "xlm-roberta", "camembert", "mpnet")
 NOT_THE_KIND = {
     "CrossEncoder": "it gives a score for a pair of texts",
     "SparseEncoder": "it gives a weight a word of the vocabulary, as SPLADE does",
@@ -64,13 +66,14 @@ class Settings:
 
     Texts are cut at `max_length` tokens, or never where it is None. `lower_case` makes them lower
     case before a tokenizer that would not. `prompt` is put before each. Vectors are cut at
-    `truncate_dim` numbers.
+    `truncate_dim` numbers. Long texts lose their end, or their beginning with `cut_at_left`.
     """
 
     max_length: int | None
     lower_case: bool
     prompt: str
     truncate_dim: int | None
+    cut_at_left: bool
     notes: tuple[str, ...]
 
 
@@ -88,12 +91,14 @@ def read_settings(
         _check_chat(transformer)
     notes = [*_queries(own), *_prompts(model), *_unknown(MODEL, model, OF_MODEL)]
     notes += _unknown("sentence_bert_config.json", own, _known_keys())
+    notes += _half(config)
     truncate = model.get("truncate_dim")
     return Settings(
         max_length=_max_length(transformer, own, config),
         lower_case=bool(own.get("do_lower_case", False)),
         prompt=_default_prompt(folder / MODEL, model),
         truncate_dim=None if truncate is None else int(truncate),
+        cut_at_left=read_object(transformer / TOKENIZER_CONFIG).get("truncation_side") == "left",
         notes=tuple(notes),
     )
 
@@ -168,7 +173,7 @@ def _max_length(folder: Path, own: Mapping[str, Any], config: Mapping[str, Any])
         if "max_length" in texts:
             return int(texts["max_length"])
         if wanted is not None:
-            return int(wanted)
+            return _within_positions(folder, int(wanted), config)
         tokenizer = read_object(folder / TOKENIZER_CONFIG).get("model_max_length")
         positions = config.get("max_position_embeddings", -1)
         limits = [
@@ -180,6 +185,19 @@ def _max_length(folder: Path, own: Mapping[str, Any], config: Mapping[str, Any])
         ) from error
     shortest = min(limits, default=NO_LIMIT)
     return shortest if shortest < NO_LIMIT else None
+
+
+def _within_positions(folder: Path, wanted: int, config: Mapping[str, Any]) -> int:
+    """Return the length. Raises PlanError where the model's table of positions is shorter."""
+    positions = config.get("max_position_embeddings")
+    if config.get("model_type") in TABLES and positions is not None and wanted > int(positions):
+        raise PlanError(
+            f"texts are cut at {wanted} tokens, and the model has {positions} positions",
+            where=str(folder),
+            why="sentence-transformers fails on a text that is longer",
+            hint=f"write {positions} or less for `max_seq_length`",
+        )
+    return wanted
 
 
 def _default_prompt(path: Path, model: Mapping[str, Any]) -> str:
@@ -205,6 +223,14 @@ def _prompts(model: Mapping[str, Any]) -> list[str]:
     if others:
         found.append(f"prompts that an application puts before texts itself: {', '.join(others)}")
     return found
+
+
+def _half(config: Mapping[str, Any]) -> list[str]:
+    """Return what is said of weights that the library computes with in half precision."""
+    stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
+    if stored == "float32":
+        return []
+    return [f"weights are {stored}: all is computed in float32, and held to the library in float32"]
 
 
 def _queries(own: Mapping[str, Any]) -> list[str]:

@@ -6,8 +6,10 @@ too. What follows the transformer is in modules.py, what happens to a text befor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from olive_build.errors import PlanError, StepError
 from olive_build.families.configuration import read_configuration
@@ -21,14 +23,27 @@ from olive_build.families.sentence_embedding.modules import (
     Pooling,
     default_modules,
     read_modules,
+    read_object,
 )
-from olive_build.families.sentence_embedding.settings import Settings, check_kind, read_settings
+from olive_build.families.sentence_embedding.settings import (
+    TOKENIZER_CONFIG,
+    Settings,
+    check_kind,
+    read_settings,
+)
 from olive_build.families.sentence_embedding.wordpiece_spec import read_spec
 
 TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.txt"
 # The files that transformers.js asks for beside the graphs; the optional ones only where they are.
 CLIENT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
 OPTIONAL_CLIENT_FILES = ("special_tokens_map.json", "vocab.txt")
+# Names of a size in config.json, by architecture.
+HIDDEN = ("hidden_size", "dim", "d_model")
+LAYERS = ("num_hidden_layers", "n_layers", "num_layers")
+HEADS = ("num_attention_heads", "n_heads", "num_heads")
+# Architectures whose attention fuses and stays what it was. MPNet's and DeBERTa's is not found,
+# and ModernBERT's loses its windows.
+FUSED = ("bert", "distilbert", "roberta", "xlm-roberta", "camembert", "electra")
 # What clients make of a hidden state by themselves.
 CLIENT_POOLINGS = ("mean", "cls")
 # What the code of a bundle embeds.
@@ -102,6 +117,11 @@ class SentenceEmbeddingFacts:
         return TokenizerSettings(self.transformer, settings.lower_case, settings.max_length)
 
     @property
+    def fuses(self) -> bool:
+        """Whether the attention of such an architecture is known to fuse."""
+        return self.architecture in FUSED
+
+    @property
     def embeds(self) -> bool:
         """Whether a bare graph has to give the embedding itself."""
         return not self._is_simple
@@ -117,14 +137,15 @@ class SentenceEmbeddingFacts:
     def placeholders(self, takes: str) -> dict[str, str]:
         """Return what that code may name of the model."""
         texts = [self.settings.prompt + text for text in EXAMPLES]
-        cut = self.max_length
+        cut, side = self.max_length, ', direction="left"' if self.settings.cut_at_left else ""
         return {
             "pooling": self.pooling,
             "normalize": str(self.normalize).lower(),
             "text": repr(texts[0]),
+            "side": side,
             "texts": ", ".join(map(repr, texts)),
             "after": self._after_text(),
-            "truncation": "" if cut is None else f"tokenizer.enable_truncation({cut})",
+            "truncation": "" if cut is None else f"tokenizer.enable_truncation({cut}{side})",
             "pool": "\n".join(self._pooling_lines()),
         }
 
@@ -152,6 +173,16 @@ class SentenceEmbeddingFacts:
             lines.append("vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)")
         return lines
 
+    def check_client(self, where: str) -> None:
+        """Raise PlanError where transformers.js would read texts otherwise than the library."""
+        if self.settings.cut_at_left:
+            raise PlanError(
+                "transformers.js cuts long texts at their end, and the model at their beginning",
+                where=where,
+                why="truncation_side is left in the tokenizer's configuration",
+                hint="leave the web out, or save the tokenizer with truncation_side right",
+            )
+
     def check_single_file(self, where: str) -> None:
         """Raise PlanError where the tokenizer cannot be put into the file."""
         if self.no_graph:
@@ -178,10 +209,8 @@ def inspect(folder: Path) -> SentenceEmbeddingFacts:
     if not any((transformer / name).is_file() for name in (TOKENIZER, VOCABULARY)):
         raise _not_this_family(transformer, f"there is neither {TOKENIZER} nor {VOCABULARY}")
     try:
-        hidden = int(config["hidden_size"] if "hidden_size" in config else config["dim"])
-        layers = int(config.get("num_hidden_layers", config.get("n_layers", 0)))
-        heads = int(config.get("num_attention_heads", config.get("n_heads", 0)))
-    except (KeyError, TypeError, ValueError) as error:
+        hidden, layers, heads = (_size(config, names) for names in (HIDDEN, LAYERS, HEADS))
+    except (TypeError, ValueError) as error:
         raise _not_this_family(transformer, f"config.json has no usable size ({error})") from error
     segments = ("token_type_ids",) if int(config.get("type_vocab_size") or 0) > 0 else ()
     return SentenceEmbeddingFacts(
@@ -199,7 +228,7 @@ def inspect(folder: Path) -> SentenceEmbeddingFacts:
             *(name for name in OPTIONAL_CLIENT_FILES if (transformer / name).is_file()),
         ),
         no_graph=_no_graph(transformer),
-        notes=(*after.notes, *settings.notes, _length_note(settings.max_length)),
+        notes=(*after.notes, *settings.notes, *_notes(str(config.get("model_type")), settings)),
     )
 
 
@@ -213,8 +242,20 @@ def _not_this_family(folder: Path, why: str) -> PlanError:
     )
 
 
-def _length_note(length: int | None) -> str:
-    return "texts are never cut" if length is None else f"texts are cut at {length} tokens"
+def _size(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    """Return a size by whichever name the architecture has for it. Raises ValueError."""
+    found = next((config[name] for name in names if name in config), None)
+    if found is None:
+        raise ValueError(f"none of {', '.join(names)}")
+    return int(found)
+
+
+def _notes(architecture: str, settings: Settings) -> tuple[str, ...]:
+    length = settings.max_length
+    cut = "texts are never cut" if length is None else f"texts are cut at {length} tokens"
+    if architecture in FUSED:
+        return (cut,)
+    return (cut, f"attention stays plain: that of {architecture} is not known to fuse")
 
 
 def _dimensions(hidden: int, modules: tuple[Module, ...], truncate: int | None) -> int:
@@ -236,10 +277,16 @@ def _no_graph(folder: Path) -> str:
     What AutoTokenizer makes of the files may differ from tokenizer.json in its case alone.
     """
     path = folder / TOKENIZER
+    for key in ("truncation_side", "padding_side"):
+        if read_object(folder / TOKENIZER_CONFIG).get(key) == "left":
+            return f"{key} is left in {TOKENIZER_CONFIG}: the graph cuts and pads at the right"
     if not path.is_file():
         return ""
+    tokenizer = read_configuration(folder, TOKENIZER, _not_this_family)
+    if not isinstance(tokenizer.get("model"), dict):
+        raise _not_this_family(folder, f"{TOKENIZER} holds no tokenizer")
     try:
-        read_spec(read_configuration(folder, TOKENIZER, _not_this_family))
+        read_spec(tokenizer)
     except StepError as error:
         return f"{error.what}: {error.why}"
     return ""

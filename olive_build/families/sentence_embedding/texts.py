@@ -27,6 +27,8 @@ def read_texts(path: Path, *, what: str = "the proof's data") -> list[str]:
             text = json.loads(line)["text"]
         except (ValueError, KeyError, TypeError) as error:
             text = error
+        if isinstance(text, str) and not _is_unicode(text):
+            text = ValueError("it has half of a surrogate pair, which is no character")
         if not isinstance(text, str) or not text.strip():
             raise StepError(
                 f"a line of {what} is no text",
@@ -42,3 +44,12 @@ def read_texts(path: Path, *, what: str = "the proof's data") -> list[str]:
             why="rank correlation needs at least two; a verdict needs 200 to mean something",
         )
     return texts
+
+
+def _is_unicode(text: str) -> bool:
+    """Say whether a text can be written; JSON can hold halves of characters, UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -91,7 +91,15 @@ def loading(folder: Path) -> Loaded:
     """Return the transformer with what is to be said of its files; see `from_files`."""
     place = folder / inspect(folder).transformer
     run = partial(_hidden, folder)
-    return from_files(transformers.AutoModel, place, run, attn_implementation="eager")
+    return from_files(_kind(place), place, run, attn_implementation="eager")
+
+
+def _kind(place: Path) -> Any:
+    """Return the class that sentence-transformers loads: an encoder alone where one was saved."""
+    names = transformers.AutoConfig.from_pretrained(str(place)).architectures or [""]
+    if names[0].endswith("EncoderModel") and hasattr(transformers, names[0]):
+        return getattr(transformers, names[0])
+    return transformers.AutoModel
 
 
 def _hidden(folder: Path, model: torch.nn.Module) -> torch.Tensor:

@@ -250,7 +250,8 @@ def _padding(tokenizer: Mapping[str, Any], known: Mapping[str, int]) -> tuple[st
         side = (tokenizer.get(name) or {}).get("direction", "Right")
         if side != "Right":
             raise refuse(f"{name}.direction is {side}", "only the right side is reproduced")
-    padding = tokenizer.get("padding") or {"pad_token": "[PAD]", "pad_id": known.get("[PAD]")}
+    usual = next((token for token in ("[PAD]", "<pad>") if token in known), "[PAD]")
+    padding = tokenizer.get("padding") or {"pad_token": usual, "pad_id": known.get(usual)}
     token, number = padding.get("pad_token"), padding.get("pad_id")
     if (
         not isinstance(token, str)
