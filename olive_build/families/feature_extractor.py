@@ -41,8 +41,13 @@ CLASSES: Mapping[str, Mapping[str, Any]] = {
 }
 # Settings of all classes.
 COMMON: Mapping[str, Any] = {"padding_side": "right"}
-# A mask marks padding: clips of the families here are never padded, or their models read none.
-OF_NO_EFFECT = ("return_attention_mask",)
+# By class, what says how clips are filled up: a Wav2Vec2's never are; a Whisper reads no mask.
+OF_NO_EFFECT: Mapping[str, tuple[str, ...]] = {
+    "WhisperFeatureExtractor": ("return_attention_mask",),
+    "Wav2Vec2FeatureExtractor": (
+        *("return_attention_mask", "padding_value", "padding_side", "feature_size"),
+    ),
+}
 # What transformers writes beside, computes anew, or leaves to other classes of a processor.
 NAMES = (TYPE, "processor_class", "image_processor_type", "tokenizer_class", "auto_map")
 COMPUTED = ("n_samples", "nb_max_frames", "mel_filters")
@@ -79,7 +84,7 @@ def read_extractor(
     defaults = {**CLASSES[kind], **COMMON}
     for key, default in defaults.items():
         given = found.get(key, default)
-        if key not in (*handled, *OF_NO_EFFECT) and given != default:
+        if key not in (*handled, *OF_NO_EFFECT[kind]) and given != default:
             raise PlanError(
                 f"{key} is {given!r}, which is not built",
                 where=str(path),

@@ -37,6 +37,11 @@ TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.txt"
 # The files that transformers.js asks for beside the graphs; the optional ones only where they are.
 CLIENT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
 OPTIONAL_CLIENT_FILES = ("special_tokens_map.json", "vocab.txt")
+# Of files with the tokenizer in them: wordpiece_text.py says why.
+LIMITS = (
+    "A text with U+0000 ends there, unless the recipe asks for `export: {opset: 20}` or more: take "
+    "it out of texts that may hold one."
+)
 # Names of a size in config.json, by architecture.
 HIDDEN = ("hidden_size", "dim", "d_model")
 LAYERS = ("num_hidden_layers", "n_layers", "num_layers")
@@ -147,6 +152,7 @@ class SentenceEmbeddingFacts:
             "after": self._after_text(),
             "truncation": "" if cut is None else f"tokenizer.enable_truncation({cut}{side})",
             "pool": "\n".join(self._pooling_lines()),
+            "limits": "" if takes in self.inputs else LIMITS,
         }
 
     def _after_text(self) -> str:
