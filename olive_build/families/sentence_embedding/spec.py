@@ -215,7 +215,8 @@ def inspect(folder: Path) -> SentenceEmbeddingFacts:
     if not any((transformer / name).is_file() for name in (TOKENIZER, VOCABULARY)):
         raise _not_this_family(transformer, f"there is neither {TOKENIZER} nor {VOCABULARY}")
     try:
-        hidden, layers, heads = (_size(config, names) for names in (HIDDEN, LAYERS, HEADS))
+        hidden = _size(config, HIDDEN)
+        layers, heads = _size(config, LAYERS, 0), _size(config, HEADS, 0)
     except (TypeError, ValueError) as error:
         raise _not_this_family(transformer, f"config.json has no usable size ({error})") from error
     segments = ("token_type_ids",) if int(config.get("type_vocab_size") or 0) > 0 else ()
@@ -248,9 +249,9 @@ def _not_this_family(folder: Path, why: str) -> PlanError:
     )
 
 
-def _size(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
+def _size(config: Mapping[str, Any], names: tuple[str, ...], default: int | None = None) -> int:
     """Return a size by whichever name the architecture has for it. Raises ValueError."""
-    found = next((config[name] for name in names if name in config), None)
+    found = next((config[name] for name in names if name in config), default)
     if found is None:
         raise ValueError(f"none of {', '.join(names)}")
     return int(found)
