@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,18 +18,21 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules as library
 from tokenizers import pre_tokenizers
 
+from olive_build.bundle.code_sections import code_sections
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import PlanError
-from olive_build.families.sentence_embedding.compose import compose, tokenizer
+from olive_build.families.library_tokenizer import write_client_tokenizer
+from olive_build.families.sentence_embedding.compose import compose, tokenizer, with_embedding
 from olive_build.families.sentence_embedding.edge_texts import edge_texts
 from olive_build.families.sentence_embedding.miniature import _vocabulary
-from olive_build.families.sentence_embedding.spec import inspect
+from olive_build.families.sentence_embedding.spec import EXAMPLES, inspect
 from olive_build.families.sentence_embedding.torch_side import torch_export
 from olive_build.olive_bridge import convert
 from olive_build.plan import Inspected, Model, make_plan
 from olive_build.proof.embedding import largest_difference
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
+from olive_build.steps.describe import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECIAL = ("<s>", "<pad>", "</s>", "[UNK]", "<mask>")
@@ -121,3 +126,36 @@ def test_attention_that_is_not_known_to_fuse_stays_plain_and_is_told(
     kinds = {node.step.kind for node in make_plan([inspected], "m").graph.nodes}
     assert "export" in kinds
     assert "fuse" not in kinds
+
+
+@pytest.mark.parametrize("projected", [False, True])
+def test_the_python_for_tokens_gives_the_librarys_vectors_as_pasted(
+    projected: bool, roberta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a README shows for a graph whose texts the application makes tokens of."""
+    folder = tmp_path / "model"
+    parts = [library.Transformer(str(roberta)), library.Pooling(32, "cls"), library.Normalize()]
+    parts += [library.Dense(32, 8)] if projected else []
+    settings = {"prompts": {"q": "ask: "}, "default_prompt_name": "q"}
+    model = SentenceTransformer(modules=parts, device="cpu", **settings)
+    model.max_seq_length = 12
+    model.save(str(folder), create_model_card=False)
+    facts = inspect(folder)
+    convert(torch_export(folder, "model"), opset=20, out=tmp_path)
+    graph = onnx.load(tmp_path / "model.onnx")
+    onnx.save(with_embedding(graph, folder) if projected else graph, tmp_path / "model.onnx")
+    write_client_tokenizer(folder, facts.tokenizer, tmp_path)
+    described = describe(onnx.load(tmp_path / "model.onnx"))
+    variant = {"files": {"onnx": "model.onnx"}, **described}
+    manifest = {
+        "recipe": "it",
+        "target": "desktop",
+        "provider": "cpu",
+        "variants": {"fp32": variant},
+    }
+    manifest["execution_provider"] = "CPUExecutionProvider"
+    (code,) = re.findall(r"```python\n(.*?)```", code_sections(manifest, facts), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    known: dict[str, Any] = {}
+    exec(code, known)  # noqa: S102 - what a user pastes is what is tried
+    assert largest_difference(known["vectors"], model.encode(list(EXAMPLES))) <= 1e-4
