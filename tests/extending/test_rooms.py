@@ -1,0 +1,49 @@
+"""What the product has many of is found by walking, in folders that a program joins too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+JOINED = """
+import sys
+from pathlib import Path
+from olive_build import rooms
+rooms.extend(Path(sys.argv[1]))
+rooms.extend(Path(sys.argv[1]))  # twice is once
+print(rooms.module("rewrites", "toy_rule").NAME, rooms.module("families", "toy").spec.NAME)
+print(rooms.extensions() == (Path(sys.argv[1]),), "toy_rule" in rooms.names("rewrites"))
+"""
+
+
+def joined(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program that joins a folder, in a process of its own: what is joined stays joined."""
+    command = [sys.executable, "-c", JOINED, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_folder_of_the_same_rooms_is_found_as_ours(tmp_path: Path) -> None:
+    (tmp_path / "rewrites").mkdir()
+    (tmp_path / "rewrites" / "toy_rule.py").write_text("NAME = 'rule'")
+    (tmp_path / "families" / "toy").mkdir(parents=True)
+    (tmp_path / "families" / "toy" / "__init__.py").write_text("from . import spec")
+    (tmp_path / "families" / "toy" / "spec.py").write_text("NAME = 'family'")
+    done = joined(tmp_path)
+    assert done.stdout.split() == ["rule", "family", "True", "True"], done.stderr
+
+
+def test_a_thing_of_ours_is_never_hidden_by_another_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "rewrites").mkdir()
+    (tmp_path / "rewrites" / "padding_mask.py").write_text("")
+    done = joined(tmp_path)
+    assert "has padding_mask, and so has olive_build/rewrites" in done.stderr
+
+
+def test_what_a_room_lacks_is_named() -> None:
+    from olive_build import rooms
+
+    with pytest.raises(LookupError, match="nothing in olive_build/rewrites is called 'nothing'"):
+        rooms.module("rewrites", "nothing")
