@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import UsageError
-from olive_build.inspect_model import Request
+from olive_build.plan.types import Request
 
 
 def select(
