@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -26,8 +26,23 @@ a_file = click.Path(path_type=Path, dir_okay=False)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a pipeline.")
 
 
-def selection(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the arguments that say what is built: recipes, targets, overrides, source."""
+def selection(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the arguments that say what is built; the command gets them as `selected`."""
+
+    @wraps(command)
+    def with_selection(
+        recipe: tuple[str, ...],
+        recipes: Path,
+        targets: tuple[str, ...],
+        overrides: tuple[str, ...],
+        source: str | None,
+        smoke: bool,
+        **own: object,
+    ) -> None:
+        from olive_build.select import Selection
+
+        command(Selection(recipe, recipes, targets, overrides, source, smoke), **own)
+
     for decorate in (
         click.argument("recipe", nargs=-1, required=True),
         click.option(
@@ -46,5 +61,5 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--smoke", is_flag=True, help="Build a miniature of the model: seconds."),
         recipes_option,
     ):
-        command = decorate(command)
-    return command
+        with_selection = decorate(with_selection)
+    return with_selection

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from olive_build.cli_options import json_option
+from olive_build.cli._options import json_option
 
 
 @click.command()
@@ -23,7 +23,7 @@ from olive_build.cli_options import json_option
     help="Also repeat three of PyTorch's steps with the files of a training bundle.",
 )
 @json_option
-def verify(bundle: tuple[Path, ...], layout: str | None, train: bool, as_json: bool) -> None:
+def command(bundle: tuple[Path, ...], layout: str | None, train: bool, as_json: bool) -> None:
     """Check published bundles: every byte, and the quality of each model by running it again.
 
     BUNDLE is a folder with a manifest.json, such as outputs/all-minilm-l6-v2/desktop. Of a training

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from olive_build.cli_options import json_option
+from olive_build.cli._options import json_option
 from olive_build.errors import OliveBuildError
 
 a_path = click.Path(path_type=Path)
@@ -46,16 +46,30 @@ class Number(click.FloatRange):
 )
 @click.option("--resume", type=a_path, help="Go on from this checkpoint of an earlier training.")
 @json_option
-def train(bundle: Path, as_json: bool, **chosen: Any) -> None:
+def command(
+    bundle: Path,
+    data: Path,
+    output: Path | None,
+    epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    seed: int | None,
+    hold_out: float | None,
+    resume: Path | None,
+    as_json: bool,
+) -> None:
     """Train a training bundle on your data, as a device would, to try it before there is an app.
 
     BUNDLE is a folder with a manifest.json, such as outputs/my-voice/android, of a recipe that has
     a section `train`. The output holds the checkpoint, the trained model, and a plot of the loss.
     """
-    from olive_build.report.training import run_training
+    from olive_build.report.training import Asked, run_training
+    from olive_build.report.training_record import Typed
+
+    typed = Typed(epochs, batch_size, learning_rate, seed, hold_out)
 
     try:
-        code = run_training(bundle, chosen, as_json=as_json)
+        code = run_training(bundle, Asked(data, output, resume, typed), as_json=as_json)
     except OliveBuildError as error:
         if not as_json:
             raise
