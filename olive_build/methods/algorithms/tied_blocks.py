@@ -18,9 +18,9 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from olive_build.quantizers.algorithms.gptq import Floats
-from olive_build.quantizers.algorithms.layouts import pack_pairs
-from olive_build.quantizers.algorithms.tables import DOMAIN, find_tables, import_contrib, looks_up
+from olive_build.methods.algorithms.gptq import Floats
+from olive_build.methods.algorithms.layouts import pack_pairs
+from olive_build.methods.algorithms.tables import DOMAIN, find_tables, import_contrib, looks_up
 from olive_build.rewrites.rule import Rewritten
 
 # So many rows are quantized at a time, which keeps what is held beside the table small.

@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from olive_build.quantizers.algorithms.gptq import Floats, Grid, Integers
-from olive_build.quantizers.algorithms.layouts import Blocks, Filters, Layout, Matrix, block_grid
+from olive_build.methods.algorithms.gptq import Floats, Grid, Integers
+from olive_build.methods.algorithms.layouts import Blocks, Filters, Layout, Matrix, block_grid
 
 
 @dataclass(frozen=True)

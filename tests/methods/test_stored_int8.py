@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as arrays
 from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.errors import StepError
-from olive_build.quantizers.algorithms.stored_channels import channels_as_int8
-from olive_build.quantizers.stored_int8 import StoreInt8
+from olive_build.methods.algorithms.stored_channels import channels_as_int8
+from olive_build.methods.steps.stored_int8 import StoreInt8
 
 WORDS, WIDTH = 300, 128
 

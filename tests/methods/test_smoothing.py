@@ -16,7 +16,7 @@ from onnxruntime.quantization import quantize_dynamic
 from olive_build.calibration.inputs import CALIBRATION, write_inputs
 from olive_build.calibration.rounding import rounded_rows, rounded_weight
 from olive_build.errors import StepError
-from olive_build.quantizers.smoothing import Smooth
+from olive_build.methods.steps.smoothing import Smooth
 
 WIDTH, OUTPUTS = 128, 160
 

@@ -80,7 +80,7 @@ class QuantizeStaticInt8:
         self, model: onnx.ModelProto, excluded: set[str], feeds: Callable[[], Any]
     ) -> tuple[onnx.ModelProto, frozenset[str]]:
         from olive_build.calibration.ranges import find_ranges
-        from olive_build.quantizers.algorithms.static_qdq import (
+        from olive_build.methods.algorithms.static_qdq import (
             default_operators,
             insert_pairs,
             nodes_to_quantize,

@@ -21,9 +21,9 @@ from small_graphs import (
 )
 
 from olive_build.errors import StepError
-from olive_build.quantizers.algorithms.tables import quantize_tables
-from olive_build.quantizers.embedding_rows import QuantizeEmbeddings
-from olive_build.quantizers.qdq_weights import QuantizeConvWeights
+from olive_build.methods.algorithms.tables import quantize_tables
+from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
+from olive_build.methods.steps.qdq_weights import QuantizeConvWeights
 
 ROWS, COLUMNS = 300, 64
 

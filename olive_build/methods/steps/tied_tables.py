@@ -40,7 +40,7 @@ class QuantizeTiedTables:
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.quantizers.algorithms.tied_blocks import Blocks, quantize_tied_tables
+        from olive_build.methods.algorithms.tied_blocks import Blocks, quantize_tied_tables
         from olive_build.rewrites.clean import save_clean
         from olive_build.steps.model_check import MODEL, matching_nodes, read
 

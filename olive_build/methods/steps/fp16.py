@@ -79,7 +79,7 @@ class ConvertToFp16:
         self, model: onnx.ModelProto, excluded: list[str], calibration: Path | None
     ) -> None:
         from olive_build.calibration.inputs import CALIBRATION, count_inputs, read_inputs
-        from olive_build.quantizers.algorithms.overflow import require_values, require_weights
+        from olive_build.methods.algorithms.overflow import require_values, require_weights
 
         nodes = [
             node

@@ -12,7 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from olive_build.calibration.capture import stream_values
-from olive_build.quantizers.algorithms.gptq import Floats
+from olive_build.methods.algorithms.gptq import Floats
 
 # Of a convolution's positions this many of a sample are looked at, evenly spread.
 MOST_ROWS = 256

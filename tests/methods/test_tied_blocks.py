@@ -12,13 +12,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.errors import StepError
-from olive_build.quantizers.algorithms.stored_weights import stored_weights
-from olive_build.quantizers.algorithms.tied_blocks import (
+from olive_build.methods.algorithms.stored_weights import stored_weights
+from olive_build.methods.algorithms.tied_blocks import (
     Blocks,
     quantize_tied_tables,
     rows_as_blocks,
 )
-from olive_build.quantizers.tied_tables import QuantizeTiedTables
+from olive_build.methods.steps.tied_tables import QuantizeTiedTables
 
 WORDS, SIZE, BLOCK = 359, 96, 32  # an odd number of rows, and of blocks in each
 TABLE = np.random.default_rng(0).normal(0, 0.1, (WORDS, SIZE)).astype(np.float32)

@@ -30,7 +30,7 @@ class QuantizeEmbeddings:
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.quantizers.algorithms.tables import quantize_tables
+        from olive_build.methods.algorithms.tables import quantize_tables
         from olive_build.rewrites.clean import save_clean
         from olive_build.steps.model_check import MODEL, matching_nodes, read
 

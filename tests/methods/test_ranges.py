@@ -90,7 +90,7 @@ def test_a_value_that_is_always_empty_is_named() -> None:
 
 PEAK = """
 import resource, sys
-sys.path.insert(0, "tests/quantizers")
+sys.path.insert(0, "tests/methods")
 import numpy as np
 from small_graphs import two_products
 from olive_build.calibration.ranges import find_ranges

@@ -36,7 +36,7 @@ class StoreInt8:
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.quantizers.algorithms.stored_channels import store_channels
+        from olive_build.methods.algorithms.stored_channels import store_channels
         from olive_build.rewrites.clean import save_clean
         from olive_build.steps.model_check import MODEL, matching_nodes, read, require_quantized
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from olive_build.quantizers.algorithms.gptq import Grid, gptq_integers, output_error
-from olive_build.quantizers.algorithms.layouts import Blocks, Filters, Matrix, block_grid
+from olive_build.methods.algorithms.gptq import Grid, gptq_integers, output_error
+from olive_build.methods.algorithms.layouts import Blocks, Filters, Matrix, block_grid
 
 Floats = npt.NDArray[np.float32]
 

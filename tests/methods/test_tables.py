@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from olive_build.quantizers.algorithms.tables import quantize_tables, rows_as_int8
+from olive_build.methods.algorithms.tables import quantize_tables, rows_as_int8
 from olive_build.steps.model_check import LARGE_WEIGHT
 
 WORDS, SIZE = 400, 64

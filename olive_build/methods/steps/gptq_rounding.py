@@ -14,7 +14,7 @@ from olive_build.errors import StepError
 from olive_build.steps.notes import leave_out
 
 if TYPE_CHECKING:
-    from olive_build.quantizers.algorithms.gptq_layers import LayerRounding
+    from olive_build.methods.algorithms.gptq_layers import LayerRounding
 
 ROUNDING = "rounding.json"
 FEWEST_SAMPLES = 4
@@ -47,7 +47,7 @@ class GptqRounding:
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.calibration.inputs import CALIBRATION, count_inputs, read_inputs
-        from olive_build.quantizers.algorithms.gptq_layers import round_again
+        from olive_build.methods.algorithms.gptq_layers import round_again
         from olive_build.rewrites.clean import save_clean
         from olive_build.steps.model_check import MODEL, read
 

@@ -15,10 +15,10 @@ from onnx import TensorProto, helper
 from small_graphs import folder, model, relative_error, run, tokens, two_products
 
 from olive_build.errors import StepError
+from olive_build.methods.steps.dynamic_int8 import QuantizeDynamicInt8
+from olive_build.methods.steps.fp16 import ConvertToFp16
+from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.olive_bridge import run_pass
-from olive_build.quantizers.dynamic_int8 import QuantizeDynamicInt8
-from olive_build.quantizers.fp16 import ConvertToFp16
-from olive_build.quantizers.weight_only import QuantizeWeights
 from olive_build.recipe.passes import REFUSED
 from olive_build.rewrites.repeated_nodes import drop_repeated_nodes
 

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from olive_build.quantizers.algorithms.float_products import (
+from olive_build.methods.algorithms.float_products import (
     FloatProduct,
     find_origin,
     float_products,
     second_moments,
 )
-from olive_build.quantizers.algorithms.gptq import Floats, gptq_integers, output_error
-from olive_build.quantizers.algorithms.stored_weights import StoredWeight, stored_weights
+from olive_build.methods.algorithms.gptq import Floats, gptq_integers, output_error
+from olive_build.methods.algorithms.stored_weights import StoredWeight, stored_weights
 
 # One sample of so many judges and is not learnt from.
 HELD_OUT = 4

@@ -34,7 +34,7 @@ class QuantizeConvWeights:
     exclusive: ClassVar[bool] = False
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.quantizers.algorithms.dequantized import dequantize_weights
+        from olive_build.methods.algorithms.dequantized import dequantize_weights
         from olive_build.rewrites.clean import save_clean
         from olive_build.steps.model_check import MODEL, matching_nodes, read, require_quantized
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from olive_build.quantizers.algorithms.gptq import Floats
+from olive_build.methods.algorithms.gptq import Floats
 from olive_build.rewrites.rule import Rewritten
 from olive_build.steps.model_check import LARGE_WEIGHT
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from olive_build.quantizers.algorithms.gptq import Floats, Integers
+from olive_build.methods.algorithms.gptq import Floats, Integers
 
 Stored = npt.NDArray[np.generic]
 
