@@ -21,7 +21,7 @@ MAY_BE_HEAVY = (
     "olive_build.clients.",
     "olive_build.families.",
     "olive_build.proof.",
-    "olive_build.quantizers.algorithms.",
+    "olive_build.methods.algorithms.",
     "olive_build.rewrites.",
     "olive_build.steps.model_check",
     "olive_build.training.",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from olive_build.attribution.session import Arrays
 
 GENERATED_SAMPLES = 16
-QUANTIZERS = "olive_build.quantizers."
+METHODS = "olive_build.methods."
 
 
 @dataclass(frozen=True)
@@ -276,9 +276,7 @@ class _Steps:
 def _around_quantizers(chain: Sequence[Node]) -> tuple[Node, Node]:
     """Return the node before the first quantizer, and the last quantizer."""
     places = [
-        place
-        for place, node in enumerate(chain)
-        if type(node.step).__module__.startswith(QUANTIZERS)
+        place for place, node in enumerate(chain) if type(node.step).__module__.startswith(METHODS)
     ]
     if not places or not places[0]:
         raise UsageError(

@@ -16,10 +16,10 @@ from olive_build.families.sentence_embedding.modules import Normalize, Pooling
 from olive_build.families.sentence_embedding.settings import Settings
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.families.whisper.spec import inspect
+from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
+from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.plan.planner import make_plan
 from olive_build.plan.types import DESCRIPTION, LATENCY, QUALITY, Inspected, Model, Plan
-from olive_build.quantizers.embedding_rows import QuantizeEmbeddings
-from olive_build.quantizers.weight_only import QuantizeWeights
 from olive_build.recipe.build import (
     Auto,
     Budgets,
