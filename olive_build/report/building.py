@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,36 +21,31 @@ from olive_build.engine.events import (
 )
 from olive_build.engine.store import Store
 from olive_build.proof.verdict import undecided
-from olive_build.report.searched import check_can_write, write_recipe
+from olive_build.report.searched import check_can_write, write_searched
 from olive_build.report.style import megabytes, paint, table
-from olive_build.select import select
+from olive_build.select import Selection, select
 from olive_build.steps.notes import notes_in
 
 STATUS_COLOUR = {"ran": "green", "cached": "dim", "failed": "red", "skipped": "yellow"}
 
 
-def run_build(chosen: dict[str, Any], *, as_json: bool) -> int:
-    """Build what the command line chose, show it, and return the exit code."""
-    options = Options(
-        outputs=chosen["outputs"],
-        jobs=chosen["jobs"],
-        force=chosen["force"],
-        keep_going=chosen["keep_going"],
-        until=chosen["until"],
-        smoke=chosen["smoke"],
-        strict=chosen["strict"],
-    )
+def run_build(
+    selected: Selection, options: Options, *, write_recipe: Path | None, as_json: bool
+) -> int:
+    """Build what the command line chose, show it, and return the exit code.
+
+    The recipe with what its searches chose goes to `write_recipe`.
+    """
     # Pipelines read JSON from stdout; people's lines then go to stderr.
     progress = Progress(to_stderr=as_json)
-    requests = select(**chosen)
-    path = chosen["write_recipe"]
-    if path:
-        check_can_write(chosen, requests)
+    requests = select(selected)
+    if write_recipe:
+        check_can_write(selected, options.until, requests)
     with Store() as store:
         result = build(requests, store, options, on_event=progress.show, report=progress.say)
-        if path:
-            write_recipe(chosen, requests, store, path)
-            progress.say(f"written: {path}")
+        if write_recipe:
+            write_searched(selected, requests, store, write_recipe)
+            progress.say(f"written: {write_recipe}")
     progress.close()
     if as_json:
         import json
