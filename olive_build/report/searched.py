@@ -8,7 +8,7 @@ from pathlib import Path
 from olive_build.engine.store import Store
 from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
-from olive_build.inspect_model import Request
+from olive_build.plan.types import Request
 from olive_build.prepare import plan_builds
 from olive_build.recipe.build import Auto, Quantize
 from olive_build.recipe.find import find_recipe

@@ -18,7 +18,8 @@ from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.families.whisper.spec import inspect
 from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
 from olive_build.methods.steps.weight_only import QuantizeWeights
-from olive_build.plan import Inspected, Model, Plan, make_plan
+from olive_build.plan.planner import make_plan
+from olive_build.plan.types import DESCRIPTION, LATENCY, QUALITY, Inspected, Model, Plan
 from olive_build.recipe.build import (
     Auto,
     Budgets,
@@ -34,7 +35,7 @@ from olive_build.recipe.resolve import resolve_all
 from olive_build.steps import STEPS
 from olive_build.steps.latency import MeasureLatency
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).with_name("all-minilm-l6-v2.plan.txt")
 WHISPER_GOLDEN = Path(__file__).with_name("whisper-digits.plan.txt")
 FACTS = SentenceEmbeddingFacts(
@@ -130,7 +131,7 @@ def test_settings_of_one_target_have_slots_of_their_own() -> None:
 def test_a_cpu_of_another_platform_is_not_this_one() -> None:
     plan = plan_of("targets.windows.provider=cpu")
     windows = next(b for b in plan.bundles if b.build.target == "windows")
-    assert [variant.latency for variant in windows.variants] == [None]
+    assert [variant.measuring(LATENCY) for variant in windows.variants] == [{}]
     assert status_of("windows", "cpu").startswith("prepared, not run")
     assert status_of("desktop", "cpu").startswith("proved")
 
@@ -188,7 +189,7 @@ def test_a_variant_is_compared_with_its_fp32_graph_and_that_graph_with_pytorch_a
         for variant in bundle.variants:
             is_fp32 = variant.model == variant.fp32
             seen.add(is_fp32)
-            for node in variant.quality.values():
+            for node in variant.measuring(QUALITY).values():
                 baseline = by_id[node].get("baseline")
                 assert (baseline is None) == is_fp32
                 assert is_fp32 or by_id[baseline or ""]["model"] == variant.fp32
@@ -242,9 +243,9 @@ def test_parts_of_a_layout_of_several_files_are_proved_together() -> None:
     web = next(bundle for bundle in plan.bundles if bundle.build.target == "web")
     files = {"encoder_model", "decoder_model_merged"}
     assert {name for variant in web.variants for name in variant.graphs} == files
-    assert {name for variant in web.variants for name in variant.descriptions} == files
+    assert {name for variant in web.variants for name in variant.measuring(DESCRIPTION)} == files
     by_id = {node.id: dict(node.inputs) for node in plan.graph.nodes}
-    run = by_id[by_id[web.variants[0].quality["onnx"]]["outputs"]]
+    run = by_id[by_id[web.variants[0].measuring(QUALITY)["onnx"]]["outputs"]]
     assert {"source", "audio", "detokenizer", *(f"model.{file}" for file in files)} <= set(run)
 
 

@@ -233,7 +233,7 @@ def _convert(folder: Path, weights: str | None) -> None:
     if any(folder.rglob("*.safetensors")):
         (folder / weights).unlink(missing_ok=True)
         return
-    from olive_build.pickled_weights import to_safetensors
+    from olive_build.plan.pickled_weights import to_safetensors
 
     if not (folder / weights).is_file():
         found = ", ".join(sorted(path.name for path in folder.iterdir()))
