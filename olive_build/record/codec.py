@@ -1,8 +1,8 @@
 """Frozen dataclasses from JSON and to it, and the schema of what they take.
 
 A field's type says everything: a class of fields, `tuple[T, ...]`, `Mapping[str, T]`, `T | None`, a
-Literal, or a text or number, with a `Pattern` or `AtLeast` where not every one is right. `object` is any JSON. What
-has no field is refused.
+Literal, or a text or number, with a `Pattern` or `AtLeast` where not every one is right. `object` is
+any JSON. What has no field is refused.
 """
 
 from __future__ import annotations
@@ -225,14 +225,7 @@ def _schema(kind: Any, known: dict[str, Any]) -> dict[str, Any]:
     if kind is object:
         return {}
     if origin is Annotated:
-        base, *limits = get_args(kind)
-        found = _schema(base, known)
-        for limit in limits:
-            if isinstance(limit, Pattern):
-                found |= {"pattern": f"^(?:{limit.expression})$", "description": limit.why}
-            if isinstance(limit, AtLeast):
-                found |= {"minimum": limit.least}
-        return found
+        return _schema_of_annotated(kind, known)
     if origin in (Union, types.UnionType):
         return {"anyOf": [_schema(item, known) for item in get_args(kind)]}
     if origin is Literal:
@@ -246,6 +239,17 @@ def _schema(kind: Any, known: dict[str, Any]) -> dict[str, Any]:
     if is_dataclass(kind):
         return _schema_of_object(cast("type", kind), known)
     return {"type": _KINDS[kind]}
+
+
+def _schema_of_annotated(kind: Any, known: dict[str, Any]) -> dict[str, Any]:
+    base, *limits = get_args(kind)
+    found = _schema(base, known)
+    for limit in limits:
+        if isinstance(limit, Pattern):
+            found |= {"pattern": f"^(?:{limit.expression})$", "description": limit.why}
+        if isinstance(limit, AtLeast):
+            found |= {"minimum": limit.least}
+    return found
 
 
 def _schema_of_object(kind: type, known: dict[str, Any]) -> dict[str, Any]:

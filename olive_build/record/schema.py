@@ -34,11 +34,11 @@ def main(words: list[str]) -> int:
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
         if "--check" in words:
-            print(f"{path} is out of date; run `python -m olive_build.record.schema`")
+            sys.stderr.write(f"{path} is out of date; run `python -m olive_build.record.schema`\n")
             found = 2
         else:
             path.write_text(text, encoding="utf-8")
-            print(f"{path} written")
+            sys.stderr.write(f"{path} written\n")
     return found
 
 

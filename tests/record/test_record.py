@@ -207,7 +207,7 @@ def test_a_path_stays_in_the_bundle(tmp_path: Path, path: str) -> None:
     for change in (manifest["files"][0], manifest["variants"]["q8"]["files"]):
         before = dict(change)
         change["path" if "path" in change else "model"] = path
-        with pytest.raises(BundleError, match="does not leave it|is damaged") as caught:
+        with pytest.raises(BundleError, match=r"is damaged") as caught:
             read_record(written(tmp_path, manifest, proof))
         assert "a file's path begins at the bundle's folder" in str(caught.value.why)
         change.clear()
@@ -241,7 +241,7 @@ def test_a_record_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     folder = written(tmp_path, *(kept("neo-tiny-web", name) for name in (MANIFEST, PROOF)))
     with (folder / MANIFEST).open("ab") as file:
         file.truncate(MOST_BYTES + 1)
-    with pytest.raises(BundleError, match="manifest.json cannot be read") as caught:
+    with pytest.raises(BundleError, match=r"manifest\.json cannot be read") as caught:
         read_record(folder)
     assert f"at most {MOST_BYTES}" in str(caught.value.why)
 
