@@ -16,7 +16,7 @@ from olive_build.errors import OliveBuildError
 from olive_build.families import family_module
 from olive_build.families.folder_checks import check_folder
 from olive_build.families.sentence_embedding.texts import read_texts
-from olive_build.model_source import use_folder
+from olive_build.plan.sources import use_folder
 from olive_build.steps.load_check import LoadCheck
 
 FAMILY = "sentence-embedding"
