@@ -1,8 +1,8 @@
 """Frozen dataclasses from JSON and to it, and the schema of what they take.
 
 A field's type says everything: a class of fields, `tuple[T, ...]`, `Mapping[str, T]`, `T | None`, a
-Literal, or a text or number, with a `Pattern` or `AtLeast` where not every one is right. `object` is
-any JSON. What has no field is refused.
+Literal, or a text or number, with a `Pattern` or `AtLeast` where not every one is right. `object`
+is any JSON. What has no field is refused.
 """
 
 from __future__ import annotations
