@@ -240,9 +240,14 @@ class Optimizer:
 
     name: Literal["sgd", "adamw"]
     lr: float
-    betas: tuple[float, ...] | None = optional()
+    betas: tuple[float, float] | None = optional()
     eps: float | None = optional()
     weight_decay: float | None = optional()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where an AdamW lacks a setting."""
+        if self.name == "adamw" and None in (self.betas, self.eps, self.weight_decay):
+            raise ValueError("adamw has betas, eps and weight_decay")
 
 
 @dataclass(frozen=True)
@@ -280,6 +285,13 @@ class Training:
     trainable_values: Count
     decision: Decision | None = optional()
 
+    def __post_init__(self) -> None:
+        """Raise ValueError where something is missing that is asked for later."""
+        if not self.inputs or not self.outputs or not self.inputs[0].axes:
+            raise ValueError("it names no inputs or outputs")
+        if missing := {*self._graph_roles, CHECKPOINT} - {*self.files}:
+            raise ValueError(f"it names no {sorted(missing)[0]}")
+
     @property
     def loss_output(self) -> str:
         """The output that the loss is taken of."""
@@ -303,8 +315,14 @@ class Training:
     @property
     def graphs(self) -> dict[str, str]:
         """The paths of the three training graphs, in their form, by role."""
-        end = "" if self.form == ONNX else "_ort"
-        return {role: self.files[f"{role}{end}"] for role in TRAINING_GRAPHS}
+        return {
+            role: self.files[name]
+            for role, name in zip(TRAINING_GRAPHS, self._graph_roles, strict=True)
+        }
+
+    @property
+    def _graph_roles(self) -> list[str]:
+        return [name if self.form == ONNX else f"{name}_ort" for name in TRAINING_GRAPHS]
 
     @property
     def checkpoint(self) -> str:
@@ -349,6 +367,14 @@ class Manifest:
     files: tuple[File, ...]
     training: Training | None = optional()
     manifest_version: Literal[1] = MANIFEST_VERSION
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where no variant is there, or one without models."""
+        if not self.variants:
+            raise ValueError("it names no variant, so nothing is proved")
+        for name, variant in self.variants.items():
+            if not variant.models:
+                raise ValueError(f"its variant {name} names no model")
 
     @property
     def sizes(self) -> dict[str, int]:

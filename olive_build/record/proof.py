@@ -44,7 +44,7 @@ class Gate:
     status: Status
     note: str = ""
     size: int | None = None
-    interval: tuple[float, ...] | None = None
+    interval: tuple[float, float] | None = None
 
     def text(self) -> str:
         """Return the gate as a person reads it: `cosine_p1 0.97123, at least 0.98: failed`."""
