@@ -17,16 +17,16 @@ from typing import Protocol
 
 from olive_build.engine.graph import Step
 from olive_build.errors import PlanError
-from olive_build.quantizers.dynamic_int8 import QuantizeDynamicInt8
-from olive_build.quantizers.embedding_rows import QuantizeEmbeddings
-from olive_build.quantizers.fp16 import ConvertToFp16
-from olive_build.quantizers.gptq_rounding import GptqRounding
-from olive_build.quantizers.qdq_weights import QuantizeConvWeights
-from olive_build.quantizers.smoothing import Smooth
-from olive_build.quantizers.static_int8 import QuantizeStaticInt8
-from olive_build.quantizers.stored_int8 import StoreInt8
-from olive_build.quantizers.tied_tables import QuantizeTiedTables
-from olive_build.quantizers.weight_only import QuantizeWeights
+from olive_build.methods.steps.dynamic_int8 import QuantizeDynamicInt8
+from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
+from olive_build.methods.steps.fp16 import ConvertToFp16
+from olive_build.methods.steps.gptq_rounding import GptqRounding
+from olive_build.methods.steps.qdq_weights import QuantizeConvWeights
+from olive_build.methods.steps.smoothing import Smooth
+from olive_build.methods.steps.static_int8 import QuantizeStaticInt8
+from olive_build.methods.steps.stored_int8 import StoreInt8
+from olive_build.methods.steps.tied_tables import QuantizeTiedTables
+from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.recipe.build import (
     BlockWeights,
     DynamicInt8,

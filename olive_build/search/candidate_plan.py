@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from olive_build.engine.graph import Graph, GraphBuilder
 from olive_build.families import FAMILIES
-from olive_build.plan import Inspected, TargetPlanner
+from olive_build.plan.planner import TargetPlanner
+from olive_build.plan.types import Inspected
 from olive_build.recipe.build import Budgets, Quantize, Variant
 from olive_build.steps.convert_ort import MODEL_NAME
 from olive_build.steps.damage import MeasureDamage

@@ -12,7 +12,7 @@ from olive_build.engine.decide import Decisions
 from olive_build.engine.events import Event
 from olive_build.engine.run import ignore, run_graph
 from olive_build.engine.store import Artifact, Store
-from olive_build.plan import Inspected
+from olive_build.plan.types import Inspected
 from olive_build.recipe.build import Quantize
 from olive_build.search.candidate_plan import CandidatePlan, plan_candidate
 from olive_build.search.errors import CannotBuildError, OutOfTimeError

@@ -17,7 +17,7 @@ from olive_build.engine.fingerprint import digest_of, from_fields, to_fields, to
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError
-from olive_build.plan import Inspected
+from olive_build.plan.types import Inspected
 from olive_build.recipe.build import (
     Auto,
     DynamicInt8,
@@ -37,7 +37,7 @@ from olive_build.search.search import Candidate, Search
 from olive_build.targets import load_provider
 
 # Raised when the search itself comes to choose otherwise from the same figures.
-VERSION = 5
+VERSION = 6
 METHODS: tuple[type[Quantize], ...] = (DynamicInt8, StaticInt8, WeightOnly, Fp16)
 Report = Callable[[str], None]
 

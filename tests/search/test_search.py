@@ -206,6 +206,35 @@ def test_a_figure_below_its_ceiling_counts_as_no_loss() -> None:
     assert goal.loss({"accuracy_loss": 0.95})[0] == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize(
+    ("figure", "limit", "good", "bad"),
+    [
+        ("token_agreement", 0.9, 0.91, 0.89),
+        ("generate_agreement", 0.9, 0.91, 0.89),
+        ("picture_agreement", 1.0, 1.0, 0.99),
+        ("wer", 0.05, 0.04, 0.051),
+        ("wer_loss", 0.5, -0.1, 0.6),
+        ("wer_to_reference", 0.02, 0.01, 0.021),
+        ("perplexity_ratio", 1.05, 1.04, 1.051),
+        ("perplexity_ratio", 0.9, 0.9, 0.95),  # better than PyTorch is more than can be lost
+        ("perplexity", 25.0, 20.0, 25.1),
+        ("embedding_difference", 0.3, 0.2, 0.31),
+    ],
+)
+def test_every_figure_of_quality_that_has_a_budget_counts(
+    figure: str, limit: float, good: float, bad: float
+) -> None:
+    goal = Goal(Budgets.of({figure: limit, "cosine_p1": 0.9}), PYTORCH, gated_speed=True)
+    assert goal.standing({figure: good, "cosine_p1": 0.99}, 0.25, 20, None).holds
+    lost = goal.standing({figure: bad, "cosine_p1": 0.99}, 0.25, 20, None)
+    assert (lost.holds, lost.limit) == (False, figure)
+
+
+def test_what_no_quantization_moves_is_not_searched_for() -> None:
+    goal = Goal(Budgets.of({"pixels_difference": 1.0}), PYTORCH, gated_speed=True)
+    assert goal.standing({"pixels_difference": 1.0}, 0.25, 20, None).holds
+
+
 def test_names_that_look_like_patterns_match_themselves_alone() -> None:
     from fnmatch import fnmatchcase
 
