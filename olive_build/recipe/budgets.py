@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag, create_model
 
 from olive_build.proof import figures
 from olive_build.recipe.build import Budgets, Regression, SizedFloor
-from olive_build.recipe.quantize import Strict
+from olive_build.recipe.fields import Strict
 
 LARGEST_SIZE = 1_000_000
 
