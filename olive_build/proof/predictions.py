@@ -49,7 +49,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Confidence:
     """How sure PyTorch was of each token that it wrote after a prompt, in logits [tokens].
 
     `best` is the one that won, `margin` how far the second was below it, both after penalties.
@@ -89,7 +89,7 @@ class GenerationAgreement:
 
 
 def generation_agreement(
-    candidate: Predictions, expected: Predictions, choices: Sequence[Choice]
+    candidate: Predictions, expected: Predictions, choices: Sequence[Confidence]
 ) -> GenerationAgreement:
     """Compare what two sides say of the same texts and write after the same prompts.
 
@@ -121,7 +121,7 @@ def _of_texts(
     return perplexity(own), ratio, float((candidate.best == expected.best).mean())
 
 
-def is_same(written: Tokens, expected: Tokens, choice: Choice | None) -> bool:
+def is_same(written: Tokens, expected: Tokens, choice: Confidence | None) -> bool:
     """Whether two sides write the same; given `choice`, up to the first step that is tied."""
     for step, (one, other) in enumerate(zip_longest(written, expected)):
         if one != other:

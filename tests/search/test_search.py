@@ -14,7 +14,7 @@ from olive_build.methods.static_int8 import StaticInt8, StaticLadder
 from olive_build.recipe.build import Budgets, SizedFloor
 from olive_build.search.errors import CannotBuildError, OutOfTimeError
 from olive_build.search.goal import Goal, Standing
-from olive_build.search.promotion import Choice, Promotion
+from olive_build.search.promotion import LayerOption, Promotion
 from olive_build.search.search import Candidate, LayerCost, Search
 
 # By layer: the loss with one range for all, with each token's own, in blocks of 128 and of 32.
@@ -268,7 +268,7 @@ class Scattered(Search):
 def test_where_nothing_holds_the_counts_beside_are_tried() -> None:
     goal = Goal(Budgets.of({"cosine_p1": 0.998}, speedup=(SizedFloor(None, 6.5),)), PYTORCH, True)
     search = Scattered(Landscape(), goal, lambda found: None)
-    layers = {"a": [Choice(0, 0.3, 1.0, 0.25), Choice(1, 0.4, 0.0, 0.25)]}
+    layers = {"a": [LayerOption(0, 0.3, 1.0, 0.25), LayerOption(1, 0.4, 0.0, 0.25)]}
     steps = [Promotion("a", 1, 0.02, 0.01, 0.0) for _ in range(40)]
     foot = search._at(0)
     assert foot is not None
