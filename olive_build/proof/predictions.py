@@ -9,9 +9,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+
+from olive_build.proof.figures import Figure, text_generation
 
 Floats = npt.NDArray[np.float32]
 Tokens = tuple[int, ...]
@@ -72,6 +75,8 @@ class GenerationAgreement:
     likeliest, `generate_agreement` the share of prompts after which both write the same. None of
     what one of the sides does not tell.
     """
+
+    measured: ClassVar[tuple[Figure, ...]] = text_generation.FIGURES
 
     perplexity: float | None
     perplexity_ratio: float | None
