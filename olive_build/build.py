@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from olive_build.bundle.assemble import Assembled, VariantProof, assemble
+from olive_build.bundle.assemble import Assembled, Judged, assemble
 from olive_build.bundle.index import write_index
 from olive_build.bundle.layouts.check import is_for_client, require_layout
 from olive_build.bundle.publish import (
@@ -25,7 +25,6 @@ from olive_build.errors import OliveBuildError, ProofError, StepError
 from olive_build.plan.types import BundlePlan, Plan, Request
 from olive_build.prepare import plan_builds
 from olive_build.proof.training_verdict import training_hint
-from olive_build.proof.verdict import undecided
 from olive_build.recipe.build import TargetBuild
 
 # Which steps are done when a stage is done. The last, `bundle`, is the whole build.
@@ -94,7 +93,7 @@ class BundleResult:
     error: OliveBuildError | None = None
 
     @property
-    def proofs(self) -> tuple[VariantProof, ...]:
+    def proofs(self) -> tuple[Judged, ...]:
         return self.assembled.variants if self.assembled else ()
 
 
@@ -228,7 +227,7 @@ def _first_error(bundle: BundlePlan, outcomes: dict[str, Outcome]) -> OliveBuild
 def out_of_budget(where: str, assembled: Assembled, *, strict: bool) -> ProofError | None:
     """Return why the bundle must not be published; `strict` counts what noise left open."""
     lines = [
-        f"{proof.name}: {problem}" for proof in assembled.variants for problem in proof.problems
+        f"{item.name}: {problem}" for item in assembled.variants for problem in item.proof.problems
     ]
     if not lines and strict:
         return _undecided(where, assembled)
@@ -238,7 +237,7 @@ def out_of_budget(where: str, assembled: Assembled, *, strict: bool) -> ProofErr
         "the bundle is out of its budgets and was not published",
         where=where,
         why="\n".join(lines),
-        hint=training_hint([gate for proof in assembled.variants for gate in proof.gates])
+        hint=training_hint([gate for item in assembled.variants for gate in item.proof.gates])
         or "choose another method or exclude what is hurt most; if the loss is acceptable, "
         "loosen verify.budgets in the recipe; a variant that may be slower says so with "
         "`speed: any` and a reason",
@@ -247,9 +246,9 @@ def out_of_budget(where: str, assembled: Assembled, *, strict: bool) -> ProofErr
 
 def _undecided(where: str, assembled: Assembled) -> ProofError | None:
     lines = [
-        f"{proof.name}: {gate.text()}"
-        for proof in assembled.variants
-        for gate in undecided(proof.gates)
+        f"{item.name}: {gate.text()}"
+        for item in assembled.variants
+        for gate in item.proof.undecided
     ]
     if not lines:
         return None

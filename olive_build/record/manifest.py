@@ -116,11 +116,12 @@ class Usable:
 Usability = Mapping[str, Mapping[str, Usable]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Graph:
     """What a graph takes and gives, and what it is made of: operators by domain, counted.
 
-    `mobile_usability` has providers, and for each the shapes as they are and fixed.
+    `mobile_usability` has providers, and for each the shapes as they are and fixed. Of several
+    graphs taken together `graphs` describes each, by the role of its file.
     """
 
     inputs: tuple[Value, ...]
@@ -131,32 +132,28 @@ class Graph:
     stored_values: int
     partition: Told | Partition | None = optional()
     mobile_usability: Usability | None = optional()
+    graphs: Mapping[str, Graph] | None = optional()
 
     @property
     def opset(self) -> int:
         """The version of ONNX's own operators."""
         return self.opsets.get("ai.onnx", 0)
 
+    def graph(self, role: str) -> Graph:
+        """Return what describes the file of that role."""
+        return (self.graphs or {}).get(role, self)
 
-@dataclass(frozen=True)
-class Variant:
+
+@dataclass(frozen=True, kw_only=True)
+class Variant(Graph):
     """One form of the model: its files by role, and what its graphs are.
 
-    `quantize` has the settings of its method, None where it is not quantized. Of several graphs
-    `graphs` describes each, by the role of its file.
+    `quantize` has the settings of its method, None where it is not quantized.
     """
 
     precision: str
     quantize: Mapping[str, object] | None
     files: Mapping[str, FilePath]
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
-    ir_version: int
-    opsets: Mapping[str, int]
-    operators: Mapping[str, Mapping[str, int]]
-    stored_values: int
-    partition: Told | Partition | None = optional()
-    graphs: Mapping[str, Graph] | None = optional()
 
     @property
     def models(self) -> dict[str, str]:
@@ -167,10 +164,6 @@ class Variant:
     def is_one_graph(self) -> bool:
         """Whether its files are forms of one graph, and no graphs that run together."""
         return set(self.models) <= set(FORMS)
-
-    def graph(self, role: str) -> Graph | Variant:
-        """Return what describes the file of that role."""
-        return (self.graphs or {}).get(role, self)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,12 @@ class Compared:
     variant_name: str | None = None
     quantize: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def excluded(self) -> list[str]:
+        """The layers that the recipe excludes already."""
+        found = self.quantize.get("exclude")
+        return [str(name) for name in found] if isinstance(found, list) else []
+
 
 def compare_files(reference: Path, variant: Path, inputs: Path | None, samples: int) -> Compared:
     """Return two files with inputs from a third, or made up. Raises UsageError for bad ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from shutil import get_terminal_size
@@ -12,7 +13,7 @@ from typing import Any
 import click
 
 from olive_build.build import BuildReport, BundleResult, Options, build
-from olive_build.bundle.assemble import VariantProof
+from olive_build.bundle.assemble import Judged
 from olive_build.engine.events import (
     Event,
     NotReproducible,
@@ -25,7 +26,8 @@ from olive_build.engine.events import (
     Waiting,
 )
 from olive_build.engine.store import Store
-from olive_build.proof.verdict import undecided
+from olive_build.record.codec import encode
+from olive_build.record.proof import PYTORCH, Latency, Trained, VariantProof
 from olive_build.report.searched import check_can_write, write_searched
 from olive_build.report.style import megabytes, paint, table
 from olive_build.select import Selection, select
@@ -193,7 +195,7 @@ def print_result(result: BuildReport, progress: Progress) -> None:
         [heads, *chain.from_iterable(map(bundle_rows, result.bundles))], right=(3, 4)
     ):
         click.echo(line)
-    sizes = {text: None for item in result.bundles for p in item.proofs if (text := speed_size(p))}
+    sizes = {text: None for item in result.bundles for p in item.proofs if (text := speed_size(p.proof))}
     if sizes:
         click.echo(f"speed: x PyTorch on one thread, at {', '.join(sizes)}; -: not measured here")
     for item in result.bundles:
@@ -201,9 +203,9 @@ def print_result(result: BuildReport, progress: Progress) -> None:
             click.echo(f"{item.status}: {item.folder}")
     print_undecided(result)
     for item in result.bundles:
-        for proof in item.proofs:
-            if proof.partition:
-                click.echo(f"estimated, {item.target} {proof.name}: {proof.partition['text']}")
+        for variant in item.proofs:
+            if partition := variant.proof.partition:
+                click.echo(f"estimated, {item.target} {variant.name}: {partition.text}")
     _print_notes(result)
 
 
@@ -215,10 +217,10 @@ def _print_notes(result: BuildReport) -> None:
         for note in _notes(outcome):
             click.echo(f"{outcome.slot}: {note}")
     waived = {
-        f"{proof.name}: {gate.note}"
+        f"{variant.name}: {gate.note}"
         for item in result.bundles
-        for proof in item.proofs
-        for gate in proof.gates
+        for variant in item.proofs
+        for gate in variant.proof.gates
         if gate.status == "waived"
     }
     for note in sorted(waived):
@@ -233,22 +235,22 @@ def _notes(outcome: Outcome) -> tuple[str, ...]:
 def print_undecided(result: BuildReport) -> None:
     """Say of each bundle that was published what noise left open: nobody may overlook it."""
     for item in result.bundles:
-        for proof in item.proofs if item.error is None else ():
-            for gate in undecided(proof.gates):
-                text = f"UNDECIDED: {item.recipe}, {item.target}, {proof.name}: {gate.text()}"
+        for variant in item.proofs if item.error is None else ():
+            for gate in variant.proof.undecided:
+                text = f"UNDECIDED: {item.recipe}, {item.target}, {variant.name}: {gate.text()}"
                 click.echo(paint(text, "yellow", sys.stderr), err=True)
 
 
 def without_vnni(item: BundleResult) -> list[str]:
     """Say of each variant that computes in 8 bits what it does on an x86 CPU without VNNI."""
     found = []
-    for proof in item.proofs:
-        result = proof.without_vnni or {"status": "same"}
-        name = f"{item.target} {proof.name} on x86 without VNNI"
-        if result["status"] == "emulated":
-            found.append(f"{name}, emulated: quality {figures_text([result['quality']])}")
-        elif result["status"] == "not measured":
-            found.append(f"{name}: not measured, {result['note']}")
+    for variant in item.proofs:
+        result = variant.proof.without_vnni
+        name = f"{item.target} {variant.name} on x86 without VNNI"
+        if result and result.quality:
+            found.append(f"{name}, emulated: quality {figures_text([result.quality.figures])}")
+        elif result and result.status == "not measured":
+            found.append(f"{name}: not measured, {result.note}")
     return found
 
 
@@ -260,14 +262,14 @@ def bundle_rows(item: BundleResult) -> list[list[str]]:
         [
             item.recipe,
             item.target,
-            proof.name,
-            megabytes(proof.size_bytes),
-            f"{proof.size_bytes / proof.fp32_bytes:.1%}",
-            quality_text(proof),
-            speed_text(proof),
-            proof.verdict,
+            variant.name,
+            megabytes(variant.proof.size_bytes),
+            f"{variant.proof.ratio:.1%}",
+            quality_text(variant.proof),
+            speed_text(variant),
+            variant.proof.verdict,
         ]
-        for proof in item.proofs
+        for variant in item.proofs
     ]
 
 
@@ -275,7 +277,7 @@ def quality_text(proof: VariantProof) -> str:
     """Return the worst of the variant's files; of three cosines the lowest, and no reference's."""
     if proof.training:
         return training_text(proof.training)
-    text = figures_text(found := list(proof.quality.values()))
+    text = figures_text(found := [item.figures for item in proof.quality.values()])
     first, slash, _ = text.partition(" / ")
     if not slash:
         return text.partition(" (PyTorch")[0]
@@ -285,12 +287,17 @@ def quality_text(proof: VariantProof) -> str:
 
 def quality_head(result: BuildReport) -> str:
     """Return the head of the column of `quality_text`: cosines do not name themselves."""
-    found = [form for item in result.bundles for p in item.proofs for form in p.quality.values()]
-    cosines = ["cosine_lowest" in form for form in found]
+    found = [
+        quality
+        for item in result.bundles
+        for variant in item.proofs
+        for quality in variant.proof.quality.values()
+    ]
+    cosines = ["cosine_lowest" in quality.figures for quality in found]
     return "quality" if not any(cosines) else "lowest cosine" + " or other" * (not all(cosines))
 
 
-def figures_text(figures: list[dict[str, Any]]) -> str:
+def figures_text(figures: Sequence[Mapping[str, float]]) -> str:
     """Return the worst of several measurements of quality."""
     if figures and all("wer" in item for item in figures):
         worst = max(figures, key=lambda item: float(item["wer"]))
@@ -307,17 +314,16 @@ def figures_text(figures: list[dict[str, Any]]) -> str:
     return f"{cosines}, {min(item['accuracy'] for item in figures):.2%} right"
 
 
-def training_text(figures: dict[str, Any]) -> str:
+def training_text(found: Trained) -> str:
     """Return how near training is to PyTorch's: `losses within 1e-07, gradients 3e-06, EER 2%`."""
-    losses, gradients = figures["losses_difference"], figures["gradients"]["worst"]
-    near = f"losses within {losses:.0e}, gradients {gradients:.0e}"
-    if "personalised" not in figures:
+    near = f"losses within {found.losses_difference:.0e}, gradients {found.gradients.worst:.0e}"
+    if found.personalised is None:
         return near
-    rate = figures["personalised"]["pooled"]
-    return f"{near}, EER {rate['rate']:.1%} ({rate['low']:.1%} to {rate['high']:.1%})"
+    rate = found.personalised.pooled
+    return f"{near}, EER {rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%})"
 
 
-def _written_text(figures: list[dict[str, Any]]) -> str:
+def _written_text(figures: Sequence[Mapping[str, float]]) -> str:
     """Return what is told of a model that writes: `perplexity 21.3 (1.004 x PyTorch), 97 % alike`.
 
     A file that searches by itself gives no probabilities.
@@ -330,16 +336,16 @@ def _written_text(figures: list[dict[str, Any]]) -> str:
     return f"perplexity {worst['perplexity']:.4g} ({ratio}), {same}"
 
 
-def speed_text(proof: VariantProof) -> str:
+def speed_text(variant: Judged) -> str:
     """Return how many times as fast as PyTorch eager it is, at its smallest size on one thread."""
+    proof = variant.proof
     if proof.training:
-        cost = proof.training["cost"]
+        cost = proof.training.cost
         # Whatever the target is: it was this machine that trained.
-        step, peak = cost["milliseconds_per_step"], cost["peak_bytes"] / 1e6
-        return f"here {step:.3g} ms a step, {peak:.0f} MB"
+        return f"here {cost.milliseconds_per_step:.3g} ms a step, {cost.peak_bytes / 1e6:.0f} MB"
     if not proof.latency:
-        return "is fp32" if proof.is_fp32_graph else "-"
-    return f"{1 / _smallest(proof.latency)['ratio_to']['pytorch']['median']:.1f} x"
+        return "is fp32" if variant.is_fp32_graph else "-"
+    return f"{1 / _smallest(proof.latency).ratio_to[PYTORCH].median:.1f} x"
 
 
 def speed_size(proof: VariantProof) -> str | None:
@@ -347,12 +353,12 @@ def speed_size(proof: VariantProof) -> str | None:
     if not proof.latency:
         return None
     row = _smallest(proof.latency)
-    unit = row["unit"].removesuffix("s") if row["tokens"] == 1 else row["unit"]
-    return f"{row['tokens']} {unit}"
+    unit = row.unit.removesuffix("s") if row.tokens == 1 else row.unit
+    return f"{row.tokens} {unit}"
 
 
-def _smallest(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return min(rows, key=lambda row: (row["threads"], row["tokens"]))
+def _smallest(rows: Sequence[Latency]) -> Latency:
+    return min(rows, key=lambda row: (row.threads, row.tokens))
 
 
 def to_json(result: BuildReport) -> dict[str, Any]:
@@ -366,7 +372,7 @@ def to_json(result: BuildReport) -> dict[str, Any]:
                 "status": item.status,
                 "path": str(item.folder),
                 "error": item.error.as_json() if item.error else None,
-                "variants": {proof.name: proof.as_json() for proof in item.proofs},
+                "variants": {variant.name: encode(variant.proof) for variant in item.proofs},
             }
             for item in result.bundles
         ],
