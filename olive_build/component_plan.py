@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from olive_build.engine.graph import Step
+from olive_build.engine.step import Step
 from olive_build.errors import PlanError
 from olive_build.families import FAMILIES
 from olive_build.quantization_plan import QuantizationPlanner, Quantized

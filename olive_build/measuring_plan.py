@@ -32,7 +32,6 @@ class MeasuringPlanner:
     build: TargetBuild
     longest: int | None
     source: str
-    machine: str
     smoke: bool
     add: AddStep
 
@@ -53,7 +52,6 @@ class MeasuringPlanner:
             limits=time_limits(variant, has_baseline=shipped != fp32),
             # How the previous build measured is not known here: half of what it may lose is seen.
             narrow=None if allowed is None else max(allowed - 1, 0.01) / 2,
-            machine=self.machine,
         )
         return self.add(step, inputs, variant, "latency")
 
@@ -62,7 +60,7 @@ class MeasuringPlanner:
         if not self._runs_here:
             return {}
         tokens = self._timed_tokens(variant)
-        step = MeasureFootprint(self.build.family, self._takes, tokens, self.machine)
+        step = MeasureFootprint(self.build.family, self._takes, tokens)
         source = {"source": self.source}
         found = {
             "this file": self.add(step, {"model": shipped, **source}, variant, "footprint"),
@@ -82,7 +80,7 @@ class MeasuringPlanner:
         if len(family.components) > 1 or searches:
             return None  # the emulation does not rewrite the graphs inside a search operator
         inputs = {"model": shipped, "reference": reference}
-        return self.add(MeasureWithoutVnni(self.machine), inputs, variant, "without-vnni")
+        return self.add(MeasureWithoutVnni(), inputs, variant, "without-vnni")
 
     @property
     def _runs_here(self) -> bool:

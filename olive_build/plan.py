@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.component_plan import ComponentPlanner
-from olive_build.engine.graph import Graph, GraphBuilder, Step
+from olive_build.engine.graph import Graph, GraphBuilder
+from olive_build.engine.step import Step
 from olive_build.families import FAMILIES, FamilySpec, family_module
 from olive_build.measuring_plan import MeasuringPlanner
 from olive_build.quantization_plan import Quantized
@@ -135,21 +136,21 @@ class Plan:
     bundles: tuple[BundlePlan, ...]
 
 
-def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = False) -> Plan:
+def make_plan(inspected: Sequence[Inspected], *, smoke: bool = False) -> Plan:
     """Return the plan of builds whose models were inspected.
 
-    `machine` is the fingerprint under which figures are stored. With `smoke` nothing is timed, and
-    the other steps are the same. Raises PlanError when a build cannot be planned.
+    With `smoke` nothing is timed, and the other steps are the same. Raises PlanError when a build
+    cannot be planned.
     """
     graph = GraphBuilder()
     bundles = []
     for item in inspected:
         planned = _training_bundle if item.build.train else _bundle
-        bundles.append(planned(graph, item, machine, smoke=smoke))
+        bundles.append(planned(graph, item, smoke=smoke))
     return Plan(graph.build(), tuple(bundles))
 
 
-def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) -> BundlePlan:
+def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     build, model = item.build, item.model
     if build.speech:
         model.facts.prompt(build.speech.language, build.speech.task)  # or the model lacks them
@@ -167,7 +168,7 @@ def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) 
         otherwise=f"{build.recipe}/{build.target}/reference",
     )
     calibration = graph.leaf(item.calibration, item.calibration_digest)
-    planner = TargetPlanner(graph, build, model, source, calibration, reference, machine, smoke)
+    planner = TargetPlanner(graph, build, model, source, calibration, reference, smoke)
     variants = tuple(planner.variant(variant) for variant in build.variants)
     several = any(SINGLE not in planned.graphs for planned in variants)
     parts = planner.parts() if several else {}
@@ -178,9 +179,7 @@ def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) 
     return BundlePlan(build, model, reference, variants, searches, parts, tokenizer=tokenizer)
 
 
-def _training_bundle(
-    graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool
-) -> BundlePlan:
+def _training_bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     """Return the bundle of a recipe that trains; its variant is the model before any training."""
     build, model = item.build, item.model
     assert build.train
@@ -192,9 +191,9 @@ def _training_bundle(
     model.facts.training_data(dict(build.shapes))  # or examples are not read as the model's
     source = graph.leaf(model.folder, model.digest)
     trials = graph.leaf(*item.trials) if item.trials else None
-    training = plan_training(build, build.train, source, trials, machine, smoke=smoke, add=add)
+    training = plan_training(build, build.train, source, trials, smoke=smoke, add=add)
     graphs, reference = {SINGLE: training.artifacts}, {"reference": training.reference}
-    run = RunReference(MODEL_NAME, machine, build.family)
+    run = RunReference(MODEL_NAME, build.family)
     outputs = add(run, {"model": training.artifacts, **reference}, "outputs-onnx")
     describe = Describe(build.layout == "mobile", _estimated(build.provider))
     described = add(describe, {"model": training.artifacts}, "describe")
@@ -232,7 +231,6 @@ class TargetPlanner:
     source: str
     calibration: str
     reference: str
-    machine: str
     smoke: bool
 
     def variant(self, variant: Variant) -> VariantPlan:
@@ -245,7 +243,7 @@ class TargetPlanner:
         if ort:
             files["ort"] = ({SINGLE: ort}, ORT_MODEL)
         measuring = MeasuringPlanner(
-            build, self.model.facts.longest, self.source, self.machine, self.smoke, self.add
+            build, self.model.facts.longest, self.source, self.smoke, self.add
         )
         return VariantPlan(
             variant=variant,
@@ -288,7 +286,7 @@ class TargetPlanner:
             inputs |= {"source": self.source, **self.parts()}
         if self._family.hides_steps and self.build.compose == "single-file":
             inputs["step"] = self.core(variant).node
-        step = RunReference(file, self.machine, self.build.family, self.build.options)
+        step = RunReference(file, self.build.family, self.build.options)
         return self.add(step, inputs, variant, stage)
 
     def _graphs_of(self, variant: Variant | None) -> dict[str, str]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from olive_build.engine.store import Store
 from olive_build.inspect_model import Request, inspect_models
 from olive_build.plan import Plan, make_plan
-from olive_build.proof.machine import this_machine
 from olive_build.recipe.build import Auto
 
 
@@ -26,7 +25,6 @@ def plan_builds(
     an earlier search otherwise; what was never searched is reported and left out. What the
     provider computes slowly is reported too.
     """
-    machine = this_machine().fingerprint
     inspected = inspect_models(requests, store, smoke=smoke, report=report)
     for build in (item.build for item in inspected):
         for variant in build.variants:
@@ -39,9 +37,7 @@ def plan_builds(
         inspected = [
             without_search(item)
             if smoke
-            else with_searches(
-                item, store, machine=machine, may_run=may_search, jobs=jobs, report=report
-            )
+            else with_searches(item, store, may_run=may_search, jobs=jobs, report=report)
             for item in inspected
         ]
-    return make_plan(inspected, machine, smoke=smoke)
+    return make_plan(inspected, smoke=smoke)

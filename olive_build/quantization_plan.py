@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from olive_build.engine.graph import Step
+from olive_build.engine.step import Step
 from olive_build.errors import PlanError
 from olive_build.methods.steps.dynamic_int8 import QuantizeDynamicInt8
 from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings

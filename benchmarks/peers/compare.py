@@ -33,7 +33,7 @@ from olive_build.proof.candidate import Process
 from olive_build.proof.embedding import Agreement, Floats
 from olive_build.proof.embedding_reference import EmbeddingReference
 from olive_build.proof.latency import compare_running
-from olive_build.proof.machine import this_machine
+from olive_build.engine.machine import this_machine
 from olive_build.proof.quality import Comparison
 from olive_build.proof.reference import read_reference
 from olive_build.report.style import table

@@ -31,7 +31,7 @@ class CandidatePlan:
     damage: str | None
 
 
-def plan_candidate(item: Inspected, method: Quantize | None, machine: str) -> CandidatePlan:
+def plan_candidate(item: Inspected, method: Quantize | None) -> CandidatePlan:
     """Return the plan of one method for a build; None is the fp32 graph that it starts from.
 
     Quality is of the bare graph, on the half of the calibration data that no quantizer saw; size
@@ -47,7 +47,7 @@ def plan_candidate(item: Inspected, method: Quantize | None, machine: str) -> Ca
         {"source": source, "data": judged},
         f"{build.recipe}/judge-reference",
     )
-    planner = TargetPlanner(graph, build, model, source, calibration, reference, machine, False)
+    planner = TargetPlanner(graph, build, model, source, calibration, reference, False)
     variant = (
         None if method is None else Variant("search", "int8", method, "gated", None, Budgets())
     )
@@ -61,11 +61,9 @@ def plan_candidate(item: Inspected, method: Quantize | None, machine: str) -> Ca
         "calibration": planner.calibration_inputs("judge"),
     }
     judge = {"model": core.node, "reference": reference}
-    outputs = planner.add(
-        RunReference(MODEL_NAME, machine, build.family), judge, variant, "judge-outputs"
-    )
-    speed = MeasureSpeed(build.family, _sizes(item), machine)
-    damage = MeasureDamage(DAMAGE_SAMPLES, machine)
+    outputs = planner.add(RunReference(MODEL_NAME, build.family), judge, variant, "judge-outputs")
+    speed = MeasureSpeed(build.family, _sizes(item))
+    damage = MeasureDamage(DAMAGE_SAMPLES)
     nodes = {
         "shipped": planner.composed(variant, {"model": core.node})["model"],
         "fp32_shipped": planner.composed(None, {"model": fp32.node})["model"],

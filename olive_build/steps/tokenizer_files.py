@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+from olive_build.engine.step import Step
 from olive_build.families.library_tokenizer import TokenizerSettings
 
 
 @dataclass(frozen=True)
-class TokenizerFiles:
+class TokenizerFiles(Step):
     """Write tokenizer.json and tokenizer_config.json. Inputs: source (model folder).
 
     Raises StepError where transformers cannot read the tokenizer.
@@ -19,11 +20,8 @@ class TokenizerFiles:
 
     settings: TokenizerSettings
 
-    kind: ClassVar[str] = "client-tokenizer"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = ("tokenizers", "transformers")
-    exclusive: ClassVar[bool] = False
+    worker = "torch"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.families.library_tokenizer import write_client_tokenizer
