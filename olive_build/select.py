@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from olive_build.errors import UsageError
-from olive_build.inspect_model import Request
+from olive_build.plan.types import Request
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 from olive_build.bundle.layout import model_files
 from olive_build.errors import BundleError
-from olive_build.measuring_plan import OWN_PROVIDER_RUNS
-from olive_build.plan import BundlePlan
+from olive_build.plan.measured import OWN_PROVIDER_RUNS
+from olive_build.plan.types import BundlePlan
 from olive_build.targets import Provider, RuntimePackage, load_provider, load_target
 from olive_build.targets.requirement import required_packages, required_runtime, version_key
 from olive_build.toolchains.provision import version_of

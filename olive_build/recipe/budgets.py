@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from olive_build.recipe.build import Budgets, Regression, SizedFloor
-from olive_build.recipe.quantize import Strict
+from olive_build.recipe.fields import Strict
 
 # What is rounded once more or less in resizing differs by one grey level of 255.
 ONE_LEVEL = 1.0

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from olive_build.methods import Method
 from olive_build.training.settings import Train
 
 Stage = Literal["export", "fuse", "quantize", "compose"]
@@ -45,101 +46,6 @@ class PathSource:
 
 
 Source = PackageSource | HubSource | PathSource
-
-
-@dataclass(frozen=True)
-class BlockWeights:
-    """Matrix products whose nodes match `nodes` keep their weights in blocks of 8 or 4 bits."""
-
-    nodes: tuple[str, ...]
-    bits: Literal[4, 8]
-    block_size: Literal[16, 32, 64, 128]
-
-
-@dataclass(frozen=True)
-class DynamicInt8:
-    """int8 weights; activations are quantized while running, by their own range.
-
-    `per_token` is a word, or the shell patterns of the nodes that scale each token by itself.
-    """
-
-    per_channel: bool
-    weight_type: Literal["int8", "uint8"]
-    reduce_range: bool
-    smooth: bool
-    per_token: Literal["none", "after-activations", "all"] | tuple[str, ...]
-    gelu: Literal["exact", "tanh"]
-    rounding: Literal["nearest", "gptq"]
-    embeddings: Literal["per-row", "per-tensor", "fp32"]
-    operators: tuple[str, ...] | None
-    exclude: tuple[str, ...]
-    overrides: tuple[BlockWeights, ...]
-    method: Literal["dynamic-int8"] = "dynamic-int8"
-
-
-@dataclass(frozen=True)
-class StaticInt8:
-    """int8 weights; activations are quantized by ranges that calibration inputs showed."""
-
-    activations: Literal["uint8", "uint16"]
-    weights: Literal["int8", "uint8"]
-    per_channel: bool
-    calibration: Literal["min-max", "percentile"]
-    percentile: float
-    smooth: bool
-    rounding: Literal["nearest", "gptq"]
-    operators: tuple[str, ...] | None
-    exclude: tuple[str, ...]
-    method: Literal["static-int8"] = "static-int8"
-
-
-@dataclass(frozen=True)
-class WeightOnly:
-    """Weights in 4 or 8 bits, block by block; activations stay in floating point."""
-
-    algorithm: Literal["rtn", "k-quant", "gptq"]
-    bits: Literal[4, 8]
-    block_size: Literal[16, 32, 64, 128]
-    symmetric: bool
-    accuracy_level: Literal[0, 1, 2, 3, 4]
-    embeddings: bool
-    convolutions: bool
-    smooth: bool
-    exclude: tuple[str, ...]
-    overrides: tuple[BlockWeights, ...]
-    activations: Literal["fp32", "fp16"] = "fp32"
-    keep_io_types: bool = True
-    method: Literal["weight-only"] = "weight-only"
-
-
-@dataclass(frozen=True)
-class StoredInt8:
-    """int8 weights that the runtime turns back into fp32 when it loads the file."""
-
-    exclude: tuple[str, ...]
-    method: Literal["stored-int8"] = "stored-int8"
-
-
-@dataclass(frozen=True)
-class Fp16:
-    """Weights and arithmetic in half precision, but for what is excluded."""
-
-    keep_io_types: bool
-    exclude_operators: tuple[str, ...]
-    exclude: tuple[str, ...]
-    method: Literal["fp16"] = "fp16"
-
-
-@dataclass(frozen=True)
-class Auto:
-    """A method that a search finds when the recipe is built: the fastest that holds the budgets."""
-
-    max_minutes: float
-    seed: int
-    method: Literal["auto"] = "auto"
-
-
-Quantize = DynamicInt8 | StaticInt8 | WeightOnly | StoredInt8 | Fp16 | Auto
 
 
 @dataclass(frozen=True)
@@ -263,7 +169,7 @@ class Variant:
 
     name: str
     precision: str
-    quantize: Quantize | None
+    quantize: Method | None
     speed: Literal["gated", "any"]
     because: str | None
     budgets: Budgets

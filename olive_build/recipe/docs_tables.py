@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from olive_build.families import FAMILIES
+from olive_build.methods import precision_of
 from olive_build.recipe.budgets import FLOORS, SHIPPED_CEILINGS, SHIPPED_FLOORS
 from olive_build.recipe.catalogue import load_catalogue
 from olive_build.recipe.checks import BUILT_IN_VARIANTS, FOR_SIZE
 from olive_build.recipe.codes import Code
-from olive_build.recipe.quantize import METHODS, layered, precision_of
+from olive_build.recipe.quantize import METHODS, layered
 from olive_build.recipe.variants import BUILT_IN_METHODS, Q4_BECAUSE, built_in_layer
 from olive_build.targets import Provider, load_provider, load_target, target_names
 

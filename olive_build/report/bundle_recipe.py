@@ -6,7 +6,7 @@ from pathlib import Path
 
 from olive_build.engine.store import Store
 from olive_build.errors import UsageError
-from olive_build.plan import Plan
+from olive_build.plan.types import Plan
 from olive_build.prepare import plan_builds
 from olive_build.recipe.find import recipe_names
 from olive_build.select import Selection, select

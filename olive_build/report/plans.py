@@ -10,7 +10,7 @@ from olive_build.bundle.layout import Placed, model_files, side_files
 from olive_build.bundle.training import training_files
 from olive_build.engine.fingerprint import to_fields
 from olive_build.engine.store import Store
-from olive_build.plan import BundlePlan, Plan
+from olive_build.plan.types import BundlePlan, Plan
 from olive_build.prepare import plan_builds
 from olive_build.report.style import paint
 from olive_build.select import Selection, select

@@ -19,10 +19,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from olive_build.recipe.build import Quantize
+from olive_build.methods import Ladder, Method, Rung
 from olive_build.search.errors import CannotBuildError, OutOfTimeError
 from olive_build.search.goal import Goal, Standing, mean_time
-from olive_build.search.ladder import Ladder, Rung
 from olive_build.search.promotion import Choice, Promotion, assignment, promotions
 
 # A help that gains less than this share of the loss is not worth its build time.
@@ -54,13 +53,13 @@ class LayerCost:
 class Measures(Protocol):
     """What a search asks of a candidate. Raises CannotBuildError, OutOfTimeError."""
 
-    def quality(self, method: Quantize | None) -> tuple[dict[str, Any], float, float]:
+    def quality(self, method: Method | None) -> tuple[dict[str, Any], float, float]:
         """Return the figures, the size over the fp32 file's, and the size in 10^6 bytes."""
 
-    def speed(self, method: Quantize | None) -> dict[int, float]:
+    def speed(self, method: Method | None) -> dict[int, float]:
         """Return {timed size: time over the fp32 graph's}; of the fp32 graph, over PyTorch's."""
 
-    def damage(self, method: Quantize) -> list[LayerCost]:
+    def damage(self, method: Method) -> list[LayerCost]:
         """Return what each quantized layer costs at the model's end."""
 
 
@@ -69,7 +68,7 @@ class Candidate:
     """What was measured of one method. `times` is None where its quality ruled it out."""
 
     name: str
-    method: Quantize
+    method: Method
     figures: Mapping[str, Any]
     size_ratio: float
     times: Mapping[int, float] | None
@@ -157,7 +156,7 @@ class Search:
     def _is_settled(self, found: Candidate) -> bool:
         return found.standing.holds and self.goal.has_room(found.standing)
 
-    def _layers(self, ladder: Ladder, method: Quantize) -> list[LayerCost]:
+    def _layers(self, ladder: Ladder, method: Method) -> list[LayerCost]:
         return [c for c in self.measures.damage(method) if c.operator in ladder.operators]
 
     def _climb(self, ladder: Ladder) -> None:
@@ -272,7 +271,7 @@ class Search:
         assert method is not None
         return self._try(f"{ladder.name}, {ladder.rungs[rung].name}", method, timed=timed)
 
-    def _try(self, name: str, method: Quantize, *, timed: bool = False) -> Candidate | None:
+    def _try(self, name: str, method: Method, *, timed: bool = False) -> Candidate | None:
         """Measure a candidate; its speed only where asked, or where its quality holds."""
         known = next((item for item in self.candidates if item.method == method), None)
         if known is not None and (known.times or not timed):

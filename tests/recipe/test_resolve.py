@@ -10,7 +10,8 @@ import pytest
 from golden import assert_golden
 
 from olive_build.errors import UsageError
-from olive_build.recipe.build import HubSource, PackageSource, PathSource, WeightOnly
+from olive_build.methods.weight_only import WeightOnly
+from olive_build.recipe.build import HubSource, PackageSource, PathSource
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve, resolve_all
 

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from olive_build.errors import StepError
-from olive_build.recipe.build import Budgets, DynamicInt8, Quantize, SizedFloor, StaticInt8
+from olive_build.methods import Method, escaped
+from olive_build.methods.dynamic_int8 import DynamicInt8, DynamicLadder
+from olive_build.methods.static_int8 import StaticInt8, StaticLadder
+from olive_build.recipe.build import Budgets, SizedFloor
 from olive_build.search.errors import CannotBuildError, OutOfTimeError
 from olive_build.search.goal import Goal, Standing
-from olive_build.search.ladder import DynamicLadder, StaticLadder, escaped
 from olive_build.search.promotion import Choice, Promotion
 from olive_build.search.search import Candidate, LayerCost, Search
 
@@ -34,9 +36,9 @@ class Landscape:
 
     static_works: bool = False
     calls_left: int = 1000
-    asked: list[Quantize | None] = field(default_factory=list)
+    asked: list[Method | None] = field(default_factory=list)
 
-    def quality(self, method: Quantize | None) -> tuple[dict[str, Any], float, float]:
+    def quality(self, method: Method | None) -> tuple[dict[str, Any], float, float]:
         self._ask(method)
         rungs = self._rungs(method)
         loss = sum(self._loss(method, name, rung) for name, rung in rungs.items())
@@ -44,7 +46,7 @@ class Landscape:
         figures = {"cosine_p1": 1 - loss, "cosine_mean": 1 - loss / 2}
         return figures, size, size * 90
 
-    def speed(self, method: Quantize | None) -> dict[int, float]:
+    def speed(self, method: Method | None) -> dict[int, float]:
         self._ask(method)
         if method is None:
             return PYTORCH
@@ -52,14 +54,14 @@ class Landscape:
         time = sum(TIMES[rung] for rung in rungs.values()) / len(rungs)
         return {16: time, 128: time}
 
-    def damage(self, method: Quantize) -> list[LayerCost]:
+    def damage(self, method: Method) -> list[LayerCost]:
         self._ask(method)
         return [
             LayerCost(name, "MatMul", 1000, self._loss(method, name, rung))
             for name, rung in self._rungs(method).items()
         ] + [LayerCost("words/Gather", "Gather", 9000, 1e-6)]
 
-    def _ask(self, method: Quantize | None) -> None:
+    def _ask(self, method: Method | None) -> None:
         if self.calls_left == 0:
             raise OutOfTimeError
         self.calls_left -= 1
@@ -67,7 +69,7 @@ class Landscape:
         if isinstance(method, StaticInt8) and not self.static_works:
             raise CannotBuildError(StepError("a range is not finite", why="value 'mask'"))
 
-    def _rungs(self, method: Quantize | None) -> dict[str, int]:
+    def _rungs(self, method: Method | None) -> dict[str, int]:
         return {name: self._rung(method, name) for name in LOSSES}
 
     def _rung(self, method: Any, name: str) -> int:

@@ -15,6 +15,7 @@ from olive_build.errors import PlanError
 from olive_build.families.causal_lm.client_files import GENERATION
 from olive_build.families.causal_lm.generation import MOST_BEAMS, NAMES, Decoding, decoding
 from olive_build.families.causal_lm.spec import CausalLmFacts
+from olive_build.families.configuration import read_object
 from olive_build.families.generation_keys import CHANGES
 
 # What changes generate's texts and is not in a recipe's section.
@@ -137,8 +138,7 @@ def _check_transformers_js(chosen: Decoding, folder: Path) -> None:
 
 def _unknown(folder: Path) -> list[str]:
     """Return what the model's generation_config.json asks for and no recipe's section has."""
-    path = folder / GENERATION
-    saved = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    saved = read_object(folder / GENERATION)
     return [name for name, harmless in UNKNOWN.items() if saved.get(name) not in harmless]
 
 

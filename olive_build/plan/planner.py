@@ -11,14 +11,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from olive_build.component_plan import ComponentPlanner
-from olive_build.engine.graph import Graph, GraphBuilder
+from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.step import Step
 from olive_build.families import FAMILIES, FamilySpec, family_module
-from olive_build.measuring_plan import MeasuringPlanner
-from olive_build.quantization_plan import Quantized
+from olive_build.methods import Quantized
+from olive_build.plan.component import ComponentPlanner
+from olive_build.plan.measured import MeasuringPlanner
+from olive_build.plan.training import plan_training
+from olive_build.plan.types import (
+    DESCRIPTION,
+    QUALITY,
+    SINGLE,
+    BundlePlan,
+    Inspected,
+    Measured,
+    Model,
+    Plan,
+    VariantPlan,
+)
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.compose import BuildPart, Compose, GiveEmbedding, Join
@@ -29,111 +40,12 @@ from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
 from olive_build.steps.tokenizer_files import tokenizer_files
 from olive_build.targets import load_provider
-from olive_build.training_plan import TrainingNodes, plan_training
 
-# The name of a shipped graph that is the only one.
-SINGLE = "model"
 # What all targets of a recipe share, whatever their graphs are like.
 SHARED_STAGES = (
     "export", "tied-weight", "samples", "calibration",
     "client-tokenizer", "tokenizer", "audio", "detokenizer",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model that was inspected, or its miniature: where it is, its digest, the family's facts."""
-
-    folder: str
-    digest: str
-    origin: str
-    revision: str
-    facts: Any
-    notes: tuple[str, ...] = ()
-    """What is to be said of its files, a line each."""
-    miniature: bool = False
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """A build with all that its plan starts from."""
-
-    build: TargetBuild
-    model: Model
-    data: str
-    data_digest: str
-    calibration: str
-    calibration_digest: str
-    searches: tuple[tuple[str, str], ...] = ()
-    """By variant: what its search measured and chose, as JSON."""
-    trials: tuple[str, str] | None = None
-    """Path and digest of the trials of what trains, where it has some. Data and calibration are
-    empty there."""
-
-
-@dataclass(frozen=True)
-class VariantPlan:
-    """The nodes of one variant: what is shipped, the fp32 graph it came from, what is measured."""
-
-    variant: Variant
-    graphs: Mapping[str, str]
-    """By file: `model` for a single one, else as the layout calls its parts."""
-    fp32_graphs: Mapping[str, str]
-    ort: str | None
-    descriptions: Mapping[str, str]
-    """By file, as `graphs`."""
-    quality: Mapping[str, str]
-    latency: str | None
-    memory: Mapping[str, str]
-    """By candidate: `this file`, `fp32 graph` where that is another, `pytorch`; or nothing."""
-    without_vnni: str | None
-
-    @property
-    def model(self) -> str:
-        """The graph that is shipped, or the first of several."""
-        return next(iter(self.graphs.values()))
-
-    @property
-    def fp32(self) -> str:
-        """The fp32 graph that `model` came from."""
-        return next(iter(self.fp32_graphs.values()))
-
-
-@dataclass(frozen=True)
-class BundlePlan:
-    """One target's bundle: its variants and the references that it is proved on."""
-
-    build: TargetBuild
-    model: Model
-    reference: str
-    variants: tuple[VariantPlan, ...]
-    searches: Mapping[str, str]
-    parts: Mapping[str, str]
-    """What proving a layout of several files runs before and after them."""
-    training: TrainingNodes | None = None
-    """What a device trains with; the one variant is then what is left for inference."""
-    tokenizer: str | None = None
-    """The tokenizer's files as clients are given them, where a bundle has any."""
-
-    def nodes(self) -> set[str]:
-        """Return every node that the bundle is made of or proved by."""
-        found = {self.reference, *self.parts.values()}
-        found |= self.training.nodes() if self.training else set()
-        found |= {self.tokenizer} if self.tokenizer else set()
-        for item in self.variants:
-            found |= {*item.graphs.values(), *item.fp32_graphs.values()}
-            found |= {*item.descriptions.values()}
-            found |= {*item.quality.values(), *item.memory.values()}
-            found |= {node for node in (item.ort, item.latency, item.without_vnni) if node}
-        return found
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The graph of all steps, and what becomes of their artifacts."""
-
-    graph: Graph
-    bundles: tuple[BundlePlan, ...]
 
 
 def make_plan(inspected: Sequence[Inspected], *, smoke: bool = False) -> Plan:
@@ -203,11 +115,7 @@ def _training_bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> Bu
         graphs=graphs,
         fp32_graphs=graphs,
         ort=None,
-        descriptions={SINGLE: described},
-        quality={"onnx": quality},
-        latency=None,
-        memory={},
-        without_vnni=None,
+        measured=(Measured(DESCRIPTION, described, SINGLE), Measured(QUALITY, quality, "onnx")),
     )
     files = tokenizer_files(model.facts)
     tokenizer = add(files, {"source": source}, "client-tokenizer") if files else None
@@ -236,30 +144,36 @@ class TargetPlanner:
     def variant(self, variant: Variant) -> VariantPlan:
         build = self.build
         shipped, fp32 = self._graphs_of(variant), self._graphs_of(None)
-        same = shipped == fp32
+        compared = None if shipped == fp32 else fp32
         one, one_fp32 = shipped.get(SINGLE), fp32.get(SINGLE)
         ort = self._ort(variant, one) if one and "ort" in build.formats else None
         files = {"onnx": (shipped, MODEL_NAME)} if "onnx" in build.formats else {}
         if ort:
             files["ort"] = ({SINGLE: ort}, ORT_MODEL)
         measuring = MeasuringPlanner(
-            build, self.model.facts.longest, self.source, self.smoke, self.add
+            build,
+            self.model.facts.longest,
+            self.source,
+            self.reference,
+            self.smoke,
+            self.add,
         )
         return VariantPlan(
             variant=variant,
             graphs=shipped,
             fp32_graphs=fp32,
             ort=ort,
-            descriptions={
-                name: self._described(variant, name, node) for name, node in shipped.items()
-            },
-            quality={
-                form: self._quality(variant, form, nodes, file, None if same else fp32)
-                for form, (nodes, file) in files.items()
-            },
-            latency=measuring.latency(variant, one, one_fp32) if one and one_fp32 else None,
-            memory=measuring.memory(variant, one, one_fp32) if one and one_fp32 else {},
-            without_vnni=measuring.without_vnni(variant, one, self.reference) if one else None,
+            measured=(
+                *(
+                    Measured(DESCRIPTION, self._described(variant, name, node), name)
+                    for name, node in shipped.items()
+                ),
+                *(
+                    Measured(QUALITY, self._quality(variant, form, nodes, file, compared), form)
+                    for form, (nodes, file) in files.items()
+                ),
+                *(measuring.measured(variant, one, one_fp32) if one and one_fp32 else ()),
+            ),
         )
 
     def _quality(

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from olive_build.errors import PlanError
-from olive_build.pickled_weights import to_safetensors
+from olive_build.plan.pickled_weights import to_safetensors
 
 
 class Runs:

@@ -23,7 +23,7 @@ def to_safetensors(pickled: Path) -> None:
     Raises PlanError when it holds anything but tensors, or cannot be read.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "olive_build.pickled_weights", str(pickled)],
+        [sys.executable, "-m", "olive_build.plan.pickled_weights", str(pickled)],
         capture_output=True,
         text=True,
         check=False,

@@ -70,7 +70,7 @@ def fetch(address: str, into: Path, weights: str | None) -> subprocess.Completed
     """Fetch in a process of its own: the hub's library reads its address when it is imported."""
     code = (
         "import sys; from pathlib import Path; from olive_build.errors import OliveBuildError\n"
-        "from olive_build.model_source import fetch_hub\n"
+        "from olive_build.plan.sources import fetch_hub\n"
         "repo, commit, into, weights = sys.argv[1:]\n"
         "try:\n"
         "    found = fetch_hub(repo, commit, weights or None, into=Path(into), report=print)\n"

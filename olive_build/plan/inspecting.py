@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError, StepError
 from olive_build.families import FAMILIES, family_module
 from olive_build.families.folder_checks import check_folder
-from olive_build.model_source import ModelFiles, fetch_hub, fetch_package, use_folder
-from olive_build.plan import Inspected, Model
+from olive_build.plan.sources import ModelFiles, fetch_hub, fetch_package, use_folder
+from olive_build.plan.types import Inspected, Model, Request
 from olive_build.recipe.build import DataSource, HubSource, PackageSource, PathSource, TargetBuild
 from olive_build.recipe.named_layers import layers_named
 
@@ -32,14 +32,6 @@ BUILT_IN_DATA = {
     "speech": "speech.npz",
     "calibration-speech": "calibration-speech.npz",
 }
-
-
-@dataclass(frozen=True)
-class Request:
-    """A resolved build, and the folder of its recipe, to which its paths are relative."""
-
-    build: TargetBuild
-    folder: Path
 
 
 def inspect_models(

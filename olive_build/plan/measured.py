@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from olive_build.component_plan import AddStep
 from olive_build.errors import PlanError
 from olive_build.families import FAMILIES
+from olive_build.plan.component import AddStep
+from olive_build.plan.types import LATENCY, MEMORY, WITHOUT_VNNI, Measured
 from olive_build.proof.limit import Limit
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.footprint import MeasureFootprint
@@ -32,13 +34,23 @@ class MeasuringPlanner:
     build: TargetBuild
     longest: int | None
     source: str
+    reference: str
     smoke: bool
     add: AddStep
 
-    def latency(self, variant: Variant, shipped: str, fp32: str) -> str | None:
-        """Return the node that times the file against PyTorch and the fp32 graph, if any does."""
-        if not self._runs_here:
-            return None
+    def measured(self, variant: Variant, shipped: str, fp32: str) -> Iterator[Measured]:
+        """Yield what is measured of a variant's one file where its provider runs here."""
+        if self._runs_here:
+            yield Measured(LATENCY, self._latency(variant, shipped, fp32))
+            for candidate, node in self._memory(variant, shipped, fp32).items():
+                yield Measured(MEMORY, node, candidate)
+        if self._is_run_without_vnni(variant):
+            inputs = {"model": shipped, "reference": self.reference}
+            step = MeasureWithoutVnni()
+            yield Measured(WITHOUT_VNNI, self.add(step, inputs, variant, "without-vnni"))
+
+    def _latency(self, variant: Variant, shipped: str, fp32: str) -> str:
+        """Return the node that times the file against PyTorch and the fp32 graph."""
         inputs = {"model": shipped, "source": self.source}
         if shipped != fp32:
             inputs["baseline"] = fp32
@@ -55,10 +67,8 @@ class MeasuringPlanner:
         )
         return self.add(step, inputs, variant, "latency")
 
-    def memory(self, variant: Variant, shipped: str, fp32: str) -> dict[str, str]:
+    def _memory(self, variant: Variant, shipped: str, fp32: str) -> dict[str, str]:
         """Return the nodes that take the peak memory, by candidate."""
-        if not self._runs_here:
-            return {}
         tokens = self._timed_tokens(variant)
         step = MeasureFootprint(self.build.family, self._takes, tokens)
         source = {"source": self.source}
@@ -70,17 +80,15 @@ class MeasuringPlanner:
             found["fp32 graph"] = self.add(step, {"model": fp32, **source}, None, "footprint-fp32")
         return found
 
-    def without_vnni(self, variant: Variant, shipped: str, reference: str) -> str | None:
-        """Return the node that measures quality as on a CPU without VNNI, where that matters."""
+    def _is_run_without_vnni(self, variant: Variant) -> bool:
+        """Return whether quality is measured as on a CPU without VNNI, where that matters."""
         here = (self.build.target, self.build.provider) == OWN_PROVIDER_RUNS
         if not here or variant.precision not in EIGHT_BIT_PRODUCTS:
-            return None
+            return False
         family = FAMILIES[self.build.family]
         searches = self.build.compose == "single-file" and not family.searches
-        if len(family.components) > 1 or searches:
-            return None  # the emulation does not rewrite the graphs inside a search operator
-        inputs = {"model": shipped, "reference": reference}
-        return self.add(MeasureWithoutVnni(), inputs, variant, "without-vnni")
+        # The emulation does not rewrite the graphs inside a search operator.
+        return len(family.components) == 1 and not searches
 
     @property
     def _runs_here(self) -> bool:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from olive_build.families.audio_classification.spec import inspect
-from olive_build.plan import Inspected, Model, Plan, make_plan
+from olive_build.plan.planner import make_plan
+from olive_build.plan.types import Inspected, Model, Plan
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "recipes"
 GOLDEN = Path(__file__).with_name("my-voice.plan.txt")
 
