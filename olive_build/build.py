@@ -22,8 +22,7 @@ from olive_build.engine.run import ignore, run_graph
 from olive_build.engine.store import Artifact, Store
 from olive_build.engine.trees import Stamps
 from olive_build.errors import OliveBuildError, ProofError, StepError
-from olive_build.inspect_model import Request
-from olive_build.plan import BundlePlan, Plan
+from olive_build.plan.types import BundlePlan, Plan, Request
 from olive_build.prepare import plan_builds
 from olive_build.proof.training_verdict import training_hint
 from olive_build.proof.verdict import undecided

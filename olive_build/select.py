@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from olive_build.errors import UsageError
-from olive_build.inspect_model import Request
+from olive_build.plan.types import Request
 
 
-def select(
-    *,
-    recipe: Sequence[str],
-    recipes: Path,
-    targets: Sequence[str] = (),
-    overrides: Sequence[str] = (),
-    source: str | None = None,
-    **_: Any,
-) -> list[Request]:
+@dataclass(frozen=True)
+class Selection:
+    """What a command line says of what is built; without `targets` all of the recipes' are.
+
+    `recipe` are names in the folder `recipes`, or paths; `overrides` are KEY=VALUE.
+    """
+
+    recipe: tuple[str, ...]
+    recipes: Path
+    targets: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    source: str | None = None
+    smoke: bool = False
+
+
+def select(selected: Selection) -> list[Request]:
     """Return the builds of the named recipes, all targets or those chosen.
 
     Raises UsageError for a recipe or target that does not exist, RecipeError for a bad recipe.
@@ -30,16 +36,16 @@ def select(
 
     requests: list[Request] = []
     offered: set[str] = set()
-    for name in dict.fromkeys(recipe):
-        path = find_recipe(name, recipes)
-        loaded = load_recipe(path, overrides=overrides)
+    for name in dict.fromkeys(selected.recipe):
+        path = find_recipe(name, selected.recipes)
+        loaded = load_recipe(path, overrides=selected.overrides)
         names = list(loaded.recipe.targets)
         offered.update(names)
         for target in names:
-            if not targets or target in targets:
-                build = resolve(loaded, target, source=source)
+            if not selected.targets or target in selected.targets:
+                build = resolve(loaded, target, source=selected.source)
                 requests.append(Request(build, path.parent))
-    unknown = [target for target in targets if target not in offered]
+    unknown = [target for target in selected.targets if target not in offered]
     if unknown:
         raise UsageError(
             f"no recipe that was named has a target '{unknown[0]}'",

@@ -21,7 +21,7 @@ MAY_BE_HEAVY = (
     "olive_build.clients.",
     "olive_build.families.",
     "olive_build.proof.",
-    "olive_build.quantizers.algorithms.",
+    "olive_build.methods.algorithms.",
     "olive_build.rewrites.",
     "olive_build.steps.model_check",
     "olive_build.training.",
@@ -34,6 +34,7 @@ LIGHT_ALL_THE_SAME = (
     "olive_build.families.stored_tensors",
     "olive_build.families.tied_words",
     "olive_build.families.weight_files",
+    "olive_build.proof.figures",
     "olive_build.proof.machine",
     "olive_build.proof.training_verdict",
     "olive_build.proof.verdict",
@@ -71,7 +72,9 @@ def light_modules() -> list[str]:
     return sorted(
         name
         for name in names
-        if not name.startswith(MAY_BE_HEAVY) or name.endswith(LIGHT_ALL_THE_SAME)
+        if not name.startswith(MAY_BE_HEAVY)
+        or name.endswith(LIGHT_ALL_THE_SAME)
+        or name.startswith("olive_build.proof.figures.")
     )
 
 
@@ -87,7 +90,7 @@ def run(script: str, *arguments: str) -> list[str]:
 
 def test_no_light_module_imports_anything_heavy_at_its_top() -> None:
     modules = light_modules()
-    assert {"olive_build.cli", "olive_build.plan", "olive_build.engine.run"} < set(modules)
+    assert {"olive_build.cli", "olive_build.plan.planner", "olive_build.engine.run"} < set(modules)
     assert json.loads(run(IMPORT_EACH, json.dumps(modules), json.dumps(HEAVY))[-1]) == {}
 
 

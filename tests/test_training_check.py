@@ -12,7 +12,8 @@ import pytest
 from olive_build.engine.store import Store
 from olive_build.errors import PlanError
 from olive_build.families.text_classification.miniature import write_miniature
-from olive_build.inspect_model import Request, inspect_models
+from olive_build.plan.inspecting import inspect_models
+from olive_build.plan.types import Request
 from olive_build.recipe.build import PathSource, TargetBuild
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve

@@ -17,8 +17,10 @@ from olive_build.bundle.training import measured, training_files, training_secti
 from olive_build.engine.store import Artifact
 from olive_build.errors import BundleError
 from olive_build.families import FAMILIES
-from olive_build.measuring_plan import OWN_PROVIDER_RUNS
-from olive_build.plan import BundlePlan, VariantPlan
+from olive_build.plan import types
+from olive_build.plan.measured import OWN_PROVIDER_RUNS
+from olive_build.plan.types import BundlePlan, VariantPlan
+from olive_build.proof.figures import shipped
 from olive_build.proof.machine import this_machine
 from olive_build.proof.regression import regression_gates, summary
 from olive_build.proof.training_verdict import margin_gates, training_gates
@@ -33,7 +35,6 @@ from olive_build.proof.verdict import (
     speedup_gates,
     undecided,
 )
-from olive_build.recipe.budgets import shipped_quality
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.describe import DESCRIPTION
 from olive_build.steps.footprint import MEMORY
@@ -121,9 +122,7 @@ def assemble(
     `published` is the folder where the bundle will be, and where the previous one may lie.
     """
     descriptions = {
-        item.variant.name: merged(
-            {name: artifacts[node].json(DESCRIPTION) for name, node in item.descriptions.items()}
-        )
+        item.variant.name: merged(_figures(item, types.DESCRIPTION, DESCRIPTION, artifacts))
         for item in bundle.variants
     }
     proofs = tuple(
@@ -214,8 +213,8 @@ def judge(
     variant = item.variant
     limits = variant.budgets.limits()
     if smoke and not bundle.training:
-        limits = shipped_quality(variant.precision, FAMILIES[bundle.build.family].figures)
-    quality = {form: artifacts[node].json(QUALITY) for form, node in item.quality.items()}
+        limits = shipped(FAMILIES[bundle.build.family].metrics, variant.precision)
+    quality = _figures(item, types.QUALITY, QUALITY, artifacts)
     sizes = [
         _placed(bundle, placed, artifacts).size_bytes
         for role, placed in model_files(bundle, item).items()
@@ -227,10 +226,10 @@ def judge(
         name=variant.name,
         limits=limits,
         quality=quality,
-        latency=artifacts[item.latency].json(LATENCY) if item.latency else None,
-        load=artifacts[item.latency].json(LOAD) if item.latency else None,
-        memory={who: artifacts[node].json(MEMORY) for who, node in item.memory.items()} or None,
-        without_vnni=artifacts[item.without_vnni].json(WITHOUT_VNNI) if item.without_vnni else None,
+        latency=_figures(item, types.LATENCY, LATENCY, artifacts).get(""),
+        load=_figures(item, types.LATENCY, LOAD, artifacts).get(""),
+        memory=_figures(item, types.MEMORY, MEMORY, artifacts) or None,
+        without_vnni=_figures(item, types.WITHOUT_VNNI, WITHOUT_VNNI, artifacts).get(""),
         gates=tuple(
             gate
             for _, figures in sorted(quality.items())
@@ -249,6 +248,11 @@ def judge(
     if bundle.training:
         return _trained(bundle, proof, artifacts, smoke=smoke)
     return proof if smoke else replace(proof, gates=_all_gates(bundle.build, variant, proof))
+
+
+def _figures(item: VariantPlan, what: str, file: str, artifacts: Artifacts) -> dict[str, Any]:
+    """Return what a file of each node says that measures `what` of a variant."""
+    return {part: artifacts[node].json(file) for part, node in item.measuring(what).items()}
 
 
 def _trained(

@@ -11,9 +11,9 @@ from typing import Any
 from olive_build.bundle.layout import models
 from olive_build.bundle.manifest import MANIFEST, MOST_BYTES, PROOF, check_names, to_bytes
 from olive_build.engine.locks import wait_lock
-from olive_build.engine.plain_files import read_plain
 from olive_build.engine.trees import replace_file
 from olive_build.errors import BundleError
+from olive_build.untrusted import read_bytes
 
 INDEX = "index.json"
 NO_BUNDLE = (
@@ -65,10 +65,10 @@ def published(outputs: Path) -> list[Path]:
 
 def entry(folder: Path, outputs: Path) -> dict[str, Any]:
     """Return one bundle's line of the index."""
-    manifest_bytes = read_plain(folder / MANIFEST, MOST_BYTES)
+    manifest_bytes = read_bytes(folder / MANIFEST, MOST_BYTES)
     manifest = json.loads(manifest_bytes)
     check_names(manifest, folder / MANIFEST)
-    proof_bytes = read_plain(folder / PROOF, MOST_BYTES)
+    proof_bytes = read_bytes(folder / PROOF, MOST_BYTES)
     proof = json.loads(proof_bytes)
     return {
         "path": folder.relative_to(outputs).as_posix(),

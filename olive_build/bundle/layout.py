@@ -10,7 +10,7 @@ from typing import Any
 
 from olive_build.errors import PlanError
 from olive_build.families import FAMILIES
-from olive_build.plan import SINGLE, BundlePlan, VariantPlan
+from olive_build.plan.types import SINGLE, BundlePlan, VariantPlan
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, REQUIRED_OPERATORS
 from olive_build.steps.training_reference import STORED_STEPS
 

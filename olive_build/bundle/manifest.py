@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.layout import model_files
-from olive_build.engine.plain_files import plain_below, read_plain, strange_below
 from olive_build.errors import BundleError
-from olive_build.measuring_plan import OWN_PROVIDER_RUNS
-from olive_build.plan import BundlePlan
+from olive_build.plan.measured import OWN_PROVIDER_RUNS
+from olive_build.plan.types import BundlePlan
 from olive_build.targets import Provider, RuntimePackage, load_provider, load_target
 from olive_build.targets.requirement import required_packages, required_runtime, version_key
 from olive_build.toolchains.provision import version_of
+from olive_build.untrusted import plain_below, read_bytes, strange_below
 
 MANIFEST = "manifest.json"
 PROOF = "proof.json"
@@ -211,7 +211,7 @@ def file_of(folder: Path, name: object) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object. Raises BundleError when the file is missing or is none."""
     try:
-        data = json.loads(read_plain(path, MOST_BYTES))
+        data = json.loads(read_bytes(path, MOST_BYTES))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(
             "this is no bundle",

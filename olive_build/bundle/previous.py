@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.manifest import MANIFEST, MOST_BYTES, PROOF
-from olive_build.engine.plain_files import read_plain
 from olive_build.proof.regression import summary
+from olive_build.untrusted import read_bytes
 
 REFERENCE = "reference/"
 
@@ -26,8 +26,8 @@ def previous_build(folder: Path | None, manifest: bytes) -> dict[str, Any] | Non
     if folder is None:
         return None
     try:
-        published = read_plain(folder / MANIFEST, MOST_BYTES)
-        proof = json.loads(read_plain(folder / PROOF, MOST_BYTES))
+        published = read_bytes(folder / MANIFEST, MOST_BYTES)
+        proof = json.loads(read_bytes(folder / PROOF, MOST_BYTES))
         if published == manifest and "previous" in proof:
             before: dict[str, Any] | None = proof["previous"]
             return before

@@ -15,9 +15,9 @@ from typing import Any
 
 from olive_build.bundle.manifest import MANIFEST, MOST_BYTES, PROOF
 from olive_build.engine.locks import wait_lock
-from olive_build.engine.plain_files import plain_below, read_plain
 from olive_build.engine.trees import files_below
 from olive_build.errors import BundleError
+from olive_build.untrusted import plain_below, read_bytes
 
 PIECE = 1 << 20
 # What the manifest of a bundle has, of whichever version; a web page's manifest.json has not.
@@ -53,7 +53,7 @@ def is_published(
     """Say whether `folder` holds exactly these files. `digest` may remember what it has read."""
     try:
         for name, content in ((MANIFEST, manifest), (PROOF, proof)):
-            if read_plain(folder / name, MOST_BYTES) != content:
+            if read_bytes(folder / name, MOST_BYTES) != content:
                 return False
         there = {path.relative_to(folder).as_posix() for path in files_below(folder)}
         if there != {MANIFEST, PROOF, *(file.path for file in files)}:
@@ -79,7 +79,7 @@ def require_replaceable(folder: Path) -> None:
     if not any(folder.iterdir()):
         return
     try:
-        found = json.loads(read_plain(folder / MANIFEST, MOST_BYTES))
+        found = json.loads(read_bytes(folder / MANIFEST, MOST_BYTES))
     except FileNotFoundError:
         raise _not_ours(folder, f"it holds files and no {MANIFEST}, so it is no bundle") from None
     except (OSError, ValueError, RecursionError) as error:

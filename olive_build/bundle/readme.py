@@ -7,7 +7,7 @@ from typing import Any
 
 from olive_build.bundle.app_code import code_sections
 from olive_build.bundle.layout import models
-from olive_build.measuring_plan import EIGHT_BIT_PRODUCTS
+from olive_build.plan.measured import EIGHT_BIT_PRODUCTS
 
 README = "README.md"
 # So many inputs or outputs of one type and shape in a row are named one by one.

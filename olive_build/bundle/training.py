@@ -8,7 +8,7 @@ from typing import Any
 
 from olive_build.bundle.layout import Placed
 from olive_build.engine.store import Artifact
-from olive_build.plan import BundlePlan
+from olive_build.plan.types import BundlePlan
 from olive_build.proof.training_verdict import training_figures
 from olive_build.steps.convert_ort import REQUIRED_OPERATORS
 from olive_build.steps.personalise import PERSONALISED

@@ -19,7 +19,6 @@ from typing import Any
 
 from olive_build.engine.fingerprint import Description
 from olive_build.engine.locks import Lock, try_lock, wait_lock
-from olive_build.engine.plain_files import read_plain
 from olive_build.engine.trees import (
     FileEntry,
     Stamps,
@@ -32,6 +31,7 @@ from olive_build.engine.trees import (
     write_atomically,
 )
 from olive_build.errors import StepError, UsageError
+from olive_build.untrusted import read_bytes
 
 FORMAT = "v1"
 # Files up to this size are hashed whenever their artifact is looked up: what was measured is in
@@ -60,7 +60,7 @@ class Artifact:
         """
         try:
             recorded = next(entry for entry in self.files if entry.path == name)
-            content = read_plain(self.path / name, recorded.size_bytes)
+            content = read_bytes(self.path / name, recorded.size_bytes)
             if hashlib.sha256(content).hexdigest() != recorded.sha256:
                 raise OSError("its bytes are not those that were recorded when its step ran")
         except (OSError, StopIteration) as error:

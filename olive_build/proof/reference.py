@@ -16,13 +16,14 @@ from typing import Any, BinaryIO, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from olive_build.engine.plain_files import open_plain, read_plain
 from olive_build.errors import BundleError
 from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.embedding_reference import EmbeddingReference
+from olive_build.proof.figures import Figure
 from olive_build.proof.generation_reference import GenerationReference
 from olive_build.proof.logits_reference import LogitsReference
 from olive_build.proof.transcription_reference import TranscriptionReference
+from olive_build.untrusted import open_plain, read_bytes
 
 DESCRIPTION = "reference.json"
 ARRAYS = "reference.npz"
@@ -38,7 +39,12 @@ Rows = npt.NDArray[np.int64]
 
 
 class Figures(Protocol):
-    """How near one set of outputs is to another, each figure a number."""
+    """How near one set of outputs is to another, each figure a number.
+
+    `measured` has those that there may be.
+    """
+
+    measured: ClassVar[tuple[Figure, ...]]
 
     def as_json(self) -> dict[str, float]:
         """Return the figures by their names in budgets."""
@@ -120,7 +126,7 @@ def write_reference(reference: Reference, out: Path) -> None:
 def read_reference(folder: Path) -> StoredReference:
     """Return the reference below `folder`. Raises BundleError when it is missing or damaged."""
     try:
-        described = json.loads(read_plain(folder / DESCRIPTION, MOST_TEXT))
+        described = json.loads(read_bytes(folder / DESCRIPTION, MOST_TEXT))
         with open_plain(folder / ARRAYS) as stored:
             _require_size(stored)
             with np.load(stored, allow_pickle=False) as file:

@@ -18,7 +18,7 @@ from olive_build.recipe.variants import known_variants
 from olive_build.targets import target_names
 
 # Passes that do damage or cannot work, with why and what to write instead. Each is proved in
-# tests/quantizers/test_olive_passes.py, which fails when a later Olive has mended it.
+# tests/methods/test_olive_passes.py, which fails when a later Olive has mended it.
 REFUSED: dict[str, tuple[str, str]] = {
     "OnnxHqqQuantization": (
         "it packs weights without turning them round, so the file computes noise",

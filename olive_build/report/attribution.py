@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,19 @@ if TYPE_CHECKING:
 
 SAMPLES = 32
 SHOWN = 20
-BAR = 20
 # A rewritten place whose noise is below this is the same but for rounding.
 EXACT_DB = 80.0
+
+
+@dataclass(frozen=True)
+class ExplainQuality:
+    """What is explained: `words` are a bundle's folder or two ONNX files, fp32 first."""
+
+    words: tuple[str, ...]
+    recipes: Path
+    variant: str | None = None
+    inputs: Path | None = None
+    samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,14 +51,12 @@ class Explained:
     suggestions: tuple[Suggestion, ...]
 
 
-def print_quality(chosen: Mapping[str, Any], *, as_json: bool) -> None:
+def print_quality(asked: ExplainQuality, *, plot: Path | None, as_json: bool) -> None:
     """Print which layers of a bundle's variant, or of one file against another, do most damage.
 
-    `chosen` is what was typed: recipe (a bundle's folder, or two files), variant, inputs, plot,
-    samples, recipes. Raises UsageError for words that are neither a bundle nor two ONNX files.
+    Raises UsageError for words that are neither a bundle nor two ONNX files.
     """
-    plot: Path | None = chosen["plot"]
-    explained = explain_quality(_compared(chosen))
+    explained = explain_quality(_compared(asked))
     if plot is not None:
         write_plot(plot, _title(explained), _bars(explained.attribution))
     if as_json:
@@ -60,23 +68,23 @@ def print_quality(chosen: Mapping[str, Any], *, as_json: bool) -> None:
         click.echo(f"\nplot: {plot}")
 
 
-def _compared(chosen: Mapping[str, Any]) -> Compared:
-    paths = [Path(word) for word in chosen["recipe"]]
-    samples = chosen["samples"] or SAMPLES
+def _compared(asked: ExplainQuality) -> Compared:
+    paths = [Path(word) for word in asked.words]
+    samples = asked.samples or SAMPLES
     if len(paths) == 2 and not any(path.is_dir() for path in paths):
-        if chosen["variant"] is not None:
+        if asked.variant is not None:
             raise UsageError("--variant belongs to a bundle; two files have none")
-        return compare_files(paths[0], paths[1], chosen["inputs"], samples)
+        return compare_files(paths[0], paths[1], asked.inputs, samples)
     if len(paths) != 1 or (paths[0].exists() and not paths[0].is_dir()):
         raise UsageError(
             "explain --quality takes one bundle, or two ONNX files",
-            why=f"given were {', '.join(chosen['recipe'])}",
+            why=f"given were {', '.join(asked.words)}",
             hint="olive-build explain --quality outputs/RECIPE/TARGET\n"
             "olive-build explain --quality FP32.onnx VARIANT.onnx",
         )
-    if chosen["inputs"] is not None:
+    if asked.inputs is not None:
         raise UsageError("--inputs belongs to two files; a bundle brings its own")
-    return compare_bundle(paths[0], chosen["variant"], chosen["recipes"], samples)
+    return compare_bundle(paths[0], asked.variant, asked.recipes, samples)
 
 
 def explain_quality(compared: Compared) -> Explained:
@@ -128,8 +136,7 @@ def _stage_lines(stages: Sequence[Stage]) -> Iterator[str]:
 
 def _layer_lines(found: Attribution) -> Iterator[str]:
     ranking, exact = _ranked(found)
-    rows = [["layer", "precision", "own noise", "damage", "share", "", "so far", "size"]]
-    largest = max((item.share for item in ranking), default=1.0) or 1.0
+    rows = [["layer", "precision", "own noise", "damage", "share", "so far", "size"]]
     for item in ranking[:SHOWN]:
         layer = item.layer
         rows.append(
@@ -139,12 +146,11 @@ def _layer_lines(found: Attribution) -> Iterator[str]:
                 _decibels(item.own_db),
                 _small(item.damage),
                 f"{item.share:.1%}",
-                "#" * round(BAR * item.share / largest),
                 _decibels(item.accumulated_db),
                 f"{megabytes(layer.reference_bytes)} -> {megabytes(layer.variant_bytes)}",
             ]
         )
-    yield from table(rows, right=(2, 3, 4, 6))
+    yield from table(rows, right=(2, 3, 4, 5, 6))
     if len(ranking) > SHOWN:
         rest = ranking[SHOWN:]
         yield f"and {len(rest)} more with {sum(item.share for item in rest):.1%} together"

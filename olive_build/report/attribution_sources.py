@@ -13,7 +13,7 @@ from olive_build.engine.graph import Node
 from olive_build.engine.store import Store
 from olive_build.errors import BundleError, OliveBuildError, UsageError
 from olive_build.families import FAMILIES
-from olive_build.plan import BundlePlan, Plan, VariantPlan
+from olive_build.plan.types import BundlePlan, Plan, VariantPlan
 from olive_build.recipe.suggest import listed
 from olive_build.steps.convert_ort import MODEL_NAME
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from olive_build.attribution.session import Arrays
 
 GENERATED_SAMPLES = 16
-QUANTIZERS = "olive_build.quantizers."
+METHODS = "olive_build.methods."
 
 
 @dataclass(frozen=True)
@@ -276,9 +276,7 @@ class _Steps:
 def _around_quantizers(chain: Sequence[Node]) -> tuple[Node, Node]:
     """Return the node before the first quantizer, and the last quantizer."""
     places = [
-        place
-        for place, node in enumerate(chain)
-        if type(node.step).__module__.startswith(QUANTIZERS)
+        place for place, node in enumerate(chain) if type(node.step).__module__.startswith(METHODS)
     ]
     if not places or not places[0]:
         raise UsageError(

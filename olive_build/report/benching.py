@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,34 +24,48 @@ from olive_build.proof.benchmark import Shape, benchmark
 from olive_build.proof.machine import this_machine
 from olive_build.report.contestants import Field, gather
 from olive_build.report.style import paint, table
-from olive_build.report.training_bench import all_train, bench_training
+from olive_build.report.training_bench import NOT_IN_TRAINING, all_train, bench_training
 
 LARGEST = 100_000
+SECONDS = 1.0
 
 
-def run_bench(bundles: Sequence[Path], chosen: dict[str, Any], *, as_json: bool) -> int:
+@dataclass(frozen=True)
+class Bench:
+    """What is measured; what is empty or None is left to the family, or to the defaults."""
+
+    recipes: Path
+    outputs: Path
+    against: tuple[str, ...] = ()
+    lengths: tuple[int, ...] = ()
+    batches: tuple[int, ...] = ()
+    threads: tuple[int, ...] = ()
+    seconds: float | None = None
+
+
+def run_bench(bundles: Sequence[Path], asked: Bench, *, as_json: bool) -> int:
     """Measure, show, and return the exit code: 0, since a bench judges nothing."""
-    lengths, batches, threads = (
-        numbers(chosen[name], f"--{name}") for name in ("lengths", "batches", "threads")
-    )
     if all_train(bundles):
-        return bench_training(bundles, batches, threads, as_json=as_json)
+        for name, why in NOT_IN_TRAINING.items():
+            if getattr(asked, name):
+                raise UsageError(f"--{name} is not for training bundles", hint=why)
+        return bench_training(bundles, asked.batches, asked.threads, as_json=as_json)
     with Store() as store:
         field = gather(
             bundles,
-            chosen["against"],
+            asked.against,
             store,
-            recipes=chosen["recipes"],
-            outputs=chosen["outputs"],
+            recipes=asked.recipes,
+            outputs=asked.outputs,
         )
         store.stamps.save()
-    if max(batches, default=1) > 1 and not field.family.batches:
+    if max(asked.batches, default=1) > 1 and not field.family.batches:
         raise UsageError(
             f"a model of {field.family.name} is given one of its {field.family.samples} at a time, "
-            f"not {max(batches)}",
+            f"not {max(asked.batches)}",
             hint="leave --batches out",
         )
-    sizes = _sizes(lengths, field)
+    sizes = _sizes(asked.lengths, field)
     sample = family_module(field.family.name, "sample")
     texts = {size: sample.text_of(Path(field.model.folder), size) for size in sizes}
     progress = _Progress()
@@ -59,8 +74,8 @@ def run_bench(bundles: Sequence[Path], chosen: dict[str, Any], *, as_json: bool)
     result = benchmark(
         field.candidates,
         texts,
-        _shapes(sizes, batches or (1,), threads or (1,), field.family),
-        seconds=chosen["seconds"],
+        _shapes(sizes, asked.batches or (1,), asked.threads or (1,), field.family),
+        seconds=asked.seconds or SECONDS,
         say=progress.say,
         unit=field.family.size_unit,
         log=log,
@@ -128,16 +143,24 @@ def _print(result: dict[str, Any]) -> None:
     click.echo(f"{machine['cpu']}, {machine['cores']} cores, {' '.join(machine['features'])}")
     names = list(result["load"]["milliseconds"])
     first = names[0]
-    rows = [
-        [result["unit"], "batch", "threads", "candidate", "p50 ms", "p90", "p99", "items/s",
-         f"x {first}", "between"]
-    ]  # fmt: skip
+    # What is the same in all rows is told once, and leaves room.
+    setup = {name: {row[name] for row in result["rows"]} for name in ("batch", "threads")}
+    varied = [name for name, values in setup.items() if len(values) > 1]
+    alike = [f"{name} {values.pop()}" for name, values in setup.items() if name not in varied]
+    if alike:
+        click.echo(", ".join(alike))
+    heads = ["candidate", "p50 ms", "p90", "p99", "items/s", "x", "between"]
+    rows = [[result["unit"], *varied, *heads]]
     for row in result["rows"]:
-        rows += [_line(row, name, first) for name in names]
-    for line in table(rows, right=(0, 1, 2, 4, 5, 6, 7, 8)):
+        setting = [str(row[name]) for name in ("tokens", *varied)]
+        rows += [[*setting, *_line(row, name, first)] for name in names]
+    numbers_from = len(varied) + 2
+    for line in table(
+        rows, right=(*range(numbers_from - 1), *range(numbers_from, numbers_from + 5))
+    ):
         click.echo(line)
     click.echo()
-    rows = [["candidate", "load ms", f"x {first}", "between", "peak MB"]]
+    rows = [["candidate", "load ms", "x", "between", "peak MB"]]
     rows += [_resources(result, name, first) for name in names]
     for line in table(rows, right=(1, 2, 4)):
         click.echo(line)
@@ -154,9 +177,6 @@ def _line(row: dict[str, Any], name: str, first: str) -> list[str]:
     item = row["candidates"][name]
     p99 = "-" if item["p99"] is None else f"{item['p99']:.2f}"
     return [
-        str(row["tokens"]),
-        str(row["batch"]),
-        str(row["threads"]),
         name,
         f"{item['p50']:.2f}",
         f"{item['p90']:.2f}",

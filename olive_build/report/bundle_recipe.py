@@ -6,10 +6,10 @@ from pathlib import Path
 
 from olive_build.engine.store import Store
 from olive_build.errors import UsageError
-from olive_build.plan import Plan
+from olive_build.plan.types import Plan
 from olive_build.prepare import plan_builds
 from olive_build.recipe.find import recipe_names
-from olive_build.select import select
+from olive_build.select import Selection, select
 
 
 def plan_of_bundle(name: str, target: str, recipes: Path, store: Store, *, smoke: bool) -> Plan:
@@ -25,5 +25,5 @@ def plan_of_bundle(name: str, target: str, recipes: Path, store: Store, *, smoke
             why="it says for which model inputs are made; what a bundle names is never opened",
             hint=f"name the folder of your own {name}.yaml with --recipes",
         )
-    requests = select(recipe=(name,), recipes=recipes, targets=(target,))
+    requests = select(Selection((name,), recipes, targets=(target,)))
     return plan_builds(requests, store, smoke=smoke, report=lambda _: None)

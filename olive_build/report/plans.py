@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 import click
 
@@ -11,10 +10,10 @@ from olive_build.bundle.layout import Placed, model_files, side_files
 from olive_build.bundle.training import training_files
 from olive_build.engine.fingerprint import to_fields
 from olive_build.engine.store import Store
-from olive_build.inspect_model import Request
-from olive_build.plan import BundlePlan, Plan
+from olive_build.plan.types import BundlePlan, Plan
 from olive_build.prepare import plan_builds
 from olive_build.report.style import paint
+from olive_build.select import Selection, select
 
 
 def say(text: str) -> None:
@@ -22,10 +21,11 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def print_plan(requests: Sequence[Request], *, smoke: bool, as_json: bool) -> None:
+def print_plan(selected: Selection, *, as_json: bool) -> None:
     """Print the steps, what each needs, and what becomes of them."""
+    requests = select(selected)
     with Store() as store:
-        plan = plan_builds(requests, store, smoke=smoke, report=say)
+        plan = plan_builds(requests, store, smoke=selected.smoke, report=say)
         store.stamps.save()
     if as_json:
         click.echo(json.dumps(plan_json(plan), indent=2))
@@ -88,14 +88,13 @@ def plan_json(plan: Plan) -> dict[str, object]:
     }
 
 
-def print_explanation(
-    requests: Sequence[Request], *, smoke: bool, force: bool, as_json: bool
-) -> None:
+def print_explanation(selected: Selection, *, force: bool, as_json: bool) -> None:
     """Print for each step whether a build would run it, and why."""
     from olive_build.engine.explain import UpToDate, explain
 
+    requests = select(selected)
     with Store() as store:
-        plan = plan_builds(requests, store, smoke=smoke, report=say)
+        plan = plan_builds(requests, store, smoke=selected.smoke, report=say)
         wanted = {node for bundle in plan.bundles for node in bundle.nodes()}
         explained = explain(plan.graph, store, force=force, wanted=wanted)
         store.stamps.save()

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from olive_build.engine.store import Store
 from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
-from olive_build.inspect_model import Request
+from olive_build.methods import Method
+from olive_build.methods.auto import Auto
+from olive_build.plan.types import Request
 from olive_build.prepare import plan_builds
-from olive_build.recipe.build import Auto, Quantize
 from olive_build.recipe.find import find_recipe
 from olive_build.recipe.load import load_recipe
+from olive_build.select import Selection
 
 
-def check_can_write(chosen: dict[str, Any], requests: Sequence[Request]) -> None:
+def check_can_write(selected: Selection, until: str, requests: Sequence[Request]) -> None:
     """Raise UsageError, before anything is built, when there would be nothing to write."""
-    if len(chosen["recipe"]) != 1 or chosen["smoke"] or chosen["until"] != "bundle":
+    if len(selected.recipe) != 1 or selected.smoke or until != "bundle":
         raise UsageError(
             "--write-recipe is for a whole build of one recipe",
             hint="name one recipe, without --smoke and --until",
@@ -26,28 +27,28 @@ def check_can_write(chosen: dict[str, Any], requests: Sequence[Request]) -> None
     if not _searched(requests):
         raise UsageError(
             "the recipe leaves nothing to a search",
-            where=str(chosen["recipe"][0]),
+            where=selected.recipe[0],
             why="no variant of the targets that are built says `quantize: auto`",
             hint="write it, or try it with --set variants.NAME.quantize=auto",
         )
 
 
-def write_recipe(
-    chosen: dict[str, Any], requests: Sequence[Request], store: Store, path: Path
+def write_searched(
+    selected: Selection, requests: Sequence[Request], store: Store, path: Path
 ) -> None:
     """Write the recipe to `path`, whole or not at all, with each searched method written out."""
     from olive_build.search.recipe_writer import plain_recipe
 
     plan = plan_builds(requests, store, smoke=False, report=lambda _: None)
     searched = _searched(requests)
-    methods: dict[str, Quantize] = {
+    methods: dict[str, Method] = {
         variant.name: variant.quantize
         for bundle in plan.bundles
         for variant in bundle.build.variants
         if variant.name in searched and variant.quantize is not None
     }
     # Without the overrides of the command line, whose places are in no file.
-    loaded = load_recipe(find_recipe(chosen["recipe"][0], chosen["recipes"]))
+    loaded = load_recipe(find_recipe(selected.recipe[0], selected.recipes))
     replace_file(path, plain_recipe(loaded, methods).encode())
 
 

@@ -31,6 +31,7 @@ from olive_build.report.training_record import (
     Earlier,
     History,
     Settings,
+    Typed,
     earlier,
     record,
     settle,
@@ -85,17 +86,27 @@ class Job:
         }
 
 
-def run_training(folder: Path, chosen: Mapping[str, Any], *, as_json: bool) -> int:
+@dataclass(frozen=True)
+class Asked:
+    """What was typed: the data, where the output goes, the checkpoint to go on from, settings."""
+
+    data: Path
+    output: Path | None
+    resume: Path | None
+    typed: Typed
+
+
+def run_training(folder: Path, asked: Asked, *, as_json: bool) -> int:
     """Train as the command line chose, show it, write the output, and return the exit code."""
     bundle = open_bundle(folder)
-    output = chosen["output"] or default_output(bundle)
+    output = asked.output or default_output(bundle)
     check_output(output, folder)
-    before = earlier(chosen["resume"], bundle)
-    settings = settle(bundle, chosen, before)
+    before = earlier(asked.resume, bundle)
+    settings = settle(bundle, asked.typed, before)
     display = Display(as_json=as_json)
     if bundle.manifest.smoke:
         display.note("a miniature: it shows that training runs, and nothing of the model")
-    examples = read_examples(bundle, chosen["data"], settings.hold_out, settings.seed)
+    examples = read_examples(bundle, asked.data, settings.hold_out, settings.seed)
     if examples.split.note:
         display.note(examples.split.note)
     if before.data not in (None, examples.digest):
@@ -108,7 +119,7 @@ def run_training(folder: Path, chosen: Mapping[str, Any], *, as_json: bool) -> i
             f"each epoch leaves {over} of {len(examples.split.learned)} examples out, by chance: "
             f"the graphs take {bundle.manifest.fixed_batch} at a time"
         )
-    job = Job(bundle, examples, settings, before, chosen["resume"], chosen["data"], output)
+    job = Job(bundle, examples, settings, before, asked.resume, asked.data, output)
     provision.python_of(TOOLCHAIN, report=display.note)
     with work_folder(output) as work:
         return _run(job, display, work)

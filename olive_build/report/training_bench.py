@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from olive_build.bundle.manifest import read_manifest
 from olive_build.bundle.training_manifest import is_training
@@ -25,7 +24,7 @@ from olive_build.toolchains import provision
 COST = "olive_build.training.cost"
 REFERENCE = "reference"
 # What is said of files that run has no meaning where steps are timed.
-NOT_HERE = {
+NOT_IN_TRAINING = {
     "against": "--against names what runs a model; PyTorch's training step stands in `make bench`",
     "seconds": "a step is done some 20 times, whatever it takes; leave --seconds out",
     "lengths": "a step is timed on the inputs that the bundle holds; leave --lengths out",
@@ -54,13 +53,9 @@ def bench_training(
 ) -> int:
     """Time a step of each bundle at each batch and number of threads; print it, and return 0.
 
-    Raises UsageError for options that mean nothing here and a batch that the graphs do not take,
+    Raises UsageError for a batch that the graphs do not take,
     BundleError for a damaged bundle, StepError where a step does not run.
     """
-    context = click.get_current_context()
-    for name, why in NOT_HERE.items():
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise UsageError(f"--{name} is not for training bundles", hint=why)
     opened = [open_bundle(folder) for folder in bundles]
     planned = [(bundle, batch) for bundle in opened for batch in _batches(bundle, batches)]
     provision.python_of(TOOLCHAIN, report=lambda text: click.echo(text, err=True))

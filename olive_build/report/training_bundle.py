@@ -8,9 +8,9 @@ from typing import Any
 
 from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, read_manifest
 from olive_build.bundle.training_manifest import TrainingManifest, is_training, read_training
-from olive_build.engine.plain_files import NotPlainFile, plain_below
 from olive_build.engine.trees import sha256_of
 from olive_build.errors import BundleError, UsageError
+from olive_build.untrusted import Unreadable, plain_below
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _problem(folder: Path, name: str, listed: tuple[str, int] | None) -> str | N
         if size != listed[1]:
             return f"{name}: has {size} bytes, not {listed[1]}"
         return None if sha256_of(path) == listed[0] else f"{name}: its bytes were changed"
-    except NotPlainFile as error:
+    except Unreadable as error:
         return f"{name}: {error}"
     except OSError:
         return f"{name}: missing"

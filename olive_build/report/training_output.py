@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from olive_build.engine.plain_files import read_plain
 from olive_build.errors import UsageError
+from olive_build.untrusted import read_bytes
 
 RECORD, CHECKPOINT, INFERENCE, PLOT = "training.json", "checkpoint", "inference.onnx", "loss.svg"
 OURS = {RECORD, CHECKPOINT, INFERENCE, PLOT}
@@ -51,7 +51,7 @@ def check_output(folder: Path, bundle: Path) -> None:
 def read_record(path: Path) -> dict[str, Any] | None:
     """Return what `train` wrote of a training, or None where there is no such file of ours."""
     try:
-        found = json.loads(read_plain(path, MOST_BYTES))
+        found = json.loads(read_bytes(path, MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     is_ours = isinstance(found, dict) and found.get("training_version") == RECORD_VERSION

@@ -25,6 +25,17 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Typed:
+    """The settings that were typed; None is left to an earlier training or the recipe."""
+
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    seed: int | None
+    hold_out: float | None
+
+
+@dataclass(frozen=True)
 class Judgement:
     """What was found of the held-out examples, after so many epochs and steps.
 
@@ -125,7 +136,7 @@ def earlier(checkpoint: Path | None, bundle: TrainingBundle) -> Earlier:
     return read
 
 
-def settle(bundle: TrainingBundle, chosen: Mapping[str, Any], before: Earlier) -> Settings:
+def settle(bundle: TrainingBundle, typed: Typed, before: Earlier) -> Settings:
     """Return the settings: what was typed, else the earlier training's, else the recipe's.
 
     Where an earlier training was stopped, the epochs that it lacks are done by default. Raises
@@ -136,8 +147,8 @@ def settle(bundle: TrainingBundle, chosen: Mapping[str, Any], before: Earlier) -
         manifest.epochs, manifest.first_batch, manifest.learning_rate, manifest.seed, 0.2
     )
     left = before.planned - before.history.epochs
-    typed = {name: chosen[name] for name in asdict(settings) if chosen[name] is not None}
-    settings = replace(settings, **{"epochs": left if left > 0 else manifest.epochs, **typed})
+    given = {name: value for name, value in asdict(typed).items() if value is not None}
+    settings = replace(settings, **{"epochs": left if left > 0 else manifest.epochs, **given})
     if manifest.fixed_batch and settings.batch_size != manifest.fixed_batch:
         raise UsageError(
             f"the bundle's graphs do not take batches of {settings.batch_size}",

@@ -11,7 +11,8 @@ import transformers
 
 from olive_build.bundle.layout import Placed, side_files
 from olive_build.families.audio_classification.spec import inspect
-from olive_build.plan import BundlePlan, Inspected, Model, make_plan
+from olive_build.plan.planner import make_plan
+from olive_build.plan.types import BundlePlan, Inspected, Model
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
 

@@ -14,7 +14,7 @@ import pytest
 
 from olive_build.build import BuildReport, Options, build
 from olive_build.engine.store import Store
-from olive_build.inspect_model import Request
+from olive_build.plan.types import Request
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve
 

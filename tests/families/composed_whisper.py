@@ -26,8 +26,7 @@ from olive_build.families.whisper.clips import Clips, read_clips
 from olive_build.families.whisper.generation import decode, features_of, generate, load
 from olive_build.families.whisper.names import COMPONENTS
 from olive_build.families.whisper.spec import WhisperFacts, inspect
-from olive_build.inspect_model import Request
-from olive_build.plan import Plan
+from olive_build.plan.types import Plan, Request
 from olive_build.prepare import plan_builds
 from olive_build.proof.transcription_reference import Decoding
 from olive_build.recipe.load import load_recipe

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from olive_build.families.causal_lm.spec import CausalLmFacts
-from olive_build.plan import Inspected, Model, Plan, make_plan
-from olive_build.quantizers.fp16 import ConvertToFp16
+from olive_build.methods.steps.fp16 import ConvertToFp16
+from olive_build.plan.planner import make_plan
+from olive_build.plan.types import Inspected, Model, Plan
 from olive_build.recipe.diagnostics import RecipeErrors
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all

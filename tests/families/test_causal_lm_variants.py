@@ -14,13 +14,13 @@ import pytest
 from causal_lm_miniatures import Exported, configurations, exported, prompts
 
 from olive_build.clients.onnxruntime_client import open_session
+from olive_build.methods.steps.dynamic_int8 import QuantizeDynamicInt8
+from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
+from olive_build.methods.steps.fp16 import ConvertToFp16
+from olive_build.methods.steps.stored_int8 import StoreInt8
+from olive_build.methods.steps.tied_tables import QuantizeTiedTables
+from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.proof.generation import CachedModel
-from olive_build.quantizers.dynamic_int8 import QuantizeDynamicInt8
-from olive_build.quantizers.embedding_rows import QuantizeEmbeddings
-from olive_build.quantizers.fp16 import ConvertToFp16
-from olive_build.quantizers.stored_int8 import StoreInt8
-from olive_build.quantizers.tied_tables import QuantizeTiedTables
-from olive_build.quantizers.weight_only import QuantizeWeights
 from olive_build.steps.fuse import FuseCachedAttention
 from olive_build.steps.model_check import operators
 from olive_build.steps.tied_weight import ShareTiedWeight

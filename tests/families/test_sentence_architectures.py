@@ -28,7 +28,8 @@ from olive_build.families.sentence_embedding.miniature import _vocabulary
 from olive_build.families.sentence_embedding.spec import EXAMPLES, inspect
 from olive_build.families.sentence_embedding.torch_side import torch_export
 from olive_build.olive_bridge import convert
-from olive_build.plan import Inspected, Model, make_plan
+from olive_build.plan.planner import make_plan
+from olive_build.plan.types import Inspected, Model
 from olive_build.proof.embedding import largest_difference
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all

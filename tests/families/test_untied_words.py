@@ -14,10 +14,10 @@ import transformers
 from saved_models import BERT, Tensors, changed, save
 
 from olive_build.clients.onnxruntime_client import open_session
-from olive_build.component_plan import ComponentPlanner
 from olive_build.engine.graph import Step
 from olive_build.families.causal_lm import spec as causal
 from olive_build.families.whisper import spec as whisper
+from olive_build.plan.component import ComponentPlanner
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve
 from olive_build.steps.export import Export

@@ -64,6 +64,6 @@ def test_batches_are_refused_where_a_file_takes_one_sample(
     field: Any = SimpleNamespace(family=FAMILIES["whisper"], model=None, candidates=())
     monkeypatch.setattr(benching, "gather", lambda *_args, **_more: field)
     monkeypatch.setenv("OLIVE_BUILD_CACHE", str(tmp_path / "cache"))
-    chosen = dict.fromkeys(("lengths", "threads", "recipes", "outputs"))
+    asked = benching.Bench(tmp_path, tmp_path, batches=(1, 4))
     with pytest.raises(UsageError, match="one of its clips at a time, not 4"):
-        benching.run_bench([], {**chosen, "batches": "1,4", "against": ()}, as_json=False)
+        benching.run_bench([], asked, as_json=False)

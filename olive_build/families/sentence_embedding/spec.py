@@ -13,7 +13,7 @@ from typing import Any
 
 from olive_build.errors import PlanError, StepError
 from olive_build.families import Axes
-from olive_build.families.configuration import read_configuration
+from olive_build.families.configuration import read_configuration, read_object
 from olive_build.families.library_tokenizer import TokenizerSettings
 from olive_build.families.sentence_embedding.modules import (
     SENTENCE,
@@ -24,7 +24,6 @@ from olive_build.families.sentence_embedding.modules import (
     Pooling,
     default_modules,
     read_modules,
-    read_object,
 )
 from olive_build.families.sentence_embedding.settings import (
     TOKENIZER_CONFIG,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.manifest import MOST_BYTES
-from olive_build.engine.plain_files import read_plain
-from olive_build.proof.verdict import QUALITY
+from olive_build.proof.figures import of_quality
+from olive_build.untrusted import read_bytes
 
 SEARCH = "search.json"
 
@@ -47,7 +47,7 @@ def read_search(folder: Path, variant: str, proved: Mapping[str, Any]) -> Search
     found = proved.get("search")
     if found is None:
         try:
-            found = json.loads(read_plain(folder / variant / SEARCH, MOST_BYTES))
+            found = json.loads(read_bytes(folder / variant / SEARCH, MOST_BYTES))
         except FileNotFoundError:
             return SearchLog()
     candidates = tuple(_candidate(item) for item in found["candidates"])
@@ -55,7 +55,8 @@ def read_search(folder: Path, variant: str, proved: Mapping[str, Any]) -> Search
 
 
 def _candidate(item: Mapping[str, Any]) -> Candidate:
-    figures = {name: float(item["figures"][name]) for name in QUALITY if name in item["figures"]}
+    given = item["figures"]
+    figures = {name: float(given[name]) for name in of_quality() if name in given}
     if not all(map(math.isfinite, figures.values())):
         raise ValueError(f"the candidate {item['name']} has a figure that is not finite")
     return Candidate(

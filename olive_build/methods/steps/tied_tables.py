@@ -1,0 +1,60 @@
+"""Tied embeddings in blocks of 4 or 8 bits: one stored table for lookup and product."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from olive_build.errors import StepError
+from olive_build.steps.notes import leave_out
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class QuantizeTiedTables:
+    """Write model.onnx whose tied tables are read by GatherBlockQuantized and MatMulNBits both.
+
+    Inputs: model. A table is tied where Gather nodes read its rows and Gemm nodes its transpose;
+    `bits` are 4 or 8, `block_size` weights of a row share a scale, and a zero point where it is not
+    `symmetric`. Rounded to nearest. `accuracy_level` is that of MatMulNBits: 4 is int8 arithmetic.
+    `exclude` are shell patterns of the names of nodes. Where there is no such table and none was
+    excluded, the graph passes through with a note. Raises StepError where it was `asked` for, and
+    where there is a table that cannot be stored so.
+    """
+
+    bits: int
+    block_size: int
+    symmetric: bool
+    accuracy_level: int
+    exclude: tuple[str, ...]
+    asked: bool = True
+
+    kind: ClassVar[str] = "tied-blocks"
+    version: ClassVar[int] = 2
+    worker: ClassVar[str] = "onnxruntime"
+    tools: ClassVar[tuple[str, ...]] = ("onnx", "numpy")
+    exclusive: ClassVar[bool] = False
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.methods.algorithms.tied_blocks import Blocks, quantize_tied_tables
+        from olive_build.rewrites.clean import save_clean
+        from olive_build.steps.model_check import MODEL, matching_nodes, read
+
+        model = read(inputs["model"] / MODEL)
+        excluded = set(matching_nodes(model, self.exclude, out))
+        blocks = Blocks(self.bits, self.block_size, self.symmetric)
+        result = quantize_tied_tables(model, blocks, self.accuracy_level, excluded)
+        if not result.count and not excluded:
+            error = StepError(
+                "no table for both lookup and product was stored in blocks",
+                why="; ".join(result.declined) or "no large table is read by Gather and Gemm alone",
+                hint="take a block size that divides the model's dimensions, or exclude both nodes",
+            )
+            leave_out(error, inputs["model"], out, asked=self.asked or bool(result.declined))
+            return
+        log.info("%d nodes read tied tables; %s", result.count, "; ".join(result.declined))
+        save_clean(model, out / MODEL)

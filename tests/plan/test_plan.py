@@ -1,0 +1,283 @@
+"""The plans of shipped recipes, as golden texts, and what a plan shares and keeps apart."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from olive_build.build import UNTIL
+from olive_build.bundle.manifest import status_of
+from olive_build.errors import PlanError
+from olive_build.families.sentence_embedding.modules import Normalize, Pooling
+from olive_build.families.sentence_embedding.settings import Settings
+from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
+from olive_build.families.whisper.spec import inspect
+from olive_build.methods import Method
+from olive_build.methods.auto import Auto
+from olive_build.methods.dynamic_int8 import DynamicInt8
+from olive_build.methods.fp16 import Fp16
+from olive_build.methods.static_int8 import StaticInt8
+from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
+from olive_build.methods.steps.weight_only import QuantizeWeights
+from olive_build.methods.weight_only import WeightOnly
+from olive_build.plan.planner import make_plan
+from olive_build.plan.types import DESCRIPTION, LATENCY, QUALITY, Inspected, Model, Plan
+from olive_build.recipe.build import Budgets, Variant
+from olive_build.recipe.load import load_recipe
+from olive_build.recipe.resolve import resolve_all
+from olive_build.steps import STEPS
+from olive_build.steps.latency import MeasureLatency
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).with_name("all-minilm-l6-v2.plan.txt")
+WHISPER_GOLDEN = Path(__file__).with_name("whisper-digits.plan.txt")
+FACTS = SentenceEmbeddingFacts(
+    architecture="bert",
+    layers=6,
+    heads=12,
+    hidden=384,
+    dimensions=384,
+    transformer="",
+    modules=(
+        Pooling(("mean",), True),
+        Normalize("sentence_embedding", "sentence_embedding"),
+    ),
+    settings=Settings(256, False, "", None, False, ()),
+    no_graph="",
+    notes=(),
+    inputs=("input_ids", "attention_mask", "token_type_ids"),
+    client_files=("config.json", "tokenizer.json", "tokenizer_config.json"),
+)
+
+
+def plan_of(*overrides: str, smoke: bool = False, facts: SentenceEmbeddingFacts = FACTS) -> Plan:
+    loaded = load_recipe(ROOT / "recipes" / "all-minilm-l6-v2.yaml", overrides=overrides)
+    model = Model("/models/minilm", "a" * 64, "package x", "1.0", facts)
+    inspected = [
+        Inspected(
+            build, model, "/data/sentences.jsonl", "b" * 64, "/data/calibration.jsonl", "c" * 64
+        )
+        for build in resolve_all(loaded)
+    ]
+    return make_plan(inspected, "machine", smoke=smoke)
+
+
+def text_of(plan: Plan) -> str:
+    names = {node.id: node.slot for node in plan.graph.nodes}
+    names.update({leaf.id: Path(leaf.path).name for leaf in plan.graph.leaves})
+    lines = []
+    for node in plan.graph.nodes:
+        inputs = ", ".join(f"{name}: {names[source]}" for name, source in node.inputs)
+        lines.append(f"{node.slot}\n    {node.step!r}\n    {inputs}\n")
+    return "".join(lines)
+
+
+def assert_golden(path: Path, text: str) -> None:
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+        pytest.fail(f"{path.name} was rewritten; read the difference")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def test_the_plan_of_the_shipped_recipe() -> None:
+    assert_golden(GOLDEN, text_of(plan_of()))
+
+
+def kinds(plan: Plan) -> list[str]:
+    return [node.step.kind for node in plan.graph.nodes]
+
+
+def test_work_that_targets_share_is_one_node() -> None:
+    found = kinds(plan_of())
+    for kind in ("export", "fuse", "part", "fix-shapes"):
+        assert found.count(kind) == 1
+    assert found.count("reference") == 2  # the npu's texts are cut at its fixed length
+    assert found.count("dynamic-int8") == 3  # fast, faithful; plain for web, android and ios
+    assert found.count("convert-ort") == 2  # android's and ios's are the same
+
+
+def test_only_what_has_its_provider_here_is_timed() -> None:
+    timed = [node.slot for node in plan_of().graph.nodes if node.step.kind == "latency"]
+    assert timed == [f"all-minilm-l6-v2/fused/{name}/latency" for name in ("fast", "faithful")]
+    assert "latency" not in kinds(plan_of("verify.timing=false"))
+
+
+def test_of_a_miniature_nothing_is_timed() -> None:
+    plan, smoke = plan_of(), plan_of(smoke=True)
+    gone = {node.slot for node in plan.graph.nodes} - {node.slot for node in smoke.graph.nodes}
+    assert {slot.rpartition("/")[2].partition("-")[0] for slot in gone} == {"latency", "footprint"}
+
+
+def test_nothing_longer_than_the_model_takes_is_timed() -> None:
+    plan = plan_of(facts=replace(FACTS, settings=replace(FACTS.settings, max_length=64)))
+    steps = [n.step for n in plan.graph.nodes if isinstance(n.step, MeasureLatency)]
+    assert [step.tokens for step in steps] == [(16, 64)] * 2
+
+
+def test_settings_of_one_target_have_slots_of_their_own() -> None:
+    plan = plan_of("targets.ios.quantize={method: dynamic-int8, per_channel: false}")
+    slots = [node.slot for node in plan.graph.nodes]
+    assert len(set(slots)) == len(slots)
+    assert "all-minilm-l6-v2/ios/plain/int8/compose" in slots
+
+
+def test_a_cpu_of_another_platform_is_not_this_one() -> None:
+    plan = plan_of("targets.windows.provider=cpu")
+    windows = next(b for b in plan.bundles if b.build.target == "windows")
+    assert [variant.measuring(LATENCY) for variant in windows.variants] == [{}]
+    assert status_of("windows", "cpu").startswith("prepared, not run")
+    assert status_of("desktop", "cpu").startswith("proved")
+
+
+@pytest.mark.parametrize(("compose", "takes"), [("single-file", "text"), ("none", "tokens")])
+def test_pytorch_is_timed_on_what_the_file_is_given(compose: str, takes: str) -> None:
+    plan = plan_of(f"targets.desktop.compose={compose}")
+    steps = [node.step for node in plan.graph.nodes if node.step.kind == "latency"]
+    assert [step.takes for step in steps] == [takes] * 2  # type: ignore[attr-defined]
+
+
+def test_two_passes_at_one_place_run_in_the_order_of_the_recipe() -> None:
+    passes = (
+        "passes=[{pass: OnnxPeepholeOptimizer, after: export}, "
+        "{pass: OnnxOpVersionConversion, after: export, options: {target_opset: 19}}]"
+    )
+    plan = plan_of(passes)
+    by_id = {node.id: node for node in plan.graph.nodes}
+    fuse = next(node for node in plan.graph.nodes if node.step.kind == "fuse")
+    second = by_id[dict(fuse.inputs)["model"]]
+    first = by_id[dict(second.inputs)["model"]]
+    names = [node.step.name for node in (first, second)]  # type: ignore[attr-defined]
+    assert names == ["OnnxPeepholeOptimizer", "OnnxOpVersionConversion"]
+
+
+def test_a_pass_for_one_variant_leaves_the_others_alone() -> None:
+    plan = plan_of(
+        "targets.web.passes=[{pass: OnnxPeepholeOptimizer, after: export, variants: [q8]}]"
+    )
+    bundle = next(b for b in plan.bundles if b.build.target == "web")
+    by_id = {node.id: node for node in plan.graph.nodes}
+
+    def ancestors(node_id: str) -> set[str]:
+        node = by_id.get(node_id)
+        if node is None:
+            return set()
+        above = {kind for _, source in node.inputs for kind in ancestors(source)}
+        return {node.step.kind, *above}
+
+    with_pass = {v.variant.name for v in bundle.variants if "olive-pass" in ancestors(v.model)}
+    assert with_pass == {"q8"}
+
+
+def test_a_model_without_attention_has_nothing_to_fuse() -> None:
+    found = kinds(plan_of(facts=replace(FACTS, layers=0)))
+    assert not {"fuse", "separate-projection"} & set(found)
+    assert "fuse" in kinds(plan_of())
+
+
+def test_a_variant_is_compared_with_its_fp32_graph_and_that_graph_with_pytorch_alone() -> None:
+    plan = plan_of()
+    by_id = {node.id: dict(node.inputs) for node in plan.graph.nodes}
+    seen = set()
+    for bundle in plan.bundles:
+        for variant in bundle.variants:
+            is_fp32 = variant.model == variant.fp32
+            seen.add(is_fp32)
+            for node in variant.measuring(QUALITY).values():
+                baseline = by_id[node].get("baseline")
+                assert (baseline is None) == is_fp32
+                assert is_fp32 or by_id[baseline or ""]["model"] == variant.fp32
+    assert seen == {True, False}
+
+
+def test_every_kind_of_step_belongs_to_a_stage_that_a_build_can_end_with() -> None:
+    staged = [kind for kinds in UNTIL.values() for kind in kinds]
+    assert len(set(staged)) == len(staged)
+    # A pass belongs to the stage that its recipe names; the rest is not part of a build.
+    others = {"olive-pass", "miniature", "load-check", "check-training", "damage", "speed"}
+    assert set(STEPS) - set(staged) == others
+    assert set(staged) <= set(STEPS)
+
+
+def whisper_plan(method: Method | None = None, **changes: Any) -> Plan:
+    """The plan of whisper-digits, or of its desktop target with one variant by `method`."""
+    recipe = ROOT / "recipes" / "whisper-digits.yaml"
+    facts = inspect(recipe.with_name("whisper-digits") / "model")
+    model = Model("/models/whisper", "a" * 64, "path", "", facts)
+    builds = resolve_all(load_recipe(recipe))
+    if method is not None:
+        variant = Variant("it", "int8", method, "gated", None, Budgets())
+        builds = (replace(builds[0], variants=(variant,), **changes),)
+    files = ("/data/test.npz", "b" * 64, "/data/calibration.npz", "c" * 64)
+    return make_plan([Inspected(build, model, *files) for build in builds], "machine")
+
+
+def test_the_plan_of_a_model_of_several_graphs() -> None:
+    assert_golden(WHISPER_GOLDEN, text_of(whisper_plan()))
+
+
+def test_components_are_exported_once_and_quantized_before_they_are_joined() -> None:
+    plan = whisper_plan()
+    found = kinds(plan)
+    assert found.count("export") == 3  # encoder, first step, later steps; for all targets
+    assert found.count("tied-weight") == 2
+    assert found.count("part") == 2  # sound to log-mel, ids to text
+    by_id = {node.id: node for node in plan.graph.nodes}
+    joined = [node for node in plan.graph.nodes if node.step.kind in ("compose", "join")]
+    assert {node.step.kind for node in joined} == {"compose", "join"}
+    for node in joined:
+        for name, source in node.inputs:
+            if name not in ("source", "audio", "detokenizer"):
+                assert by_id[source].step.kind not in ("part", "compose", "join")
+    assert "calibration" not in found
+
+
+def test_parts_of_a_layout_of_several_files_are_proved_together() -> None:
+    plan = whisper_plan()
+    web = next(bundle for bundle in plan.bundles if bundle.build.target == "web")
+    files = {"encoder_model", "decoder_model_merged"}
+    assert {name for variant in web.variants for name in variant.graphs} == files
+    assert {name for variant in web.variants for name in variant.measuring(DESCRIPTION)} == files
+    by_id = {node.id: dict(node.inputs) for node in plan.graph.nodes}
+    run = by_id[by_id[web.variants[0].measuring(QUALITY)["onnx"]]["outputs"]]
+    assert {"source", "audio", "detokenizer", *(f"model.{file}" for file in files)} <= set(run)
+
+
+INT8 = DynamicInt8(per_token="none")
+FP16 = Fp16()
+STATIC = StaticInt8()
+BLOCKS = WeightOnly(accuracy_level=0)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        replace(INT8, smooth=True),
+        replace(INT8, rounding="gptq"),
+        replace(BLOCKS, smooth=True),
+        replace(BLOCKS, algorithm="gptq"),
+        STATIC,
+        Auto(),
+    ],
+    ids=["smooth", "rounding", "blocks, smooth", "blocks, gptq", "static-int8", "auto"],
+)
+def test_methods_that_look_at_inner_values_are_refused(method: Method) -> None:
+    with pytest.raises(PlanError) as caught:
+        whisper_plan(method)
+    assert isinstance(method, Auto) or (caught.value.where and caught.value.hint)
+
+
+@pytest.mark.parametrize("method", [INT8, BLOCKS, replace(BLOCKS, algorithm="k-quant"), FP16])
+def test_methods_that_look_at_weights_alone_are_planned(method: Method) -> None:
+    assert "calibration" not in kinds(whisper_plan(method))
+
+
+def test_a_table_that_a_product_reads_too_has_int8_rows_beside_blocks_of_weights() -> None:
+    steps = [node.step for node in whisper_plan(BLOCKS).graph.nodes]
+    assert len([step for step in steps if isinstance(step, QuantizeEmbeddings)]) == 3
+    assert not any(step.embeddings for step in steps if isinstance(step, QuantizeWeights))
+    kept = [node.step for node in whisper_plan(replace(BLOCKS, embeddings=False)).graph.nodes]
+    assert not any(isinstance(step, QuantizeEmbeddings) for step in kept)
