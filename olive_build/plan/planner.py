@@ -30,6 +30,8 @@ from olive_build.plan.types import (
     VariantPlan,
 )
 from olive_build.recipe.build import TargetBuild, Variant
+from olive_build.recipe.sections.generation import Generation
+from olive_build.recipe.sections.speech import Speech
 from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.compose import BuildPart, Compose, GiveEmbedding, Join
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, ConvertToOrt
@@ -72,9 +74,9 @@ def _check_code(build: TargetBuild) -> None:
 
 def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) -> BundlePlan:
     build, model = item.build, item.model
-    if build.speech:
-        model.facts.prompt(build.speech.language, build.speech.task)  # or the model lacks them
-    if build.generation:
+    if speech := build.section(Speech):
+        model.facts.prompt(speech.language, speech.task)  # or the model lacks them
+    if build.section(Generation):
         _check_promise(build, model)
     if build.compose == "single-file" and hasattr(model.facts, "check_single_file"):
         model.facts.check_single_file(f"recipe {build.recipe}, target {build.target}")
