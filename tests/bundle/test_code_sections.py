@@ -152,6 +152,7 @@ def test_a_model_in_parts_is_for_transformers_js() -> None:
 
 def test_an_npu_runs_the_encoder_on_features_of_its_shape() -> None:
     described = manifest("npu", "input_features")
+    described["variants"]["v1"]["inputs"][0]["axes"] = [1, 81, 700]
     (code,) = blocks(code_sections(described, FACTS), "python")
     ast.parse(code)
     assert "np.zeros((1, 81, 700), np.float32)" in code and '{"input_features": features}' in code
