@@ -31,6 +31,8 @@ from olive_build.plan.types import (
     VariantPlan,
 )
 from olive_build.recipe.build import TargetBuild, Variant
+from olive_build.recipe.sections.generation import Generation
+from olive_build.recipe.sections.speech import Speech
 from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.compose import BuildPart, Compose, GiveEmbedding, Join
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, ConvertToOrt
@@ -39,7 +41,7 @@ from olive_build.steps.quality import MeasureQuality, RunReference
 from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
 from olive_build.steps.tokenizer_files import tokenizer_files
-from olive_build.targets import load_provider
+from olive_build.targets import asking, load_language, load_provider, load_target
 
 # What all targets of a recipe share, whatever their graphs are like.
 SHARED_STAGES = (
@@ -57,16 +59,25 @@ def make_plan(inspected: Sequence[Inspected], *, smoke: bool = False) -> Plan:
     graph = GraphBuilder()
     bundles = []
     for item in inspected:
+        _check_code(item.build)
         planned = _training_bundle if item.build.train else _bundle
         bundles.append(planned(graph, item, smoke=smoke))
     return Plan(graph.build(), tuple(bundles))
 
 
+def _check_code(build: TargetBuild) -> None:
+    """Raise PlanError where the README's code could not ask for the provider."""
+    target = load_target(build.target)
+    language = target.training_language if build.train else target.language
+    where = f"recipe {build.recipe}, target {build.target}"
+    asking(load_language(language), load_provider(build.provider), where)
+
+
 def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     build, model = item.build, item.model
-    if build.speech:
-        model.facts.prompt(build.speech.language, build.speech.task)  # or the model lacks them
-    if build.generation:
+    if speech := build.section(Speech):
+        model.facts.prompt(speech.language, speech.task)  # or the model lacks them
+    if build.section(Generation):
         _check_promise(build, model)
     if build.compose == "single-file" and hasattr(model.facts, "check_single_file"):
         model.facts.check_single_file(f"recipe {build.recipe}, target {build.target}")

@@ -29,7 +29,7 @@ from olive_build.search.search import Candidate, Search
 from olive_build.targets import load_provider
 
 # Raised when the search itself comes to choose otherwise from the same figures.
-VERSION = 5
+VERSION = 6
 Report = Callable[[str], None]
 
 

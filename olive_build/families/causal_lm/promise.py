@@ -28,7 +28,7 @@ OF_CLIENT = (
 
 
 @dataclass(frozen=True)
-class Limit:
+class OperatorGap:
     """What ONNX Runtime's operators do otherwise; `of_beams` where that is with beams alone."""
 
     name: str
@@ -39,25 +39,25 @@ class Limit:
 
 
 LIMITS = (
-    Limit(
+    OperatorGap(
         "do_sample",
         lambda how: how.do_sample,
         "what is drawn cannot be compared with generate's, and Sampling knows no top_k",
         "`generation: {do_sample: false}`",
     ),
-    Limit(
+    OperatorGap(
         "num_return_sequences",
         lambda how: how.num_return_sequences > 1,
         "BeamSearch keeps other candidates than generate behind the first",
         "1",
     ),
-    Limit(
+    OperatorGap(
         "num_beams",
         lambda how: how.num_beams > MOST_BEAMS,
         f"BeamSearch has {MOST_BEAMS} at most",
         "fewer",
     ),
-    Limit(
+    OperatorGap(
         "early_stopping",
         lambda how: how.num_beams > 1 and how.early_stopping is not True,
         "BeamSearch guesses otherwise than generate whether a better text could follow; both stop "
@@ -65,14 +65,14 @@ LIMITS = (
         "`early_stopping: true`",
         of_beams=True,
     ),
-    Limit(
+    OperatorGap(
         "length_penalty",
         lambda how: how.num_beams > 1 and how.length_penalty < 0,
         "what generate puts first can be among the candidates that BeamSearch drops",
         "0 or more",
         of_beams=True,
     ),
-    Limit(
+    OperatorGap(
         "repetition_penalty",
         lambda how: how.num_beams > 1 and how.repetition_penalty < 1,
         "scores above probabilities have no place in BeamSearch, which makes them add up to 1",
