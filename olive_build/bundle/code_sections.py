@@ -8,6 +8,7 @@ from string import Template
 from typing import Any
 
 from olive_build.bundle.feeds import SAMPLES, feeds
+from olive_build.families.facts import Facts
 from olive_build.targets import Provider, load_provider, load_target
 
 # The provider that every package has.
@@ -34,7 +35,7 @@ FURTHER: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 CLIENT, CLIENT_LANGUAGE = "transformers_js.md", "javascript"
 
 
-def code_sections(manifest: Mapping[str, Any], facts: Any) -> str:
+def code_sections(manifest: Mapping[str, Any], facts: Facts) -> str:
     """Return the code that loads the first variant, and what else there is to say of it.
 
     Raises BundleError for an input that no code of ours can give.
@@ -55,7 +56,7 @@ def code_sections(manifest: Mapping[str, Any], facts: Any) -> str:
     return "\n\n".join(sections)
 
 
-def _filled(path: str, manifest: Mapping[str, Any], facts: Any, provider: Provider) -> str:
+def _filled(path: str, manifest: Mapping[str, Any], facts: Facts, provider: Provider) -> str:
     template = files("olive_build.bundle").joinpath("templates", *path.split("/"))
     name, variant = _first_variant(manifest)
     inputs, output = variant["inputs"], variant["outputs"][-1]

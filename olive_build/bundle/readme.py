@@ -12,6 +12,7 @@ from typing import Any
 from olive_build.bundle.code_sections import code_sections
 from olive_build.bundle.layout import models
 from olive_build.bundle.training_code import training_sections
+from olive_build.families.facts import Facts
 from olive_build.plan.measured import EIGHT_BIT_PRODUCTS
 
 README = "README.md"
@@ -31,7 +32,7 @@ VERIFY_TRAINING = (
 X86 = (("desktop", "cpu"), ("windows", "cpu"))
 
 
-def readme(manifest: dict[str, Any], facts: Any) -> bytes:
+def readme(manifest: dict[str, Any], facts: Facts) -> bytes:
     """Return the README for a manifest; the first variant is the one that the code loads."""
     lines = [
         f"# {manifest['recipe']} for {manifest['target']}",
