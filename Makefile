@@ -7,6 +7,8 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(call usable
 TORCH ?= $(or $(patsubst .venv/.locked-%,%,$(wildcard .venv/.locked-*)),cpu)
 # More for olive-build: `make all-minilm-l6-v2 ARGS="--target web"`; for pytest: `make test ARGS="-k recipe"`.
 ARGS ?=
+# The commit that `make same` compares with.
+BASE ?= HEAD~1
 # How many processes run the tests; each loads torch.
 TEST_PROCESSES ?= 2
 
@@ -45,7 +47,7 @@ endif
 .DELETE_ON_ERROR:
 # A build runs its own steps side by side; two at once would fight for memory under `make -j`.
 .NOTPARALLEL:
-.PHONY: help setup toolchains all smoke check test slow clients bench bench-peers clean distclean $(recipes)
+.PHONY: help setup toolchains all smoke check test slow clients same bench bench-peers clean distclean $(recipes)
 
 help:  ## list what make can do
 	@echo 'make <recipe>   build, prove and publish a model for all its targets, in outputs/<recipe>/:'
@@ -82,6 +84,7 @@ check: $(ready)  ## lint, types, layers, recipes, schema
 	$(pip) check
 	$(olive_build) validate
 	$(olive_build) schema --check
+	$(python) -m olive_build.record.schema --check
 
 test: $(ready)  ## run the tests
 	.venv/bin/python -m pytest -n $(TEST_PROCESSES) $(ARGS)
@@ -97,6 +100,9 @@ clients: .clients/.ready  ## install what web bundles are run with (0.6 GB, Node
 		for name do command -v "$$name" > /dev/null && exit; done; \
 		echo 'error: no Chromium found, so web bundles can be run in Node and not in a browser;' \
 		'install it (apt-get install chromium), or name one in OLIVE_BUILD_CHROMIUM' >&2; exit 2
+
+same: $(ready)  ## hold the bundles of this checkout against those of BASE=<commit>, built here by both
+	.venv/bin/python benchmarks/same_bundles.py '$(BASE)' $(ARGS)
 
 bench: $(ready)  ## measure the project's figures against Olive and PyTorch
 	.venv/bin/python benchmarks/bench.py $(ARGS)

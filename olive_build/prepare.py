@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from olive_build.engine.store import Store
+from olive_build.methods.auto import Auto
 from olive_build.plan.inspecting import inspect_models
 from olive_build.plan.planner import make_plan
 from olive_build.plan.types import Plan, Request
 from olive_build.proof.machine import this_machine
-from olive_build.recipe.build import Auto
 
 
 def plan_builds(

@@ -7,6 +7,7 @@ or believed. Whatever is wrong is one kind of error, `Unreadable`, whose text sa
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -77,6 +78,14 @@ def read_bytes(path: Path, most: int) -> bytes:
         return file.read(most)
 
 
+def read_text(path: Path, most: int) -> str:
+    """Return a UTF-8 file's text, one sign for each end of a line. Raises as `read_bytes`."""
+    try:
+        return io.TextIOWrapper(io.BytesIO(read_bytes(path, most)), "utf-8").read()
+    except UnicodeDecodeError as error:
+        raise Unreadable(str(error)) from error
+
+
 def read_json(path: Path, most: int = MOST_JSON_BYTES) -> Any:
     """Return what a JSON file holds. Raises Unreadable as `parse_json` does, and OSError."""
     return parse_json(read_bytes(path, most))
@@ -110,7 +119,14 @@ def parse_json(text: bytes | str) -> Any:
     return found
 
 
-def read_npz(path: Path, most: int = MOST_ARRAY_BYTES) -> dict[str, Array]:
+class Arrays(dict[str, "Array"]):
+    """Arrays by name; one that is not there is named as numpy names it."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise KeyError(f"{name} is not a file in the archive")
+
+
+def read_npz(path: Path, most: int = MOST_ARRAY_BYTES) -> Arrays:
     """Return the arrays of an .npz file by name: numbers, booleans and texts.
 
     Raises Unreadable for anything else, above `most` bytes of arrays, and OSError.
@@ -122,10 +138,10 @@ def read_npz(path: Path, most: int = MOST_ARRAY_BYTES) -> dict[str, Array]:
             with zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
                 _require_members(members, os.fstat(file.fileno()).st_size, most)
-                return {
-                    member.filename.removesuffix(".npy"): _member(archive, member)
+                return Arrays(
+                    (member.filename.removesuffix(".npy"), _member(archive, member))
                     for member in members
-                }
+                )
 
 
 def read_npy(path: Path, most: int = MOST_ARRAY_BYTES) -> Array:
@@ -182,9 +198,14 @@ def linked(path: Path, root: Path) -> Path:
 
 
 def strange_in_model(folder: Path) -> list[str]:
-    """Return what a model's folder holds and must not, as `name: what`; see `linked`."""
+    """Return what a model's folder holds and must not, as `name: what`; see `linked`.
+
+    Names that begin with a dot are no part of a model (.git, .cache).
+    """
     found = []
     for path, _ in _not_plain(folder):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
         try:
             linked(path, folder)
         except OSError as error:
@@ -268,7 +289,7 @@ class _as_unreadable:  # noqa: N801 (used as a function)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, OSError):
-            raise Unreadable(f"it holds no arrays: {error or type(error).__name__}") from error
+            raise Unreadable(str(error) or type(error).__name__) from error
 
 
 def _require_short_list(file: BinaryIO) -> None:
@@ -278,7 +299,9 @@ def _require_short_list(file: BinaryIO) -> None:
     end = file.read()
     at = end.rfind(_END)
     if at < 0 or len(end) < at + _END_BYTES:
-        raise zipfile.BadZipFile("it is no whole .npz file" if size else "it is empty")
+        raise ValueError(
+            "it is no .npz file, which is an archive of arrays" if size else "it is empty"
+        )
     length: int = struct.unpack_from("<L", end, at + 12)[0]
     _require_size(length, MOST_LISTED_BYTES)
     file.seek(0)
@@ -309,9 +332,16 @@ def _array(file: IO[bytes], size: int) -> Array:
     import numpy as np
     from numpy.lib import format as npy
 
-    version = npy.read_magic(file)  # type: ignore[no-untyped-call]
+    start = file.read(npy.MAGIC_LEN)
+    if start[:-2] != npy.MAGIC_PREFIX:
+        raise ValueError(f"it is no .npy file, whatever its name says (it begins with {start!r})")
+    version = tuple(start[-2:])
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"it is an .npy file of version {version}")
     reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, is_fortran, kind = reader(file)  # type: ignore[no-untyped-call]
+    if kind.hasobject:
+        raise ValueError("Object arrays cannot be loaded: a pickle runs code when it is opened")
     if kind.kind not in _ARRAY_KINDS or not kind.itemsize:
         raise ValueError(f"an array of {kind} is not read")
     if min(shape, default=0) < 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from onnx import TensorProto, helper
 
 from olive_build.attribution.index import GraphIndex
 from olive_build.errors import UsageError, first_line
+from olive_build.untrusted import read_npz
 
 Feed = dict[str, npt.NDArray[Any]]
 
@@ -61,9 +61,8 @@ def read_feeds(path: Path, model: onnx.ModelProto) -> list[Feed]:
     when the file cannot be read or does not hold what the graph takes.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        found = read_npz(path.resolve())
+    except OSError as error:
         raise UsageError(
             f"the inputs in {path.name} cannot be read",
             where=str(path),

@@ -166,10 +166,6 @@ def _without_renewed(points: list[Point], graph: GraphIndex) -> list[Point]:
     ]
 
 
-def _comparable(one: _Sketch, other: _Sketch) -> bool:
-    return one.shapes == other.shapes and one.integers == other.integers
-
-
 def _score(one: _Sketch, other: _Sketch) -> tuple[float, float]:
     """Return how sure it is that both are one quantity, and their cosine."""
     if one.integers:

@@ -42,9 +42,9 @@ class Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(rooms.names("cli"))
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         if cmd_name not in rooms.names("cli"):
-            return None
+            raise click.UsageError(_no_verb(cmd_name), ctx)
         command: click.Command = rooms.module("cli", cmd_name).command
         return command
 
@@ -104,6 +104,13 @@ def main(argv: Sequence[str] | None = None, extensions: Sequence[Path] = ()) -> 
         sys.exit(0)
     except Exception as error:  # noqa: BLE001
         _bug(error, words, as_json=as_json)
+
+
+def _no_verb(name: str) -> str:
+    from olive_build.recipe.suggest import did_you_mean, listed
+
+    verbs = rooms.names("cli")
+    return f"No such command '{name}': {did_you_mean(name, verbs, f'there are {listed(verbs)}')}"
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

@@ -45,6 +45,18 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class RunStarted:
+    """So many nodes will be done, be it found or made."""
+
+    steps: int
+
+
+@dataclass(frozen=True)
+class StillRunning:
+    """A moment has passed in which nothing else happened."""
+
+
+@dataclass(frozen=True)
 class StepStarted:
     """A worker got the step."""
 
@@ -85,4 +97,12 @@ class Provisioning:
     text: str
 
 
-Event = StepStarted | StepFinished | NotReproducible | Waiting | Provisioning
+Event = (
+    RunStarted
+    | StillRunning
+    | StepStarted
+    | StepFinished
+    | NotReproducible
+    | Waiting
+    | Provisioning
+)

@@ -18,9 +18,11 @@ from olive_build.engine.events import (
     NotReproducible,
     Outcome,
     Provisioning,
+    RunStarted,
     Status,
     StepFinished,
     StepStarted,
+    StillRunning,
     Waiting,
 )
 from olive_build.engine.explain import Reason, UpToDate, reasons
@@ -104,6 +106,7 @@ class _Run:
         self.unmade: dict[str, OliveBuildError | None] = {}
 
     def go(self) -> dict[str, Outcome]:
+        self.on_event(RunStarted(len(self.nodes)))
         try:
             while True:
                 self.decisions.settle()
@@ -231,6 +234,7 @@ class _Run:
         try:
             attempt = self.done.get(timeout=_POLL_SECONDS if self.waiting else 1.0)
         except queue.Empty:
+            self.on_event(StillRunning())
             return
         del self.running[attempt.node.id]
         attempt.lock.release()

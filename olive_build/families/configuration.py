@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.untrusted import read_json
 
 
 def read_configuration(
@@ -19,12 +19,34 @@ def read_configuration(
     model is then none of the family; PlanError where it cannot be read.
     """
     path = folder / name
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise refused(folder, f"there is no {name}") from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise PlanError(f"cannot read {name}", where=str(path), why=str(error)) from error
+    if not path.exists():
+        raise refused(folder, f"there is no {name}")
+    return read_object(path)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a file, empty where there is none. Raises PlanError."""
+    data = read_value(path)
+    if data is None:
+        return {}
     if not isinstance(data, dict):
-        raise PlanError(f"cannot read {name}", where=str(path), why="it holds no JSON object")
+        raise unreadable(path, "it holds no JSON object")
     return data
+
+
+def read_value(path: Path) -> Any:
+    """Return what a JSON file holds, None where there is none. Raises PlanError.
+
+    Where links of a model's folder lead was looked at when the model was taken.
+    """
+    try:
+        return read_json(path.resolve())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(path, error.strerror or str(error)) from error
+
+
+def unreadable(path: Path, why: str) -> PlanError:
+    """Return the error of a file that is there and does not say what it must."""
+    return PlanError(f"cannot read {path.name}", where=str(path), why=why)

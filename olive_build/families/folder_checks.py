@@ -6,7 +6,6 @@ held to it before the family reads its own files.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from olive_build.families.architectures import (
     is_taken,
     task_of,
 )
-from olive_build.families.configuration import read_configuration
+from olive_build.families.configuration import read_configuration, read_object
 from olive_build.families.stored_tensors import Stored, tensors_of
 from olive_build.families.weight_files import unread_files, weight_files
 
@@ -71,11 +70,7 @@ def _no_configuration(folder: Path, why: str) -> PlanError:
 
 def _code_notes(folder: Path) -> tuple[str, ...]:
     """Return what is said of code of the author: transformers takes its own class, or none."""
-    named = [
-        name
-        for name in NAMING_CODE
-        if (folder / name).is_file() and CUSTOM_CODE in _object(folder / name)
-    ]
+    named = [name for name in NAMING_CODE if CUSTOM_CODE in read_object(folder / name)]
     if not named:
         return ()
     files = ", ".join(named)
@@ -143,11 +138,3 @@ def _refuse_other_tasks(folder: Path, family: str, config: Mapping[str, Any]) ->
         why=f"the family '{family}' builds {own or 'encoders of texts, without a head'}",
         hint=f"{' or '.join(others)} builds such models" if others else "no family builds it yet",
     )
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}  # Whoever needs the file says what is wrong with it.
-    return data if isinstance(data, dict) else {}

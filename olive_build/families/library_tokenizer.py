@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import StepError, first_line
+from olive_build.families.configuration import read_object
 
 TOKENIZER, CONFIG = "tokenizer.json", "tokenizer_config.json"
 # What an encoder call sets, and no part of what a tokenizer is.
@@ -87,14 +88,14 @@ def write_client_tokenizer(folder: Path, settings: TokenizerSettings, out: Path)
     made = json.loads(library_tokenizer(folder, settings).to_str())
     path = folder / settings.folder / TOKENIZER
     saved = path.read_bytes() if path.is_file() else b"{}"
-    if _content(json.loads(saved)) == _content(made):
+    if _content(read_object(path)) == _content(made):
         (out / TOKENIZER).write_bytes(saved)
     else:
         text = json.dumps(made | dict.fromkeys(OF_CALLS), indent=2, ensure_ascii=False)
         (out / TOKENIZER).write_text(text + "\n", encoding="utf-8")
     path = path.with_name(CONFIG)
     saved = path.read_bytes() if path.is_file() else b"{}"
-    config = json.loads(saved)
+    config = read_object(path)
     if settings.max_length not in (None, config.get("model_max_length")):
         text = json.dumps(config | {"model_max_length": settings.max_length}, indent=2)
         saved = f"{text}\n".encode()

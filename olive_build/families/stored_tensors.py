@@ -6,13 +6,13 @@ The format: eight bytes with the header's length, the header as JSON, then all t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 from olive_build.errors import PlanError, first_line
+from olive_build.untrusted import parse_json
 
 LENGTH_BYTES = 8
 # The library's own limit of a header.
@@ -65,14 +65,14 @@ def _tensors(path: Path) -> dict[str, Stored]:
             length = int.from_bytes(file.read(LENGTH_BYTES), "little")
             if length > min(size - LENGTH_BYTES, LONGEST_HEADER):
                 raise ValueError(f"a header of {length} bytes in a file of {size}")
-            header = json.loads(file.read(length))
+            header = parse_json(file.read(length))
         start = LENGTH_BYTES + length
         found = {
             str(name): _stored(path, entry, start)
             for name, entry in header.items()
             if name != METADATA
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise _unreadable(path, first_line(error)) from error
     if any(not start <= item.begin <= item.end <= size for item in found.values()):
         raise _unreadable(path, f"it has {size} bytes, and its header tells of more")

@@ -6,19 +6,20 @@ The order is that of PreTrainedModel.from_pretrained with `use_safetensors`
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families.configuration import read_object, unreadable
 from olive_build.families.stored_tensors import Stored, tensors_of
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 # A configuration may name another file.
 NAMED = "transformers_weights"
-PLAIN = re.compile(r"[\w.+-]+", re.ASCII)
+PLAIN = re.compile(r"\w[\w.+-]*", re.ASCII)
+SAFE = ".safetensors"
 SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 # The same weights in another precision, and in the layout of Mistral's own code.
 COPIES = re.compile(r"(model\.[\w-]+|consolidated[\w.-]*)\.safetensors")
@@ -84,28 +85,32 @@ def _check_copy(path: Path, tensors: Mapping[str, Stored]) -> None:
 
 
 def _named(folder: Path, name: str) -> tuple[str, ...]:
-    if not PLAIN.fullmatch(name) or not (folder / name).is_file():
+    if not PLAIN.fullmatch(name) or not (folder / name).is_file() or ".." in name:
         raise PlanError(
             "the configuration names weights that are not there",
             where=str(folder / "config.json"),
             why=f"its `{NAMED}` is {name[:80]!r}",
             hint="correct it, or remove it where the weights are model.safetensors",
         )
-    return _shards(folder, name, must_be_there=True) if name.endswith(".json") else (name,)
+    if name.endswith(".json"):
+        return _shards(folder, name, must_be_there=True)
+    _require_safe(folder / "config.json", [name])
+    return (name,)
 
 
 def _shards(folder: Path, index: str, *, must_be_there: bool) -> tuple[str, ...]:
     """Return the files that an index names, in order."""
     path = folder / index
     try:
-        names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
-        strange = [name for name in names if not PLAIN.fullmatch(name)]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise PlanError(f"cannot read {index}", where=str(path), why=str(error)) from error
+        names = sorted(set(read_object(path)["weight_map"].values()))
+        strange = [name for name in names if not PLAIN.fullmatch(name) or ".." in name]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise unreadable(path, str(error)) from error
     if strange:
         raise PlanError(
             f"{index} names a file outside of its folder", where=str(path), why=strange[0][:80]
         )
+    _require_safe(path, names)
     gone = [name for name in names if not (folder / name).is_file()]
     if gone and must_be_there:
         raise PlanError(
@@ -115,6 +120,18 @@ def _shards(folder: Path, index: str, *, must_be_there: bool) -> tuple[str, ...]
             hint="copy or download the model again",
         )
     return tuple(names)
+
+
+def _require_safe(path: Path, names: list[str]) -> None:
+    """Raise PlanError where the file at `path` names weights that are no safetensors."""
+    pickled = [name for name in names if not name.endswith(SAFE)]
+    if pickled:
+        raise PlanError(
+            f"{path.name} names weights that are no safetensors: {pickled[0][:80]}",
+            where=str(path),
+            why="a pickle runs code when it is opened, and none is",
+            hint="save the model with save_pretrained(..., safe_serialization=True)",
+        )
 
 
 def _none(folder: Path) -> PlanError:

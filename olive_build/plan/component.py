@@ -15,8 +15,9 @@ from typing import Protocol
 from olive_build.engine.graph import Step
 from olive_build.errors import PlanError
 from olive_build.families.facts import Component
-from olive_build.quantization_plan import QuantizationPlanner, Quantized
-from olive_build.recipe.build import Fp16, Quantize, TargetBuild, Variant
+from olive_build.methods import Method, Quantized
+from olive_build.methods.chain import Chain
+from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.export import Export
 from olive_build.steps.fix_shapes import FixShapes
 from olive_build.steps.fuse import FuseAttention, FuseCachedAttention, SeparateProjection
@@ -90,17 +91,17 @@ class ComponentPlanner:
         node = self._step(FuseAttention(attentions), {"model": node}, None, "fuse")
         method = variant.quantize if variant else None
         on_cpu = self.build.provider == "cpu"
-        if isinstance(method, Fp16) or not (on_cpu or method):
+        if method.keeps_packed_attention if method else not on_cpu:
             return node
         node = self._step(SeparateProjection(), {"model": node}, None, "separate-projection")
         return self._step(SimplifyForCpu(), {"model": node}, None, "simplify") if on_cpu else node
 
-    def _quantize(self, variant: Variant, method: Quantize, node: str) -> Quantized:
+    def _quantize(self, variant: Variant, method: Method, node: str) -> Quantized:
         def add(step: Step, inputs: Mapping[str, str], stage: str) -> str:
             return self._step(step, inputs, variant, stage)
 
         build = self.build
-        planner = QuantizationPlanner(
+        chain = Chain(
             add,
             self._no_calibration if self.several else self.calibration,
             convolutional=self.component.convolutional,
@@ -110,7 +111,7 @@ class ComponentPlanner:
             by_default=variant.by_default,
             level=load_provider(build.provider).block_level,
         )
-        return planner.quantize(method, node)
+        return method.steps(chain, node)
 
     def _no_calibration(self) -> str:
         raise PlanError(

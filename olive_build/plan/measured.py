@@ -120,11 +120,11 @@ class MeasuringPlanner:
 def time_limits(variant: Variant, *, has_baseline: bool) -> tuple[Limit, ...]:
     """Return the ceilings on time that a variant's measurement must be long enough to decide."""
     budgets = variant.budgets
-    slowdown = budgets.slowdown if variant.speed == "gated" else None
+    slowdown = budgets.limit("slowdown") if variant.speed == "gated" else None
     ceilings = (
         Limit("latency", "fp32 graph", slowdown) if slowdown else None,
-        Limit("load", None, budgets.load_ms) if budgets.load_ms else None,
-        Limit("load", "fp32 graph", budgets.load_ratio) if budgets.load_ratio else None,
+        Limit("load", None, load) if (load := budgets.limit("load_ms")) else None,
+        Limit("load", "fp32 graph", ratio) if (ratio := budgets.limit("load_ratio")) else None,
     )
     floors = (
         Limit("latency", "pytorch", 1 / item.at_least, item.size, threads=1)

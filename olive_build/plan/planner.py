@@ -15,6 +15,7 @@ from pathlib import Path
 from olive_build.engine.graph import GraphBuilder, Step
 from olive_build.families import FAMILIES, FamilySpec
 from olive_build.families.facts import SINGLE, Asked, Component
+from olive_build.methods import Quantized
 from olive_build.plan.component import ComponentPlanner
 from olive_build.plan.measured import MeasuringPlanner
 from olive_build.plan.training import plan_training
@@ -28,7 +29,6 @@ from olive_build.plan.types import (
     Plan,
     VariantPlan,
 )
-from olive_build.quantization_plan import Quantized
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.compose import BuildPart, Compose, GiveEmbedding, Join

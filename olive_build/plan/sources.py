@@ -17,10 +17,12 @@ from pathlib import Path, PurePosixPath
 
 from olive_build.engine.trees import sha256_of
 from olive_build.errors import PlanError
+from olive_build.untrusted import strange_in_model
 
 PIECE = 1 << 20
 HUB_TIMEOUT_SECONDS = 20
 HUB_FILES = ("*.json", "*.txt", "*.jinja", "*.model", "*.safetensors", "*/config.json")
+MOST_NAMED = 5
 SAVE_AGAIN = "save it with save_pretrained(..., safe_serialization=True)"
 NAME_THE_PICKLE = (
     "if the repository has a pickle alone, name it under `hub`, such as "
@@ -76,9 +78,26 @@ def fetch_hub(
 
 
 def use_folder(folder: Path) -> ModelFiles:
-    """Return the model in a folder. Raises PlanError for none, or only pickled weights."""
-    if not folder.is_dir():
+    """Return the model in a folder.
+
+    Raises PlanError for none, for links out of it, pipes and devices, or only pickled weights.
+    """
+    try:
+        is_folder, strange = folder.is_dir(), strange_in_model(folder)
+    except OSError as error:
+        raise PlanError(
+            "the model's folder cannot be read", where=str(folder), why=error.strerror
+        ) from error
+    if not is_folder:
         raise PlanError("the model's folder does not exist", where=str(folder))
+    if strange:
+        raise PlanError(
+            "the model's folder holds what is not read",
+            where=str(folder),
+            why="\n".join(strange[:MOST_NAMED]),
+            hint="a link may lead to a file of the folder, or of the same repository in the hub's "
+            "cache: put the files themselves there, or take these away",
+        )
     _refuse_pickles(folder)
     return ModelFiles(folder, "folder", "")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from olive_build.proof.embedding import Floats, cosine_figures
+from olive_build.proof.figures import Figure, classes, similarity
 
 POINTS = 100
 # Pixels this near, in grey levels, were rounded to the same bytes: logits can be held together.
@@ -29,6 +31,8 @@ class ClassAgreement:
     class, as far as a grey level does not change it, and `pixels_difference` how far the file's
     pixels are from the library's, in grey levels. None of what the file does not tell.
     """
+
+    measured: ClassVar[tuple[Figure, ...]] = (*classes.FIGURES, *similarity.FIGURES)
 
     accuracy: float
     accuracy_loss: float

@@ -6,9 +6,12 @@ Pooling follows sentence-transformers (models/Pooling.py, models/Normalize.py).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+
+from olive_build.proof.figures import Figure, similarity
 
 Floats = npt.NDArray[np.float32]
 # sentence-transformers clamps the token count; the graph does the same.
@@ -42,6 +45,8 @@ class Agreement:
     `embedding_difference` is the largest difference of any number, over the largest number: what
     cosines do not see is how long vectors are.
     """
+
+    measured: ClassVar[tuple[Figure, ...]] = similarity.FIGURES
 
     cosine_lowest: float
     cosine_p1: float

@@ -28,7 +28,7 @@ from olive_build.proof.generation import (
     searched,
 )
 from olive_build.proof.predictions import (
-    Choice,
+    Confidence,
     GenerationAgreement,
     Predictions,
     Tokens,
@@ -73,7 +73,7 @@ class GenerationReference:
     cases: tuple[Case, ...]
     promised: Decoding
     predictions: Predictions
-    choices: tuple[Choice, ...]
+    choices: tuple[Confidence, ...]
 
     kind: ClassVar[str] = "generation"
     samples: ClassVar[str] = "texts"
@@ -179,7 +179,7 @@ class GenerationReference:
             for name in ("choice_best", "choice_margin")
         )
         ends = Ends(_whole_numbers(described["eos"]), *_whole_numbers([described["pad"]]))
-        choices = tuple(map(Choice, best, margin))
+        choices = tuple(map(Confidence, best, margin))
         promised = _decoding(described["promised"])
         return GenerationReference(ids, ends, cases, promised, predictions, choices)
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from olive_build.clients.onnxruntime_client import run_named
 from olive_build.errors import StepError
 from olive_build.proof.embedding import Floats
+from olive_build.proof.figures import Figure, classes
 
 ROWS = 8
 INPUT = "input."
@@ -31,6 +32,8 @@ class LogitsAgreement:
 
     `top1_agreement` is the share of rows with the same greatest; None where there is one output.
     """
+
+    measured: ClassVar[tuple[Figure, ...]] = classes.FIGURES
 
     logits_difference: float
     top1_agreement: float | None

@@ -9,9 +9,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+
+from olive_build.proof.figures import Figure, text_generation
 
 Floats = npt.NDArray[np.float32]
 Tokens = tuple[int, ...]
@@ -46,7 +49,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Confidence:
     """How sure PyTorch was of each token that it wrote after a prompt, in logits [tokens].
 
     `best` is the one that won, `margin` how far the second was below it, both after penalties.
@@ -73,6 +76,8 @@ class GenerationAgreement:
     what one of the sides does not tell.
     """
 
+    measured: ClassVar[tuple[Figure, ...]] = text_generation.FIGURES
+
     perplexity: float | None
     perplexity_ratio: float | None
     token_agreement: float | None
@@ -84,7 +89,7 @@ class GenerationAgreement:
 
 
 def generation_agreement(
-    candidate: Predictions, expected: Predictions, choices: Sequence[Choice]
+    candidate: Predictions, expected: Predictions, choices: Sequence[Confidence]
 ) -> GenerationAgreement:
     """Compare what two sides say of the same texts and write after the same prompts.
 
@@ -116,7 +121,7 @@ def _of_texts(
     return perplexity(own), ratio, float((candidate.best == expected.best).mean())
 
 
-def is_same(written: Tokens, expected: Tokens, choice: Choice | None) -> bool:
+def is_same(written: Tokens, expected: Tokens, choice: Confidence | None) -> bool:
     """Whether two sides write the same; given `choice`, up to the first step that is tied."""
     for step, (one, other) in enumerate(zip_longest(written, expected)):
         if one != other:

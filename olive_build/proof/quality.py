@@ -12,7 +12,6 @@ import numpy as np
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import StepError, first_line
 from olive_build.proof.reference import Figures, Reference
-from olive_build.proof.verdict import FLOORS
 
 F = TypeVar("F", bound=Figures)
 
@@ -50,7 +49,8 @@ class Comparison(Generic[F]):
         if self.batched is None:
             return one
         other = self.batched.as_json()
-        return {name: (min if name in FLOORS else max)(one[name], other[name]) for name in one}
+        figures = {figure.name: figure for figure in self.single.measured}
+        return {name: figures[name].worst((one[name], other[name])) for name in one}
 
     def as_json(self) -> dict[str, Any]:
         described: dict[str, Any] = {**self.worst, "single": self.single.as_json()}

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from olive_build.errors import BundleError
 from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.embedding_reference import EmbeddingReference
+from olive_build.proof.figures import Figure
 from olive_build.proof.generation_reference import GenerationReference
 from olive_build.proof.logits_reference import LogitsReference
 from olive_build.proof.transcription_reference import TranscriptionReference
@@ -38,7 +39,12 @@ Rows = npt.NDArray[np.int64]
 
 
 class Figures(Protocol):
-    """How near one set of outputs is to another, each figure a number."""
+    """How near one set of outputs is to another, each figure a number.
+
+    `measured` has those that there may be.
+    """
+
+    measured: ClassVar[tuple[Figure, ...]]
 
     def as_json(self) -> dict[str, float]:
         """Return the figures by their names in budgets."""

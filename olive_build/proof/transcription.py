@@ -10,6 +10,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from olive_build.proof.figures import Figure, speech, text_generation
 
 Words = tuple[str, ...]
 POINTS = 100
@@ -40,6 +43,8 @@ class TranscriptAgreement:
     cases of decoding whose texts are the other side's to the character; 1 where there are none that
     both sides know.
     """
+
+    measured: ClassVar[tuple[Figure, ...]] = (*speech.FIGURES, *text_generation.FIGURES)
 
     wer: float
     wer_loss: float

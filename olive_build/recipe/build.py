@@ -7,9 +7,11 @@ build can be compared, hashed and written as JSON.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from olive_build.methods import Method
 from olive_build.training.settings import Train
 
 Stage = Literal["export", "fuse", "quantize", "compose"]
@@ -48,101 +50,6 @@ Source = PackageSource | HubSource | PathSource
 
 
 @dataclass(frozen=True)
-class BlockWeights:
-    """Matrix products whose nodes match `nodes` keep their weights in blocks of 8 or 4 bits."""
-
-    nodes: tuple[str, ...]
-    bits: Literal[4, 8]
-    block_size: Literal[16, 32, 64, 128]
-
-
-@dataclass(frozen=True)
-class DynamicInt8:
-    """int8 weights; activations are quantized while running, by their own range.
-
-    `per_token` is a word, or the shell patterns of the nodes that scale each token by itself.
-    """
-
-    per_channel: bool
-    weight_type: Literal["int8", "uint8"]
-    reduce_range: bool
-    smooth: bool
-    per_token: Literal["none", "after-activations", "all"] | tuple[str, ...]
-    gelu: Literal["exact", "tanh"]
-    rounding: Literal["nearest", "gptq"]
-    embeddings: Literal["per-row", "per-tensor", "fp32"]
-    operators: tuple[str, ...] | None
-    exclude: tuple[str, ...]
-    overrides: tuple[BlockWeights, ...]
-    method: Literal["dynamic-int8"] = "dynamic-int8"
-
-
-@dataclass(frozen=True)
-class StaticInt8:
-    """int8 weights; activations are quantized by ranges that calibration inputs showed."""
-
-    activations: Literal["uint8", "uint16"]
-    weights: Literal["int8", "uint8"]
-    per_channel: bool
-    calibration: Literal["min-max", "percentile"]
-    percentile: float
-    smooth: bool
-    rounding: Literal["nearest", "gptq"]
-    operators: tuple[str, ...] | None
-    exclude: tuple[str, ...]
-    method: Literal["static-int8"] = "static-int8"
-
-
-@dataclass(frozen=True)
-class WeightOnly:
-    """Weights in 4 or 8 bits, block by block; activations stay in floating point."""
-
-    algorithm: Literal["rtn", "k-quant", "gptq"]
-    bits: Literal[4, 8]
-    block_size: Literal[16, 32, 64, 128]
-    symmetric: bool
-    accuracy_level: Literal[0, 1, 2, 3, 4]
-    embeddings: bool
-    convolutions: bool
-    smooth: bool
-    exclude: tuple[str, ...]
-    overrides: tuple[BlockWeights, ...]
-    activations: Literal["fp32", "fp16"] = "fp32"
-    keep_io_types: bool = True
-    method: Literal["weight-only"] = "weight-only"
-
-
-@dataclass(frozen=True)
-class StoredInt8:
-    """int8 weights that the runtime turns back into fp32 when it loads the file."""
-
-    exclude: tuple[str, ...]
-    method: Literal["stored-int8"] = "stored-int8"
-
-
-@dataclass(frozen=True)
-class Fp16:
-    """Weights and arithmetic in half precision, but for what is excluded."""
-
-    keep_io_types: bool
-    exclude_operators: tuple[str, ...]
-    exclude: tuple[str, ...]
-    method: Literal["fp16"] = "fp16"
-
-
-@dataclass(frozen=True)
-class Auto:
-    """A method that a search finds when the recipe is built: the fastest that holds the budgets."""
-
-    max_minutes: float
-    seed: int
-    method: Literal["auto"] = "auto"
-
-
-Quantize = DynamicInt8 | StaticInt8 | WeightOnly | StoredInt8 | Fp16 | Auto
-
-
-@dataclass(frozen=True)
 class SizedFloor:
     """A floor at one size of the input, in tokens; at every size that is timed where it is None."""
 
@@ -163,59 +70,38 @@ class Regression:
 
 @dataclass(frozen=True)
 class Budgets:
-    """What a variant must keep to; None where nothing is asked.
+    """What a variant must keep to: limits by figure, sorted by name, and two that are no numbers.
 
-    Cosines, Spearman, `accuracy`, agreements and `speedup` are floors, the others ceilings.
-    `size_mb` and `memory_mb` are in 10^6 bytes; what ends in `ratio`, and `slowdown`, is against
-    the fp32 graph that the variant came from, but for `perplexity_ratio`, which is against
-    PyTorch's; `speedup` is against PyTorch eager on one thread, and
-    `accuracy_loss` and `wer_loss`, in points, against PyTorch's accuracy and word error rate.
-    `logits_error` is the largest difference of a logit over the largest logit, and
-    `pixels_difference`, in grey levels, how far prepared pictures are from transformers'.
-    `logits_difference` is the largest absolute difference of an output from PyTorch's; no recipe
-    writes it, training bundles are held to it.
+    `speedup` is against PyTorch eager on one thread, `regression` against the build before.
     """
 
-    cosine_lowest: float | None = None
-    cosine_p1: float | None = None
-    cosine_mean: float | None = None
-    spearman: float | None = None
-    embedding_difference: float | None = None
-    accuracy: float | None = None
-    accuracy_loss: float | None = None
-    top1_agreement: float | None = None
-    picture_agreement: float | None = None
-    logits_error: float | None = None
-    pixels_difference: float | None = None
-    wer: float | None = None
-    wer_loss: float | None = None
-    wer_to_reference: float | None = None
-    perplexity: float | None = None
-    perplexity_ratio: float | None = None
-    token_agreement: float | None = None
-    generate_agreement: float | None = None
-    size_mb: float | None = None
-    size_ratio: float | None = None
-    slowdown: float | None = None
-    load_ms: float | None = None
-    load_ratio: float | None = None
-    memory_mb: float | None = None
-    memory_ratio: float | None = None
+    figures: tuple[tuple[str, float], ...] = ()
     speedup: tuple[SizedFloor, ...] | None = None
     regression: Regression | None = None
-    logits_difference: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        limits: Mapping[str, float],
+        speedup: tuple[SizedFloor, ...] | None = None,
+        regression: Regression | None = None,
+    ) -> Budgets:
+        """Return the budgets with these limits by figure."""
+        return cls(tuple(sorted(limits.items())), speedup, regression)
+
+    def limit(self, figure: str) -> float | None:
+        """Return the limit of a figure, None where nothing is asked of it."""
+        return dict(self.figures).get(figure)
 
     def limits(self) -> dict[str, Any]:
         """Return what is asked, as JSON values by name."""
-        return _without_none(asdict(self))
-
-
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in values.items()
-        if value is not None
-    }
+        found: dict[str, Any] = dict(self.figures)
+        if self.speedup is not None:
+            found["speedup"] = tuple(asdict(item) for item in self.speedup)
+        if self.regression is not None:
+            losses = asdict(self.regression).items()
+            found["regression"] = {key: value for key, value in losses if value is not None}
+        return found
 
 
 @dataclass(frozen=True)
@@ -263,7 +149,7 @@ class Variant:
 
     name: str
     precision: str
-    quantize: Quantize | None
+    quantize: Method | None
     speed: Literal["gated", "any"]
     because: str | None
     budgets: Budgets

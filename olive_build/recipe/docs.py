@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import UsageError
+from olive_build.methods.blocks import BlockWeights
 from olive_build.recipe import family_sections, model, train
 from olive_build.recipe.budgets import BudgetsSpec, RegressionSpec
 from olive_build.recipe.docs_tables import TABLES, code, link, table, value
-from olive_build.recipe.quantize import METHODS, BlockWeightsSpec, Strict
+from olive_build.recipe.fields import Strict, spec_of
+from olive_build.recipe.quantize import METHODS
 from olive_build.recipe.schema import recipe_schema
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +46,7 @@ SECTIONS: Mapping[str, type[Strict]] = {
     "train.personalisation.trials": train.TrialsSpec,
     "variants": model.VariantSpec,
     **{f"quantize.{method}": spec for method, spec in METHODS.items()},
-    "quantize.overrides": BlockWeightsSpec,
+    "quantize.overrides": spec_of(BlockWeights),
     "passes": model.PassSpec,
     "verify": model.VerifySpec,
     "verify.data": model.DataFileSpec,

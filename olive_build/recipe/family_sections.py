@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from olive_build.recipe.quantize import Strict
+from olive_build.recipe.fields import Strict
 
 
 class SpeechSpec(Strict):

@@ -12,7 +12,8 @@ from pydantic import Discriminator, Field, Tag
 
 from olive_build.recipe.budgets import BudgetsSpec
 from olive_build.recipe.family_sections import GenerationSpec, SpeechSpec
-from olive_build.recipe.quantize import QuantizeSpec, Strict
+from olive_build.recipe.fields import Strict
+from olive_build.recipe.quantize import QuantizeSpec
 from olive_build.recipe.train import TrainSpec
 
 VERSION = 1

@@ -35,11 +35,7 @@ def _patterns(build: TargetBuild) -> Iterator[str]:
     """Yield the names and patterns of nodes, modules and parameters that a build has."""
     for variant in build.variants:
         for method in (variant.quantize, variant.convolutional and variant.convolutional.quantize):
-            yield from getattr(method, "exclude", ())
-            per_token = getattr(method, "per_token", ())
-            yield from per_token if isinstance(per_token, tuple) else ()
-            for item in getattr(method, "overrides", ()):
-                yield from item.nodes
+            yield from method.node_patterns() if method else ()
     for request in build.passes:
         yield from re.findall(r'"([^"]*)"', request.options)
     if build.train:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from olive_build.recipe.quantize import Strict
+from olive_build.recipe.fields import Strict
 
 
 class HeadSpec(Strict):

@@ -7,18 +7,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from olive_build.recipe.blocks import check_blocks
+from olive_build.methods import Method, Problem, Use, precision_of
 from olive_build.recipe.budgets import BudgetsSpec, filled, looser
-from olive_build.recipe.build import Auto, DynamicInt8, Variant, WeightOnly
+from olive_build.recipe.build import Variant
 from olive_build.recipe.checks import BUILT_IN_VARIANTS, FOR_SIZE
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
 from olive_build.recipe.model import VARIANT_PATTERN, VariantSpec, VerifySpec
 from olive_build.recipe.place import Place
-from olive_build.recipe.quantize import METHODS, layered, precision_of, unwritten, written
+from olive_build.recipe.quantize import METHODS, layered, unwritten, written
 from olive_build.recipe.suggest import listed
 from olive_build.recipe.tree import KeyPath
-from olive_build.recipe.uncalibrated import check_uncalibrated
 
 # The built-in variants: the method of each, None for the fp32 graph. Options are the methods' own
 # defaults, but for those below.
@@ -38,8 +37,6 @@ BUILT_IN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "q4f16": {"activations": "fp16"},
 }
 Q4_BECAUSE = "4-bit weights are for download size, and slow in WebAssembly"
-# Where the machine that builds is the target's kind, so that a search can time candidates.
-SEARCHED_TARGET = "desktop"
 # The dtypes that transformers.js 4.3 turns into file suffixes (its src/utils/dtypes.js).
 _TRANSFORMERS_JS = ("fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4")
 
@@ -92,7 +89,7 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
     method = written(spec.quantize).get("method", _built_in_method(place, name))
     given, origin = _given_budgets(place, name, _speed(name, spec))
     made = _made(place, name, spec, given, path, _built_in_layers(place, name, method), method)
-    for key, default in looser(given, made.precision, place.family.figures, name):
+    for key, default in looser(given, made.precision, place.family.metrics, name):
         _warn_of_loose(place, name, made.precision, key, given[key], default, origin[key])
     return replace(made, convolutional=_convolutional(place, made, spec, given, path))
 
@@ -111,15 +108,11 @@ def _made(
         written(item)
         for item in (place.context.recipe.quantize, spec.quantize, place.spec.quantize)
     ]
-    quantize = layered([*built_in, *layers], method, place.provider.block_level)
+    quantize = layered([*built_in, *layers], method)
+    if quantize is not None:
+        quantize = quantize.settled(place.provider)
     precision, speed = precision_of(quantize), _speed(name, spec)
     _check_runs(place, name, precision, path)
-    if isinstance(quantize, Auto) and place.family.searches:
-        _check_can_search(place, name, path)
-    if quantize is not None:
-        check_uncalibrated(place, name, quantize, path)
-    if isinstance(quantize, WeightOnly):
-        _check_k_quant(place, name, quantize, path)
     because = spec.because if spec.because or name not in FOR_SIZE else Q4_BECAUSE
     return Variant(
         name=name,
@@ -127,27 +120,64 @@ def _made(
         quantize=quantize,
         speed=speed,
         because=because if speed == "any" else None,
-        budgets=filled(given, precision, speed, place.family.figures, name),
+        budgets=filled(given, precision, speed, place.family.metrics, name),
         by_default=unwritten(layers, quantize),
-        slow=check_blocks(place, name, quantize, path),
+        slow=_checked(place, name, quantize, path) if quantize else None,
     )
 
 
 def _convolutional(
     place: Place, made: Variant, spec: VariantSpec, given: Mapping[str, Any], path: KeyPath
 ) -> Variant | None:
-    """Return what dynamic int8, where nobody wrote it, becomes for weights in convolutions.
-
-    Those run in int8 only where the ranges of activations are known before. Where the provider
-    has no such kernels, their weights alone are in 8 bits.
-    """
-    by_default = isinstance(made.quantize, DynamicInt8) and "method" in made.by_default
-    if not (by_default and place.family.convolutional):
+    """Return what a method that nobody wrote becomes for weights in convolutions, if anything."""
+    if not made.quantize or "method" not in made.by_default or not place.family.convolutional:
         return None
-    runs = place.provider.support_of("w8a8").runs != "refused"
-    method = "static-int8" if runs else "weight-only"
-    layer = {"method": method} if runs else {"method": method, "bits": 8}
-    return _made(place, made.name, spec, given, path, [layer], method)
+    layer = made.quantize.for_convolutions(place.provider)
+    if layer is None:
+        return None
+    return _made(place, made.name, spec, given, path, [dict(layer)], layer["method"])
+
+
+def _checked(place: Place, name: str, quantize: Method, path: KeyPath) -> str | None:
+    """Report what a method cannot do here; return why the provider computes it slowly, if it does.
+
+    The warning of that is left out where the recipe itself says why the variant may be slow, and of
+    models whose weights may be in convolutions, which are not stored in blocks. `path` is where the
+    variant is chosen, for what the recipe does not write itself.
+    """
+    use = Use(place.context.recipe.name, name, place.target, place.provider, place.family)
+
+    def add(code: Code, found: Problem, message: str, hint: str) -> None:
+        at = _written(place, name, quantize.method, found.field) or path
+        place.add(code, at, message, hint=hint, notes=(found.why,))
+
+    for found in quantize.problems(use):
+        code = Code.CONFLICT if found.conflict else Code.CANNOT_RUN
+        add(code, found, found.message, found.hint)
+    slow = quantize.slow(use)
+    if slow is None:
+        return None
+    spec = place.context.recipe.variants.get(name)
+    if not ((spec and spec.because) or place.family.convolutional):
+        excuse = f"or say in `variants.{name}` why it may be slow: `speed: any` and `because`"
+        message = f"{slow.message} (variant '{name}')"
+        add(Code.SLOW_KERNEL, slow, message, f"{slow.hint}; {excuse}")
+    return f"{slow.message}: {slow.why}; {slow.hint}"
+
+
+def _written(place: Place, name: str, method: str, field: str) -> KeyPath | None:
+    """Return where the recipe sets an option of a variant's method; None where it does not.
+
+    The last of the places that set it wins, so that is the one to change.
+    """
+    context = place.context
+    for layer in (("targets", place.target.name), ("variants", name), ()):
+        settings: KeyPath = (*layer, "quantize")
+        chosen = context.tree.find((*settings, "method"))
+        at = (*settings, field) if field else settings
+        if chosen is not None and chosen.value == method and context.written(at):
+            return at
+    return None
 
 
 def _speed(name: str, spec: VariantSpec) -> Literal["gated", "any"]:
@@ -189,35 +219,6 @@ def _check_runs(place: Place, name: str, precision: str, path: KeyPath) -> None:
             hint=f"build a variant with `{support.instead}`; it runs {listed(able)}",
             notes=(support.how, f"target '{target.name}' can use {listed(target.providers)}"),
         )
-
-
-def _check_k_quant(place: Place, name: str, method: WeightOnly, path: KeyPath) -> None:
-    if method.algorithm != "k-quant" or not method.symmetric:
-        return
-    own: KeyPath = ("variants", name, "quantize", "symmetric")
-    place.add(
-        Code.CONFLICT,
-        own if place.context.written(own) else path,
-        f"k-quant cannot be symmetric (variant '{name}')",
-        hint="write `symmetric: false`, or `algorithm: rtn`",
-        notes=("it searches a scale and a zero point for each block",),
-    )
-
-
-def _check_can_search(place: Place, name: str, path: KeyPath) -> None:
-    provider, target = place.provider, place.target
-    if provider.runs_here_by is not None and target.name == SEARCHED_TARGET:
-        return
-    own: KeyPath = ("variants", name, "quantize")
-    recipe = place.context.recipe.name
-    place.add(
-        Code.CANNOT_RUN,
-        own if place.context.written(own) else path,
-        f"no search can measure '{provider.name}' for '{target.name}' here ('{name}' is `auto`)",
-        hint=f"search for {SEARCHED_TARGET}, `olive-build build {recipe} --target "
-        f"{SEARCHED_TARGET} --write-recipe FILE`, and name the method that it writes",
-        notes=("a search goes by measured speed, and guesses are no measurements",),
-    )
 
 
 def _given_budgets(

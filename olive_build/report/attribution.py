@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SAMPLES = 32
 SHOWN = 20
-BAR = 20
 # A rewritten place whose noise is below this is the same but for rounding.
 EXACT_DB = 80.0
 
@@ -137,8 +136,7 @@ def _stage_lines(stages: Sequence[Stage]) -> Iterator[str]:
 
 def _layer_lines(found: Attribution) -> Iterator[str]:
     ranking, exact = _ranked(found)
-    rows = [["layer", "precision", "own noise", "damage", "share", "", "so far", "size"]]
-    largest = max((item.share for item in ranking), default=1.0) or 1.0
+    rows = [["layer", "precision", "own noise", "damage", "share", "so far", "size"]]
     for item in ranking[:SHOWN]:
         layer = item.layer
         rows.append(
@@ -148,12 +146,11 @@ def _layer_lines(found: Attribution) -> Iterator[str]:
                 _decibels(item.own_db),
                 _small(item.damage),
                 f"{item.share:.1%}",
-                "#" * round(BAR * item.share / largest),
                 _decibels(item.accumulated_db),
                 f"{megabytes(layer.reference_bytes)} -> {megabytes(layer.variant_bytes)}",
             ]
         )
-    yield from table(rows, right=(2, 3, 4, 6))
+    yield from table(rows, right=(2, 3, 4, 5, 6))
     if len(ranking) > SHOWN:
         rest = ranking[SHOWN:]
         yield f"and {len(rest)} more with {sum(item.share for item in rest):.1%} together"

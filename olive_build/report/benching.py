@@ -143,16 +143,24 @@ def _print(result: dict[str, Any]) -> None:
     click.echo(f"{machine['cpu']}, {machine['cores']} cores, {' '.join(machine['features'])}")
     names = list(result["load"]["milliseconds"])
     first = names[0]
-    rows = [
-        [result["unit"], "batch", "threads", "candidate", "p50 ms", "p90", "p99", "items/s",
-         f"x {first}", "between"]
-    ]  # fmt: skip
+    # What is the same in all rows is told once, and leaves room.
+    setup = {name: {row[name] for row in result["rows"]} for name in ("batch", "threads")}
+    varied = [name for name, values in setup.items() if len(values) > 1]
+    alike = [f"{name} {values.pop()}" for name, values in setup.items() if name not in varied]
+    if alike:
+        click.echo(", ".join(alike))
+    heads = ["candidate", "p50 ms", "p90", "p99", "items/s", "x", "between"]
+    rows = [[result["unit"], *varied, *heads]]
     for row in result["rows"]:
-        rows += [_line(row, name, first) for name in names]
-    for line in table(rows, right=(0, 1, 2, 4, 5, 6, 7, 8)):
+        setting = [str(row[name]) for name in ("tokens", *varied)]
+        rows += [[*setting, *_line(row, name, first)] for name in names]
+    numbers_from = len(varied) + 2
+    for line in table(
+        rows, right=(*range(numbers_from - 1), *range(numbers_from, numbers_from + 5))
+    ):
         click.echo(line)
     click.echo()
-    rows = [["candidate", "load ms", f"x {first}", "between", "peak MB"]]
+    rows = [["candidate", "load ms", "x", "between", "peak MB"]]
     rows += [_resources(result, name, first) for name in names]
     for line in table(rows, right=(1, 2, 4)):
         click.echo(line)
@@ -169,9 +177,6 @@ def _line(row: dict[str, Any], name: str, first: str) -> list[str]:
     item = row["candidates"][name]
     p99 = "-" if item["p99"] is None else f"{item['p99']:.2f}"
     return [
-        str(row["tokens"]),
-        str(row["batch"]),
-        str(row["threads"]),
         name,
         f"{item['p50']:.2f}",
         f"{item['p90']:.2f}",

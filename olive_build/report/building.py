@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
+from itertools import chain
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 import click
@@ -15,8 +18,10 @@ from olive_build.engine.events import (
     NotReproducible,
     Outcome,
     Provisioning,
+    RunStarted,
     StepFinished,
     StepStarted,
+    StillRunning,
     Waiting,
 )
 from olive_build.engine.store import Store
@@ -71,14 +76,24 @@ def print_errors(result: BuildReport) -> None:
 
 
 class Progress:
-    """A line for each step as it ends; on a terminal, what runs now is shown below them."""
+    """A line for each step as it ends; on a terminal, what runs now is shown below them.
+
+    Each line says which of how many steps ended; those that were found done count, without a line.
+    """
 
     def __init__(self, *, to_stderr: bool) -> None:
         self._stream = sys.stderr if to_stderr else sys.stdout
         self._live = self._stream.isatty()
-        self._running: list[str] = []
+        self._running: dict[str, float] = {}
+        self._began = time.monotonic()
+        self._steps = self._ended = 0
         self.cached = 0
         self.ran = 0
+
+    @property
+    def elapsed(self) -> str:
+        """The time since it began, as minutes and seconds."""
+        return _clock(time.monotonic() - self._began)
 
     def say(self, text: str) -> None:
         """Print a line of its own."""
@@ -87,8 +102,12 @@ class Progress:
     def show(self, event: Event) -> None:
         """Print what happened."""
         match event:
+            case RunStarted():
+                self._steps, self._ended = event.steps, 0
+            case StillRunning():
+                self._status()
             case StepStarted():
-                self._running.append(event.slot)
+                self._running[event.slot] = time.monotonic()
                 self._status()
             case StepFinished():
                 self._finished(event)
@@ -107,22 +126,26 @@ class Progress:
 
     def _finished(self, event: StepFinished) -> None:
         outcome = event.outcome
-        if outcome.slot in self._running:
-            self._running.remove(outcome.slot)
+        self._running.pop(outcome.slot, None)
+        self._ended += 1
         if outcome.status == "cached":
             self.cached += 1
             self._status()
             return
         self.ran += outcome.status == "ran"
-        status = paint(f"{outcome.status:<8}", STATUS_COLOUR.get(outcome.status, ""), self._stream)
-        text = f"  {status} {outcome.slot:<52}"
+        status = paint(f"{outcome.status:<7}", STATUS_COLOUR.get(outcome.status, ""), self._stream)
+        text = f"{self._place:>9}  {status}  {outcome.slot:<34}"
         if outcome.status == "ran":
             memory = megabytes(outcome.peak_bytes) if outcome.peak_bytes else "-"
             size = megabytes(outcome.size_bytes)
-            text += f" {outcome.seconds:6.1f} s {memory:>10} peak {size:>9}"
+            text += f" {outcome.seconds:5.1f} s {memory:>9} peak {size:>8}"
         elif outcome.status == "skipped":
             text += f" after {outcome.blocked_by}"
         self._line(text.rstrip())
+
+    @property
+    def _place(self) -> str:
+        return f"{self._ended} of {self._steps}" if self._steps else ""
 
     def _line(self, text: str) -> None:
         clear = "\r\x1b[2K" if self._live else ""
@@ -131,23 +154,48 @@ class Progress:
 
     def _status(self) -> None:
         if self._live:
-            running = ", ".join(self._running)
-            self._stream.write(f"\r\x1b[2K  {running[:100]}" if running else "\r\x1b[2K")
+            now = time.monotonic()
+            running = ", ".join(
+                f"{slot} {_clock(now - since)}" for slot, since in self._running.items()
+            )
+            told = f"{self._place:>9}  {self.elapsed}  {running}"[: get_terminal_size().columns - 1]
+            self._stream.write(f"\r\x1b[2K{told}" if running else "\r\x1b[2K")
         self._stream.flush()
+
+
+def _clock(seconds: float) -> str:
+    """Return a time as `1:05` or `2:01:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def print_result(result: BuildReport, progress: Progress) -> None:
     """Print how many steps ran and the table of bundles."""
     failed = sum(outcome.status == "failed" for outcome in result.outcomes.values())
     click.echo(
-        f"steps: {progress.ran} ran, {progress.cached} cached" + f", {failed} failed" * bool(failed)
+        f"steps: {progress.ran} ran, {progress.cached} cached"
+        + f", {failed} failed" * bool(failed)
+        + f", in {progress.elapsed}"
     )
-    rows = [["target", "variant", "size", "of fp32", quality_head(result), "speed", "verdict"]]
-    for item in result.bundles:
-        rows += bundle_rows(item)
+    heads = (
+        "recipe",
+        "target",
+        "variant",
+        "size",
+        "of fp32",
+        quality_head(result),
+        "speed",
+        "verdict",
+    )
     click.echo()
-    for line in table(rows, right=(2, 3)):
+    for line in table(
+        [heads, *chain.from_iterable(map(bundle_rows, result.bundles))], right=(3, 4)
+    ):
         click.echo(line)
+    sizes = {text: None for item in result.bundles for p in item.proofs if (text := speed_size(p))}
+    if sizes:
+        click.echo(f"speed: x PyTorch on one thread, at {', '.join(sizes)}; -: not measured here")
     for item in result.bundles:
         if item.status in ("published", "up to date"):
             click.echo(f"{item.status}: {item.folder}")
@@ -207,9 +255,10 @@ def without_vnni(item: BundleResult) -> list[str]:
 def bundle_rows(item: BundleResult) -> list[list[str]]:
     """Return the table's rows of one bundle, a row for each variant."""
     if not item.proofs:
-        return [[item.target, "-", "-", "-", "-", "-", item.status]]
+        return [[item.recipe, item.target, "-", "-", "-", "-", "-", item.status]]
     return [
         [
+            item.recipe,
             item.target,
             proof.name,
             megabytes(proof.size_bytes),
@@ -223,17 +272,22 @@ def bundle_rows(item: BundleResult) -> list[list[str]]:
 
 
 def quality_text(proof: VariantProof) -> str:
-    """Return the worst of the variant's files, figure by figure."""
+    """Return the worst of the variant's files; of three cosines the lowest, and no reference's."""
     if proof.training:
         return training_text(proof.training)
-    return figures_text(list(proof.quality.values()))
+    text = figures_text(found := list(proof.quality.values()))
+    first, slash, _ = text.partition(" / ")
+    if not slash:
+        return text.partition(" (PyTorch")[0]
+    right = [item["accuracy"] for item in found if "accuracy" in item]
+    return f"{first}, {min(right):.2%} right" if right else first
 
 
 def quality_head(result: BuildReport) -> str:
-    """Return the head of the column of `quality_text`; cosines are three, and need their names."""
+    """Return the head of the column of `quality_text`: cosines do not name themselves."""
     found = [form for item in result.bundles for p in item.proofs for form in p.quality.values()]
-    cosines = not found or any("cosine_p1" in form for form in found)
-    return "quality (lowest / p1 / mean)" if cosines else "quality"
+    cosines = ["cosine_lowest" in form for form in found]
+    return "quality" if not any(cosines) else "lowest cosine" + " or other" * (not all(cosines))
 
 
 def figures_text(figures: list[dict[str, Any]]) -> str:
@@ -277,18 +331,28 @@ def _written_text(figures: list[dict[str, Any]]) -> str:
 
 
 def speed_text(proof: VariantProof) -> str:
-    """Return the speed against PyTorch eager at the smallest size on one thread."""
+    """Return how many times as fast as PyTorch eager it is, at its smallest size on one thread."""
     if proof.training:
         cost = proof.training["cost"]
         # Whatever the target is: it was this machine that trained.
         step, peak = cost["milliseconds_per_step"], cost["peak_bytes"] / 1e6
         return f"here {step:.3g} ms a step, {peak:.0f} MB"
     if not proof.latency:
-        return "is the fp32 graph" if proof.is_fp32_graph else "not measured"
-    row = min(proof.latency, key=lambda row: (row["threads"], row["tokens"]))
-    ratio = 1 / row["ratio_to"]["pytorch"]["median"]
+        return "is fp32" if proof.is_fp32_graph else "-"
+    return f"{1 / _smallest(proof.latency)['ratio_to']['pytorch']['median']:.1f} x"
+
+
+def speed_size(proof: VariantProof) -> str | None:
+    """Return the size at which `speed_text` compares, such as `16 tokens`; None without one."""
+    if not proof.latency:
+        return None
+    row = _smallest(proof.latency)
     unit = row["unit"].removesuffix("s") if row["tokens"] == 1 else row["unit"]
-    return f"{ratio:.1f} x PyTorch at {row['tokens']} {unit}"
+    return f"{row['tokens']} {unit}"
+
+
+def _smallest(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return min(rows, key=lambda row: (row["threads"], row["tokens"]))
 
 
 def to_json(result: BuildReport) -> dict[str, Any]:

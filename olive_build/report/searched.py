@@ -8,9 +8,10 @@ from pathlib import Path
 from olive_build.engine.store import Store
 from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
+from olive_build.methods import Method
+from olive_build.methods.auto import Auto
 from olive_build.plan.types import Request
 from olive_build.prepare import plan_builds
-from olive_build.recipe.build import Auto, Quantize
 from olive_build.recipe.find import find_recipe
 from olive_build.recipe.load import load_recipe
 from olive_build.select import Selection
@@ -40,7 +41,7 @@ def write_searched(
 
     plan = plan_builds(requests, store, smoke=False, report=lambda _: None)
     searched = _searched(requests)
-    methods: dict[str, Quantize] = {
+    methods: dict[str, Method] = {
         variant.name: variant.quantize
         for bundle in plan.bundles
         for variant in bundle.build.variants

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from olive_build.engine.graph import Graph, GraphBuilder
 from olive_build.families import FAMILIES
+from olive_build.methods import Method
 from olive_build.plan.planner import TargetPlanner
 from olive_build.plan.types import Inspected
-from olive_build.recipe.build import Budgets, Quantize, Variant
+from olive_build.recipe.build import Budgets, Variant
 from olive_build.steps.convert_ort import MODEL_NAME
 from olive_build.steps.damage import MeasureDamage
 from olive_build.steps.quality import MeasureQuality, RunReference
@@ -32,7 +33,7 @@ class CandidatePlan:
     damage: str | None
 
 
-def plan_candidate(item: Inspected, method: Quantize | None, machine: str) -> CandidatePlan:
+def plan_candidate(item: Inspected, method: Method | None, machine: str) -> CandidatePlan:
     """Return the plan of one method for a build; None is the fp32 graph that it starts from.
 
     Quality is of the bare graph, on the half of the calibration data that no quantizer saw; size

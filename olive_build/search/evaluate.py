@@ -12,8 +12,8 @@ from olive_build.engine.decide import Decisions
 from olive_build.engine.events import Event
 from olive_build.engine.run import ignore, run_graph
 from olive_build.engine.store import Artifact, Store
+from olive_build.methods import Method
 from olive_build.plan.types import Inspected
-from olive_build.recipe.build import Quantize
 from olive_build.search.candidate_plan import CandidatePlan, plan_candidate
 from olive_build.search.errors import CannotBuildError, OutOfTimeError
 from olive_build.search.search import LayerCost
@@ -35,15 +35,15 @@ class Evaluator:
     deadline: float
     jobs: int | None = None
     on_event: Callable[[Event], None] = ignore
-    _plans: dict[Quantize | None, CandidatePlan] = field(default_factory=dict)
+    _plans: dict[Method | None, CandidatePlan] = field(default_factory=dict)
 
-    def quality(self, method: Quantize | None) -> tuple[dict[str, Any], float, float]:
+    def quality(self, method: Method | None) -> tuple[dict[str, Any], float, float]:
         plan = self._plan(method)
         found = self._run(plan, {plan.quality, plan.shipped, plan.fp32_shipped})
         size, fp32 = found[plan.shipped].size_bytes, found[plan.fp32_shipped].size_bytes
         return found[plan.quality].json(QUALITY), size / fp32, size / 1e6
 
-    def speed(self, method: Quantize | None) -> dict[int, float]:
+    def speed(self, method: Method | None) -> dict[int, float]:
         plan = self._plan(method)
         rows = self._run(plan, {plan.speed})[plan.speed].json(SPEED)
         found: dict[int, list[float]] = {}
@@ -52,7 +52,7 @@ class Evaluator:
             found.setdefault(row["tokens"], []).append(ratio)
         return {size: geometric_mean(ratios) for size, ratios in found.items()}
 
-    def damage(self, method: Quantize) -> list[LayerCost]:
+    def damage(self, method: Method) -> list[LayerCost]:
         plan = self._plan(method)
         assert plan.damage is not None
         layers = self._run(plan, {plan.damage})[plan.damage].json(DAMAGE)["layers"]
@@ -61,7 +61,7 @@ class Evaluator:
             for item in layers
         ]
 
-    def _plan(self, method: Quantize | None) -> CandidatePlan:
+    def _plan(self, method: Method | None) -> CandidatePlan:
         if method not in self._plans:
             self._plans[method] = plan_candidate(self.item, method, self.machine)
         return self._plans[method]

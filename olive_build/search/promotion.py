@@ -17,7 +17,7 @@ LEAST_COST = 1e-6
 
 
 @dataclass(frozen=True)
-class Choice:
+class LayerOption:
     """One layer on one rung: its share of the time, its size, the loss that it causes."""
 
     rung: int
@@ -42,7 +42,7 @@ class Promotion:
         return self.gain / max(self.cost, LEAST_COST)
 
 
-def promotions(layers: Mapping[str, Sequence[Choice]], seed: int = 0) -> tuple[Promotion, ...]:
+def promotions(layers: Mapping[str, Sequence[LayerOption]], seed: int = 0) -> tuple[Promotion, ...]:
     """Return all steps worth taking, the best first; a layer's own steps stay in order.
 
     `seed` decides between steps of equal worth, always in the same way.
@@ -56,7 +56,7 @@ def _drawn(seed: int, layer: str) -> str:
 
 
 def assignment(
-    layers: Mapping[str, Sequence[Choice]], steps: Sequence[Promotion], room: float
+    layers: Mapping[str, Sequence[LayerOption]], steps: Sequence[Promotion], room: float
 ) -> dict[str, int]:
     """Return the rung of every layer after `steps`; one that needs more than the `room` is left.
 
@@ -76,12 +76,12 @@ def assignment(
     return rungs
 
 
-def _start(choices: Sequence[Choice]) -> Choice:
+def _start(choices: Sequence[LayerOption]) -> LayerOption:
     """Return the cheapest choice; of equals the least damaging."""
     return min(choices, key=lambda choice: (choice.cost, choice.damage, choice.rung))
 
 
-def _steps(name: str, choices: Sequence[Choice]) -> list[Promotion]:
+def _steps(name: str, choices: Sequence[LayerOption]) -> list[Promotion]:
     """Return the steps along the lower hull of a layer's points, from the cheapest on."""
     here = _start(choices)
     found = []

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import Any
 
 import yaml
 
 from olive_build.errors import UsageError
-from olive_build.recipe.build import Quantize
+from olive_build.methods import Method
 from olive_build.recipe.load import LoadedRecipe
-from olive_build.recipe.quantize import METHODS
 
 
-def plain_recipe(loaded: LoadedRecipe, chosen: Mapping[str, Quantize]) -> str:
+def plain_recipe(loaded: LoadedRecipe, chosen: Mapping[str, Method]) -> str:
     """Return the recipe's text with each variant's `quantize: auto` replaced by its method.
 
     Raises UsageError when a variant's method is not written in the recipe's own file.
@@ -30,13 +29,12 @@ def plain_recipe(loaded: LoadedRecipe, chosen: Mapping[str, Quantize]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_yaml(method: Quantize) -> dict[str, Any]:
+def as_yaml(method: Method) -> dict[str, Any]:
     """Return a method as a recipe writes it: its name, and what is not the default."""
-    defaults = {name: field.default for name, field in METHODS[method.method].model_fields.items()}
     written: dict[str, Any] = {"method": method.method}
     for field in fields(method):
         value = getattr(method, field.name)
-        if field.name != "method" and value != defaults.get(field.name, MISSING):
+        if field.name != "method" and value != field.default:
             written[field.name] = _plain(value)
     return written
 
@@ -76,7 +74,7 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip(" "))
 
 
-def _rewritten(line: str, method: Quantize) -> list[str]:
+def _rewritten(line: str, method: Method) -> list[str]:
     """Return the lines in place of one that holds `quantize`, in flow style or in a block."""
     content = as_yaml(method)
     flow = re.search(r"quantize:\s*(auto\b|\{[^}]*\})", line)

@@ -17,28 +17,18 @@ from olive_build.engine.fingerprint import digest_of, from_fields, to_fields, to
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError
+from olive_build.methods import Ladder, Method, ladders_for, methods, precision_of
+from olive_build.methods.auto import Auto
 from olive_build.plan.types import Inspected
-from olive_build.recipe.build import (
-    Auto,
-    DynamicInt8,
-    Fp16,
-    Quantize,
-    StaticInt8,
-    TargetBuild,
-    Variant,
-    WeightOnly,
-)
-from olive_build.recipe.quantize import precision_of
+from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.search.candidate_plan import plan_candidate
 from olive_build.search.evaluate import Evaluator
 from olive_build.search.goal import Goal
-from olive_build.search.ladder import Ladder, ladders_for
 from olive_build.search.search import Candidate, Search
 from olive_build.targets import load_provider
 
 # Raised when the search itself comes to choose otherwise from the same figures.
-VERSION = 5
-METHODS: tuple[type[Quantize], ...] = (DynamicInt8, StaticInt8, WeightOnly, Fp16)
+VERSION = 6
 Report = Callable[[str], None]
 
 
@@ -46,7 +36,7 @@ Report = Callable[[str], None]
 class Decision:
     """What a search chose, and all that it measured, as JSON values for reports."""
 
-    method: Quantize
+    method: Method
     holds: bool
     summary: str
     candidates: tuple[dict[str, Any], ...]
@@ -104,7 +94,7 @@ def without_search(item: Inspected) -> Inspected:
     return replace(item, build=replace(item.build, variants=variants))
 
 
-def _chosen(variant: Variant, method: Quantize | None) -> Variant:
+def _chosen(variant: Variant, method: Method | None) -> Variant:
     """Return the variant by a method that was found; all of it is meant, so nothing is left out."""
     return replace(variant, quantize=method, precision=precision_of(method), by_default=())
 
@@ -125,7 +115,7 @@ def _decided(item: Inspected, variant: Variant, store: Store, machine: str) -> D
         # Its figures are published with what it chose: they are those that were measured.
         if data.pop("digest") != _digest(data):
             return None
-        kinds = {kind.__name__: kind for kind in METHODS}
+        kinds = {kind.__name__: kind for kind in methods().values()}
         method = from_fields(kinds[data["method"]["$type"]], data["method"])
         return Decision(method, data["holds"], data["summary"], tuple(data["candidates"]))
     except (OSError, ValueError, KeyError, TypeError):

@@ -19,11 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from olive_build.recipe.build import Quantize
+from olive_build.methods import Ladder, Method, Rung
 from olive_build.search.errors import CannotBuildError, OutOfTimeError
 from olive_build.search.goal import Goal, Standing, mean_time
-from olive_build.search.ladder import Ladder, Rung
-from olive_build.search.promotion import Choice, Promotion, assignment, promotions
+from olive_build.search.promotion import LayerOption, Promotion, assignment, promotions
 
 # A help that gains less than this share of the loss is not worth its build time.
 LEAST_GAIN = 0.02
@@ -54,13 +53,13 @@ class LayerCost:
 class Measures(Protocol):
     """What a search asks of a candidate. Raises CannotBuildError, OutOfTimeError."""
 
-    def quality(self, method: Quantize | None) -> tuple[dict[str, Any], float, float]:
+    def quality(self, method: Method | None) -> tuple[dict[str, Any], float, float]:
         """Return the figures, the size over the fp32 file's, and the size in 10^6 bytes."""
 
-    def speed(self, method: Quantize | None) -> dict[int, float]:
+    def speed(self, method: Method | None) -> dict[int, float]:
         """Return {timed size: time over the fp32 graph's}; of the fp32 graph, over PyTorch's."""
 
-    def damage(self, method: Quantize) -> list[LayerCost]:
+    def damage(self, method: Method) -> list[LayerCost]:
         """Return what each quantized layer costs at the model's end."""
 
 
@@ -69,7 +68,7 @@ class Candidate:
     """What was measured of one method. `times` is None where its quality ruled it out."""
 
     name: str
-    method: Quantize
+    method: Method
     figures: Mapping[str, Any]
     size_ratio: float
     times: Mapping[int, float] | None
@@ -141,8 +140,8 @@ class Search:
         total = sum(cost.weight_bytes for cost in costs) or 1
         layers = {
             cost.node: [
-                Choice(0, cost.weight_bytes / total * foot.time, cost.damage, 0.0),
-                Choice(last, cost.weight_bytes / total * FP32_TIMES, 0.0, 0.0),
+                LayerOption(0, cost.weight_bytes / total * foot.time, cost.damage, 0.0),
+                LayerOption(last, cost.weight_bytes / total * FP32_TIMES, 0.0, 0.0),
             ]
             for cost in costs
         }
@@ -157,7 +156,7 @@ class Search:
     def _is_settled(self, found: Candidate) -> bool:
         return found.standing.holds and self.goal.has_room(found.standing)
 
-    def _layers(self, ladder: Ladder, method: Quantize) -> list[LayerCost]:
+    def _layers(self, ladder: Ladder, method: Method) -> list[LayerCost]:
         return [c for c in self.measures.damage(method) if c.operator in ladder.operators]
 
     def _climb(self, ladder: Ladder) -> None:
@@ -198,7 +197,7 @@ class Search:
                 ladder = shorter
         return ladder
 
-    def _choices(self, ladder: Ladder) -> dict[str, list[Choice]]:
+    def _choices(self, ladder: Ladder) -> dict[str, list[LayerOption]]:
         """Return each layer's cost, damage and size on every rung."""
         rows: list[tuple[int, Rung, float, float, dict[str, LayerCost] | None]] = []
         for rung, item in enumerate(ladder.rungs):
@@ -215,20 +214,20 @@ class Search:
         }
         total = sum(cost.weight_bytes for cost in layers.values()) or 1
         first = rows[0][2]
-        choices: dict[str, list[Choice]] = {name: [] for name in layers}
+        choices: dict[str, list[LayerOption]] = {name: [] for name in layers}
         for rung, item, time, size, losses in rows:
             for name, layer in layers.items():
                 weight = layer.weight_bytes / total
                 share = weight if item.spread == "weights" else 1 / len(layers)
                 damage = losses[name].damage if losses and name in losses else 0.0
                 cost = weight * first + share * (time - first)
-                choices[name].append(Choice(rung, cost, damage, weight * size))
+                choices[name].append(LayerOption(rung, cost, damage, weight * size))
         return choices
 
     def _approach(
         self,
         ladder: Ladder,
-        layers: Mapping[str, Sequence[Choice]],
+        layers: Mapping[str, Sequence[LayerOption]],
         steps: Sequence[Promotion],
         foot: Candidate,
     ) -> None:
@@ -256,14 +255,14 @@ class Search:
     def _at(
         self,
         ladder: Ladder,
-        layers: Mapping[str, Sequence[Choice]],
+        layers: Mapping[str, Sequence[LayerOption]],
         steps: Sequence[Promotion],
         count: int,
     ) -> Candidate | None:
         """Measure the graph after the first `count` steps."""
         size = sum(choices[0].size for choices in layers.values())
         # What is too large at the foot may still climb where that takes no more room.
-        room = max((self.goal.budgets.size_ratio or 1.0) - size, NO_ROOM)
+        room = max((self.goal.budgets.limit("size_ratio") or 1.0) - size, NO_ROOM)
         rungs = assignment(layers, steps[:count], room=room)
         return self._try(f"{ladder.name}, {count} steps up", ladder.assigned(rungs))
 
@@ -272,7 +271,7 @@ class Search:
         assert method is not None
         return self._try(f"{ladder.name}, {ladder.rungs[rung].name}", method, timed=timed)
 
-    def _try(self, name: str, method: Quantize, *, timed: bool = False) -> Candidate | None:
+    def _try(self, name: str, method: Method, *, timed: bool = False) -> Candidate | None:
         """Measure a candidate; its speed only where asked, or where its quality holds."""
         known = next((item for item in self.candidates if item.method == method), None)
         if known is not None and (known.times or not timed):

@@ -32,8 +32,11 @@ class LoadCheck:
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.families import family_module
+        from olive_build.families.configuration import read_value
 
         folder = inputs["source"]
+        for path in sorted(folder.rglob("*.json")):
+            read_value(path)  # what is read by a library is held to the same limits
         if self.trains:
             loaded = family_module(self.family, "training").loading(folder, self.head)
         else:

@@ -59,10 +59,10 @@ def _split_arrays(data: Path, part: str, out: Path) -> None:
 
     from olive_build.errors import StepError, first_line
     from olive_build.proof.pictures import IMAGES, SHAPES, Pictures
+    from olive_build.untrusted import read_npz
 
     try:
-        with np.load(data, allow_pickle=False) as arrays:
-            found: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+        found: dict[str, Any] = read_npz(data.resolve())
         pictures: list[Any] = []
         if SHAPES in found:
             pictures = list(Pictures.restored(found))

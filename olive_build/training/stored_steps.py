@@ -16,7 +16,6 @@ spacing of fp32 for each value.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +28,7 @@ import numpy.typing as npt
 from olive_build.errors import BundleError, first_line
 from olive_build.training.sketch import drawn
 from olive_build.training.steps_file import State
+from olive_build.untrusted import read_npz
 
 STORED = "training_steps.npz"
 COUNT = 3
@@ -96,10 +96,9 @@ class StoredSteps:
 def read_stored(path: Path) -> StoredSteps:
     """Return a bundle's steps. Raises BundleError where they are missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(path)
         _check(arrays)
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
         raise BundleError(
             "the stored steps of training cannot be read",
             where=str(path),

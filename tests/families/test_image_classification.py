@@ -132,7 +132,7 @@ def test_one_array_and_pickles_are_refused(tmp_path: Path) -> None:
         np.save(file, IMAGES)
     with pytest.raises(StepError, match="cannot be read") as caught:
         read_images(path, FACTS, what="the data")
-    assert "it is one array" in (caught.value.why or "")
+    assert "it is no .npz file" in (caught.value.why or "")
     pickled = save(tmp_path, images=np.array([{"a": 1}, None], dtype=object))
     with pytest.raises(StepError, match="cannot be read"):
         read_images(pickled, FACTS, what="the data")

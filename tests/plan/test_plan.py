@@ -16,20 +16,17 @@ from olive_build.families.sentence_embedding.modules import Normalize, Pooling
 from olive_build.families.sentence_embedding.settings import Settings
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.families.whisper.spec import inspect
+from olive_build.methods import Method
+from olive_build.methods.auto import Auto
+from olive_build.methods.dynamic_int8 import DynamicInt8
+from olive_build.methods.fp16 import Fp16
+from olive_build.methods.static_int8 import StaticInt8
 from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
 from olive_build.methods.steps.weight_only import QuantizeWeights
+from olive_build.methods.weight_only import WeightOnly
 from olive_build.plan.planner import make_plan
 from olive_build.plan.types import DESCRIPTION, LATENCY, QUALITY, Inspected, Model, Plan
-from olive_build.recipe.build import (
-    Auto,
-    Budgets,
-    DynamicInt8,
-    Fp16,
-    Quantize,
-    StaticInt8,
-    Variant,
-    WeightOnly,
-)
+from olive_build.recipe.build import Budgets, Variant
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
 from olive_build.steps import STEPS
@@ -205,7 +202,7 @@ def test_every_kind_of_step_belongs_to_a_stage_that_a_build_can_end_with() -> No
     assert set(staged) <= set(STEPS)
 
 
-def whisper_plan(method: Quantize | None = None, **changes: Any) -> Plan:
+def whisper_plan(method: Method | None = None, **changes: Any) -> Plan:
     """The plan of whisper-digits, or of its desktop target with one variant by `method`."""
     recipe = ROOT / "recipes" / "whisper-digits.yaml"
     facts = inspect(recipe.with_name("whisper-digits") / "model")
@@ -249,12 +246,10 @@ def test_parts_of_a_layout_of_several_files_are_proved_together() -> None:
     assert {"source", "audio", "detokenizer", *(f"model.{file}" for file in files)} <= set(run)
 
 
-INT8 = DynamicInt8(
-    *(True, "int8", False, False, "none", "exact", "nearest", "per-row", None, (), ())
-)
-FP16 = Fp16(True, (), ())
-STATIC = StaticInt8("uint8", "int8", True, "min-max", 99.99, False, "nearest", None, ())
-BLOCKS = WeightOnly("rtn", 4, 32, False, 0, True, True, False, (), ())
+INT8 = DynamicInt8(per_token="none")
+FP16 = Fp16()
+STATIC = StaticInt8()
+BLOCKS = WeightOnly(accuracy_level=0)
 
 
 @pytest.mark.parametrize(
@@ -265,18 +260,18 @@ BLOCKS = WeightOnly("rtn", 4, 32, False, 0, True, True, False, (), ())
         replace(BLOCKS, smooth=True),
         replace(BLOCKS, algorithm="gptq"),
         STATIC,
-        Auto(10.0, 0),
+        Auto(),
     ],
     ids=["smooth", "rounding", "blocks, smooth", "blocks, gptq", "static-int8", "auto"],
 )
-def test_methods_that_look_at_inner_values_are_refused(method: Quantize) -> None:
+def test_methods_that_look_at_inner_values_are_refused(method: Method) -> None:
     with pytest.raises(PlanError) as caught:
         whisper_plan(method)
     assert isinstance(method, Auto) or (caught.value.where and caught.value.hint)
 
 
 @pytest.mark.parametrize("method", [INT8, BLOCKS, replace(BLOCKS, algorithm="k-quant"), FP16])
-def test_methods_that_look_at_weights_alone_are_planned(method: Quantize) -> None:
+def test_methods_that_look_at_weights_alone_are_planned(method: Method) -> None:
     assert "calibration" not in kinds(whisper_plan(method))
 
 

@@ -24,7 +24,7 @@ from olive_build.families.causal_lm.torch_side import load, reference
 from olive_build.proof.generation import Decoding, Ends
 from olive_build.proof.generation_reference import Case, GenerationReference
 from olive_build.proof.outputs import of_steps, read_outputs, write_outputs
-from olive_build.proof.predictions import Choice, Predictions
+from olive_build.proof.predictions import Confidence, Predictions
 from olive_build.proof.quality import measure_quality, quality_of, run_reference
 from olive_build.proof.reference import read_reference, write_reference
 
@@ -60,16 +60,16 @@ def small() -> GenerationReference:
         cases,
         cases[0].decoding,
         Predictions(None, None, (), 2),
-        (Choice(nothing, nothing),) * 4,
+        (Confidence(nothing, nothing),) * 4,
     )
     found = empty.run(TorchSession(gpt_neo()), np.arange(2))
     written = (*found.written[:3], (7, 8, 9))
-    choices = (*(_sure(row or ()) for row in written[:3]), Choice(nothing, nothing))
+    choices = (*(_sure(row or ()) for row in written[:3]), Confidence(nothing, nothing))
     return replace(empty, predictions=replace(found, written=written), choices=choices)
 
 
-def _sure(row: tuple[int, ...]) -> Choice:
-    return Choice(np.full(len(row), 20, np.float32), np.full(len(row), 5, np.float32))
+def _sure(row: tuple[int, ...]) -> Confidence:
+    return Confidence(np.full(len(row), 20, np.float32), np.full(len(row), 5, np.float32))
 
 
 def session_of(folder: Path) -> TorchSession:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from olive_build.proof.predictions import (
-    Choice,
+    Confidence,
     Predictions,
     generation_agreement,
     is_same,
@@ -24,8 +24,8 @@ EXPECTED = Predictions(
 )
 # The first prompt's last step is nearly tied; at 16 to 32 neighbours in float16 are 1/64 apart.
 CHOICES = (
-    Choice(np.array([20, 20, 20], np.float32), np.array([3, 3, 4 / 64], np.float32)),
-    Choice(np.array([20, -20], np.float32), np.array([3, 4.1 / 64], np.float32)),
+    Confidence(np.array([20, 20, 20], np.float32), np.array([3, 3, 4 / 64], np.float32)),
+    Confidence(np.array([20, -20], np.float32), np.array([3, 4.1 / 64], np.float32)),
 )
 
 
@@ -82,7 +82,7 @@ def test_without_a_tie_every_token_counts() -> None:
 
 
 def test_logits_beyond_float16_are_as_its_largest() -> None:
-    choice = Choice(np.array([1e6], np.float32), np.array([100], np.float32))
+    choice = Confidence(np.array([1e6], np.float32), np.array([100], np.float32))
     assert choice.tied(0)
 
 

@@ -14,8 +14,8 @@ from olive_build.errors import UsageError
 from olive_build.recipe.codes import Code
 from olive_build.recipe.docs import PAGE, REGION, SECTIONS, page, region
 from olive_build.recipe.docs_tables import TABLES, anchor
+from olive_build.recipe.fields import Strict
 from olive_build.recipe.load import load_recipe
-from olive_build.recipe.quantize import Strict
 from olive_build.recipe.resolve import resolve_all
 
 REPOSITORY = Path(__file__).parents[2]

@@ -185,7 +185,7 @@ def test_what_a_training_build_is(
 ) -> None:
     build = built(written(recipe({"head": HEAD}, targets={target: {}})), target)
     assert (build.provider, build.formats, build.layout) == (provider, formats, layout)
-    budgets = Budgets(logits_difference=1e-4)
+    budgets = Budgets.of({"logits_difference": 1e-4})
     assert build.variants == (Variant("inference", "fp32", None, "gated", None, budgets),)
     assert budgets.limits() == {"logits_difference": 1e-4}
     assert (build.compose, build.attention, build.passes) == ("none", "plain", ())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from olive_build.report.building import figures_text, quality_head, speed_text
+from olive_build.report.building import figures_text, quality_head, speed_size, speed_text
 from olive_build.report.html.numbers import limit_text, short_title, text_of, title_of
 
 WRITTEN = {
@@ -36,21 +36,23 @@ def test_the_heads_of_cosines_stand_where_there_are_cosines() -> None:
 
     assert head(WRITTEN, {"generate_agreement": 1.0}) == "quality"
     cosines = {"cosine_lowest": 0.98, "cosine_p1": 0.99, "cosine_mean": 0.995}
-    assert head(WRITTEN, cosines) == "quality (lowest / p1 / mean)"
+    assert head(WRITTEN, cosines) == "lowest cosine or other"
+    assert head(cosines) == "lowest cosine"
 
 
 def test_the_speed_that_is_told_is_that_of_a_token() -> None:
     ratio = {"ratio_to": {"pytorch": {"median": 0.5}}, "unit": "tokens"}
     rows = [{"tokens": n, "threads": t, **ratio} for n in (128, 1) for t in (2, 1)]
     proof = SimpleNamespace(latency=rows, is_fp32_graph=False, training=None)
-    assert speed_text(proof) == "2.0 x PyTorch at 1 token"  # type: ignore[arg-type]
+    assert speed_text(proof) == "2.0 x"  # type: ignore[arg-type]
+    assert speed_size(proof) == "1 token"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("figure", "value", "text", "limit"),
     [
         ("perplexity", 21.3456, "21.35", "21.3456"),
-        ("perplexity", 1234.56, "1235", "1234.56"),
+        ("perplexity", 1234.56, "1,235", "1234.56"),
         ("perplexity_ratio", 1.00012, "1.0001 \u00d7", "1.00012 \u00d7"),
         ("token_agreement", 0.975, "97.50 %", "97.5 %"),
         ("generate_agreement", 1.0, "100.00 %", "100 %"),

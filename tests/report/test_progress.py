@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from olive_build.engine.events import Outcome, StepFinished, StepStarted
+from olive_build.engine.events import Outcome, RunStarted, StepFinished, StepStarted
 from olive_build.engine.explain import FirstRun
 from olive_build.report.building import Progress
 from olive_build.report.style import megabytes, paint, table
@@ -22,6 +22,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> str:
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setenv("TERM", "xterm")
     progress = Progress(to_stderr=False)
+    progress.show(RunStarted(3))
     progress.show(StepStarted("r/export", "export", FirstRun()))
     progress.show(
         StepFinished(Outcome("1", "r/export", "ran", seconds=1.25, peak_bytes=10_000_000))
@@ -38,15 +39,15 @@ def test_elsewhere_it_is_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b" not in text and "\r" not in text
     lines = [line.split() for line in text.splitlines()]
     assert lines == [
-        ["ran", "r/export", "1.2", "s", "10.0", "MB", "peak", "0.0", "kB"],
-        ["skipped", "r/int8", "after", "r/fuse"],
+        [*"1 of 3 ran r/export 1.2 s 10.0 MB peak 0.0 kB".split()],
+        [*"3 of 3 skipped r/int8 after r/fuse".split()],
     ]
 
 
 def test_on_a_terminal_it_shows_what_runs_now(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     text = shown(monkeypatch, Terminal())
-    assert "\r\x1b[2K  r/export" in text
+    assert "\r\x1b[2K   0 of 3  0:00  r/export 0:00" in text
     assert "\x1b[32mran" in text
     assert text.endswith("\r\x1b[2K")
 
@@ -63,6 +64,21 @@ def test_columns_line_up() -> None:
         "a        1.0",
         "longer  10.0",
     ]
+
+
+def test_a_table_fits_80_columns_and_loses_nothing() -> None:
+    name = "/encoder/layer.0/attention/self/query/MatMul"
+    rows = [
+        ["layer", "own noise", "what is said of it", "size"],
+        [name, "31.2 dB", "it is left in fp32, since it would lose too much", "400.0 kB"],
+    ]
+    lines = table(rows, right=(1,))
+    assert max(map(len, lines)) <= 80
+    assert any(name in line and "31.2 dB" in line for line in lines)
+    assert len(lines) > 4 and "too much" in "\n".join(lines)
+    longer = table([["layer", "damage"], ["/" + "x" * 100, "1.2e-04"]])
+    assert max(map(len, longer)) <= 80 and "".join(longer).count("x") == 100
+    assert len(table(rows, width=200)) == 3
 
 
 @pytest.mark.parametrize(

@@ -7,32 +7,32 @@ from itertools import pairwise, product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from olive_build.search.promotion import Choice, assignment, promotions
+from olive_build.search.promotion import LayerOption, assignment, promotions
 
 numbers = st.floats(0.001, 10, allow_nan=False)
 ladders = st.lists(st.tuples(numbers, numbers, numbers), min_size=1, max_size=4)
 many = st.dictionaries(st.text("abc", min_size=1, max_size=3), ladders, min_size=1, max_size=4)
 
 
-def choices(rungs: list[tuple[float, float, float]]) -> list[Choice]:
-    return [Choice(rung, *values) for rung, values in enumerate(rungs)]
+def choices(rungs: list[tuple[float, float, float]]) -> list[LayerOption]:
+    return [LayerOption(rung, *values) for rung, values in enumerate(rungs)]
 
 
 def test_a_cheap_gain_comes_before_a_dear_one() -> None:
     layers = {
-        "cheap": [Choice(0, 1.0, 5.0, 1), Choice(1, 1.1, 1.0, 1)],
-        "dear": [Choice(0, 1.0, 5.0, 1), Choice(1, 3.0, 1.0, 1)],
+        "cheap": [LayerOption(0, 1.0, 5.0, 1), LayerOption(1, 1.1, 1.0, 1)],
+        "dear": [LayerOption(0, 1.0, 5.0, 1), LayerOption(1, 3.0, 1.0, 1)],
     }
     assert [step.layer for step in promotions(layers)] == ["cheap", "dear"]
 
 
 def test_a_rung_that_is_dearer_and_no_better_is_skipped() -> None:
-    layer = [Choice(0, 1.0, 5.0, 1), Choice(1, 2.0, 5.0, 1), Choice(2, 2.1, 1.0, 1)]
+    layer = [LayerOption(0, 1.0, 5.0, 1), LayerOption(1, 2.0, 5.0, 1), LayerOption(2, 2.1, 1.0, 1)]
     assert [step.rung for step in promotions({"a": layer})] == [2]
 
 
 def test_a_rung_that_is_cheaper_and_better_is_where_a_layer_starts() -> None:
-    layer = [Choice(0, 2.0, 5.0, 1), Choice(1, 1.0, 1.0, 1)]
+    layer = [LayerOption(0, 2.0, 5.0, 1), LayerOption(1, 1.0, 1.0, 1)]
     assert assignment({"a": layer}, promotions({"a": layer}), 0.0) == {"a": 1}
 
 
@@ -69,15 +69,15 @@ def test_no_other_assignment_is_both_cheaper_and_better(
 
 def test_a_step_that_needs_more_room_than_there_is_waits_with_all_above_it() -> None:
     layers = {
-        "big": [Choice(0, 1, 9, 1.0), Choice(1, 1.1, 2, 5.0), Choice(2, 9, 1, 1.0)],
-        "small": [Choice(0, 1, 5, 1.0), Choice(1, 2, 1, 1.5)],
+        "big": [LayerOption(0, 1, 9, 1.0), LayerOption(1, 1.1, 2, 5.0), LayerOption(2, 9, 1, 1.0)],
+        "small": [LayerOption(0, 1, 5, 1.0), LayerOption(1, 2, 1, 1.5)],
     }
     assert assignment(layers, promotions(layers), room=1.0) == {"big": 0, "small": 1}
 
 
 @given(st.integers(0, 5))
 def test_a_seed_gives_the_same_order_every_time(seed: int) -> None:
-    layers = {name: [Choice(0, 1, 2, 1), Choice(1, 2, 1, 1)] for name in "abcdefgh"}
+    layers = {name: [LayerOption(0, 1, 2, 1), LayerOption(1, 2, 1, 1)] for name in "abcdefgh"}
     orders = [[step.layer for step in promotions(layers, seed)] for _ in range(2)]
     assert orders[0] == orders[1]
     assert sorted(orders[0]) == list("abcdefgh")

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from olive_build.errors import UsageError
-from olive_build.recipe.build import Quantize
+from olive_build.methods import Method
+from olive_build.methods.dynamic_int8 import DynamicLadder
+from olive_build.methods.static_int8 import StaticLadder
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve
-from olive_build.search.ladder import DynamicLadder, StaticLadder
 from olive_build.search.recipe_writer import as_yaml, plain_recipe
 
 RECIPE = """\
@@ -38,7 +39,7 @@ STYLES = {
     "a block": "    quantize:\n      method: auto\n      max_minutes: 3\n    speed: any\n"
     "    because: it is small",
 }
-METHODS: dict[str, Quantize | None] = {
+METHODS: dict[str, Method | None] = {
     "plain": DynamicLadder().uniform(0),
     "helped": DynamicLadder(smooth=True, gptq=True).uniform(1),
     "mixed": DynamicLadder(smooth=True).assigned(

@@ -127,7 +127,8 @@ REFUSED = [
 def test_what_is_written_instead_runs_there(name: str, precision: str) -> None:
     import yaml
 
-    from olive_build.recipe.quantize import layered, precision_of
+    from olive_build.methods import precision_of
+    from olive_build.recipe.quantize import layered
 
     provider = load_provider(name)
     written = yaml.safe_load(provider.support_of(precision).instead)["quantize"]

@@ -50,7 +50,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Node:
+class FileNode:
     """An operator in use: which of its inputs are given, and its attributes that are numbers."""
 
     domain: str
@@ -81,7 +81,7 @@ class OnnxFile:
     opsets: dict[str, int] = field(default_factory=dict)
     inputs: list[Value] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[FileNode] = field(default_factory=list)
     external: list[ExternalTensor] = field(default_factory=list)
     functions: set[tuple[str, str]] = field(default_factory=set)
     stored: set[str] = field(default_factory=set)
@@ -168,7 +168,7 @@ def _read_node(node: Message, model: OnnxFile) -> None:
             domain = value.text()
         elif number == _NODE_ATTRIBUTE:
             _read_attribute(value, model, numbers)
-    model.nodes.append(Node(domain or ONNX, name, tuple(inputs), numbers))
+    model.nodes.append(FileNode(domain or ONNX, name, tuple(inputs), numbers))
 
 
 def _read_attribute(attribute: Message, model: OnnxFile, numbers: dict[str, int]) -> None:

@@ -13,7 +13,7 @@ from olive_build.bundle.layouts.client import Client
 from olive_build.bundle.layouts.configuration import Settings
 from olive_build.bundle.layouts.findings import Code, Finding, Severity
 from olive_build.bundle.layouts.interface import Graph
-from olive_build.bundle.layouts.onnx_file import ONNX, Node
+from olive_build.bundle.layouts.onnx_file import ONNX, FileNode
 from olive_build.bundle.layouts.requests import Request
 from olive_build.targets import load_provider, load_target, provider_operators
 
@@ -65,11 +65,11 @@ def check_operators(
     yield from _check_accuracy_level(graph, nodes, settings)
 
 
-def _is_function(node: Node, graph: Graph) -> bool:
+def _is_function(node: FileNode, graph: Graph) -> bool:
     return (node.domain, node.name) in graph.file.functions
 
 
-def _check_domains(graph: Graph, nodes: list[Node]) -> Iterator[Finding]:
+def _check_domains(graph: Graph, nodes: list[FileNode]) -> Iterator[Finding]:
     domains = load_target("web").domains
     unknown: dict[str, Counter[str]] = {}
     for node in nodes:
@@ -91,7 +91,7 @@ def _check_domains(graph: Graph, nodes: list[Node]) -> Iterator[Finding]:
         )
 
 
-def _check_kernels(graph: Graph, nodes: list[Node], client: Client) -> Iterator[Finding]:
+def _check_kernels(graph: Graph, nodes: list[FileNode], client: Client) -> Iterator[Finding]:
     known = {(entry.domain, entry.name) for entry in provider_operators("cpu")}
     missing = Counter(
         node.name
@@ -125,7 +125,7 @@ def _check_kernels(graph: Graph, nodes: list[Node], client: Client) -> Iterator[
 
 
 def _check_masked_attention(
-    graph: Graph, nodes: list[Node], requests: tuple[Request, ...]
+    graph: Graph, nodes: list[FileNode], requests: tuple[Request, ...]
 ) -> Iterator[Finding]:
     for name in _operators_without_mask("webgpu"):
         masked = [n for n in nodes if n.name == name and n.has_input(_KEY_PADDING_MASK)]
@@ -151,7 +151,9 @@ def _operators_without_mask(provider: str) -> list[str]:
     return [e.name for e in entries if e.domain == _CONTRIB and e.limit == _MASK_LIMIT]
 
 
-def _check_accuracy_level(graph: Graph, nodes: list[Node], settings: Settings) -> Iterator[Finding]:
+def _check_accuracy_level(
+    graph: Graph, nodes: list[FileNode], settings: Settings
+) -> Iterator[Finding]:
     level = [n for n in nodes if n.name == "MatMulNBits" and n.numbers.get("accuracy_level") == 4]
     if not level:
         return
@@ -167,7 +169,7 @@ def _check_accuracy_level(graph: Graph, nodes: list[Node], settings: Settings) -
     )
 
 
-def _nodes(nodes: list[Node]) -> str:
+def _nodes(nodes: list[FileNode]) -> str:
     return f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}"
 
 

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from olive_build.errors import PlanError
 from olive_build.families.causal_lm.client_files import GENERATION
+from olive_build.families.configuration import read_object, unreadable
 
 # What generate does in new tokens where nobody says it: its own max_length of 20 counts the prompt.
 NEW_TOKENS = 20
@@ -63,15 +63,10 @@ def decoding(folder: Path, options: Mapping[str, str]) -> Decoding:
 def _own(folder: Path) -> dict[str, Any]:
     """Return what the model's generation_config.json says of how words are chosen."""
     path = folder / GENERATION
-    if not path.is_file():
-        return {}
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        found = {name: saved[name] for name in NAMES if saved.get(name) is not None}
-    except (ValueError, AttributeError) as error:
-        raise PlanError(f"cannot read {GENERATION}", where=str(path), why=str(error)) from error
+    saved = read_object(path)
+    found = {name: saved[name] for name in NAMES if saved.get(name) is not None}
     for name, value in found.items():
         if not isinstance(value, bool | int | float) and name != "early_stopping":
             why = f"'{name}' is {value!r}, and generate takes a number"
-            raise PlanError(f"cannot read {GENERATION}", where=str(path), why=why)
+            raise unreadable(path, why)
     return found

@@ -15,6 +15,7 @@ from olive_build.errors import PlanError
 from olive_build.families.causal_lm.client_files import GENERATION
 from olive_build.families.causal_lm.generation import MOST_BEAMS, NAMES, Decoding, decoding
 from olive_build.families.causal_lm.spec import CausalLmFacts
+from olive_build.families.configuration import read_object
 from olive_build.families.generation_keys import CHANGES
 
 # What changes generate's texts and is not in a recipe's section.
@@ -27,7 +28,7 @@ OF_CLIENT = (
 
 
 @dataclass(frozen=True)
-class Limit:
+class OperatorGap:
     """What ONNX Runtime's operators do otherwise; `of_beams` where that is with beams alone."""
 
     name: str
@@ -38,25 +39,25 @@ class Limit:
 
 
 LIMITS = (
-    Limit(
+    OperatorGap(
         "do_sample",
         lambda how: how.do_sample,
         "what is drawn cannot be compared with generate's, and Sampling knows no top_k",
         "`generation: {do_sample: false}`",
     ),
-    Limit(
+    OperatorGap(
         "num_return_sequences",
         lambda how: how.num_return_sequences > 1,
         "BeamSearch keeps other candidates than generate behind the first",
         "1",
     ),
-    Limit(
+    OperatorGap(
         "num_beams",
         lambda how: how.num_beams > MOST_BEAMS,
         f"BeamSearch has {MOST_BEAMS} at most",
         "fewer",
     ),
-    Limit(
+    OperatorGap(
         "early_stopping",
         lambda how: how.num_beams > 1 and how.early_stopping is not True,
         "BeamSearch guesses otherwise than generate whether a better text could follow; both stop "
@@ -64,14 +65,14 @@ LIMITS = (
         "`early_stopping: true`",
         of_beams=True,
     ),
-    Limit(
+    OperatorGap(
         "length_penalty",
         lambda how: how.num_beams > 1 and how.length_penalty < 0,
         "what generate puts first can be among the candidates that BeamSearch drops",
         "0 or more",
         of_beams=True,
     ),
-    Limit(
+    OperatorGap(
         "repetition_penalty",
         lambda how: how.num_beams > 1 and how.repetition_penalty < 1,
         "scores above probabilities have no place in BeamSearch, which makes them add up to 1",
@@ -137,8 +138,7 @@ def _check_transformers_js(chosen: Decoding, folder: Path) -> None:
 
 def _unknown(folder: Path) -> list[str]:
     """Return what the model's generation_config.json asks for and no recipe's section has."""
-    path = folder / GENERATION
-    saved = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    saved = read_object(folder / GENERATION)
     return [name for name, harmless in UNKNOWN.items() if saved.get(name) not in harmless]
 
 

@@ -30,7 +30,7 @@ from onnx import TensorProto, helper
 from olive_build.families.causal_lm.generation import LONGEST, Decoding
 from olive_build.families.causal_lm.names import ATTENTION_MASK, BATCH, INPUT_IDS, SEQUENCE
 from olive_build.families.causal_lm.node_writer import NodeWriter
-from olive_build.families.causal_lm.search_scores import ENDLESS, Choice
+from olive_build.families.causal_lm.search_scores import ENDLESS, NextToken
 from olive_build.families.causal_lm.search_step import Around, step_graph
 from olive_build.families.causal_lm.spec import CausalLmFacts
 
@@ -49,7 +49,7 @@ def search_graph(
     `sequences` [batch_size, generated_length] is what generate returns: the prompt, the tokens, the
     end where a text has one, and pad tokens up to the longest. `step` is used up.
     """
-    search, choice = NodeWriter("search"), Choice(facts.vocabulary, facts.eos, decoding)
+    search, choice = NodeWriter("search"), NextToken(facts.vocabulary, facts.eos, decoding)
     around = _around(search, facts, decoding.num_beams)
     # Without an end of its own a model is given a token that it has not.
     end = facts.eos[0] if facts.eos else choice.columns
@@ -141,7 +141,7 @@ def _beams(
     search: NodeWriter,
     inputs: tuple[str, str],
     length: str,
-    choice: Choice,
+    choice: NextToken,
     attributes: Mapping[str, Any],
 ) -> str:
     """Add the operator with all its candidates; return the best one's tokens [batch, tokens]."""

@@ -30,7 +30,7 @@ ENDLESS = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True)
-class Choice:
+class NextToken:
     """How the next of `vocabulary` tokens is chosen; any of `eos` ends a text."""
 
     vocabulary: int
@@ -76,7 +76,7 @@ class Seen:
     max_length: str
 
 
-def write_scores(nodes: NodeWriter, logits: str, seen: Seen, choice: Choice) -> str:
+def write_scores(nodes: NodeWriter, logits: str, seen: Seen, choice: NextToken) -> str:
     """Append the nodes that make `logits` [rows, tokens, vocabulary] into the operator's.
 
     Return those: float [rows, 1, choice.columns], of the last token.
@@ -100,7 +100,7 @@ def write_scores(nodes: NodeWriter, logits: str, seen: Seen, choice: Choice) -> 
     return nodes.add("Unsqueeze", [scores, axis], "scores")
 
 
-def _penalized(nodes: NodeWriter, scores: str, seen: Seen, choice: Choice) -> str:
+def _penalized(nodes: NodeWriter, scores: str, seen: Seen, choice: NextToken) -> str:
     """Return scores [rows, vocabulary] after the penalties for tokens that a row has."""
     # One column more takes what is written for no token.
     none = choice.vocabulary
@@ -151,7 +151,7 @@ def _no_repeat(nodes: NodeWriter, wide: str, seen: Seen, none: int, size: int) -
     return nodes.add("ScatterElements", [wide, ids, lowest], "not_repeated", axis=1)
 
 
-def _ended_stay_ended(nodes: NodeWriter, scores: str, seen: Seen, choice: Choice) -> str:
+def _ended_stay_ended(nodes: NodeWriter, scores: str, seen: Seen, choice: NextToken) -> str:
     """Let a row that ended by another token end by the one that the operator knows."""
     last = nodes.columns(
         seen.tokens, nodes.number(-1), nodes.constant("endless", [ENDLESS]), "ends/last"
@@ -170,7 +170,7 @@ def _ended_stay_ended(nodes: NodeWriter, scores: str, seen: Seen, choice: Choice
     )
 
 
-def _with_last_end(nodes: NodeWriter, scores: str, seen: Seen, choice: Choice) -> str:
+def _with_last_end(nodes: NodeWriter, scores: str, seen: Seen, choice: NextToken) -> str:
     """Give the end's score to the token that stands for it, where this step is the last."""
     end, one = choice.eos[0], nodes.number(1)
     parts = [

@@ -27,7 +27,7 @@ from olive_build.families.causal_lm.names import (
     present_names,
 )
 from olive_build.families.causal_lm.node_writer import NodeWriter
-from olive_build.families.causal_lm.search_scores import ENDLESS, Choice, Seen, write_scores
+from olive_build.families.causal_lm.search_scores import ENDLESS, NextToken, Seen, write_scores
 from olive_build.families.causal_lm.spec import CausalLmFacts
 from olive_build.rewrites.shared_tensors import prefix_names
 
@@ -47,7 +47,7 @@ class Around:
 
 
 def step_graph(
-    graph: onnx.GraphProto, facts: CausalLmFacts, choice: Choice, around: Around
+    graph: onnx.GraphProto, facts: CausalLmFacts, choice: NextToken, around: Around
 ) -> onnx.GraphProto:
     """Return the subgraph; `graph`, the model's step, is used up."""
     kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)}
@@ -83,7 +83,7 @@ def step_graph(
 
 
 def _ends(
-    facts: CausalLmFacts, choice: Choice, past: Sequence[str], present: Sequence[str]
+    facts: CausalLmFacts, choice: NextToken, past: Sequence[str], present: Sequence[str]
 ) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
     size: list[str | int] = [2, BATCH, facts.kv_heads, PAST, facts.head_dim]
     longer = [*size[:3], TOTAL, facts.head_dim]
@@ -106,7 +106,7 @@ def _ends(
     return inputs, outputs
 
 
-def _inputs(nodes: NodeWriter, facts: CausalLmFacts, choice: Choice, around: Around) -> Seen:
+def _inputs(nodes: NodeWriter, facts: CausalLmFacts, choice: NextToken, around: Around) -> Seen:
     """Append what makes the model's inputs of the operators'.
 
     Of the operators' mask [rows, tokens so far] only the part behind the prompt is read, which is

@@ -22,7 +22,7 @@ from olive_build.families.causal_lm.spec import TOKENS_WRITTEN, CausalLmFacts, i
 from olive_build.families.sentence_embedding.texts import read_texts
 from olive_build.proof.generation import Decoding, Ends, padded, scored, until_end
 from olive_build.proof.generation_reference import Case, GenerationReference
-from olive_build.proof.predictions import Choice, Predictions, Tokens
+from olive_build.proof.predictions import Confidence, Predictions, Tokens
 
 Ids = npt.NDArray[np.int64]
 
@@ -127,7 +127,7 @@ def _read(model: Any, ids: Ids) -> tuple[npt.NDArray[np.float32], npt.NDArray[np
 
 def _written(
     model: Any, case: Case, token_ids: Sequence[Ids], ends: Ends
-) -> list[tuple[Tokens, Choice]]:
+) -> list[tuple[Tokens, Confidence]]:
     """Return what is written after each prompt of a case, and how sure PyTorch was of it."""
     ids, mask = padded(case.prompts(token_ids), ends.pad)
     found = generate(model, ids, mask, case.decoding, ends)
@@ -135,11 +135,11 @@ def _written(
     if case.decoding.num_beams > 1:
         # Of beams it is whole texts that are weighed: no step of one is sure or tied by itself.
         nothing = np.zeros(0, np.float32)
-        return [(row, Choice(nothing, nothing)) for row in rows]
+        return [(row, Confidence(nothing, nothing)) for row in rows]
     top = torch.stack(found.scores, 1).topk(2, dim=-1).values  # [rows, steps, 2]
     best, margin = top[..., 0].numpy(), (top[..., 0] - top[..., 1]).numpy()
     return [
-        (row, Choice(best[index, : len(row)].copy(), margin[index, : len(row)].copy()))
+        (row, Confidence(best[index, : len(row)].copy(), margin[index, : len(row)].copy()))
         for index, row in enumerate(rows)
     ]
 

@@ -127,7 +127,7 @@ def _product(module: Any, x: torch.Tensor) -> torch.Tensor:
     return product
 
 
-class Reference(torch.nn.Module):
+class OwnMasks(torch.nn.Module):
     """The same by the model's own masks: what the exported graph must agree with."""
 
     def __init__(self, model: Any) -> None:
@@ -205,7 +205,7 @@ def probe_outputs(
     """Return (inputs, PyTorch's outputs) at three shapes, for the export's own check."""
     export = torch_export(folder, component)
     # The model as it is, with its own masks and attention.
-    facts, module = inspect(folder), Reference(load(folder))
+    facts, module = inspect(folder), OwnMasks(load(folder))
     pairs = []
     for sizes in PROBES:
         feeds = probe(facts, *sizes)

@@ -11,14 +11,12 @@ Images are not resized: how that is done changes what a model sees, and an appli
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.format import MAGIC_PREFIX
 
 from olive_build.errors import UsageError
 from olive_build.families.labelled_data import (
@@ -31,6 +29,7 @@ from olive_build.families.labelled_data import (
 )
 from olive_build.families.labelled_targets import targets_of
 from olive_build.proof.pixels import Pixels
+from olive_build.untrusted import MOST_ARRAY_BYTES, read_bytes, read_npy, read_npz
 
 Image = npt.NDArray[np.uint8]
 # The binary forms of Netpbm: a magic number, width, height and the largest value, then bytes.
@@ -107,8 +106,8 @@ def _size(shape: tuple[int, ...]) -> str:
 def _read(path: Path, described: Mapping[str, Any]) -> npt.NDArray[Any]:
     array = path.suffix.lower() == ".npy"
     try:
-        return _array(path) if array else _netpbm(path)
-    except (OSError, ValueError, EOFError) as error:
+        return read_npy(path.resolve()) if array else _netpbm(path)
+    except (OSError, ValueError) as error:
         raise UsageError(
             "an image cannot be read",
             where=str(path),
@@ -117,19 +116,9 @@ def _read(path: Path, described: Mapping[str, Any]) -> npt.NDArray[Any]:
         ) from error
 
 
-def _array(path: Path) -> npt.NDArray[Any]:
-    """Return a .npy file's array. Raises ValueError for what numpy would take for a pickle."""
-    with path.open("rb") as file:
-        start = file.read(len(MAGIC_PREFIX))
-    if start != MAGIC_PREFIX:
-        raise ValueError(f"it is no .npy file, whatever its name says (it begins with {start!r})")
-    loaded: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    return loaded
-
-
 def _netpbm(path: Path) -> Image:
     """Return a .pgm or .ppm file's image, uint8 [height, width, channels]."""
-    data = path.read_bytes()
+    data = read_bytes(path.resolve(), MOST_ARRAY_BYTES)
     header = NETPBM.match(data)
     if header is None:
         raise ValueError("it begins neither with P5 nor with P6, as binary .pgm and .ppm do")
@@ -163,16 +152,13 @@ def _of_archive(
 def _arrays(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     hint = "save it with numpy.savez_compressed(file, images=images, labels=labels)"
     try:
-        if not zipfile.is_zipfile(path):
-            path.open("rb").close()  # What cannot be opened says why itself.
-            raise ValueError("it is no .npz file, which is an archive of arrays")
-        with np.load(path, allow_pickle=False) as loaded:
-            return np.atleast_1d(loaded["images"]), np.atleast_1d(loaded["labels"])
+        loaded = read_npz(path.resolve())
+        return np.atleast_1d(loaded["images"]), np.atleast_1d(loaded["labels"])
     except KeyError as error:
         raise UsageError(
             "the file has not both arrays", where=str(path), why=str(error.args[0]), hint=hint
         ) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except OSError as error:
         raise UsageError(
             "the file of images cannot be read", where=str(path), why=str(error), hint=hint
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from olive_build.errors import StepError
 from olive_build.families.image_classification.spec import ImageClassificationFacts
 from olive_build.proof.pictures import IMAGES, SHAPES, Pictures
+from olive_build.untrusted import read_npz
 
 LABELS = "labels"
 Labels = npt.NDArray[np.int64]
@@ -74,13 +74,10 @@ def read_labelled(
 def _arrays(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of an .npz file that are read here."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("it is one array, no .npz file")
-        with loaded as file:
-            known = (IMAGES, SHAPES, LABELS)
-            return {name: file[name] for name in file.files if name in known}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        known = (IMAGES, SHAPES, LABELS)
+        arrays = read_npz(path.resolve())
+        return {name: value for name, value in arrays.items() if name in known}
+    except OSError as error:
         raise StepError(
             f"{what} cannot be read", where=str(path), why=str(error), hint=HINT
         ) from error

@@ -9,13 +9,13 @@ mean pooling, or the last token of a causal language model.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families.configuration import read_object, read_value, unreadable
 from olive_build.families.stored_tensors import tensors_of
 
 MODULES = "modules.json"
@@ -197,27 +197,13 @@ def closed(
     return {key: given.get(key, default) for key, default in known.items()}
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object of a file, empty where there is none. Raises PlanError."""
-    if not path.is_file():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(data, dict):
-            raise ValueError("it holds no JSON object")
-    except (ValueError, OSError, RecursionError) as error:
-        raise PlanError(f"cannot read {path.name}", where=str(path), why=str(error)) from error
-    return data
-
-
 def _kinds(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the class of each module and its folder. Raises PlanError for classes of others."""
     try:
-        modules = json.loads(path.read_text(encoding="utf-8"))
-        named = [(str(item["type"]), str(item["path"])) for item in modules]
-    except (ValueError, OSError, KeyError, TypeError, RecursionError) as error:
+        named = [(str(item["type"]), str(item["path"])) for item in read_value(path)]
+    except (KeyError, TypeError) as error:
         why = f"there is no {error}" if isinstance(error, KeyError) else str(error)
-        raise PlanError(f"cannot read {MODULES}", where=str(path), why=why) from error
+        raise unreadable(path, why) from error
     for kind, place in named:
         if not kind.startswith(PACKAGE):
             raise refused(
@@ -226,7 +212,8 @@ def _kinds(path: Path) -> Iterator[tuple[str, str]]:
                 "it is code of the model's own, and none is run",
                 "take a model without code of its own",
             )
-        if Path(place).is_absolute() or ".." in Path(place).parts:
+        parts = Path(place).parts
+        if Path(place).is_absolute() or any(part.startswith(".") for part in parts):
             raise PlanError(
                 f"a module's folder is {place!r}", where=str(path), why="it leaves the model"
             )

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
-from olive_build.families.sentence_embedding.modules import TOKENS, read_object
+from olive_build.families.configuration import read_object
+from olive_build.families.sentence_embedding.modules import TOKENS
 
 TRANSFORMER = (
     "sentence_bert_config.json",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError, StepError
-from olive_build.families.configuration import read_configuration
+from olive_build.families.configuration import read_configuration, read_object
 from olive_build.families.facts import Asked, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 from olive_build.families.sentence_embedding.modules import (
@@ -24,7 +24,6 @@ from olive_build.families.sentence_embedding.modules import (
     Pooling,
     default_modules,
     read_modules,
-    read_object,
 )
 from olive_build.families.sentence_embedding.settings import (
     TOKENIZER_CONFIG,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from olive_build.errors import StepError
+from olive_build.untrusted import parse_json, read_text
 
 FEWEST = 2
+MOST_BYTES = 1 << 30
 
 
 def read_texts(path: Path, *, what: str = "the proof's data") -> list[str]:
@@ -17,18 +18,16 @@ def read_texts(path: Path, *, what: str = "the proof's data") -> list[str]:
     """
     texts: list[str] = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path.resolve(), MOST_BYTES).splitlines()
+    except OSError as error:
         raise StepError(f"{what} cannot be read", where=str(path), why=str(error)) from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            text = json.loads(line)["text"]
-        except (ValueError, KeyError, TypeError) as error:
+            text = parse_json(line)["text"]
+        except (OSError, KeyError, TypeError) as error:
             text = error
-        if isinstance(text, str) and not _is_unicode(text):
-            text = ValueError("it has half of a surrogate pair, which is no character")
         if not isinstance(text, str) or not text.strip():
             raise StepError(
                 f"a line of {what} is no text",
@@ -44,12 +43,3 @@ def read_texts(path: Path, *, what: str = "the proof's data") -> list[str]:
             why="rank correlation needs at least two; a verdict needs 200 to mean something",
         )
     return texts
-
-
-def _is_unicode(text: str) -> bool:
-    """Say whether a text can be written; JSON can hold halves of characters, UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

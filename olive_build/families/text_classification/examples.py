@@ -7,7 +7,6 @@ DATA/*.jsonl           or {"text": ..., "label": ...} a line; DATA may be such a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,9 @@ from olive_build.families.labelled_data import (
     require_data,
 )
 from olive_build.families.labelled_targets import targets_of
+from olive_build.untrusted import parse_json, read_text
 
+MOST_BYTES = 1 << 30
 LINES = ".jsonl"
 FILES = Kind("texts", (".txt",), "save it as plain text (.txt)")
 HINT = 'a line is {"text": "a text", "label": "its class"}'
@@ -79,8 +80,8 @@ def _found(data: Path, loss: str) -> Iterator[Labelled[str]]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path.resolve(), MOST_BYTES)
+    except OSError as error:
         raise UsageError(
             "a text cannot be read", where=str(path), why=str(error), hint="save it as UTF-8"
         ) from error
@@ -94,8 +95,8 @@ def _of_lines(path: Path) -> Iterator[Labelled[str]]:
     for number, line in lines:
         where = f"{path}, line {number}"
         try:
-            entry = json.loads(line)
-        except ValueError as error:
+            entry = parse_json(line)
+        except OSError as error:
             raise UsageError("a line is no JSON", where=where, why=str(error), hint=HINT) from error
         if not isinstance(entry, dict) or not {"text", "label"} <= set(entry):
             raise UsageError("a line has not both `text` and `label`", where=where, hint=HINT)
