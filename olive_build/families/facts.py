@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from olive_build.errors import PlanError
+from olive_build.families import Axes
 from olive_build.families.library_tokenizer import TokenizerSettings
 
 # The name of a component that is the only one.
@@ -101,14 +102,11 @@ class Facts(ABC):
         """Return `written_files` with what a recipe's options change in them."""
         return self.written_files
 
-    def template(self, code: str, takes: str) -> str:
-        """Return the file of the code that loads a bundle, for a target's kind of code.
+    def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
+        """Return the templates of the code that loads a bundle, by title: see `families.Axes`."""
+        return {}
 
-        `takes` is the graph's first input.
-        """
-        return f"{code}.md"
-
-    def placeholders(self, takes: str) -> dict[str, str]:
+    def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:
         """Return what that code may name of the model."""
         return {}
 

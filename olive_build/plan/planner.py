@@ -38,7 +38,7 @@ from olive_build.steps.quality import MeasureQuality, RunReference
 from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
 from olive_build.steps.tokenizer_files import tokenizer_files
-from olive_build.targets import load_provider
+from olive_build.targets import asking, load_language, load_provider, load_target
 
 # What all targets of a recipe share, whatever their graphs are like.
 SHARED_STAGES = (
@@ -56,9 +56,18 @@ def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = Fal
     graph = GraphBuilder()
     bundles = []
     for item in inspected:
+        _check_code(item.build)
         planned = _training_bundle if item.build.train else _bundle
         bundles.append(planned(graph, item, machine, smoke=smoke))
     return Plan(graph.build(), tuple(bundles))
+
+
+def _check_code(build: TargetBuild) -> None:
+    """Raise PlanError where the README's code could not ask for the provider."""
+    target = load_target(build.target)
+    language = target.training_language if build.train else target.language
+    where = f"recipe {build.recipe}, target {build.target}"
+    asking(load_language(language), load_provider(build.provider), where)
 
 
 def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) -> BundlePlan:

@@ -92,5 +92,5 @@ def _client_rate(build: TargetBuild, train: Train) -> float | None:
     onnxruntime-web's training API has no call for it: js/web/lib/wasm/session-handler-training.ts
     of microsoft/onnxruntime 1.19.
     """
-    fixed = load_target(build.target).language == "javascript"
+    fixed = load_target(build.target).training_language == "javascript"
     return RUNTIME_RATE if fixed and train.optimizer.lr != RUNTIME_RATE else None

@@ -88,7 +88,10 @@ NUMBERS = {
 
 
 def speech_manifest(
-    target: str, takes: str = "audio_pcm", provider: str | None = None
+    target: str,
+    takes: str = "audio_pcm",
+    provider: str | None = None,
+    family: str = "whisper",
 ) -> dict[str, Any]:
     found = load_target(target)
     kind, length = AUDIO.get(takes, ("float", "frames"))
@@ -98,6 +101,7 @@ def speech_manifest(
     variant = {"files": {"onnx": "v1/model.onnx"}, "inputs": inputs, "outputs": [output]}
     return {
         "recipe": "my-speech",
+        "model": {"family": family},
         "target": target,
         "provider": provider or found.default_provider,
         "variants": {"v1": variant},

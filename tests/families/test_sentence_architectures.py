@@ -18,7 +18,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules as library
 from tokenizers import pre_tokenizers
 
-from olive_build.bundle.code_sections import code_sections
+from olive_build.bundle.app_code import code_sections
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import PlanError
 from olive_build.families.library_tokenizer import write_client_tokenizer
@@ -150,11 +150,11 @@ def test_the_python_for_tokens_gives_the_librarys_vectors_as_pasted(
     variant = {"files": {"onnx": "model.onnx"}, **described}
     manifest = {
         "recipe": "it",
+        "model": {"family": "sentence-embedding"},
         "target": "desktop",
         "provider": "cpu",
         "variants": {"fp32": variant},
     }
-    manifest["execution_provider"] = "CPUExecutionProvider"
     (code,) = re.findall(r"```python\n(.*?)```", code_sections(manifest, facts), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     known: dict[str, Any] = {}

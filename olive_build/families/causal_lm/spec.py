@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families import Axes
 from olive_build.families.causal_lm.client_files import (
     CONFIG,
     GENERATION,
@@ -47,8 +48,6 @@ SEARCH = (
     "How words are chosen is in the graph and cannot be changed from outside: `model.options` in "
     "`manifest.json` has what the recipe asked for."
 )
-# The code for a bare graph by the kind of a target's code.
-BARE = {"javascript": "transformers_js", "python": "loop"}
 
 
 @dataclass(frozen=True)
@@ -133,16 +132,19 @@ class CausalLmFacts(Facts):
             written[GENERATION] = with_promise(written[GENERATION], options)
         return written
 
-    def template(self, code: str, takes: str) -> str:
-        """Return the file of the code that loads a bundle, for a target's kind of code.
+    def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
+        """Return the templates of the code that loads a bundle: see `families.Axes`.
 
         A file that searches by itself takes `max_new_tokens`; else a client or a loop does.
         """
-        if takes == MAX_NEW_TOKENS:
-            return f"generation/{code}.md"
-        return f"generation/{BARE.get(code, 'steps')}.md"
+        if MAX_NEW_TOKENS in takes:
+            return {"": (f"prompt.{language}",)}
+        if language == "transformers_js":
+            return {"": (f"step.{language}",), "From Python": ("step.python",)}
+        fixed = all(isinstance(axis, int) for axis in next(iter(takes.values())))
+        return {"": ("step.python" if language == "python" and not fixed else "step",)}
 
-    def placeholders(self, takes: str) -> dict[str, str]:
+    def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:
         """Return what that code may name of the model."""
         return {
             "layers": str(self.layers),
@@ -151,7 +153,7 @@ class CausalLmFacts(Facts):
             "positions": str(self.positions),
             "eos": ", ".join(map(str, self.eos)),
             "pad": str(self.pad if self.pad is not None else (*self.eos, 0)[0]),
-            "max_new_tokens": "$max_new_tokens",
+            MAX_NEW_TOKENS: options.get(MAX_NEW_TOKENS, "40"),
             "search": SEARCH,
         }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from olive_build.errors import PlanError
+from olive_build.families import Axes
 from olive_build.families.class_names import class_names
 from olive_build.families.configuration import read_configuration
 from olive_build.families.facts import Component, Facts
@@ -75,20 +76,23 @@ class ImageClassificationFacts(Facts):
         kind = "convolutions" if self.convolutional else "products"
         return (Component(attentions=self.layers, weights=kind),)
 
-    def template(self, code: str, takes: str) -> str:
-        """Return the file of the code that loads a bundle.
+    def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
+        """Return the templates of the code that loads a bundle: see `families.Axes`.
 
-        Where an application prepares the pixels itself, Python shows
-        how, unless a library of the target does it.
+        Where an application prepares the pixels itself, Python shows how, unless a client does it.
         """
-        shown = code if takes == "image" or code in ("javascript", "npu") else "python"
-        return f"images/{shown}.md"
+        own = "image" in takes or language == "transformers_js"
+        return {"": (f"image.{language if own else 'python'}",)}
 
-    def placeholders(self, takes: str) -> dict[str, str]:
+    def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:
         """Return what that code may name of the model."""
         numbers = {name: str(getattr(self, name)) for name in ("height", "width", "channels")}
         numbers["convert"] = "grayscale" if self.channels == 1 else "rgb"
-        return numbers | picture_code(self.prepared, takes) | {"sizes": sizes_text(self.prepared)}
+        return (
+            numbers
+            | picture_code(self.prepared, next(iter(takes)))
+            | {"sizes": sizes_text(self.prepared)}
+        )
 
     def training_data(self, shapes: Mapping[str, int]) -> dict[str, Any]:
         """Return what images are read as; of its sizes a recipe can fix the batch's alone.

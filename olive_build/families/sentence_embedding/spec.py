@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError, StepError
+from olive_build.families import Axes
 from olive_build.families.configuration import read_configuration, read_object
 from olive_build.families.facts import Asked, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
@@ -124,15 +125,19 @@ class SentenceEmbeddingFacts(Facts):
         """Whether a bare graph has to give the embedding itself."""
         return not self._is_simple
 
-    def template(self, code: str, takes: str) -> str:
-        """Return the file of the code that loads a bundle, for a target's kind of code."""
-        if takes not in self.inputs:
-            return f"{code}.md"
-        if code == "javascript":
-            return f"{code}.md" if self.pooling else "embedding/javascript.md"
-        return f"{code}.md" if code == "npu" else "embedding/tokens.md"
+    def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
+        """Return the templates of the code that loads a bundle: see `families.Axes`.
 
-    def placeholders(self, takes: str) -> dict[str, str]:
+        Of a graph that takes tokens Python shows how, unless a client does all of it.
+        """
+        first, axes = next(iter(takes.items()))
+        if first not in self.inputs:
+            return {"": (f"text.{language}",)}
+        if language == "transformers_js":
+            return {"": (f"{'tokens' if self.pooling else 'vectors'}.{language}",)}
+        return {"": ("fixed.python" if isinstance(axes[-1], int) else "tokens.python",)}
+
+    def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:
         """Return what that code may name of the model."""
         texts = [self.settings.prompt + text for text in EXAMPLES]
         cut, side = self.max_length, ', direction="left"' if self.settings.cut_at_left else ""
@@ -145,7 +150,7 @@ class SentenceEmbeddingFacts(Facts):
             "after": self._after_text(),
             "truncation": "" if cut is None else f"tokenizer.enable_truncation({cut}{side})",
             "pool": "\n".join(self._pooling_lines()),
-            "limits": "" if takes in self.inputs else LIMITS,
+            "limits": "" if next(iter(takes)) in self.inputs else LIMITS,
         }
 
     def _after_text(self) -> str:

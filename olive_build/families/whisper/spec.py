@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families import Axes
 from olive_build.families.configuration import read_configuration
 from olive_build.families.facts import Asked, Component, Facts
 from olive_build.families.feature_extractor import read_extractor
@@ -42,6 +43,8 @@ OPTIONAL_CLIENT_FILES = (
     "merges.txt",
     "added_tokens.json",
 )
+# What a single file is given where it takes no bytes of a file.
+SAMPLES = "audio_pcm"
 START, NO_TIMESTAMPS = "<|startoftranscript|>", "<|notimestamps|>"
 TASKS = ("transcribe", "translate")
 # The weights that look words up and score them, as their files name them.
@@ -161,17 +164,27 @@ class WhisperFacts(Facts):
         """Return the code of the language that is spoken: the recipe's, the model's or English."""
         return language or self.language or "en"
 
-    def template(self, code: str, takes: str) -> str:
-        """Return the file of the code that loads a bundle, for a target's kind of code.
+    def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
+        """Return the templates of the code that loads a bundle: see `families.Axes`.
 
-        `takes` is the first input of the graph. Of a model in parts, transformers.js runs all.
+        Of a model in parts, transformers.js runs all, or Python the encoder where it is fixed.
         """
-        if takes == self.inputs[0] and code != "npu":
-            return "speech/transformers_js.md"
-        return f"speech/{code}.md"
+        first, axes = next(iter(takes.items()))
+        if first == self.inputs[0]:
+            fixed = language != "transformers_js" and all(isinstance(axis, int) for axis in axes)
+            return {"": ("encoder.python" if fixed else "features.transformers_js",)}
+        further: dict[str, tuple[str, ...]] = {}
+        if language == "kotlin" and first == SAMPLES:
+            further["From the microphone"] = ("microphone.kotlin",)
+        if language in ("kotlin", "swift"):
+            further["From React Native"] = ("audio.javascript",)
+            further["From .NET MAUI"] = ("maui", "audio.csharp")
+        return {"": (f"audio.{language}",), **further}
 
-    def placeholders(self, takes: str) -> dict[str, str]:
+    def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:
         """Return what that code may name of the model."""
+        first = next(iter(takes))
+        given = {"language": "en", "task": "transcribe"} | dict(options)
         rate = self.sampling_rate
         samples = f"mono, from -1 to 1, {rate} numbers a second"
         return {
@@ -180,9 +193,12 @@ class WhisperFacts(Facts):
             "longest_text": str(self.positions),
             "mel_bins": str(self.mel_bins),
             "frames": str(self.frames),
-            "audio_is": samples if takes == "audio_pcm" else "the bytes of a wav, mp3 or flac file",
-            "limits": "" if takes == self.inputs[0] else self._limits(),
-            "language_options": ", { language: '$language', task: '$task' }"
+            "audio_is": samples if first == SAMPLES else "the bytes of a wav, mp3 or flac file",
+            "example": f"np.zeros({rate}, np.float32)  # yours"
+            if first == SAMPLES
+            else 'np.fromfile("clip.wav", np.uint8)',
+            "limits": "" if first == self.inputs[0] else self._limits(),
+            "language_options": f", {{ language: '{given['language']}', task: '{given['task']}' }}"
             if self.languages
             else "",
         }
