@@ -14,7 +14,8 @@ from pathlib import Path
 
 from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.step import Step
-from olive_build.families import FAMILIES, FamilySpec, family_module
+from olive_build.families import FAMILIES, FamilySpec
+from olive_build.families.facts import SINGLE, Asked, Component
 from olive_build.methods import Quantized
 from olive_build.plan.component import ComponentPlanner
 from olive_build.plan.measured import MeasuringPlanner
@@ -22,7 +23,6 @@ from olive_build.plan.training import plan_training
 from olive_build.plan.types import (
     DESCRIPTION,
     QUALITY,
-    SINGLE,
     BundlePlan,
     Inspected,
     Measured,
@@ -31,8 +31,6 @@ from olive_build.plan.types import (
     VariantPlan,
 )
 from olive_build.recipe.build import TargetBuild, Variant
-from olive_build.recipe.sections.generation import Generation
-from olive_build.recipe.sections.speech import Speech
 from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.compose import BuildPart, Compose, GiveEmbedding, Join
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, ConvertToOrt
@@ -75,14 +73,9 @@ def _check_code(build: TargetBuild) -> None:
 
 def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     build, model = item.build, item.model
-    if speech := build.section(Speech):
-        model.facts.prompt(speech.language, speech.task)  # or the model lacks them
-    if build.section(Generation):
-        _check_promise(build, model)
-    if build.compose == "single-file" and hasattr(model.facts, "check_single_file"):
-        model.facts.check_single_file(f"recipe {build.recipe}, target {build.target}")
-    if build.layout == "transformers.js" and hasattr(model.facts, "check_client"):
-        model.facts.check_client(f"recipe {build.recipe}, target {build.target}")
+    where = f"recipe {build.recipe}, target {build.target}"
+    asked = Asked(where, build.layout, build.compose, dict(build.options))
+    model.facts.check(Path(model.folder), asked)
     source = graph.leaf(model.folder, model.digest)
     reference = graph.add(
         Reference(build.family, dict(build.shapes).get("sequence_length"), build.options),
@@ -133,13 +126,6 @@ def _training_bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> Bu
     return BundlePlan(build, model, training.reference, (variant,), {}, {}, training, tokenizer)
 
 
-def _check_promise(build: TargetBuild, model: Model) -> None:
-    """Raise PlanError for what the target would do otherwise than generate."""
-    family_module(build.family, "promise").check_promise(
-        model.facts, Path(model.folder), dict(build.options), build.layout, build.compose
-    )
-
-
 @dataclass
 class TargetPlanner:
     """Adds the steps of one target to a graph; nodes that targets share are added once."""
@@ -163,7 +149,7 @@ class TargetPlanner:
             files["ort"] = ({SINGLE: ort}, ORT_MODEL)
         measuring = MeasuringPlanner(
             build,
-            self.model.facts.longest,
+            self.model.facts,
             self.source,
             self.reference,
             self.smoke,
@@ -216,7 +202,7 @@ class TargetPlanner:
 
     def _graphs_of(self, variant: Variant | None) -> dict[str, str]:
         """Return the nodes of a variant's shipped graphs; None gives the fp32 ones."""
-        cores = {name: self.core(variant, name).node for name in self._family.components}
+        cores = {item.name: self.core(variant, item).node for item in self.model.facts.components}
         return self.composed(variant, cores)
 
     def _described(self, variant: Variant, name: str, node: str) -> str:
@@ -224,15 +210,15 @@ class TargetPlanner:
         stage = "describe" if name == SINGLE else f"{name}/describe"
         return self.add(step, {"model": node}, variant, stage)
 
-    def core(self, variant: Variant | None, component: str = "model") -> Quantized:
-        """Return the nodes of one component, and of the fp32 graph with the same layers."""
-        return self._component(component).core(variant)
+    def core(self, variant: Variant | None, component: Component | None = None) -> Quantized:
+        """Return the nodes of a component (None: the first), and of its fp32 graph."""
+        return self._component(component or self.model.facts.components[0]).core(variant)
 
     def composed(self, variant: Variant | None, nodes: Mapping[str, str]) -> dict[str, str]:
         """Return the nodes of what is shipped by file, of components that are `nodes`."""
-        build, family = self.build, self._family
+        build = self.build
         nodes = {
-            name: self._component(name).passes("before", "compose", variant, node)
+            name: self._component(Component(name)).passes("before", "compose", variant, node)
             for name, node in nodes.items()
         }
         if build.compose == "single-file":
@@ -242,16 +228,16 @@ class TargetPlanner:
         elif len(nodes) > 1:
             shipped = {
                 file: self._joined(variant, file, {name: nodes[name] for name in components})
-                for file, components in family.split.items()
+                for file, components in self.model.facts.split.items()
             }
-        elif getattr(self.model.facts, "embeds", False):
+        elif self.model.facts.embeds:
             inputs = {**nodes, "source": self.source}
             giving = GiveEmbedding(build.family)
             shipped = {"model": self.add(giving, inputs, variant, "embedding")}
         else:
             shipped = dict(nodes)
         return {
-            name: self._component(name).passes("after", "compose", variant, node)
+            name: self._component(Component(name)).passes("after", "compose", variant, node)
             for name, node in shipped.items()
         }
 
@@ -271,10 +257,16 @@ class TargetPlanner:
         step = Join(self.build.family, file)
         return self.add(step, {**nodes, "source": self.source}, variant, f"{file}/join")
 
-    def _component(self, name: str) -> ComponentPlanner:
+    def _component(self, component: Component) -> ComponentPlanner:
         model, calibration = self.model, self.calibration_inputs
         return ComponentPlanner(
-            self.build, name, model.facts, self.source, self.add, calibration, model.miniature
+            self.build,
+            component,
+            len(model.facts.components) > 1,
+            self.source,
+            self.add,
+            calibration,
+            model.miniature,
         )
 
     def calibration_inputs(self, part: str = "learn") -> str:

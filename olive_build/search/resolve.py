@@ -106,7 +106,7 @@ def _where(build: TargetBuild, variant: Variant) -> str:
 
 def _ladders(item: Inspected) -> tuple[Ladder, ...]:
     precisions = load_provider(item.build.provider).precisions
-    return ladders_for(precisions, convolutional=item.model.facts.layers == 0)
+    return ladders_for(precisions, convolutional=item.model.facts.components[0].convolutional)
 
 
 def _decided(item: Inspected, variant: Variant, store: Store) -> Decision | None:

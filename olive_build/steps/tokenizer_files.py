@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from olive_build.engine.step import Step
+from olive_build.families.facts import Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 
 
@@ -29,7 +29,6 @@ class TokenizerFiles(Step):
         write_client_tokenizer(inputs["source"], self.settings, out)
 
 
-def tokenizer_files(facts: Any) -> TokenizerFiles | None:
+def tokenizer_files(facts: Facts) -> TokenizerFiles | None:
     """Return the step that writes what clients read of a model's tokenizer; None without one."""
-    settings = getattr(facts, "tokenizer", None)
-    return None if settings is None else TokenizerFiles(settings)
+    return None if facts.tokenizer is None else TokenizerFiles(facts.tokenizer)

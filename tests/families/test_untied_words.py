@@ -86,7 +86,8 @@ def kinds(facts: whisper.WhisperFacts) -> list[str]:
         return stage
 
     build = resolve(load_recipe(RECIPE), "web")
-    ComponentPlanner(build, "decoder", facts, "source", add, lambda: "").core(None)
+    decoder = facts.components[1]
+    ComponentPlanner(build, decoder, True, "source", add, lambda: "").core(None)
     return found
 
 
