@@ -98,9 +98,7 @@ def _variant(bundle: BundlePlan, item: VariantPlan, graph: Graph) -> Variant:
     )
 
 
-def _runtime(
-    bundle: BundlePlan, provider: Provider, graphs: Mapping[str, Graph]
-) -> Runtime:
+def _runtime(bundle: BundlePlan, provider: Provider, graphs: Mapping[str, Graph]) -> Runtime:
     """Return what an application installs: for each package the lowest version for all variants."""
     target = load_target(bundle.build.target)
     if bundle.training:

@@ -41,6 +41,4 @@ def previous_build(folder: Path | None, manifest: bytes) -> Previous | None:
 
 def reference_digests(manifest: Manifest) -> tuple[str, ...]:
     """Return the digests of the inputs that quality was measured on."""
-    return tuple(
-        sorted(item.sha256 for item in manifest.files if item.path.startswith(REFERENCE))
-    )
+    return tuple(sorted(item.sha256 for item in manifest.files if item.path.startswith(REFERENCE)))

@@ -121,9 +121,7 @@ def _of_properties(checkpoint: CheckpointFile, training: Training) -> list[str]:
     return found
 
 
-def _of_values(
-    checkpoint: CheckpointFile, training: Training, stored: StoredSteps
-) -> list[str]:
+def _of_values(checkpoint: CheckpointFile, training: Training, stored: StoredSteps) -> list[str]:
     """Hold shapes against the manifest's, and values against those that PyTorch began with."""
     found = [
         f"`{name}` is {list(tensor.shape)}, not {list(training.shapes[name])}"
@@ -156,9 +154,7 @@ def _of_nominal(folder: Path, training: Training) -> list[str]:
     return found
 
 
-def _of_graph(
-    folder: Path, training: Training, role: str, optimizer: Optimizer
-) -> list[str]:
+def _of_graph(folder: Path, training: Training, role: str, optimizer: Optimizer) -> list[str]:
     graph = read_graph(folder / training.files[role])
     if role.startswith(TRAINING_GRAPHS[-1]):
         from olive_build.training.checkpoint_file import read_checkpoint

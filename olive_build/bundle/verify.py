@@ -16,10 +16,10 @@ from typing import Any
 
 from olive_build.bundle.layouts.check import is_for_client, require_layout
 from olive_build.bundle.training_verify import training_problems
+from olive_build.engine.machine import this_machine
 from olive_build.engine.trees import files_below
 from olive_build.errors import BundleError, OliveBuildError, ProofError
 from olive_build.proof.figures import of_quality
-from olive_build.proof.machine import this_machine
 from olive_build.proof.verdict import held, quality_gates
 from olive_build.record.files import file_problem
 from olive_build.record.manifest import ONNX, Manifest, Variant

@@ -107,9 +107,7 @@ def margin_gates(found: Personalised, limit: float) -> list[Gate]:
         "refused_at_margin": found.pooled.refused_at_margin,
         "let_in_at_margin": found.pooled.let_in_at_margin,
     }
-    return [
-        _gate(name, share, note, limit) for name, share in shares.items() if share is not None
-    ]
+    return [_gate(name, share, note, limit) for name, share in shares.items() if share is not None]
 
 
 def trials(pooled: ErrorRate) -> str:

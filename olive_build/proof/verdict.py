@@ -135,8 +135,7 @@ def speedup_gates(
     """Hold the speed on one thread against PyTorch eager's; a limit without size is for each."""
     if rows is None:
         return [
-            held(SPEEDUP, None, item.at_least, "not measured", absent, item.size)
-            for item in limits
+            held(SPEEDUP, None, item.at_least, "not measured", absent, item.size) for item in limits
         ]
     return [
         measured_gate(SPEEDUP, [_speedup(row)], item.at_least, size=row.tokens)

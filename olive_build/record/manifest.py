@@ -161,6 +161,11 @@ class Variant(Graph):
         return {role: path for role, path in self.files.items() if role != OPERATORS}
 
     @property
+    def loaded(self) -> str:
+        """The file that code loads: the .onnx, or what comes first where there are several."""
+        return self.files.get(ONNX) or self.files.get(ORT) or next(iter(self.files.values()))
+
+    @property
     def is_one_graph(self) -> bool:
         """Whether its files are forms of one graph, and no graphs that run together."""
         return set(self.models) <= set(FORMS)
@@ -283,7 +288,7 @@ class Training:
         if not self.inputs or not self.outputs or not self.inputs[0].axes:
             raise ValueError("it names no inputs or outputs")
         if missing := {*self._graph_roles, CHECKPOINT} - {*self.files}:
-            raise ValueError(f"it names no {sorted(missing)[0]}")
+            raise ValueError(f"it names no {min(missing)}")
 
     @property
     def loss_output(self) -> str:
@@ -383,9 +388,3 @@ class Manifest:
     def first(self) -> tuple[str, Variant]:
         """The first variant with its name: the one that the README's code loads."""
         return next(iter(self.variants.items()))
-
-    @property
-    def inference_file(self) -> str:
-        """The path of the first variant's model."""
-        models = self.first[1].models
-        return models.get(ONNX) or next(iter(models.values()))

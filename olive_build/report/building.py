@@ -195,7 +195,9 @@ def print_result(result: BuildReport, progress: Progress) -> None:
         [heads, *chain.from_iterable(map(bundle_rows, result.bundles))], right=(3, 4)
     ):
         click.echo(line)
-    sizes = {text: None for item in result.bundles for p in item.proofs if (text := speed_size(p.proof))}
+    sizes = {
+        text: None for item in result.bundles for p in item.proofs if (text := speed_size(p.proof))
+    }
     if sizes:
         click.echo(f"speed: x PyTorch on one thread, at {', '.join(sizes)}; -: not measured here")
     for item in result.bundles:

@@ -64,7 +64,8 @@ def gather(
         raise UsageError(
             f"the recipe '{made.recipe}' builds another model than the bundle's",
             where=str(first.folder),
-            why=f"the bundle's is {made.model.source}, the recipe's {model.origin} {model.revision}",
+            why=f"the bundle's is {made.model.source}, the recipe's {model.origin} "
+            f"{model.revision}",
             hint="build the bundle again",
         )
     own = [item for bundle in found for item in _variants(bundle, several=len(found) > 1)]
@@ -89,7 +90,9 @@ def _read(folder: Path) -> _Bundle:
                 why=f"it is an application's code that runs {', '.join(item.models)} together",
                 hint="bench a bundle with `compose: single-file` of the same recipe",
             )
-        files[name] = file_of(folder, next(item.models[form] for form in FORMS if form in item.models))
+        files[name] = file_of(
+            folder, next(item.models[form] for form in FORMS if form in item.models)
+        )
     return _Bundle(folder, manifest, files)
 
 
@@ -192,8 +195,8 @@ def _peer(name: str, bundle: _Bundle, plan: Plan, outputs: Path) -> Candidate:
 
 
 def _peer_fields(path: Path, model: Model) -> tuple[tuple[str, Any], ...]:
-    facts = model.facts
-    if not hasattr(facts, "pooling"):
+    fields = model.facts.peer_fields()
+    if not fields:
         raise UsageError(
             "the peers' outputs are benched for text models only",
             hint="leave out the peer, or give the path of its .onnx file",
@@ -201,7 +204,5 @@ def _peer_fields(path: Path, model: Model) -> tuple[tuple[str, Any], ...]:
     return (
         ("model", str(path)),
         ("tokenizer", str(Path(model.folder) / "tokenizer.json")),
-        ("max_length", facts.max_length),
-        ("pooling", facts.pooling),
-        ("normalize", facts.normalize),
+        *fields,
     )

@@ -89,7 +89,9 @@ def _figures(
     qualities = [item.quality if item else {} for item in both]
     for form in sorted({*qualities[0], *qualities[1]}):
         for figure in of_quality():
-            values = [found[form].figures.get(figure) if form in found else None for found in qualities]
+            values = [
+                found[form].figures.get(figure) if form in found else None for found in qualities
+            ]
             yield from _changed(f"{name}.{form}: {figure}", *values)
     trained = [_of_training(item.training) if item and item.training else {} for item in both]
     yield from _maps(f"{name}: training", *trained)

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
+from olive_build.engine.machine import this_machine
 from olive_build.errors import BundleError, StepError, UsageError
-from olive_build.proof.machine import this_machine
 from olive_build.record.read import read_manifest
 from olive_build.report.style import table
 from olive_build.report.training_bundle import TrainingBundle, open_bundle

@@ -8,7 +8,7 @@ from olive_build.record.proof import Finding, Gate
 from olive_build.report.html.axes import from_zero
 from olive_build.report.html.bars import Bar, bars
 from olive_build.report.html.bundles import BundleView, VariantView
-from olive_build.report.html.made_by import MEASURING, StepView
+from olive_build.report.html.made_by import StepView
 from olive_build.report.html.markup import Child, Markup, join, tag
 from olive_build.report.html.numbers import (
     data,
@@ -58,7 +58,11 @@ def overview(bundles: Sequence[BundleView]) -> Section:
     ]
     bodies = [
         group(
-            join(bundle.target, " ", tag("small", f"{bundle.manifest.provider}: {bundle.manifest.status}")),
+            join(
+                bundle.target,
+                " ",
+                tag("small", f"{bundle.manifest.provider}: {bundle.manifest.status}"),
+            ),
             len(columns),
             (
                 row(columns, cells)
@@ -91,7 +95,11 @@ def _lines(item: VariantView, figures: Sequence[str], *, timed: bool) -> Iterato
 
 def _variant_cells(item: VariantView, figures: Sequence[str]) -> list[Child]:
     return [
-        join(item.name, " ", tag("small", item.made.precision) if item.made.precision != item.name else None),
+        join(
+            item.name,
+            " ",
+            tag("small", item.made.precision) if item.made.precision != item.name else None,
+        ),
         data(item.proof.size_bytes, megabytes(item.proof.size_bytes)),
         data(item.proof.ratio, text_of("size_ratio", item.proof.ratio)),
         *(
@@ -140,7 +148,8 @@ def speed(bundles: Sequence[BundleView]) -> Section | None:
     several = len({item.target for item in variants}) > 1
     drawn = [
         Bar(
-            f"{item.target + ' ' if several else ''}{item.name}, {one.row.tokens}, {one.row.threads} thr.",
+            f"{item.target + ' ' if several else ''}{item.name}, "
+            f"{one.row.tokens}, {one.row.threads} thr.",
             one.times,
             f"{one.times:.2f} \u00d7",
             one.low,
@@ -257,7 +266,7 @@ def steps(found: Sequence[StepView]) -> Section:
         Column("Output", "number"),
     ]
     body = rows(columns, ([*_step_cells(step, longest, most)] for step in found))
-    made = sum(step.seconds for step in found if step.kind not in MEASURING)
+    made = sum(step.seconds for step in found if not step.proves)
     total = sum(step.seconds for step in found)
     caption = (
         f"{len(found)} steps, {seconds(made)} to make the files and {seconds(total - made)} to "

@@ -105,7 +105,14 @@ def _by_size(
     x = from_zero("size in MB: less is better", sizes)
     inside = [guide for guide in ceilings if guide.value <= x.high]
     marks = [
-        _Mark(item.proof.size_bytes / 1e6, item.figures[quality], item.name, (item.target,), number, old)
+        _Mark(
+            item.proof.size_bytes / 1e6,
+            item.figures[quality],
+            item.name,
+            (item.target,),
+            number,
+            old,
+        )
         for items, old in ((variants, False), (past, True))
         for item in items
         for number in [series[item.name]]
@@ -183,7 +190,8 @@ def _merged(marks: Sequence[_Mark], x: Axis, y: Axis) -> list[_Mark]:
 def _limits(variants: Sequence[VariantView], figure: str, series: dict[str, int]) -> list[Guide]:
     """Return the limits of a figure of quality, one line for each variant's name."""
     sign = "\u2265" if _rises(figure) else "\u2264"
-    found = {(item.name, item.proof.limits.figures[figure])
+    found = {
+        (item.name, item.proof.limits.figures[figure])
         for item in variants
         if figure in item.proof.limits.figures
     }

@@ -50,12 +50,18 @@ def training_facts(bundles: Sequence[BundleView]) -> list[tuple[str, Child, Chil
         return []
     bundle, view = min(found, key=lambda item: item[1].cost.milliseconds_per_step)
     cost = view.cost
-    place = f"{place_of(cost)}, {megabytes(cost.peak_bytes)}" + f"; {bundle.target}" * (len(found) > 1)
+    place = f"{place_of(cost)}, {megabytes(cost.peak_bytes)}" + f"; {bundle.target}" * (
+        len(found) > 1
+    )
     whole = "all of its values"
     if view.stored_values is not None:
         whole = f"of {view.stored_values:,} values"
     shown: list[tuple[str, Child, Child]] = [
-        ("A training step", data(cost.milliseconds_per_step, f"{cost.milliseconds_per_step:.3g} ms"), place),
+        (
+            "A training step",
+            data(cost.milliseconds_per_step, f"{cost.milliseconds_per_step:.3g} ms"),
+            place,
+        ),
         ("Learns", data(view.values, f"{view.values:,}"), whole),
     ]
     rates = [one.error_rate for _, one in found if one.error_rate]
@@ -150,10 +156,7 @@ def _error_rates(bundle: BundleView, view: TrainingView, several: bool) -> list[
         return []
     name, whose = f"rates-{bundle.target}", f" of {bundle.target}" * several
     limits = [
-        gate.limit
-        for item in bundle.variants
-        for gate in item.proof.gates
-        if gate.figure == RATE
+        gate.limit for item in bundle.variants for gate in item.proof.gates if gate.figure == RATE
     ]
     drawn = [
         Bar(
