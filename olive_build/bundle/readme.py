@@ -53,8 +53,8 @@ def readme(manifest: Manifest, facts: Facts) -> bytes:
         "",
         f"Model: {manifest.model.source}, licence {manifest.model.licence}. `manifest.json` lists "
         "every file with its sha256, the operators of each graph and the tools; `proof.json` holds "
-        "what was measured, where, and against which limits; `reference/` the inputs with PyTorch's outputs. "
-        + (VERIFY_TRAINING if manifest.training else VERIFY),
+        "what was measured, where, and against which limits; `reference/` the inputs with "
+        "PyTorch's outputs. " + (VERIFY_TRAINING if manifest.training else VERIFY),
         "",
     ]
     return "\n".join(lines).encode()

@@ -24,7 +24,8 @@ COSINES = {"cosine_lowest": 0.98, "cosine_p1": 0.99, "cosine_mean": 0.995}
 
 
 def reported(*qualities: dict[str, Any]) -> Any:
-    proofs = [SimpleNamespace(quality={"onnx": quality}) for quality in qualities]
+    found = ({"onnx": SimpleNamespace(figures=quality)} for quality in qualities)
+    proofs = [SimpleNamespace(proof=SimpleNamespace(quality=quality)) for quality in found]
     return SimpleNamespace(bundles=[SimpleNamespace(proofs=proofs)])
 
 
