@@ -34,6 +34,19 @@ def module(room: str, name: str) -> ModuleType:
     return import_module(f"{PACKAGE}.{room}.{name}")
 
 
+def look_up(dotted: str) -> ModuleType:
+    """Import the module of a dotted name, looked up from room to room.
+
+    For names out of a plan or a record: nothing is imported because a text names it. Raises
+    LookupError where the rooms hold no such module.
+    """
+    package, *path = dotted.split(".")
+    for depth, part in enumerate(path):
+        if package != PACKAGE or part not in names(".".join(path[:depth])):
+            raise LookupError(f"{dotted!r} is in no room of {PACKAGE}")
+    return import_module(dotted)
+
+
 def files(room: str, pattern: str) -> Iterator[Path]:
     """Yield the files of a room that match a pattern ("*.yaml"), by name; ours before others."""
     for folder in _package(room).__path__:

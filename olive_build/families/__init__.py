@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+from olive_build import rooms
 
 # The inputs of a graph by name, in their order, each with its axes. For a target's language a model
 # names the templates of its code, in its family's `templates/` ("text.kotlin"), by heading: the
@@ -198,11 +199,15 @@ def family_of_task(task: str) -> FamilySpec | None:
     return next((family for family in FAMILIES.values() if task in family.tasks), None)
 
 
-def family_module(family: str, room: str) -> ModuleType:
-    """Return a family's module: `spec` (light), or one that only workers import.
+def module_of(family: str, name: str) -> str:
+    """Return what a family's module is called: `spec` (light), or one that only workers import.
 
     Those are `torch_side`, `calibration`, `sample`, `compose`, `miniature`, and of families that
-    train `training` and `examples`.
+    train `training` and `examples`. A step has it as a field, and imports it where it runs.
     """
-    folder = FAMILIES[family].name.replace("-", "_")
-    return import_module(f"olive_build.families.{folder}.{room}")
+    return f"{rooms.PACKAGE}.families.{FAMILIES[family].name.replace('-', '_')}.{name}"
+
+
+def family_module(family: str, name: str) -> ModuleType:
+    """Import a family's module."""
+    return rooms.look_up(module_of(family, name))

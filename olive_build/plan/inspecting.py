@@ -16,7 +16,7 @@ from olive_build.engine.graph import Graph, GraphBuilder
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError, StepError
-from olive_build.families import FAMILIES, family_module
+from olive_build.families import FAMILIES, family_module, module_of
 from olive_build.families.folder_checks import check_folder
 from olive_build.plan.sources import ModelFiles, fetch_hub, fetch_package, use_folder
 from olive_build.plan.types import Inspected, Model, Request
@@ -105,7 +105,7 @@ def _miniature(family: str, layers: int, store: Store) -> ModelFiles:
     from olive_build.steps.miniature import Miniature
 
     graph = GraphBuilder()
-    node = graph.add(Miniature(family, layers), {}, f"miniature/{family}")
+    node = graph.add(Miniature(module_of(family, "miniature"), layers), {}, f"miniature/{family}")
     made = _made(graph.build(), node, store)
     return ModelFiles(made, "miniature with seeded weights", "")
 
@@ -118,7 +118,8 @@ def _loaded(
 
     graph = GraphBuilder()
     source = graph.leaf(model.folder, model.digest)
-    step = LoadCheck(build.family, bool(build.train), head)
+    loader = module_of(build.family, "training" if build.train else "torch_side")
+    step = LoadCheck(loader, head)
     node = graph.add(step, {"source": source}, f"{build.recipe}/load-check")
     made = _made(graph.build(), node, store, lambda: report(f"loading {model.folder} once"))
     notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]
@@ -132,7 +133,7 @@ def _check_training(build: TargetBuild, model: Model, store: Store, report: Repo
     assert build.train
     graph = GraphBuilder()
     source = graph.leaf(model.folder, model.digest)
-    step = CheckTraining(build.family, build.shapes, build.train)
+    step = CheckTraining(module_of(build.family, "training"), build.shapes, build.train)
     slot = f"{build.recipe}/check-training"
     node = graph.add(step, {"source": source}, slot)
     try:
