@@ -32,6 +32,7 @@ from olive_build.plan.types import (
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.recipe.sections.generation import Generation
 from olive_build.recipe.sections.speech import Speech
+from olive_build.recipe.sections.train import train_of
 from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.compose import BuildPart, Compose, GiveEmbedding, Join
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, ConvertToOrt
@@ -59,7 +60,7 @@ def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = Fal
     bundles = []
     for item in inspected:
         _check_code(item.build)
-        planned = _training_bundle if item.build.train else _bundle
+        planned = _training_bundle if train_of(item.build) else _bundle
         bundles.append(planned(graph, item, machine, smoke=smoke))
     return Plan(graph.build(), tuple(bundles))
 
@@ -67,7 +68,7 @@ def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = Fal
 def _check_code(build: TargetBuild) -> None:
     """Raise PlanError where the README's code could not ask for the provider."""
     target = load_target(build.target)
-    language = target.training_language if build.train else target.language
+    language = target.training_language if train_of(build) else target.language
     where = f"recipe {build.recipe}, target {build.target}"
     asking(load_language(language), load_provider(build.provider), where)
 
@@ -106,7 +107,8 @@ def _training_bundle(
 ) -> BundlePlan:
     """Return the bundle of a recipe that trains; its variant is the model before any training."""
     build, model = item.build, item.model
-    assert build.train
+    train = train_of(build)
+    assert train
 
     def add(step: Step, inputs: Mapping[str, str], stage: str) -> str:
         own = f"{build.recipe}/{build.target}/{stage}"
@@ -115,7 +117,7 @@ def _training_bundle(
     model.facts.training_data(dict(build.shapes))  # or examples are not read as the model's
     source = graph.leaf(model.folder, model.digest)
     trials = graph.leaf(*item.trials) if item.trials else None
-    training = plan_training(build, build.train, source, trials, machine, smoke=smoke, add=add)
+    training = plan_training(build, train, source, trials, machine, smoke=smoke, add=add)
     graphs, reference = {SINGLE: training.artifacts}, {"reference": training.reference}
     run = RunReference(MODEL_NAME, machine, build.family)
     outputs = add(run, {"model": training.artifacts, **reference}, "outputs-onnx")
