@@ -59,6 +59,7 @@ class ClassificationReference:
     resizes: bool = False
 
     kind: ClassVar[str] = "classification"
+    metric: ClassVar[str] = "accuracy"
     samples: ClassVar[str] = "images"
 
     @property

@@ -46,6 +46,7 @@ class EmbeddingReference:
     strange: int = 0
 
     kind: ClassVar[str] = "embedding"
+    metric: ClassVar[str] = "cosine"
     samples: ClassVar[str] = "texts"
 
     @property

@@ -75,6 +75,7 @@ class GenerationReference:
     choices: tuple[Confidence, ...]
 
     kind: ClassVar[str] = "generation"
+    metric: ClassVar[str] = "perplexity"
     samples: ClassVar[str] = "texts"
 
     @property

@@ -34,6 +34,7 @@ class LogitsReference:
     output: str
 
     kind: ClassVar[str] = "logits"
+    metric: ClassVar[str] = "logits"
     samples: ClassVar[str] = "inputs"
 
     @property

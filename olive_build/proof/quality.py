@@ -11,8 +11,10 @@ import numpy as np
 
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import StepError, first_line
-from olive_build.proof.figures import worst
+from olive_build.proof.figures import every, worst
 from olive_build.proof.reference import Reference
+
+DIGITS = 7
 
 
 class Session(Protocol):
@@ -109,11 +111,20 @@ def quality_of(
 
 def _compared(reference: Reference, candidate: Outputs, expected: Outputs) -> Comparison:
     return Comparison(
-        reference.compare(candidate.single, expected.single),
+        _measured(reference, candidate.single, expected.single),
         None
         if candidate.batched is None
-        else reference.compare(candidate.batched, expected.batched),
+        else _measured(reference, candidate.batched, expected.batched),
     )
+
+
+def _measured(reference: Reference, candidate: Any, expected: Any) -> dict[str, float]:
+    """Return the figures that the kind of reference gives, and those that measure themselves."""
+    found = reference.compare(candidate, expected)
+    for figure in every().values():
+        if figure.measure is not None and reference.metric in figure.metrics:
+            found[figure.name] = round(figure.measure(reference, candidate, expected), DIGITS)
+    return found
 
 
 def run_reference(model: Path | Session, reference: Reference) -> Outputs:

@@ -40,11 +40,13 @@ Rows = npt.NDArray[np.int64]
 class Reference(Protocol):
     """Stored samples with PyTorch's outputs, and what a file is asked to do with them.
 
-    `samples` names what is counted, such as texts. What a model gives has a type of the kind's own:
-    float [samples, values], Transcripts, or Predictions.
+    `metric` says which figures there are, and `samples` names what is counted, such as texts. What
+    a model gives has a type of the kind's own: float [samples, values], Transcripts, or
+    Predictions.
     """
 
     kind: ClassVar[str]
+    metric: ClassVar[str]
     samples: ClassVar[str]
 
     @property

@@ -82,6 +82,7 @@ class TranscriptionReference:
     cases: tuple[Case, ...] = ()
 
     kind: ClassVar[str] = "transcription"
+    metric: ClassVar[str] = "wer"
     samples: ClassVar[str] = "clips"
 
     @property
