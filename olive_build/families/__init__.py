@@ -5,11 +5,16 @@ A family is a folder here; this registry is what reading a recipe needs of it, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+# The inputs of a graph by name, in their order, each with its axes. For a target's language a model
+# names the templates of its code, in its family's `templates/` ("text.kotlin"), by heading: the
+# first has none and asks for the bundle's provider, what follows runs on the CPU.
+Axes = Mapping[str, Sequence[int | str]]
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from olive_build.methods import Method
+from olive_build.recipe.sections import Section
 from olive_build.training.settings import Train
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 Stage = Literal["export", "fuse", "quantize", "compose"]
 
@@ -105,38 +108,6 @@ class Budgets:
 
 
 @dataclass(frozen=True)
-class Speech:
-    """What a model of speech is asked for; `language` is None for the model's own.
-
-    `input` is what a single file is given: audio_pcm or audio_stream.
-    """
-
-    language: str | None
-    task: Literal["transcribe", "translate"]
-    input: Literal["audio_pcm", "audio_stream"]
-
-
-@dataclass(frozen=True)
-class Generation:
-    """How a model that writes chooses its words; None for what its own files say.
-
-    The names and values are those of transformers' generate.
-    """
-
-    max_new_tokens: int | None = None
-    num_beams: int | None = None
-    repetition_penalty: float | None = None
-    no_repeat_ngram_size: int | None = None
-    length_penalty: float | None = None
-    early_stopping: bool | None = None
-    num_return_sequences: int | None = None
-    do_sample: bool | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-
-
-@dataclass(frozen=True)
 class Variant:
     """A named precision: how it is made, and what it is held to.
 
@@ -222,22 +193,19 @@ class TargetBuild:
     calibration: DataSource
     metric: str
     timing: bool
-    speech: Speech | None = None
-    generation: Generation | None = None
+    sections: tuple[Section, ...] = ()
     train: Train | None = None
     personalisation: Personalisation | None = None
+
+    def section(self, kind: type[SectionT]) -> SectionT | None:
+        """Return what a section asks of this target's model; None where it says nothing to it."""
+        return next((found for found in self.sections if isinstance(found, kind)), None)
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:
         """What only this family's steps need to know, by name; numbers and flags as JSON."""
-        given = asdict(self.speech) if self.speech else {}
-        given |= asdict(self.generation) if self.generation else {}
         return tuple(
             (name, value if isinstance(value, str) else json.dumps(value))
-            for name, value in given.items()
-            if value is not None
+            for found in self.sections
+            for name, value in found.options().items()
         )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the build as plain maps and lists, in field order."""
-        return asdict(self)

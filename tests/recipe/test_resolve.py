@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_the_builds_of_the_shipped_recipe(shipped: Path) -> None:
         "windows",
         "npu",
     ]
-    text = json.dumps([build.as_json() for build in builds], indent=2) + "\n"
+    text = json.dumps([asdict(build) for build in builds], indent=2) + "\n"
     assert_golden(HERE / "all-minilm-l6-v2.builds.json", text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -191,9 +192,9 @@ def test_what_a_training_build_is(
     assert (build.compose, build.attention, build.passes) == ("none", "plain", ())
     assert (build.metric, build.timing, build.opset) == ("logits", False, 18)
     assert build.data == build.calibration == DataSource(None, None)
-    assert build.speech is build.generation is build.personalisation is None
+    assert build.sections == () and build.personalisation is None
     assert hash(build) == hash(built(written(recipe({"head": HEAD}, targets={target: {}})), target))
-    assert json.loads(json.dumps(build.as_json()))["train"]["head"]["replace"] == "classifier"
+    assert json.loads(json.dumps(asdict(build)))["train"]["head"]["replace"] == "classifier"
 
 
 def test_the_provider_may_be_named_and_formats_chosen(written: Write) -> None:

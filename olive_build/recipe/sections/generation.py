@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from olive_build.families import FAMILIES, FamilySpec
-from olive_build.recipe.build import Generation
+from olive_build.knobs import knob
 from olive_build.recipe.codes import Code
-from olive_build.recipe.family_sections import GenerationSpec
-from olive_build.recipe.place import Place
-from olive_build.recipe.suggest import listed
+from olive_build.recipe.sections import Section
+
+if TYPE_CHECKING:
+    from olive_build.recipe.place import Place
 
 SECTION = "generation"
 TRANSFORMERS_JS = "transformers.js"
@@ -129,40 +129,68 @@ NOT_IN_THE_GRAPH = (
 )
 
 
-def generation_for(place: Place, family: FamilySpec, compose: str) -> Generation | None:
-    """Return what is asked of a family that writes; None for the others.
+@dataclass(frozen=True)
+class Generation(Section):
+    """How a model that writes chooses its words; for families that write."""
 
-    Reports the section where the family is none of those, and what the target could not keep to.
-    """
-    own, common = place.spec.generation or GenerationSpec(), place.context.recipe.generation
-    if SECTION not in family.options:
-        _report_other_family(place, family)
-        return None
-    values = common.model_dump(exclude_none=True) | own.model_dump(exclude_none=True)
-    for name, value in values.items():
-        _check_bounds(place, name, value)
-    _check_together(place, values)
-    if place.target.layout == TRANSFORMERS_JS:
-        _report(place, values, NOT_IN_TRANSFORMERS_JS)
-    elif compose == "single-file":
-        _report(place, values, NOT_IN_THE_GRAPH)
-        if values.get("num_beams", 1) > 1:
-            # What BeamSearch does; generate's own default is false.
-            values.setdefault("early_stopping", True)
-    return Generation(**values)
+    # None is what the model's own files say; names and values are those of transformers' generate.
+    section: ClassVar[str] = SECTION
 
+    max_new_tokens: int | None = knob(
+        "How many tokens follow a prompt at most. A file that searches by itself is given the "
+        "number, and this one is what its README begins with.",
+        None,
+    )
+    num_beams: int | None = knob(
+        "How many texts are followed side by side; 1 takes the likeliest token each time. "
+        "transformers.js has no beams: more than 1 is refused for its layout.",
+        None,
+    )
+    repetition_penalty: float | None = knob(
+        "Above 1, tokens that the text has already become less likely; 1 changes nothing.", None
+    )
+    no_repeat_ngram_size: int | None = knob(
+        "No run of this many tokens comes twice, the prompt included; 0 for no limit.", None
+    )
+    length_penalty: float | None = knob(
+        "With beams: the power of its length that a text's score is divided by. Above 0 longer "
+        "texts win, below 0 shorter ones, which a single file does not do.",
+        None,
+    )
+    early_stopping: bool | None = knob(
+        "With beams: true stops when as many texts have ended as there are beams, false when no "
+        "better one is likely. A single file does the first alone, which is its default.",
+        None,
+    )
+    num_return_sequences: int | None = knob(
+        "How many texts come of a prompt; 1 in a single file and in transformers.js.", None
+    )
+    do_sample: bool | None = knob(
+        "true draws tokens by their probabilities, which a single file does not do.", None
+    )
+    temperature: float | None = knob("With do_sample: above 1 evens out probabilities.", None)
+    top_k: int | None = knob(
+        "With do_sample: draws from this many likeliest tokens; 0 from all.", None
+    )
+    top_p: float | None = knob(
+        "With do_sample: draws from the fewest tokens whose probabilities add up to this. "
+        "transformers.js ignores it: below 1 is refused for its layout.",
+        None,
+    )
 
-def _report_other_family(place: Place, family: FamilySpec) -> None:
-    path = place.where(SECTION)
-    if place.context.written(path) and path[-1] == SECTION:
-        able = [name for name, spec in FAMILIES.items() if SECTION in spec.options]
-        place.add(
-            Code.CANNOT_RUN,
-            path,
-            f"`generation` says nothing to models of {family.name}",
-            hint="remove it",
-            notes=(f"it is for {listed(able)}",),
-        )
+    @classmethod
+    def checked(cls, place: Place, compose: str, given: dict[str, Any]) -> dict[str, Any]:
+        for name, value in given.items():
+            _check_bounds(place, name, value)
+        _check_together(place, given)
+        if place.target.layout == TRANSFORMERS_JS:
+            _report(place, given, NOT_IN_TRANSFORMERS_JS)
+        elif compose == "single-file":
+            _report(place, given, NOT_IN_THE_GRAPH)
+            if given.get("num_beams", 1) > 1:
+                # What BeamSearch does; generate's own default is false.
+                return {"early_stopping": True, **given}
+        return given
 
 
 def _check_bounds(place: Place, name: str, value: Any) -> None:
