@@ -61,6 +61,11 @@ class _Unit:
                     func=ast.Name("family_module"), args=[_, ast.Constant(value=str() as room)]
                 ):
                     self.modules.add(f"{rooms.PACKAGE}.families.*.{room}")
+                case ast.Call(
+                    func=ast.Attribute(ast.Name("rooms"), "module"),
+                    args=[ast.Constant(value=str() as room), _],
+                ):
+                    self.modules.add(f"{rooms.PACKAGE}.{room}.*")
                 case ast.Constant(value=str() as text) if _OURS.fullmatch(text):
                     self.modules.add(text)
                 case ast.Constant(value=str() as text) if _DATA_NAME.fullmatch(text):

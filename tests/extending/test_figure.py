@@ -116,6 +116,16 @@ def test_a_file_is_measured_by_it() -> None:
     assert values == (0.75, 1.0, 0.75)
 
 
+def test_its_code_is_in_the_key_of_the_step_that_measures() -> None:
+    files = ran(
+        "import json\n"
+        "from olive_build.engine.reach import reached\n"
+        "from olive_build.steps.quality import MeasureQuality\n"
+        "print(json.dumps(list(reached(MeasureQuality).files)))\n"
+    )
+    assert {"proof/figures/evenness.py", "proof/figures/similarity.py"} <= {*files}
+
+
 def test_tables_and_pages_show_it(tmp_path: Path) -> None:
     proved = [variant(0.99, 25_000_000, None) for _ in range(2)]
     for value, item in zip((0.91, 0.82), proved, strict=True):

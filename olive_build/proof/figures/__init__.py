@@ -19,8 +19,6 @@ from olive_build import rooms
 if TYPE_CHECKING:
     from olive_build.proof.reference import Reference
 
-ROOM = "proof.figures"
-
 
 @dataclass(frozen=True)
 class Unit:
@@ -159,10 +157,10 @@ def every() -> Mapping[str, Figure]:
 @cache
 def _every(joined: tuple[Path, ...]) -> Mapping[str, Figure]:
     found: dict[str, Figure] = {}
-    for name in rooms.names(ROOM):
-        for figure in rooms.module(ROOM, name).FIGURES:
+    for name in rooms.names("proof.figures"):
+        for figure in rooms.module("proof.figures", name).FIGURES:
             if figure.name in found:
-                raise ValueError(f"the figure {figure.name!r} stands in two files of {ROOM}")
+                raise ValueError(f"the figure {figure.name!r} stands in two files of proof/figures")
             found[figure.name] = figure
     ranked = sorted(found.values(), key=lambda item: (not item.metrics, not item.budget))
     return {figure.name: figure for figure in ranked}
