@@ -22,6 +22,7 @@ from olive_build.engine.events import (
     Status,
     StepFinished,
     StepStarted,
+    StepTold,
     StillRunning,
     Waiting,
 )
@@ -99,7 +100,7 @@ class _Run:
         self.running: dict[str, _Attempt] = {}
         self.waiting: set[str] = set()
         self.ended: dict[str, Outcome] = {}
-        self.done: queue.SimpleQueue[_Attempt] = queue.SimpleQueue()
+        self.done: queue.SimpleQueue[_Attempt | StepTold] = queue.SimpleQueue()
         self.pool = Pool()
         kinds = {node.id: worker_kind(node.step.worker).toolchain for node in self.nodes}
         self.toolchain_of = {name: toolchain for name, toolchain in kinds.items() if toolchain}
@@ -221,7 +222,9 @@ class _Run:
             "log": str(attempt.log),
         }
         try:
-            seconds, peak = attempt.worker.call(request, node.slot)
+            seconds, peak = attempt.worker.call(
+                request, node.slot, lambda text: self.done.put(StepTold(node.slot, text))
+            )
             made = self.store.publish(attempt.description, out, attempt.log, seconds, peak)
             attempt.record = made
         except BaseException as error:  # noqa: BLE001 - handed to the main thread, which knows what to do
@@ -235,6 +238,9 @@ class _Run:
             attempt = self.done.get(timeout=_POLL_SECONDS if self.waiting else 1.0)
         except queue.Empty:
             self.on_event(StillRunning())
+            return
+        if isinstance(attempt, StepTold):
+            self.on_event(attempt)
             return
         del self.running[attempt.node.id]
         attempt.lock.release()

@@ -1,8 +1,9 @@
 """The process in which steps run: `python -m olive_build.engine.worker KIND`.
 
 One JSON line per request comes in on what was standard input, one reply goes out on what was
-standard output. Both are moved away before a step runs: everything that a library prints, native
-code included, goes to the step's log. The process ends when its parent does.
+standard output, after lines of what the step tells meanwhile. Both are moved away before a step
+runs: everything that a library prints, native code included, goes to the step's log. The process
+ends when its parent does.
 
 The worker imports what its kind needs once and then forks for each step (on Linux): a step starts
 from the same small memory whatever ran before it, and the peak that is reported is its own.
@@ -30,6 +31,7 @@ from typing import Any, BinaryIO
 from olive_build.engine.fingerprint import from_fields
 from olive_build.engine.memory import high_water, max_rss, reset_high_water
 from olive_build.engine.registry import step_class, worker_kind
+from olive_build.engine.telling import listen
 from olive_build.errors import OliveBuildError
 
 ENVIRONMENT: Mapping[str, str] = {
@@ -76,7 +78,11 @@ def _preload(kind: str) -> None:
 
 
 def _answer(request: dict[str, Any], replies: BinaryIO) -> None:
-    replies.write(json.dumps(_serve(request)).encode() + b"\n")
+    def reply(answer: dict[str, Any]) -> None:
+        replies.write(json.dumps(answer).encode() + b"\n")
+
+    listen(lambda text: reply({"told": text}))
+    reply(_serve(request))
 
 
 def _serve_forked(request: dict[str, Any], replies: BinaryIO) -> None:

@@ -56,15 +56,17 @@ class Worker:
         """Whether the process still runs; ask only when no call is under way, as it reaps."""
         return self._process.poll() is None
 
-    def call(self, request: dict[str, Any], slot: str) -> tuple[float, int | None]:
+    def call(
+        self, request: dict[str, Any], slot: str, on_told: Callable[[str], None]
+    ) -> tuple[float, int | None]:
         """Run a step and return its seconds and peak memory in bytes.
 
-        Raises what the step raised if that is an OliveBuildError, else StepError; also if the
-        process dies, which then is no longer `alive`.
+        What it tells meanwhile is given to `on_told`. Raises what the step raised if that is an
+        OliveBuildError, else StepError; also if the process dies, which then is no longer `alive`.
         """
         what = f"step '{request['kind']}' failed for {slot}"
         log = str(request["log"])
-        reply = self._exchange(request)
+        reply = self._exchange(request, on_told)
         if reply is None:
             raise self._death(what, log)
         if "error" in reply:
@@ -97,12 +99,17 @@ class Worker:
                 with suppress(OSError):  # what is left in its buffer has no reader any more
                     pipe.close()
 
-    def _exchange(self, request: dict[str, Any]) -> dict[str, Any] | None:
+    def _exchange(
+        self, request: dict[str, Any], on_told: Callable[[str], None]
+    ) -> dict[str, Any] | None:
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
             reply: dict[str, Any] = json.loads(self._process.stdout.readline())
+            while "told" in reply:
+                on_told(reply["told"])
+                reply = json.loads(self._process.stdout.readline())
         except (BrokenPipeError, ValueError):
             return None
         return reply

@@ -25,7 +25,7 @@ class MeasureFootprint:
     machine: str
 
     kind: ClassVar[str] = "footprint"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     worker: ClassVar[str] = "onnxruntime"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "torch")
     exclusive: ClassVar[bool] = False

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from olive_build.engine.registry import WorkerKind
+from olive_build.engine.telling import tell
 from olive_build.errors import ProofError
 
 
@@ -42,6 +43,21 @@ class _Tiny:
     worker: ClassVar[str] = "olive"
     tools: ClassVar[tuple[str, ...]] = ("pytest",)
     exclusive: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Tells(_Tiny):
+    """Tells its text, prints another, and tells that it is done."""
+
+    kind: ClassVar[str] = "tells"
+    text: str
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        """Tell."""
+        tell(self.text)
+        print("this is for the log")
+        tell("done")
+        (out / "text").write_text(self.text)
 
 
 @dataclass(frozen=True)
