@@ -28,6 +28,7 @@ from olive_build.bundle.training_manifest import (
 )
 from olive_build.bundle.training_notes import labels_are, notes, output_is, preparing, rate_note
 from olive_build.errors import BundleError
+from olive_build.families.facts import Facts
 from olive_build.targets import (
     Batches,
     Inputs,
@@ -59,7 +60,7 @@ FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ADDED = "values"
 
 
-def code_sections(manifest: Mapping[str, Any], facts: Any) -> str:
+def code_sections(manifest: Mapping[str, Any], facts: Facts) -> str:
     """Return the code that loads a bundle, and what else there is to say of it.
 
     The first variant is the one that the code runs; of a bundle that trains it is the training.
@@ -72,7 +73,7 @@ def code_sections(manifest: Mapping[str, Any], facts: Any) -> str:
     return "\n\n".join(sections or _inference(manifest, facts, provider))
 
 
-def _inference(manifest: Mapping[str, Any], facts: Any, provider: Provider) -> list[str]:
+def _inference(manifest: Mapping[str, Any], facts: Facts, provider: Provider) -> list[str]:
     room = f"families.{manifest['model']['family'].replace('-', '_')}.templates"
     name, variant = next(iter(manifest["variants"].items()))
     inputs, output = variant["inputs"], variant["outputs"][-1]

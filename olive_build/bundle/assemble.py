@@ -14,6 +14,7 @@ from olive_build.bundle.previous import previous_build, reference_digests
 from olive_build.bundle.publish import BundleFile, from_bytes
 from olive_build.bundle.readme import README, readme
 from olive_build.bundle.training import measured, training_files, training_section
+from olive_build.engine.machine import this_machine
 from olive_build.engine.store import Artifact
 from olive_build.errors import BundleError
 from olive_build.families import FAMILIES
@@ -21,7 +22,6 @@ from olive_build.plan import types
 from olive_build.plan.measured import OWN_PROVIDER_RUNS
 from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.proof.figures import shipped
-from olive_build.proof.machine import this_machine
 from olive_build.proof.regression import regression_gates, summary
 from olive_build.proof.training_verdict import margin_gates, training_gates
 from olive_build.proof.verdict import (

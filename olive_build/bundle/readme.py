@@ -7,6 +7,7 @@ from typing import Any
 
 from olive_build.bundle.app_code import code_sections
 from olive_build.bundle.layout import models
+from olive_build.families.facts import Facts
 from olive_build.plan.measured import EIGHT_BIT_PRODUCTS
 
 README = "README.md"
@@ -26,7 +27,7 @@ VERIFY_TRAINING = (
 X86 = (("desktop", "cpu"), ("windows", "cpu"))
 
 
-def readme(manifest: dict[str, Any], facts: Any) -> bytes:
+def readme(manifest: dict[str, Any], facts: Facts) -> bytes:
     """Return the README for a manifest; the first variant is the one that the code loads."""
     lines = [
         f"# {manifest['recipe']} for {manifest['target']}",

@@ -19,10 +19,10 @@ from olive_build.bundle.layouts.check import is_for_client, require_layout
 from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json, read_manifest
 from olive_build.bundle.training_manifest import is_training
 from olive_build.bundle.training_verify import training_problems
+from olive_build.engine.machine import this_machine
 from olive_build.engine.trees import files_below, sha256_of
 from olive_build.errors import BundleError, OliveBuildError, ProofError
 from olive_build.proof.figures import of_quality
-from olive_build.proof.machine import this_machine
 from olive_build.proof.verdict import Gate, quality_gates
 from olive_build.untrusted import Unreadable, plain_below
 

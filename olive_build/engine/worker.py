@@ -1,4 +1,6 @@
-"""The process in which steps run: `python -m olive_build.engine.worker KIND`.
+"""The process in which steps run: `python -m olive_build.engine.worker KIND FOLDER...`.
+
+The folders have rooms with steps of a program's own (`rooms.extend`).
 
 One JSON line per request comes in on what was standard input, one reply goes out on what was
 standard output, after lines of what the step tells meanwhile. Both are moved away before a step
@@ -28,7 +30,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from olive_build import rooms
 from olive_build.engine.fingerprint import from_fields
+from olive_build.engine.machine import this_machine
 from olive_build.engine.memory import high_water, max_rss, reset_high_water
 from olive_build.engine.registry import step_class, worker_kind
 from olive_build.engine.telling import listen
@@ -59,6 +63,8 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     faulthandler.enable()
+    for folder in sys.argv[2:]:
+        rooms.extend(Path(folder))
     _preload(sys.argv[1])
     for line in _lines(requests):
         request = json.loads(line)
@@ -123,7 +129,8 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
         inputs = {name: Path(path) for name, path in request["inputs"].items()}
         os.chdir(os.environ["TMPDIR"])  # a step may have gone elsewhere
         seconds, peak = _measure(lambda: step.run(inputs, Path(request["out"])))
-        return {"seconds": seconds, "peak_bytes": peak}
+        machine = this_machine().fingerprint if step.measures else None
+        return {"seconds": seconds, "peak_bytes": peak, "machine": machine}
     except OliveBuildError as error:
         traceback.print_exc()
         return {"error": error.as_json()}

@@ -8,7 +8,15 @@ import statistics
 
 import pytest
 
-from olive_build.proof.interval import CONFIDENCE, ERROR, FEWEST, LOOKS, median_interval, side, spread
+from olive_build.proof.interval import (
+    CONFIDENCE,
+    ERROR,
+    FEWEST,
+    LOOKS,
+    median_interval,
+    side,
+    spread,
+)
 
 
 @pytest.mark.parametrize("count", [FEWEST, *LOOKS])

@@ -7,9 +7,9 @@ one, tokenizer.json and tokenizer_config.json.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from olive_build.errors import PlanError
 from olive_build.families import Axes
@@ -23,6 +23,7 @@ from olive_build.families.causal_lm.client_files import (
 )
 from olive_build.families.causal_lm.names import input_names
 from olive_build.families.configuration import read_configuration
+from olive_build.families.facts import Asked, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 from olive_build.families.tied_words import ties_words
 
@@ -82,8 +83,8 @@ ARCHITECTURES: Mapping[str, Keys] = {
 }
 
 
-@dataclass(frozen=True)
-class CausalLmFacts:
+@dataclass(frozen=True, kw_only=True)
+class CausalLmFacts(Facts):
     """The numbers that exporting, fusing, composing and decoding need.
 
     `positions` is the most tokens that the model takes, prompt and answer together. `bos`, `eos`
@@ -91,7 +92,6 @@ class CausalLmFacts:
     look words up in.
     """
 
-    architecture: str
     layers: int
     heads: int
     kv_heads: int
@@ -103,11 +103,6 @@ class CausalLmFacts:
     eos: tuple[int, ...]
     pad: int | None
     tied: bool
-    client_files: tuple[str, ...]
-    inputs: tuple[str, ...]
-    composed_files: tuple[str, ...] = ()
-    written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    cached: ClassVar[bool] = True
 
     @property
     def tokenizer(self) -> TokenizerSettings:
@@ -120,9 +115,15 @@ class CausalLmFacts:
         return max(self.positions - TOKENS_WRITTEN, 1)
 
     @property
-    def tied_components(self) -> tuple[str, ...]:
-        """The graphs whose last product reads the table of the words."""
-        return ("model",) if self.tied else ()
+    def components(self) -> tuple[Component, ...]:
+        """One graph, whose cache goes in and comes out."""
+        return (Component(attentions=self.layers, cached=True, tied=self.tied),)
+
+    def check(self, folder: Path, asked: Asked) -> None:
+        """Raise PlanError for what the target would do otherwise than generate."""
+        from olive_build.families.causal_lm.promise import check_promise
+
+        check_promise(self, folder, asked.options, asked.layout, asked.compose)
 
     def written_for(self, options: Mapping[str, str]) -> Mapping[str, bytes]:
         """Return `written_files` with what a recipe says of generation, as JSON texts by name."""

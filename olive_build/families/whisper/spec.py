@@ -8,13 +8,14 @@ size of Whisper, and its English-only models, differ in these files alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
 from olive_build.families import Axes
 from olive_build.families.configuration import read_configuration
+from olive_build.families.facts import Asked, Component, Facts
 from olive_build.families.feature_extractor import read_extractor
 from olive_build.families.tied_words import ties_words
 from olive_build.families.whisper.client_files import (
@@ -52,8 +53,8 @@ TABLE, SCORES = "embed_tokens.weight", "proj_out.weight"
 FRAMES_PER_POSITION = 2
 
 
-@dataclass(frozen=True)
-class WhisperFacts:
+@dataclass(frozen=True, kw_only=True)
+class WhisperFacts(Facts):
     """The numbers that exporting, preparing audio, composing and decoding need.
 
     `window` is the length of the model's audio in samples: longer audio is cut, shorter padded.
@@ -63,7 +64,6 @@ class WhisperFacts:
     table that they look words up in.
     """
 
-    architecture: str
     dimensions: int
     encoder_layers: int
     decoder_layers: int
@@ -85,18 +85,26 @@ class WhisperFacts:
     suppressed: tuple[int, ...]
     suppressed_first: tuple[int, ...]
     specials_from: int
-    client_files: tuple[str, ...]
-    composed_files: tuple[str, ...] = ()
-    written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     language: str | None = None
-    notes: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ("input_features",)
     tied: bool = True
 
     @property
-    def tied_components(self) -> tuple[str, ...]:
-        """The graphs whose last product reads the table of the words."""
-        return ("decoder", "decoder_with_past") if self.tied else ()
+    def components(self) -> tuple[Component, ...]:
+        """The encoder, and the decoder at its first step and at later ones."""
+        steps = Component(attentions=2 * self.decoder_layers, tied=self.tied, weights="both")
+        return (
+            Component("encoder", attentions=self.encoder_layers, weights="both"),
+            *(replace(steps, name=name) for name in ("decoder", "decoder_with_past")),
+        )
+
+    @property
+    def split(self) -> Mapping[str, tuple[str, ...]]:
+        """The files that transformers.js loads: both decoders are one."""
+        return {
+            "encoder_model": ("encoder",),
+            "decoder_model_merged": ("decoder", "decoder_with_past"),
+        }
 
     @property
     def frames(self) -> int:
@@ -118,14 +126,10 @@ class WhisperFacts:
         """The longest audio that is timed, in seconds: a longer one would be cut."""
         return self.seconds
 
-    @property
-    def layers(self) -> int:
-        """How many attentions there are to fuse in all parts; see `attentions` for one part's."""
-        return self.encoder_layers
-
-    def attentions(self, component: str) -> int:
-        """Return how many attention operators a component has."""
-        return self.encoder_layers if component == "encoder" else 2 * self.decoder_layers
+    def check(self, folder: Path, asked: Asked) -> None:
+        """Raise PlanError for a language or task that the model does not have."""
+        if asked.options:
+            self.prompt(asked.options.get("language"), asked.options["task"])
 
     def prompt(self, language: str | None, task: str) -> tuple[int, ...]:
         """Return the tokens that a transcription starts with.

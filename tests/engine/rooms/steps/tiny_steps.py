@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
 
-from olive_build.engine.registry import WorkerKind
+from olive_build.engine.step import Step
 from olive_build.engine.telling import tell
 from olive_build.errors import ProofError
 
@@ -38,18 +37,14 @@ class OtherMode:
     bits: int = 8
 
 
-class _Tiny:
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "olive"
-    tools: ClassVar[tuple[str, ...]] = ("pytest",)
-    exclusive: ClassVar[bool] = False
+class _Tiny(Step):
+    worker = "tiny"
 
 
 @dataclass(frozen=True)
 class Tells(_Tiny):
     """Tells its text, prints another, and tells that it is done."""
 
-    kind: ClassVar[str] = "tells"
     text: str
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
@@ -64,7 +59,6 @@ class Tells(_Tiny):
 class Join(_Tiny):
     """Writes its text and what its inputs hold; notes each run in a file beside the store."""
 
-    kind: ClassVar[str] = "join"
     text: str
     keep: int = 1_000_000
     """How many characters of the result are kept: few lets a change die out."""
@@ -88,7 +82,6 @@ class Join(_Tiny):
 class Slow(Join):
     """Takes its time, and says when it began and ended."""
 
-    kind: ClassVar[str] = "slow"
     seconds: float = 0.2
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
@@ -103,15 +96,31 @@ class Slow(Join):
 class Alone(Slow):
     """A slow step that must run alone."""
 
-    kind: ClassVar[str] = "alone"
-    exclusive: ClassVar[bool] = True
+    exclusive = True
+
+
+@dataclass(frozen=True)
+class Measure(Join):
+    """Joins, and says that what it gives depends on the machine."""
+
+    measures = True
+
+
+@dataclass(frozen=True)
+class Tooled(Join):
+    """Joins, and imports a library."""
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        """Import, then join."""
+        import pytest  # noqa: F401
+
+        super().run(inputs, out)
 
 
 @dataclass(frozen=True)
 class Odd(_Tiny):
     """Misbehaves in the way that it is told to."""
 
-    kind: ClassVar[str] = "odd"
     how: str
     number: int = 0
 
@@ -191,9 +200,7 @@ class Odd(_Tiny):
 class InToolchain(Odd):
     """Does the same in the environment of onnxruntime-training."""
 
-    kind: ClassVar[str] = "in-toolchain"
-    worker: ClassVar[str] = "training"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime_training_cpu", "numpy", "pytest")
+    worker = "training"
 
     def do_versions(self, out: Path) -> None:
         """Write which onnxruntime there is, and whether this environment's libraries are."""
@@ -202,16 +209,6 @@ class InToolchain(Odd):
         seen = "pydantic" if find_spec("pydantic") else "no pydantic"
         preloaded = "numpy" in sys.modules
         (out / "text").write_text(f"{onnxruntime.__version__}, {seen}, {preloaded=}")
-
-
-STEPS = {
-    "join": "tiny_steps:Join",
-    "slow": "tiny_steps:Slow",
-    "alone": "tiny_steps:Alone",
-    "odd": "tiny_steps:Odd",
-    "in-toolchain": "tiny_steps:InToolchain",
-}
-WORKERS = {"training": WorkerKind(preload=("numpy",), toolchain="training")}
 
 
 def note(text: str) -> None:
