@@ -28,45 +28,8 @@ from olive_build.proof.training_verdict import training_hint
 from olive_build.proof.verdict import undecided
 from olive_build.recipe.build import TargetBuild
 
-# Which steps are done when a stage is done. The last, `bundle`, is the whole build.
-UNTIL = {
-    "load": (),
-    "export": ("export", "reference", "training-export", "training-reference"),
-    "fuse": (
-        "tied-weight",
-        "fuse",
-        "fuse-cached",
-        "fix-shapes",
-        "separate-projection",
-        "simplify",
-    ),
-    "quantize": (
-        "samples",
-        "calibration",
-        "client-tokenizer",
-        "smooth",
-        "per-token-scale",
-        "tanh-gelu",
-        "embedding-int8",
-        "tied-blocks",
-        "stored-int8",
-        "dynamic-int8",
-        "static-int8",
-        "weight-only",
-        "qdq-weights",
-        "gptq-rounding",
-        "fp16",
-    ),
-    "compose": (
-        *("part", "join", "compose", "embedding", "convert-ort"),
-        *("prepare-training", "training-artifacts"),
-    ),
-    "prove": (
-        *("describe", "outputs", "quality", "latency", "footprint", "without-vnni"),
-        *("training-proof", "trained-inference", "training-cost", "personalise"),
-    ),
-}
-STAGES = (*UNTIL, "bundle")
+STAGES = ("load", "export", "fuse", "quantize", "compose", "prove", "bundle")
+"""What `--until` may name; a step says to which it belongs."""
 
 
 @dataclass(frozen=True)
@@ -164,16 +127,12 @@ def _wanted(plan: Plan, until: str) -> set[str]:
     if until == "bundle":
         return wanted
     done = STAGES[: STAGES.index(until) + 1]
-    kinds = {kind for stage in done for kind in UNTIL[stage]}
-    return {node.id for node in plan.graph.nodes if _kind(node) in kinds}
+    return {node.id for node in plan.graph.nodes if _stage(node) in done}
 
 
-def _kind(node: Node) -> str:
-    """Return the node's kind; a pass of the recipe counts for the stage that its slot names."""
-    if node.step.kind != "olive-pass":
-        return node.step.kind
-    stage = node.slot.rpartition("/")[2].partition("-")[0]
-    return UNTIL[stage][0]
+def _stage(node: Node) -> str:
+    """Return the stage that a step belongs to; of a pass of the recipe its slot names it."""
+    return node.step.stage or node.slot.rpartition("/")[2].partition("-")[0]
 
 
 def bundle_folder(build_: TargetBuild, options: Options) -> Path:

@@ -9,7 +9,6 @@ from olive_build.methods.auto import Auto
 from olive_build.plan.inspecting import inspect_models
 from olive_build.plan.planner import make_plan
 from olive_build.plan.types import Plan, Request
-from olive_build.proof.machine import this_machine
 
 
 def plan_builds(
@@ -27,7 +26,6 @@ def plan_builds(
     an earlier search otherwise; what was never searched is reported and left out. What the
     provider computes slowly is reported too.
     """
-    machine = this_machine().fingerprint
     inspected = inspect_models(requests, store, smoke=smoke, report=report)
     for build in (item.build for item in inspected):
         for variant in build.variants:
@@ -40,9 +38,7 @@ def plan_builds(
         inspected = [
             without_search(item)
             if smoke
-            else with_searches(
-                item, store, machine=machine, may_run=may_search, jobs=jobs, report=report
-            )
+            else with_searches(item, store, may_run=may_search, jobs=jobs, report=report)
             for item in inspected
         ]
-    return make_plan(inspected, machine, smoke=smoke)
+    return make_plan(inspected, smoke=smoke)

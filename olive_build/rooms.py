@@ -21,9 +21,9 @@ _extensions: list[Path] = []
 def names(room: str) -> tuple[str, ...]:
     """Return the names of the modules and packages in a room ("methods"), sorted, none imported.
 
-    Those that begin with `_` are no things of the room.
+    The room "" holds the rooms. Those that begin with `_` are no things of the room.
     """
-    found = {item.name for item in iter_modules(_package(room).__path__)}
+    found = {item.name for item in iter_modules(getattr(_package(room), "__path__", ()))}
     return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
@@ -67,7 +67,7 @@ def extensions() -> tuple[Path, ...]:
 
 
 def _package(room: str) -> ModuleType:
-    return import_module(f"{PACKAGE}.{room}")
+    return import_module(f"{PACKAGE}.{room}".rstrip("."))
 
 
 def _existing(room: str) -> ModuleType | None:

@@ -14,13 +14,14 @@ from olive_build.bundle.previous import previous_build, reference_digests
 from olive_build.bundle.publish import BundleFile, from_bytes
 from olive_build.bundle.readme import README, readme
 from olive_build.bundle.training import measured, training_files, training_section
+from olive_build.engine.machine import this_machine
 from olive_build.engine.store import Artifact
 from olive_build.errors import BundleError
 from olive_build.families import FAMILIES
 from olive_build.plan import types
 from olive_build.plan.measured import OWN_PROVIDER_RUNS
 from olive_build.plan.types import BundlePlan, VariantPlan
-from olive_build.proof.machine import this_machine
+from olive_build.proof.figures import shipped
 from olive_build.proof.regression import regression_gates, summary
 from olive_build.proof.training_verdict import margin_gates, training_gates
 from olive_build.proof.verdict import (
@@ -34,7 +35,6 @@ from olive_build.proof.verdict import (
     speedup_gates,
     undecided,
 )
-from olive_build.recipe.budgets import shipped_quality
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.describe import DESCRIPTION
 from olive_build.steps.footprint import MEMORY
@@ -213,7 +213,7 @@ def judge(
     variant = item.variant
     limits = variant.budgets.limits()
     if smoke and not bundle.training:
-        limits = shipped_quality(variant.precision, FAMILIES[bundle.build.family].figures)
+        limits = shipped(FAMILIES[bundle.build.family].metrics, variant.precision)
     quality = _figures(item, types.QUALITY, QUALITY, artifacts)
     sizes = [
         _placed(bundle, placed, artifacts).size_bytes

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from olive_build.errors import PlanError
 from olive_build.families import FAMILIES
-from olive_build.plan.types import SINGLE, BundlePlan, VariantPlan
+from olive_build.families.facts import SINGLE
+from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, REQUIRED_OPERATORS
 from olive_build.steps.training_reference import STORED_STEPS
 
@@ -92,7 +92,7 @@ def side_files(bundle: BundlePlan) -> list[Placed]:
     facts = bundle.model.facts
     whole = bundle.build.compose == "single-file"
     beside = facts.composed_files if whole else facts.client_files
-    written = {} if whole else _written(facts, dict(bundle.build.options))
+    written = {} if whole else facts.written_for(dict(bundle.build.options))
     written = {**written, **_with_new_head(bundle, beside)}
     placed += [_beside(bundle, name) for name in beside if name not in written]
     placed += [Placed(name, None, name, content) for name, content in written.items()]
@@ -103,7 +103,7 @@ def _beside(bundle: BundlePlan, name: str) -> Placed:
     """Return a file of the model's, or of its tokenizer as the library reads it."""
     if bundle.tokenizer and name in OF_TOKENIZER:
         return Placed(name, bundle.tokenizer, name)
-    settings = getattr(bundle.model.facts, "tokenizer", None)
+    settings = bundle.model.facts.tokenizer
     return Placed(name, None, str(PurePosixPath(settings.folder if settings else "", name)))
 
 
@@ -131,15 +131,6 @@ def _demo(bundle: BundlePlan) -> list[Placed]:
         Placed(f"{DEMO}/{path.name}", None, path.name, path.read_bytes())
         for path in sorted((Path(__file__).parent / DEMO).glob("[!.]*"))
     ]
-
-
-def _written(facts: Any, options: Mapping[str, str]) -> Mapping[str, bytes]:
-    """Return the files that are not the model's own, by what the recipe asks of this family."""
-    if hasattr(facts, "written_for"):
-        found: Mapping[str, bytes] = facts.written_for(options)
-        return found
-    own: Mapping[str, bytes] = getattr(facts, "written_files", {})
-    return own
 
 
 def _client_path(file: str, variant: VariantPlan) -> str:

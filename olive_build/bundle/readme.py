@@ -1,17 +1,13 @@
-"""The README of a bundle: what is in it, how it was proved, and code that loads it.
-
-The code is a template in the target's language, filled from the manifest, so that names, shapes
-and packages are those of the files beside it.
-"""
+"""The README of a bundle: what is in it, how it was proved, and code that loads it."""
 
 from __future__ import annotations
 
 from itertools import groupby
 from typing import Any
 
-from olive_build.bundle.code_sections import code_sections
+from olive_build.bundle.app_code import code_sections
 from olive_build.bundle.layout import models
-from olive_build.bundle.training_code import training_sections
+from olive_build.families.facts import Facts
 from olive_build.plan.measured import EIGHT_BIT_PRODUCTS
 
 README = "README.md"
@@ -31,7 +27,7 @@ VERIFY_TRAINING = (
 X86 = (("desktop", "cpu"), ("windows", "cpu"))
 
 
-def readme(manifest: dict[str, Any], facts: Any) -> bytes:
+def readme(manifest: dict[str, Any], facts: Facts) -> bytes:
     """Return the README for a manifest; the first variant is the one that the code loads."""
     lines = [
         f"# {manifest['recipe']} for {manifest['target']}",
@@ -51,7 +47,7 @@ def readme(manifest: dict[str, Any], facts: Any) -> bytes:
         "",
         "## Code",
         "",
-        training_sections(manifest) if "training" in manifest else code_sections(manifest, facts),
+        code_sections(manifest, facts),
         "",
         "## Where it comes from",
         "",

@@ -19,10 +19,11 @@ from olive_build.bundle.layouts.check import is_for_client, require_layout
 from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json, read_manifest
 from olive_build.bundle.training_manifest import is_training
 from olive_build.bundle.training_verify import training_problems
+from olive_build.engine.machine import this_machine
 from olive_build.engine.trees import files_below, sha256_of
 from olive_build.errors import BundleError, OliveBuildError, ProofError
-from olive_build.proof.machine import this_machine
-from olive_build.proof.verdict import QUALITY, Gate, quality_gates
+from olive_build.proof.figures import of_quality
+from olive_build.proof.verdict import Gate, quality_gates
 from olive_build.untrusted import Unreadable, plain_below
 
 # On the machine that built it the same kernels run; seven digits are kept in the figures.
@@ -194,7 +195,7 @@ def _drift(result: VerifiedFile, recorded: dict[str, Any], proof: dict[str, Any]
         return []
     return [
         f"{result.path}: {name} is {result.figures[name]:.7f}, recorded was {recorded[name]:.7f}"
-        for name in QUALITY
+        for name in of_quality()
         # Of a file that searches by itself, what its steps say was measured before it was composed.
         if name in recorded
         and name in result.figures

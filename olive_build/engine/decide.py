@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from olive_build.engine import reach
 from olive_build.engine.fingerprint import Description, describe
 from olive_build.engine.graph import Graph, Node, with_ancestors
 from olive_build.engine.store import Artifact, Record, Store
@@ -56,6 +57,7 @@ class Decisions:
             elif state.inputs != known:
                 self.states[node.id] = State(inputs=known, description=describe(node.step, known))
                 self.look_up(node)
+        reach.remember()
         needed = set(self.states) if self.force else set(self.wanted)  # must be there
         asked: set[str] = set()  # their digest must be known
         for node in reversed(self.nodes):

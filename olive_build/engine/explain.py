@@ -11,6 +11,8 @@ from olive_build.engine.fingerprint import Description
 from olive_build.engine.graph import Graph, Node
 from olive_build.engine.store import Store
 
+_MOST_FILES = 5
+
 
 @dataclass(frozen=True)
 class FirstRun:
@@ -41,14 +43,15 @@ class FieldChanged:
 
 
 @dataclass(frozen=True)
-class StepVersionChanged:
-    """The step's code means something else now."""
+class CodeChanged:
+    """Code that the step reaches is other code now, comments and docstrings apart."""
 
-    old: int
-    new: int
+    files: tuple[str, ...]
 
     def text(self) -> str:
-        return f"the step itself changed: version {self.old} -> {self.new}"
+        more = len(self.files) - _MOST_FILES
+        named = ", ".join(self.files[:_MOST_FILES])
+        return f"code changed: {named}" + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ Reason = (
     FirstRun
     | Forced
     | FieldChanged
-    | StepVersionChanged
+    | CodeChanged
     | InputChanged
     | InputWillRun
     | ToolChanged
@@ -126,14 +129,17 @@ def differences(old: Description | None, new: Description) -> tuple[Reason, ...]
     found: list[Reason] = []
     if old.kind != new.kind:
         found.append(FieldChanged("kind", old.kind, new.kind))
-    elif old.version != new.version:
-        found.append(StepVersionChanged(old.version, new.version))
+    files = tuple(sorted(name for name, _, _ in _changes(old.code, new.code)))
+    if files:
+        found.append(CodeChanged(files))
     for name, before, after in _changes(_flat(old.fields), _flat(new.fields)):
         found.append(FieldChanged(name, before, after))
     for name, before, after in _changes(old.inputs, new.inputs):
         found.append(InputChanged(name, before, after))
     for name, before, after in _changes(old.tools, new.tools):
         found.append(ToolChanged(name, before, after))
+    if old.machine != new.machine:
+        found.append(FieldChanged("machine", old.machine, new.machine))
     return tuple(found)
 
 

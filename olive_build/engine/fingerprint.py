@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from olive_build.engine.machine import this_machine
+from olive_build.engine.reach import reached
 from olive_build.engine.registry import toolchains, worker_kind
+from olive_build.engine.step import Step
 
-if TYPE_CHECKING:
-    from olive_build.engine.graph import Step
-
+# What a library is called where it is installed, if not as it is imported; and what does its work
+# without being imported by us. https://packaging.python.org/en/latest/discussions/
+DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
+    "PIL": ("pillow",),
+    "google": ("protobuf",),
+    "olive": ("olive-ai", "onnxscript", "onnx-ir", "onnxconverter-common", "onnxruntime"),
+    "onnx_ir": ("onnx-ir",),
+    "torch": ("torch", "onnxscript"),
+    "yaml": ("pyyaml",),
+}
 TYPE = "$type"  # names the class of a nested dataclass: classes with equal fields must differ
 
 
@@ -68,6 +79,12 @@ def _decode(hint: Any, value: Any) -> Any:
     raise TypeError(f"{value!r} given where {hint} is expected")
 
 
+def distributions(libraries: Iterable[str]) -> tuple[str, ...]:
+    """Return what must be installed for libraries that code imports by these names; sorted."""
+    own = [DISTRIBUTIONS.get(item, (item.replace("_", "-"),)) for item in libraries]
+    return tuple(sorted({name for names in own for name in names}))
+
+
 @cache
 def tool_version(name: str) -> str:
     """Return the installed version of a distribution, "absent" if there is none."""
@@ -84,12 +101,20 @@ class Description:
     """Everything that a step's result depends on; equal descriptions have equal keys."""
 
     kind: str
-    version: int
+    code: dict[str, str]
+    """File of ours that the step reaches -> digest of what it reaches there."""
     fields: dict[str, Any]
     inputs: dict[str, str]
     """Input's name -> digest of its content, so a rebuilt but equal input changes nothing."""
     tools: dict[str, str]
     """Distribution -> version, and "python" -> major.minor."""
+    machine: str | None
+    """Of a step that measures, the fingerprint of the machine that runs it."""
+
+    @property
+    def name(self) -> str:
+        """What people call the step: "FuseAttention" is fuse-attention."""
+        return re.sub(r"(?<=[a-z\d])(?=[A-Z])", "-", self.kind.rpartition(":")[2]).lower()
 
     @cached_property
     def key(self) -> str:
@@ -109,13 +134,15 @@ class Description:
 def describe(step: Step, inputs: Mapping[str, str]) -> Description:
     """Describe a step whose inputs (name -> digest) are known.
 
-    Tools of a step that runs in a toolchain have the versions of its lock: it need not be made yet,
+    Tools of a step that runs in a toolchain are all that its lock pins: it need not be made yet,
     and what is installed here is something else. Its Python is made from the one that runs this.
     """
+    code = reached(type(step))
     toolchain = worker_kind(step.worker).toolchain
     if toolchain:
-        tools = {name: toolchains().version_of(toolchain, name) for name in step.tools}
+        tools = dict(toolchains().pins(toolchain))
     else:
-        tools = {name: tool_version(name) for name in step.tools}
+        tools = {name: tool_version(name) for name in distributions(code.libraries)}
     tools["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return Description(step.kind, step.version, to_fields(step), dict(inputs), tools)
+    machine = this_machine().fingerprint if step.measures else None
+    return Description(step.kind, dict(code.files), to_fields(step), dict(inputs), tools, machine)

@@ -6,34 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
 
 from olive_build.engine.fingerprint import digest_of, to_fields
+from olive_build.engine.step import Step
 
 _WORD = r"[\w+@=-][\w.+@=-]{0,99}"
 _SLOT = re.compile(f"{_WORD}(/{_WORD})*", re.ASCII)
-
-
-class Step(Protocol):
-    """One piece of work: a frozen dataclass whose fields are the whole of its settings.
-
-    Fields are str, int, float, bool, None, tuples and frozen dataclasses of these, so that they
-    can be hashed into the cache key and sent to a worker.
-    """
-
-    kind: ClassVar[str]
-    """Unique name of the step's class, by which a worker finds it."""
-    version: ClassVar[int]
-    """Raised by hand when the same fields come to mean something else."""
-    worker: ClassVar[str]
-    """Which kind of worker process runs it; workers of one kind share what they have imported."""
-    tools: ClassVar[tuple[str, ...]]
-    """Installed distributions whose versions are part of the cache key."""
-    exclusive: ClassVar[bool]
-    """True: nothing else runs at the same time (a step that measures time)."""
-
-    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        """Write files below `out` (an empty folder); `inputs` are read-only."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +71,7 @@ class GraphBuilder:
         if not _SLOT.fullmatch(slot):
             raise ValueError(f"slot {slot!r} is not short words separated by slashes")
         pairs = tuple(sorted(inputs.items()))
-        shape = {"kind": step.kind, "version": step.version, "inputs": pairs}
+        shape = {"kind": step.kind, "inputs": pairs}
         node_id = digest_of({**shape, "fields": to_fields(step)})[:32]
         if node_id not in self._nodes:
             slot = otherwise if otherwise and slot in self._slots else slot

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 from typing import Protocol, cast
 
-VARIABLE = "OLIVE_BUILD_STEP_REGISTRY"
-"""Environment variable "module:ATTRIBUTE" or "/path/to/module.py:ATTRIBUTE", so that tests can
-bring steps of their own; a toolchain sees only those of a path."""
+from olive_build import rooms
+from olive_build.engine.step import Step
+
 TOOLCHAINS = "olive_build.toolchains.provision"
-"""Module with what `Toolchains` lists; found by name, as steps are, for it knows this layer."""
+"""Module with what `Toolchains` lists; found by name, for it knows this layer."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +31,32 @@ class WorkerKind:
         return max(1, jobs // 2) if self.costly else jobs
 
 
+WORKERS: Mapping[str, WorkerKind] = {
+    "torch": WorkerKind(preload=("torch", "transformers"), costly=True),
+    "olive": WorkerKind(
+        preload=(
+            "onnx",
+            "onnxruntime",
+            "torch",
+            "olive.model",
+            "olive.package_config",
+            "olive.passes.olive_pass",
+            "olive.hardware.accelerator",
+            "olive_build.olive_bridge",
+        ),
+        costly=True,
+    ),
+    "onnxruntime": WorkerKind(preload=("numpy", "onnx", "onnxruntime", "tokenizers")),
+    "training": WorkerKind(preload=("numpy", "onnx"), toolchain="training"),
+}
+"""By what a step calls its worker; others preload nothing."""
+
+
 class Toolchains(Protocol):
     """What the engine asks of the locked environments."""
 
-    def version_of(self, toolchain: str, distribution: str) -> str:
-        """Return the version that the lock pins; nothing need be made for that."""
+    def pins(self, toolchain: str) -> Mapping[str, str]:
+        """Return the lock's packages with their versions; nothing need be made for that."""
 
     def python_of(self, toolchain: str, report: Callable[[str], object] | None = None) -> Path:
         """Make the environment where there is none; raises StepError if that fails."""
@@ -53,34 +70,25 @@ def toolchains() -> Toolchains:
     return cast(Toolchains, import_module(TOOLCHAINS))
 
 
-def step_class(kind: str) -> type:
-    """Return the class of a kind of step. Raises LookupError if none is registered."""
-    module, attribute = _registry()
-    steps: Mapping[str, str] = getattr(module, attribute)
-    if kind not in steps:
-        raise LookupError(f"no step of kind {kind!r} is registered in {module.__name__}")
-    where, _, name = steps[kind].partition(":")
-    found: type = getattr(import_module(where), name)
-    return found
+def step_class(kind: str) -> type[Step]:
+    """Return the class of a kind, looked up among the steps that lie in rooms.
+
+    Raises LookupError if there is none: nothing is imported because a text names it.
+    """
+    module, _, name = kind.partition(":")
+    package, *path = module.split(".")
+    room = ""
+    for part in path if package == rooms.PACKAGE else ():
+        if part not in rooms.names(room):
+            break
+        room = f"{room}.{part}".lstrip(".")
+    if room and f"{package}.{room}" == module:
+        found = getattr(import_module(module), name, None)
+        if isinstance(found, type) and issubclass(found, Step) and found.__module__ == module:
+            return found
+    raise LookupError(f"no step of kind {kind!r} is in the rooms of {rooms.PACKAGE}")
 
 
 def worker_kind(name: str) -> WorkerKind:
-    """Return what is known of a kind of worker; the registry's module may say so in WORKERS."""
-    module, _ = _registry()
-    kinds: Mapping[str, WorkerKind] = getattr(module, "WORKERS", {})
-    return kinds.get(name, WorkerKind())
-
-
-def _registry() -> tuple[ModuleType, str]:
-    where, _, attribute = os.environ.get(VARIABLE, "olive_build.steps:STEPS").rpartition(":")
-    return _from_file(where) if where.endswith(".py") else import_module(where), attribute
-
-
-def _from_file(path: str) -> ModuleType:
-    name = Path(path).stem
-    if name not in sys.modules:
-        spec = spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = sys.modules[name] = module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+    """Return what is known of a kind of worker."""
+    return WORKERS.get(name, WorkerKind())

@@ -206,24 +206,18 @@ class _Run:
         folder = self.store.attempt()
         attempt = _Attempt(node, state.description, why, state.record, worker, lock, folder, log)
         attempt.thread = threading.Thread(target=self._attempt, args=(attempt, inputs), daemon=True)
-        self.on_event(StepStarted(node.slot, node.step.kind, why[0]))
+        self.on_event(StepStarted(node.slot, attempt.description.name, why[0]))
         attempt.thread.start()
         self.running[node.id] = attempt
 
     def _attempt(self, attempt: _Attempt, inputs: dict[str, str]) -> None:
         """Run a step to its end (in a thread): the worker's part, then hashing and publishing."""
         node, out = attempt.node, attempt.folder
-        request = {
-            "kind": node.step.kind,
-            "fields": attempt.description.fields,
-            "inputs": inputs,
-            "out": str(out),
-            "log": str(attempt.log),
-        }
         try:
-            seconds, peak = attempt.worker.call(request, node.slot)
-            made = self.store.publish(attempt.description, out, attempt.log, seconds, peak)
-            attempt.record = made
+            ran = attempt.worker.run(attempt.description, inputs, out, attempt.log, node.slot)
+            attempt.record = self.store.publish(
+                ran.description, out, attempt.log, ran.seconds, ran.peak_bytes
+            )
         except BaseException as error:  # noqa: BLE001 - handed to the main thread, which knows what to do
             attempt.error = error
         shutil.rmtree(out, ignore_errors=True)

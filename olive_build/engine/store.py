@@ -216,7 +216,7 @@ class Store:
         if the store cannot be written.
         """
         with self.writing():
-            tree = _seal(out, description.kind, log)
+            tree = _seal(out, description.name, log)
             finished = datetime.now(UTC).isoformat(timespec="seconds")
             where = log.relative_to(self.root).as_posix()
             record = Record(description, tree.digest, tree.files, seconds, peak, where, finished)

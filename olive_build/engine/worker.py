@@ -1,4 +1,6 @@
-"""The process in which steps run: `python -m olive_build.engine.worker KIND`.
+"""The process in which steps run: `python -m olive_build.engine.worker KIND FOLDER...`.
+
+The folders have rooms with steps of a program's own (`rooms.extend`).
 
 One JSON line per request comes in on what was standard input, one reply goes out on what was
 standard output. Both are moved away before a step runs: everything that a library prints, native
@@ -27,7 +29,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from olive_build import rooms
 from olive_build.engine.fingerprint import from_fields
+from olive_build.engine.machine import this_machine
 from olive_build.engine.memory import high_water, max_rss, reset_high_water
 from olive_build.engine.registry import step_class, worker_kind
 from olive_build.errors import OliveBuildError
@@ -61,6 +65,8 @@ def main() -> None:
     # From now on the end of the parent is seen, and takes along whatever a step has started. To be
     # killed with the parent instead would leave that behind.
     lines = _lines(requests)
+    for folder in sys.argv[2:]:
+        rooms.extend(Path(folder))
     _preload(sys.argv[1])
     for line in lines:
         request = json.loads(line)
@@ -121,7 +127,8 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
         inputs = {name: Path(path) for name, path in request["inputs"].items()}
         os.chdir(os.environ["TMPDIR"])  # a step may have gone elsewhere
         seconds, peak = _measure(lambda: step.run(inputs, Path(request["out"])))
-        return {"seconds": seconds, "peak_bytes": peak}
+        machine = this_machine().fingerprint if step.measures else None
+        return {"seconds": seconds, "peak_bytes": peak, "machine": machine}
     except OliveBuildError as error:
         traceback.print_exc()
         return {"error": error.as_json()}

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from olive_build import errors
+from olive_build import errors, rooms
+from olive_build.engine.fingerprint import Description
 from olive_build.engine.registry import toolchains, worker_kind
 from olive_build.engine.worker import ENVIRONMENT
 from olive_build.errors import OliveBuildError, StepError
@@ -22,6 +24,15 @@ from olive_build.processes import environment
 
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no SIGKILL
 _PACKAGE_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a step ran. What it measured is keyed by the machine that it ran on."""
+
+    description: Description
+    seconds: float
+    peak_bytes: int | None
 
 
 class Worker:
@@ -57,23 +68,26 @@ class Worker:
         """Whether the process still runs; ask only when no call is under way, as it reaps."""
         return self._process.poll() is None
 
-    def call(self, request: dict[str, Any], slot: str) -> tuple[float, int | None]:
-        """Run a step and return its seconds and peak memory in bytes.
+    def run(
+        self, step: Description, inputs: Mapping[str, str], out: Path, log: Path, slot: str
+    ) -> Ran:
+        """Run a step. The only way in which one is run, wherever the worker is.
 
         Raises what the step raised if that is an OliveBuildError, else StepError; also if the
         process dies, which then is no longer `alive`.
         """
-        what = f"step '{request['kind']}' failed for {slot}"
-        log = str(request["log"])
-        reply = self._exchange(request)
+        what = f"step '{step.name}' failed for {slot}"
+        asked = {"kind": step.kind, "fields": step.fields, "inputs": dict(inputs)}
+        reply = self._exchange({**asked, "out": str(out), "log": str(log)})
         if reply is None:
-            raise self._death(what, log)
+            raise self._death(what, str(log))
         if "error" in reply:
-            raise _rebuild(reply["error"], log)
+            raise _rebuild(reply["error"], str(log))
         if "raised" in reply:
             hint = "the end of the log has the traceback"
-            raise StepError(what, where=log, why=reply["raised"], hint=hint)
-        return reply["seconds"], reply["peak_bytes"]
+            raise StepError(what, where=str(log), why=reply["raised"], hint=hint)
+        by = replace(step, machine=reply["machine"])
+        return Ran(by, reply["seconds"], reply["peak_bytes"])
 
     def end(self) -> None:
         """Kill the process and all that it started, and wait until it is gone."""
@@ -131,11 +145,12 @@ class Worker:
 def _command(kind: str) -> tuple[list[str], str]:
     """Return the command that starts a worker of the kind, and its PYTHONPATH."""
     module, toolchain = "olive_build.engine.worker", worker_kind(kind).toolchain
+    joined = [str(folder) for folder in rooms.extensions()]
     if toolchain:  # it sees this package and its own libraries, never those of PYTHONPATH
-        return toolchains().command(toolchain, module, kind), ""
+        return toolchains().command(toolchain, module, kind, *joined), ""
     path = [str(_PACKAGE_ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     # -P: a file in the user's folder must not shadow a library
-    command = [sys.executable, "-P", "-m", module, kind]
+    command = [sys.executable, "-P", "-m", module, kind, *joined]
     return command, os.pathsep.join(os.path.abspath(folder) for folder in path if folder)
 
 

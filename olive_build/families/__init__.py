@@ -5,13 +5,16 @@ A family is a folder here; this registry is what reading a recipe needs of it, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-COSINES = ("cosine_lowest", "cosine_p1", "cosine_mean")
+# The inputs of a graph by name, in their order, each with its axes. For a target's language a model
+# names the templates of its code, in its family's `templates/` ("text.kotlin"), by heading: the
+# first has none and asks for the bundle's provider, what follows runs on the CPU.
+Axes = Mapping[str, Sequence[int | str]]
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class FamilySpec:
 
     `tasks` are the Hugging Face tasks that map to it; `metrics`, `data` and `calibration` what
     `verify` may use (the first of each is the default; without any, a recipe names a file of its
-    own), and `figures` what is measured of quality; `components` the graphs that such a model has.
+    own); `components` the graphs that such a model has.
     A file of data holds `samples` and ends in `data_suffix`; `miniature_data` are those of a
     miniature's folder that stand in for the recipe's data and calibration, which fit its own model
     only. `takes` says what a composed file is given and what a bare graph is; `parts` are the
@@ -41,7 +44,6 @@ class FamilySpec:
     name: str
     tasks: tuple[str, ...]
     metrics: tuple[str, ...]
-    figures: tuple[str, ...]
     data: tuple[str, ...]
     calibration: tuple[str, ...]
     samples: str
@@ -69,7 +71,6 @@ class FamilySpec:
 # What families have of which training bundles alone are built: no data, no variants, no timing.
 ONLY_TRAINS: Mapping[str, Any] = {
     "metrics": ("logits",),
-    "figures": ("logits_difference", "top1_agreement"),
     "data": (),
     "calibration": (),
     "data_suffix": ".npz",
@@ -87,7 +88,6 @@ FAMILIES: Mapping[str, FamilySpec] = {
         name="sentence-embedding",
         tasks=("feature-extraction", "sentence-similarity"),
         metrics=("cosine",),
-        figures=(*COSINES, "spearman", "embedding_difference"),
         data=("sentences",),
         calibration=("calibration-sentences",),
         samples="texts",
@@ -105,10 +105,6 @@ FAMILIES: Mapping[str, FamilySpec] = {
         name="image-classification",
         tasks=("image-classification",),
         metrics=("accuracy",),
-        figures=(
-            *("accuracy", "accuracy_loss", "top1_agreement", *COSINES),
-            *("logits_error", "picture_agreement", "pixels_difference"),
-        ),
         data=(),
         calibration=(),
         samples="images",
@@ -147,7 +143,6 @@ FAMILIES: Mapping[str, FamilySpec] = {
         name="whisper",
         tasks=("automatic-speech-recognition",),
         metrics=("wer",),
-        figures=("wer", "wer_loss", "wer_to_reference", "generate_agreement"),
         data=("speech",),
         calibration=("calibration-speech",),
         samples="clips",
@@ -171,7 +166,6 @@ FAMILIES: Mapping[str, FamilySpec] = {
         name="causal-lm",
         tasks=("text-generation",),
         metrics=("perplexity",),
-        figures=("perplexity", "perplexity_ratio", "token_agreement", "generate_agreement"),
         data=("sentences",),
         calibration=("calibration-sentences",),
         samples="texts",

@@ -19,6 +19,8 @@ LENGTH_BYTES = 8
 LONGEST_HEADER = 100_000_000
 METADATA = "__metadata__"
 PIECE = 1 << 20
+# Output channels, input channels, height, width.
+KERNEL_AXES = 4
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -47,6 +49,13 @@ def tensors_of(paths: Iterable[Path]) -> dict[str, Stored]:
     Raises PlanError for a file that is none, or that is shorter than its header says.
     """
     return {name: stored for path in paths for name, stored in _tensors(path).items()}
+
+
+def in_convolutions(folder: Path) -> float:
+    """Return the share of a folder's values that are kernels over images: weights of four axes."""
+    tensors = tensors_of(sorted(folder.glob("*.safetensors"))).values()
+    kernels = sum(item.values for item in tensors if len(item.shape) == KERNEL_AXES)
+    return kernels / max(1, sum(item.values for item in tensors))
 
 
 def _tensors(path: Path) -> dict[str, Stored]:

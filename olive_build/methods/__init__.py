@@ -1,20 +1,21 @@
 """Quantization, one method a file: its fields, its checks, the steps that it takes, its ladder.
 
 A method is a frozen dataclass of the kind `Method` in a module of this room; nothing lists them,
-`methods` finds them. Its fields are what a recipe's `quantize` may say: `knob` gives each a
-default and a description, and the recipe's reader, its schema and its docs are made of those.
+`methods` finds them. Its fields, each a `knob`, are what a recipe's `quantize` may say. A knob's
+`calibrated` is the value that needs calibration inputs, and what to write where there are none.
 What several methods share lies below: `steps`, `algorithms`, and the `chain` that a plan adds to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from glob import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from olive_build import rooms
 from olive_build.errors import PlanError
+from olive_build.knobs import knob
 
 if TYPE_CHECKING:
     from olive_build.families import FamilySpec
@@ -23,17 +24,6 @@ if TYPE_CHECKING:
 
 # What models are made smaller by whose inner values are not looked at.
 UNCALIBRATED = "`dynamic-int8`, `weight-only` or `fp16`"
-
-
-def knob(
-    description: str, default: Any = MISSING, *, calibrated: tuple[object, str] | None = None
-) -> Any:
-    """Return a field of a method. `description` says what it does; without a default it is needed.
-
-    `calibrated` is the value that needs calibration inputs, and what to write where there are none.
-    """
-    given = {"description": description, "calibrated": calibrated}
-    return field(default=default, metadata=given)
 
 
 def exclude() -> Any:
@@ -181,7 +171,7 @@ class Method:
         if use.family.searches:
             return
         for item in fields(self):
-            value, hint = item.metadata["calibrated"] or (MISSING, "")
+            value, hint = item.metadata.get("calibrated", (MISSING, ""))
             if getattr(self, item.name) == value:
                 yield no_calibration(use, item.name, f"`{item.name}: {str(value).lower()}`", hint)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from olive_build.methods import UNCALIBRATED, Method, Problem, Use, knob
+from olive_build.knobs import knob
+from olive_build.methods import UNCALIBRATED, Method, Problem, Use
 
 # Where the machine that builds is the target's kind, so that a search can time candidates.
 SEARCHED_TARGET = "desktop"

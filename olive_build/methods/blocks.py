@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from olive_build.methods import Problem, Use, knob
+from olive_build.knobs import knob
+from olive_build.methods import Problem, Use
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from olive_build.engine.graph import Step
+from olive_build.engine.step import Step
 from olive_build.methods.blocks import BlockWeights
 from olive_build.methods.steps.gptq_rounding import GptqRounding
 from olive_build.methods.steps.smoothing import Smooth

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from olive_build.knobs import knob
 from olive_build.methods import (
     Ladder,
     Method,
@@ -15,7 +16,6 @@ from olive_build.methods import (
     Use,
     escaped,
     exclude,
-    knob,
     operators,
     rounding,
     smooth,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from olive_build.methods import Method, Quantized, exclude, keep_io_types, knob
+from olive_build.knobs import knob
+from olive_build.methods import Method, Quantized, exclude, keep_io_types
 from olive_build.methods.steps.fp16 import ConvertToFp16
 
 if TYPE_CHECKING:

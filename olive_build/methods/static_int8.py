@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from olive_build.knobs import knob
 from olive_build.methods import (
     UNCALIBRATED,
     Ladder,
@@ -16,7 +17,6 @@ from olive_build.methods import (
     Use,
     escaped,
     exclude,
-    knob,
     no_calibration,
     operators,
     rounding,

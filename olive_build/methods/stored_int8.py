@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from olive_build.methods import Method, Quantized, exclude, knob
+from olive_build.knobs import knob
+from olive_build.methods import Method, Quantized, exclude
 from olive_build.methods.steps.stored_int8 import StoreInt8
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 
 from olive_build.errors import PlanError
+from olive_build.knobs import knob
 from olive_build.methods import (
     Method,
     Problem,
@@ -14,7 +15,6 @@ from olive_build.methods import (
     Use,
     exclude,
     keep_io_types,
-    knob,
     smooth,
 )
 from olive_build.methods.blocks import BlockWeights, slow_blocks, slow_overrides

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from olive_build.engine.graph import Step
+from olive_build.engine.step import Step
 from olive_build.errors import PlanError
-from olive_build.families import FAMILIES
+from olive_build.families.facts import Component
 from olive_build.methods import Method, Quantized
 from olive_build.methods.chain import Chain
 from olive_build.recipe.build import TargetBuild, Variant
@@ -39,12 +39,13 @@ class AddStep(Protocol):
 class ComponentPlanner:
     """Adds the steps of one component. `calibration` adds the inputs that quantizers learn from.
 
-    What finds nothing to do in a `miniature` is left out there.
+    With `several`, its slots are named after it. What finds nothing to do in a `miniature` is left
+    out there.
     """
 
     build: TargetBuild
-    component: str
-    facts: Any
+    component: Component
+    several: bool
     source: str
     add: AddStep
     calibration: Callable[[], str]
@@ -53,13 +54,13 @@ class ComponentPlanner:
     def core(self, variant: Variant | None) -> Quantized:
         """Return the nodes of the graph itself, and of the fp32 graph with the same layers."""
         build = self.build
-        export = Export(build.family, build.opset, self.component)
+        export = Export(build.family, build.opset, self.component.name)
         node = self._step(export, {"source": self.source}, None, "export")
-        if self._tied:
+        if self.component.tied:
             node = self._step(ShareTiedWeight(), {"model": node}, None, "tied-weight")
         node = self.passes("after", "export", variant, node)
         node = self.passes("before", "fuse", variant, node)
-        if self._attentions:
+        if build.attention == "fused" and self.component.attentions:
             node = self._fused_graph(variant, node)
         node = self.passes("after", "fuse", variant, node)
         if build.shapes:
@@ -81,27 +82,13 @@ class ComponentPlanner:
                 node = self._step(step, {"model": node}, variant, f"{stage}-{request.name}")
         return node
 
-    @property
-    def _tied(self) -> bool:
-        """Whether the graph's last product reads the table of its words."""
-        return self.component in getattr(self.facts, "tied_components", ())
-
-    @property
-    def _attentions(self) -> int:
-        """How many attentions are fused: all of the graph's, or none."""
-        known = getattr(self.facts, "fuses", True)
-        if self.build.attention != "fused" or not self.facts.layers or not known:
-            return 0
-        several = len(FAMILIES[self.build.family].components) > 1
-        found: int = self.facts.attentions(self.component) if several else self.facts.layers
-        return found
-
     def _fused_graph(self, variant: Variant | None, node: str) -> str:
         """Return the node of the graph with attention fused, as the provider's kernels want it."""
-        if getattr(self.facts, "cached", False):
+        attentions = self.component.attentions
+        if self.component.cached:
             # Its projections stay apart, and rules for graphs without a cache know none.
-            return self._step(FuseCachedAttention(self._attentions), {"model": node}, None, "fuse")
-        node = self._step(FuseAttention(self._attentions), {"model": node}, None, "fuse")
+            return self._step(FuseCachedAttention(attentions), {"model": node}, None, "fuse")
+        node = self._step(FuseAttention(attentions), {"model": node}, None, "fuse")
         method = variant.quantize if variant else None
         on_cpu = self.build.provider == "cpu"
         if method.keeps_packed_attention if method else not on_cpu:
@@ -114,13 +101,12 @@ class ComponentPlanner:
             return self._step(step, inputs, variant, stage)
 
         build = self.build
-        several = len(FAMILIES[build.family].components) > 1
         chain = Chain(
             add,
-            self._no_calibration if several else self.calibration,
-            convolutional=self.facts.layers == 0,  # no attention in it
-            mixed=several,
-            tied=self._tied,
+            self._no_calibration if self.several else self.calibration,
+            convolutional=self.component.convolutional,
+            mixed=self.component.weights == "both",
+            tied=self.component.tied,
             miniature=self.miniature,
             by_default=variant.by_default,
             level=load_provider(build.provider).block_level,
@@ -129,7 +115,7 @@ class ComponentPlanner:
 
     def _no_calibration(self) -> str:
         raise PlanError(
-            f"{self.build.family} has no calibration inputs for its {self.component}",
+            f"{self.build.family} has no calibration inputs for its {self.component.name}",
             where=f"{self.build.recipe}, target {self.build.target}",
             why="methods that look at inner values are not built for models of several components",
             hint="use `dynamic-int8` without `smooth` and `rounding: gptq`, `weight-only` by rtn "
@@ -139,5 +125,5 @@ class ComponentPlanner:
     def _step(
         self, step: Step, inputs: Mapping[str, str], variant: Variant | None, stage: str
     ) -> str:
-        several = len(FAMILIES[self.build.family].components) > 1
-        return self.add(step, inputs, variant, f"{self.component}/{stage}" if several else stage)
+        name = f"{self.component.name}/{stage}" if self.several else stage
+        return self.add(step, inputs, variant, name)

@@ -73,7 +73,7 @@ def inspect_models(
 
 def _fitted(build: TargetBuild, model: Model, report: Report) -> TargetBuild:
     """Return the build with the methods of convolutions where the model's weights are in those."""
-    if model.facts.layers:
+    if not any(item.convolutional for item in model.facts.components):
         return build
     for variant in build.variants:
         if variant.convolutional and variant.convolutional.quantize:
@@ -172,10 +172,9 @@ def _inspected(family: str, found: ModelFiles, store: Store, head: str | None) -
         _check_seal(found.folder, digest)
     notes = check_folder(found.folder, family, head=head)
     facts = family_module(family, "spec").inspect(found.folder)
-    within = getattr(facts, "transformer", "")
-    if within:
-        notes += check_folder(found.folder / within, family, head=head)
-    notes = (*getattr(facts, "notes", ()), *notes)
+    if facts.transformer:
+        notes += check_folder(found.folder / facts.transformer, family, head=head)
+    notes = (*facts.notes, *notes)
     return Model(str(found.folder), digest, found.origin, found.revision, facts, notes)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from olive_build.errors import PlanError
 from olive_build.families import FAMILIES
+from olive_build.families.facts import Facts
 from olive_build.plan.component import AddStep
 from olive_build.plan.types import LATENCY, MEMORY, WITHOUT_VNNI, Measured
 from olive_build.proof.limit import Limit
@@ -27,15 +28,13 @@ EIGHT_BIT_PRODUCTS = ("int8", "w8a8")
 class MeasuringPlanner:
     """Adds the steps that time a variant's file, take its memory, and run it as without VNNI.
 
-    `longest` is the largest size that the model takes, None for any. With `smoke` nothing is timed:
-    a miniature's time says nothing of the model's.
+    With `smoke` nothing is timed: a miniature's time says nothing of the model's.
     """
 
     build: TargetBuild
-    longest: int | None
+    facts: Facts
     source: str
     reference: str
-    machine: str
     smoke: bool
     add: AddStep
 
@@ -47,7 +46,7 @@ class MeasuringPlanner:
                 yield Measured(MEMORY, node, candidate)
         if self._is_run_without_vnni(variant):
             inputs = {"model": shipped, "reference": self.reference}
-            step = MeasureWithoutVnni(self.machine)
+            step = MeasureWithoutVnni()
             yield Measured(WITHOUT_VNNI, self.add(step, inputs, variant, "without-vnni"))
 
     def _latency(self, variant: Variant, shipped: str, fp32: str) -> str:
@@ -65,14 +64,13 @@ class MeasuringPlanner:
             limits=time_limits(variant, has_baseline=shipped != fp32),
             # How the previous build measured is not known here: half of what it may lose is seen.
             narrow=None if allowed is None else max(allowed - 1, 0.01) / 2,
-            machine=self.machine,
         )
         return self.add(step, inputs, variant, "latency")
 
     def _memory(self, variant: Variant, shipped: str, fp32: str) -> dict[str, str]:
         """Return the nodes that take the peak memory, by candidate."""
         tokens = self._timed_tokens(variant)
-        step = MeasureFootprint(self.build.family, self._takes, tokens, self.machine)
+        step = MeasureFootprint(self.build.family, self._takes, tokens)
         source = {"source": self.source}
         found = {
             "this file": self.add(step, {"model": shipped, **source}, variant, "footprint"),
@@ -90,7 +88,7 @@ class MeasuringPlanner:
         family = FAMILIES[self.build.family]
         searches = self.build.compose == "single-file" and not family.searches
         # The emulation does not rewrite the graphs inside a search operator.
-        return len(family.components) == 1 and not searches
+        return len(self.facts.components) == 1 and not searches
 
     @property
     def _runs_here(self) -> bool:
@@ -105,7 +103,7 @@ class MeasuringPlanner:
 
     def _timed_tokens(self, variant: Variant) -> tuple[int, ...]:
         """Return the sizes that are timed: the usual, and those that a budget names."""
-        family, longest = FAMILIES[self.build.family], self.longest
+        family, longest = FAMILIES[self.build.family], self.facts.longest
         named = {item.size for item in variant.budgets.speedup or () if item.size is not None}
         if longest is not None and any(size > longest for size in named):
             raise PlanError(
@@ -120,11 +118,11 @@ class MeasuringPlanner:
 def time_limits(variant: Variant, *, has_baseline: bool) -> tuple[Limit, ...]:
     """Return the ceilings on time that a variant's measurement must be long enough to decide."""
     budgets = variant.budgets
-    slowdown = budgets.slowdown if variant.speed == "gated" else None
+    slowdown = budgets.limit("slowdown") if variant.speed == "gated" else None
     ceilings = (
         Limit("latency", "fp32 graph", slowdown) if slowdown else None,
-        Limit("load", None, budgets.load_ms) if budgets.load_ms else None,
-        Limit("load", "fp32 graph", budgets.load_ratio) if budgets.load_ratio else None,
+        Limit("load", None, load) if (load := budgets.limit("load_ms")) else None,
+        Limit("load", "fp32 graph", ratio) if (ratio := budgets.limit("load_ratio")) else None,
     )
     floors = (
         Limit("latency", "pytorch", 1 / item.at_least, item.size, threads=1)

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from olive_build.engine.graph import GraphBuilder, Step
-from olive_build.families import FAMILIES, FamilySpec, family_module
+from olive_build.engine.graph import GraphBuilder
+from olive_build.engine.step import Step
+from olive_build.families import FAMILIES, FamilySpec
+from olive_build.families.facts import SINGLE, Asked, Component
 from olive_build.methods import Quantized
 from olive_build.plan.component import ComponentPlanner
 from olive_build.plan.measured import MeasuringPlanner
@@ -21,7 +23,6 @@ from olive_build.plan.training import plan_training
 from olive_build.plan.types import (
     DESCRIPTION,
     QUALITY,
-    SINGLE,
     BundlePlan,
     Inspected,
     Measured,
@@ -38,7 +39,7 @@ from olive_build.steps.quality import MeasureQuality, RunReference
 from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
 from olive_build.steps.tokenizer_files import tokenizer_files
-from olive_build.targets import load_provider
+from olive_build.targets import asking, load_language, load_provider, load_target
 
 # What all targets of a recipe share, whatever their graphs are like.
 SHARED_STAGES = (
@@ -47,30 +48,34 @@ SHARED_STAGES = (
 )  # fmt: skip
 
 
-def make_plan(inspected: Sequence[Inspected], machine: str, *, smoke: bool = False) -> Plan:
+def make_plan(inspected: Sequence[Inspected], *, smoke: bool = False) -> Plan:
     """Return the plan of builds whose models were inspected.
 
-    `machine` is the fingerprint under which figures are stored. With `smoke` nothing is timed, and
-    the other steps are the same. Raises PlanError when a build cannot be planned.
+    With `smoke` nothing is timed, and the other steps are the same. Raises PlanError when a build
+    cannot be planned.
     """
     graph = GraphBuilder()
     bundles = []
     for item in inspected:
+        _check_code(item.build)
         planned = _training_bundle if item.build.train else _bundle
-        bundles.append(planned(graph, item, machine, smoke=smoke))
+        bundles.append(planned(graph, item, smoke=smoke))
     return Plan(graph.build(), tuple(bundles))
 
 
-def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) -> BundlePlan:
+def _check_code(build: TargetBuild) -> None:
+    """Raise PlanError where the README's code could not ask for the provider."""
+    target = load_target(build.target)
+    language = target.training_language if build.train else target.language
+    where = f"recipe {build.recipe}, target {build.target}"
+    asking(load_language(language), load_provider(build.provider), where)
+
+
+def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     build, model = item.build, item.model
-    if build.speech:
-        model.facts.prompt(build.speech.language, build.speech.task)  # or the model lacks them
-    if build.generation:
-        _check_promise(build, model)
-    if build.compose == "single-file" and hasattr(model.facts, "check_single_file"):
-        model.facts.check_single_file(f"recipe {build.recipe}, target {build.target}")
-    if build.layout == "transformers.js" and hasattr(model.facts, "check_client"):
-        model.facts.check_client(f"recipe {build.recipe}, target {build.target}")
+    where = f"recipe {build.recipe}, target {build.target}"
+    asked = Asked(where, build.layout, build.compose, dict(build.options))
+    model.facts.check(Path(model.folder), asked)
     source = graph.leaf(model.folder, model.digest)
     reference = graph.add(
         Reference(build.family, dict(build.shapes).get("sequence_length"), build.options),
@@ -79,7 +84,7 @@ def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) 
         otherwise=f"{build.recipe}/{build.target}/reference",
     )
     calibration = graph.leaf(item.calibration, item.calibration_digest)
-    planner = TargetPlanner(graph, build, model, source, calibration, reference, machine, smoke)
+    planner = TargetPlanner(graph, build, model, source, calibration, reference, smoke)
     variants = tuple(planner.variant(variant) for variant in build.variants)
     several = any(SINGLE not in planned.graphs for planned in variants)
     parts = planner.parts() if several else {}
@@ -90,9 +95,7 @@ def _bundle(graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool) 
     return BundlePlan(build, model, reference, variants, searches, parts, tokenizer=tokenizer)
 
 
-def _training_bundle(
-    graph: GraphBuilder, item: Inspected, machine: str, *, smoke: bool
-) -> BundlePlan:
+def _training_bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     """Return the bundle of a recipe that trains; its variant is the model before any training."""
     build, model = item.build, item.model
     assert build.train
@@ -104,9 +107,9 @@ def _training_bundle(
     model.facts.training_data(dict(build.shapes))  # or examples are not read as the model's
     source = graph.leaf(model.folder, model.digest)
     trials = graph.leaf(*item.trials) if item.trials else None
-    training = plan_training(build, build.train, source, trials, machine, smoke=smoke, add=add)
+    training = plan_training(build, build.train, source, trials, smoke=smoke, add=add)
     graphs, reference = {SINGLE: training.artifacts}, {"reference": training.reference}
-    run = RunReference(MODEL_NAME, machine, build.family)
+    run = RunReference(MODEL_NAME, build.family)
     outputs = add(run, {"model": training.artifacts, **reference}, "outputs-onnx")
     describe = Describe(build.layout == "mobile", _estimated(build.provider))
     described = add(describe, {"model": training.artifacts}, "describe")
@@ -123,13 +126,6 @@ def _training_bundle(
     return BundlePlan(build, model, training.reference, (variant,), {}, {}, training, tokenizer)
 
 
-def _check_promise(build: TargetBuild, model: Model) -> None:
-    """Raise PlanError for what the target would do otherwise than generate."""
-    family_module(build.family, "promise").check_promise(
-        model.facts, Path(model.folder), dict(build.options), build.layout, build.compose
-    )
-
-
 @dataclass
 class TargetPlanner:
     """Adds the steps of one target to a graph; nodes that targets share are added once."""
@@ -140,7 +136,6 @@ class TargetPlanner:
     source: str
     calibration: str
     reference: str
-    machine: str
     smoke: bool
 
     def variant(self, variant: Variant) -> VariantPlan:
@@ -154,10 +149,9 @@ class TargetPlanner:
             files["ort"] = ({SINGLE: ort}, ORT_MODEL)
         measuring = MeasuringPlanner(
             build,
-            self.model.facts.longest,
+            self.model.facts,
             self.source,
             self.reference,
-            self.machine,
             self.smoke,
             self.add,
         )
@@ -203,12 +197,12 @@ class TargetPlanner:
             inputs |= {"source": self.source, **self.parts()}
         if self._family.hides_steps and self.build.compose == "single-file":
             inputs["step"] = self.core(variant).node
-        step = RunReference(file, self.machine, self.build.family, self.build.options)
+        step = RunReference(file, self.build.family, self.build.options)
         return self.add(step, inputs, variant, stage)
 
     def _graphs_of(self, variant: Variant | None) -> dict[str, str]:
         """Return the nodes of a variant's shipped graphs; None gives the fp32 ones."""
-        cores = {name: self.core(variant, name).node for name in self._family.components}
+        cores = {item.name: self.core(variant, item).node for item in self.model.facts.components}
         return self.composed(variant, cores)
 
     def _described(self, variant: Variant, name: str, node: str) -> str:
@@ -216,15 +210,15 @@ class TargetPlanner:
         stage = "describe" if name == SINGLE else f"{name}/describe"
         return self.add(step, {"model": node}, variant, stage)
 
-    def core(self, variant: Variant | None, component: str = "model") -> Quantized:
-        """Return the nodes of one component, and of the fp32 graph with the same layers."""
-        return self._component(component).core(variant)
+    def core(self, variant: Variant | None, component: Component | None = None) -> Quantized:
+        """Return the nodes of a component (None: the first), and of its fp32 graph."""
+        return self._component(component or self.model.facts.components[0]).core(variant)
 
     def composed(self, variant: Variant | None, nodes: Mapping[str, str]) -> dict[str, str]:
         """Return the nodes of what is shipped by file, of components that are `nodes`."""
-        build, family = self.build, self._family
+        build = self.build
         nodes = {
-            name: self._component(name).passes("before", "compose", variant, node)
+            name: self._component(Component(name)).passes("before", "compose", variant, node)
             for name, node in nodes.items()
         }
         if build.compose == "single-file":
@@ -234,16 +228,16 @@ class TargetPlanner:
         elif len(nodes) > 1:
             shipped = {
                 file: self._joined(variant, file, {name: nodes[name] for name in components})
-                for file, components in family.split.items()
+                for file, components in self.model.facts.split.items()
             }
-        elif getattr(self.model.facts, "embeds", False):
+        elif self.model.facts.embeds:
             inputs = {**nodes, "source": self.source}
             giving = GiveEmbedding(build.family)
             shipped = {"model": self.add(giving, inputs, variant, "embedding")}
         else:
             shipped = dict(nodes)
         return {
-            name: self._component(name).passes("after", "compose", variant, node)
+            name: self._component(Component(name)).passes("after", "compose", variant, node)
             for name, node in shipped.items()
         }
 
@@ -263,10 +257,16 @@ class TargetPlanner:
         step = Join(self.build.family, file)
         return self.add(step, {**nodes, "source": self.source}, variant, f"{file}/join")
 
-    def _component(self, name: str) -> ComponentPlanner:
+    def _component(self, component: Component) -> ComponentPlanner:
         model, calibration = self.model, self.calibration_inputs
         return ComponentPlanner(
-            self.build, name, model.facts, self.source, self.add, calibration, model.miniature
+            self.build,
+            component,
+            len(model.facts.components) > 1,
+            self.source,
+            self.add,
+            calibration,
+            model.miniature,
         )
 
     def calibration_inputs(self, part: str = "learn") -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from olive_build.engine.graph import Step
+from olive_build.engine.step import Step
 from olive_build.recipe.build import TargetBuild
 from olive_build.steps.personalise import Personalise
 from olive_build.steps.prepare_training import PrepareTraining
@@ -51,7 +51,6 @@ def plan_training(
     train: Train,
     source: str,
     trials: str | None,
-    machine: str,
     *,
     smoke: bool,
     add: Add,
@@ -70,16 +69,16 @@ def plan_training(
     made_of = TrainingArtifacts(train, build.formats, _client_rate(build, train))
     artifacts = add(made_of, {"model": prepared}, "artifacts")
     made = {"artifacts": artifacts}
-    proving = TrainingProof(train, build.formats, machine)
+    proving = TrainingProof(train, build.formats)
     proof = add(proving, {**made, "reference": reference}, "training-proof")
     margin = build.personalisation.margin if build.personalisation else 0.0
-    personalise = Personalise(build.family, train, machine, 1 if smoke else None, margin)
+    personalise = Personalise(build.family, train, 1 if smoke else None, margin)
     return TrainingNodes(
         artifacts=artifacts,
         reference=reference,
         proof=proof,
-        inference=add(TrainedInference(machine), {"proof": proof}, "trained-inference"),
-        cost=add(TrainingCost(train, machine), {**made, "reference": reference}, "training-cost"),
+        inference=add(TrainedInference(), {"proof": proof}, "trained-inference"),
+        cost=add(TrainingCost(train), {**made, "reference": reference}, "training-cost"),
         personalised=add(personalise, {**made, "trials": trials}, "personalise")
         if trials
         else None,
@@ -92,5 +91,5 @@ def _client_rate(build: TargetBuild, train: Train) -> float | None:
     onnxruntime-web's training API has no call for it: js/web/lib/wasm/session-handler-training.ts
     of microsoft/onnxruntime 1.19.
     """
-    fixed = load_target(build.target).language == "javascript"
+    fixed = load_target(build.target).training_language == "javascript"
     return RUNTIME_RATE if fixed and train.optimizer.lr != RUNTIME_RATE else None

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from olive_build.engine.graph import Graph
+from olive_build.families.facts import Facts
 from olive_build.plan.training import TrainingNodes
 from olive_build.recipe.build import TargetBuild, Variant
 
-# The name of a shipped graph that is the only one.
-SINGLE = "model"
 # What is measured of a variant, by what its figures are called.
 DESCRIPTION, QUALITY, LATENCY, MEMORY = "description", "quality", "latency", "memory"
 WITHOUT_VNNI = "without_vnni"
@@ -34,7 +32,7 @@ class Model:
     digest: str
     origin: str
     revision: str
-    facts: Any
+    facts: Facts
     notes: tuple[str, ...] = ()
     """What is to be said of its files, a line each."""
     miniature: bool = False

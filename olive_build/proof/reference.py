@@ -37,22 +37,16 @@ DAMAGED = (
 Rows = npt.NDArray[np.int64]
 
 
-class Figures(Protocol):
-    """How near one set of outputs is to another, each figure a number."""
-
-    def as_json(self) -> dict[str, float]:
-        """Return the figures by their names in budgets."""
-        ...
-
-
 class Reference(Protocol):
     """Stored samples with PyTorch's outputs, and what a file is asked to do with them.
 
-    `samples` names what is counted, such as texts. What a model gives has a type of the kind's own:
-    float [samples, values], Transcripts, or Predictions.
+    `metric` says which figures there are, and `samples` names what is counted, such as texts. What
+    a model gives has a type of the kind's own: float [samples, values], Transcripts, or
+    Predictions.
     """
 
     kind: ClassVar[str]
+    metric: ClassVar[str]
     samples: ClassVar[str]
 
     @property
@@ -80,8 +74,8 @@ class Reference(Protocol):
         """
         ...
 
-    def compare(self, candidate: Any, expected: Any) -> Figures:
-        """Compare outputs of all samples, such as [samples, values], with others of them."""
+    def compare(self, candidate: Any, expected: Any) -> dict[str, float]:
+        """Return the figures of all samples' outputs, such as [samples, values], against others."""
         ...
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from olive_build.proof import figures
+from olive_build.proof.figures import Figure
 from olive_build.proof.verdict import (
-    FLOORS,
     PYTORCH,
     Gate,
     Measured,
@@ -21,7 +22,8 @@ from olive_build.proof.verdict import (
     memory_ratios,
 )
 
-PERPLEXITY = "perplexity"
+# The budgets of figures of quality, by their names in recipes.
+QUALITIES = ("quality", "perplexity")
 NONE_BEFORE = "no previous build"
 ANOTHER_MACHINE = "the previous build was measured on another machine"
 OTHER_INPUTS = "the previous build was measured on other inputs"
@@ -30,15 +32,10 @@ NOT_BOTH = "not both builds measured it"
 
 def summary(variant: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of a variant's proof a later build is compared with."""
-    forms = list(variant["quality"].values())
     latency = variant.get("latency") or []
     return {
         "size_bytes": variant["size_bytes"],
-        "quality": {
-            name: (min if name in FLOORS else max)(form[name] for form in forms)
-            for name in (*FLOORS, PERPLEXITY)
-            if forms and all(name in form for form in forms)
-        },
+        "quality": figures.worst(list(variant["quality"].values()), [*_compared()]),
         "latency": [
             {key: row[key] for key in ("tokens", "threads", "noisy")}
             | {"ratio_to": {PYTORCH: row["ratio_to"][PYTORCH]}}
@@ -69,10 +66,8 @@ def regression_gates(
     for what, limit in limits.items():
         if what == "size":
             found.append(gate(_name(what), new["size_bytes"] / old["size_bytes"], limit))
-        elif what == "perplexity":
-            found.append(_perplexity(new["quality"], old["quality"], limit, same_inputs))
-        elif what == "quality":
-            found.append(_quality(new["quality"], old["quality"], limit, same_inputs))
+        elif what in QUALITIES:
+            found.append(_quality(what, new["quality"], old["quality"], limit, same_inputs))
         elif not same_machine:
             found.append(Gate(_name(what), None, limit, "not measured", ANOTHER_MACHINE))
         else:
@@ -91,29 +86,43 @@ def _measured(what: str, ratios: Sequence[Measured], limit: float) -> Gate:
     return measured_gate(_name(what), ratios, limit)
 
 
+def _compared(under: str | None = None) -> dict[str, Figure]:
+    """Return the figures of quality that fall under a budget, or under any of them."""
+    return {
+        name: figure
+        for name, figure in figures.every().items()
+        if figure.regression and under in (None, figure.regression)
+    }
+
+
 def _quality(
-    new: Mapping[str, float], old: Mapping[str, float], limit: float, same_inputs: bool
+    what: str, new: Mapping[str, float], old: Mapping[str, float], limit: float, same_inputs: bool
 ) -> Gate:
+    """Hold the largest loss of any figure that falls under this budget: `what` says how it counts.
+
+    A perplexity counts by its ratio to the previous one, all else by what it lost of the whole.
+    """
     if not same_inputs:
-        return Gate(_name("quality"), None, limit, "not measured", OTHER_INPUTS)
-    falls = {name: old[name] - new[name] for name in FLOORS if name in old and name in new}
-    if not falls:
-        return Gate(_name("quality"), None, limit, "not measured", NOT_BOTH)
-    worst = max(falls, key=lambda name: falls[name])
+        return Gate(_name(what), None, limit, "not measured", OTHER_INPUTS)
+    losses = {
+        name: _lost(figure, new[name], old[name])
+        for name, figure in _compared(what).items()
+        if name in old and name in new
+    }
+    if not losses:
+        return Gate(_name(what), None, limit, "not measured", NOT_BOTH)
+    worst = max(losses, key=lambda name: losses[name])
+    loss = losses[worst]
+    status = gate(_name(what), loss, limit).status
+    return Gate(_name(what), loss, limit, status, worst if what == "quality" and loss else "")
+
+
+def _lost(figure: Figure, new: float, old: float) -> float:
+    if figure.regression == "perplexity":
+        return new / old
+    rise = (new - old) / (figure.unit.whole or 1.0)
     # Seven digits are kept in the figures; what is beyond comes from subtracting them.
-    fall = round(max(falls[worst], 0.0), 7)
-    status = gate(_name("quality"), fall, limit).status
-    return Gate(_name("quality"), fall, limit, status, worst if fall else "")
-
-
-def _perplexity(
-    new: Mapping[str, float], old: Mapping[str, float], limit: float, same_inputs: bool
-) -> Gate:
-    if not same_inputs:
-        return Gate(_name(PERPLEXITY), None, limit, "not measured", OTHER_INPUTS)
-    if PERPLEXITY not in new or PERPLEXITY not in old:
-        return Gate(_name(PERPLEXITY), None, limit, "not measured", NOT_BOTH)
-    return gate(_name(PERPLEXITY), new[PERPLEXITY] / old[PERPLEXITY], limit)
+    return round(max(-rise if figure.better == "more" else rise, 0.0), 7)
 
 
 def _latency_ratios(new: Sequence[Row], old: Sequence[Row]) -> list[Measured]:

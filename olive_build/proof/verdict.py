@@ -10,22 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from olive_build.proof import figures
 from olive_build.proof.interval import side
 
 Status = Literal["passed", "failed", "undecided", "waived", "not measured"]
 Row = Mapping[str, Any]
-# Figures that must not fall below their limit; all others must not rise above it.
-FLOORS = (
-    *("cosine_lowest", "cosine_p1", "cosine_mean", "spearman"),
-    *("accuracy", "top1_agreement", "picture_agreement"),
-    *("token_agreement", "generate_agreement"),
-)
-ERRORS = ("wer", "wer_loss", "wer_to_reference", "perplexity", "perplexity_ratio")
-# The figures of quality.json that can be held to a limit.
-QUALITY = (
-    *(*ERRORS, *FLOORS, "accuracy_loss"),
-    *("logits_difference", "logits_error", "pixels_difference", "embedding_difference"),
-)
 NOT_TOLD = "the file does not give what it is measured on"
 SPEEDUP = "speedup"
 FP32 = "fp32 graph"
@@ -51,7 +40,7 @@ class Gate:
     @property
     def bound(self) -> str:
         """How the limit binds: `at least` or `at most`."""
-        return "at least" if self.figure in (*FLOORS, SPEEDUP) else "at most"
+        return figures.find(self.figure).bound
 
     def text(self) -> str:
         """Return the gate as a person reads it: `cosine_p1 0.97123, at least 0.98: failed`."""
@@ -85,20 +74,20 @@ class Measured:
 
 def gate(figure: str, value: float, limit: float) -> Gate:
     """Hold one figure that does not vary against its limit."""
-    holds = value >= limit if figure in FLOORS else value <= limit
+    holds = figures.find(figure).holds(value, limit)
     return Gate(figure, value, limit, "passed" if holds else "failed")
 
 
-def quality_gates(figures: Mapping[str, Any], limits: Mapping[str, Any]) -> list[Gate]:
+def quality_gates(found: Mapping[str, Any], limits: Mapping[str, Any]) -> list[Gate]:
     """Hold the figures of quality.json against their limits.
 
     A file that searches by itself tells no probabilities, and so has not all figures of its family.
     """
     return [
-        gate(name, float(figures[name]), limits[name])
-        if name in figures
+        gate(name, float(found[name]), limits[name])
+        if name in found
         else Gate(name, None, limits[name], "not measured", NOT_TOLD)
-        for name in QUALITY
+        for name in figures.of_quality()
         if name in limits
     ]
 
@@ -117,7 +106,7 @@ def measured_gate(
     `failed` when one of them lies wholly on the wrong side, `passed` when all lie wholly on the
     right one. The value that is named is the one that decides.
     """
-    sign = -1.0 if figure == SPEEDUP else 1.0
+    sign = -1.0 if figures.find(figure).better == "more" else 1.0
     sides = [_side(item, limit, sign) for item in found]
     status: Status = (
         "failed" if "above" in sides else "undecided" if "across" in sides else "passed"

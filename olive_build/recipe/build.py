@@ -7,11 +7,15 @@ build can be compared, hashed and written as JSON.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from olive_build.methods import Method
+from olive_build.recipe.sections import Section
 from olive_build.training.settings import Train
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 Stage = Literal["export", "fuse", "quantize", "compose"]
 
@@ -69,91 +73,38 @@ class Regression:
 
 @dataclass(frozen=True)
 class Budgets:
-    """What a variant must keep to; None where nothing is asked.
+    """What a variant must keep to: limits by figure, sorted by name, and two that are no numbers.
 
-    Cosines, Spearman, `accuracy`, agreements and `speedup` are floors, the others ceilings.
-    `size_mb` and `memory_mb` are in 10^6 bytes; what ends in `ratio`, and `slowdown`, is against
-    the fp32 graph that the variant came from, but for `perplexity_ratio`, which is against
-    PyTorch's; `speedup` is against PyTorch eager on one thread, and
-    `accuracy_loss` and `wer_loss`, in points, against PyTorch's accuracy and word error rate.
-    `logits_error` is the largest difference of a logit over the largest logit, and
-    `pixels_difference`, in grey levels, how far prepared pictures are from transformers'.
-    `logits_difference` is the largest absolute difference of an output from PyTorch's; no recipe
-    writes it, training bundles are held to it.
+    `speedup` is against PyTorch eager on one thread, `regression` against the build before.
     """
 
-    cosine_lowest: float | None = None
-    cosine_p1: float | None = None
-    cosine_mean: float | None = None
-    spearman: float | None = None
-    embedding_difference: float | None = None
-    accuracy: float | None = None
-    accuracy_loss: float | None = None
-    top1_agreement: float | None = None
-    picture_agreement: float | None = None
-    logits_error: float | None = None
-    pixels_difference: float | None = None
-    wer: float | None = None
-    wer_loss: float | None = None
-    wer_to_reference: float | None = None
-    perplexity: float | None = None
-    perplexity_ratio: float | None = None
-    token_agreement: float | None = None
-    generate_agreement: float | None = None
-    size_mb: float | None = None
-    size_ratio: float | None = None
-    slowdown: float | None = None
-    load_ms: float | None = None
-    load_ratio: float | None = None
-    memory_mb: float | None = None
-    memory_ratio: float | None = None
+    figures: tuple[tuple[str, float], ...] = ()
     speedup: tuple[SizedFloor, ...] | None = None
     regression: Regression | None = None
-    logits_difference: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        limits: Mapping[str, float],
+        speedup: tuple[SizedFloor, ...] | None = None,
+        regression: Regression | None = None,
+    ) -> Budgets:
+        """Return the budgets with these limits by figure."""
+        return cls(tuple(sorted(limits.items())), speedup, regression)
+
+    def limit(self, figure: str) -> float | None:
+        """Return the limit of a figure, None where nothing is asked of it."""
+        return dict(self.figures).get(figure)
 
     def limits(self) -> dict[str, Any]:
         """Return what is asked, as JSON values by name."""
-        return _without_none(asdict(self))
-
-
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in values.items()
-        if value is not None
-    }
-
-
-@dataclass(frozen=True)
-class Speech:
-    """What a model of speech is asked for; `language` is None for the model's own.
-
-    `input` is what a single file is given: audio_pcm or audio_stream.
-    """
-
-    language: str | None
-    task: Literal["transcribe", "translate"]
-    input: Literal["audio_pcm", "audio_stream"]
-
-
-@dataclass(frozen=True)
-class Generation:
-    """How a model that writes chooses its words; None for what its own files say.
-
-    The names and values are those of transformers' generate.
-    """
-
-    max_new_tokens: int | None = None
-    num_beams: int | None = None
-    repetition_penalty: float | None = None
-    no_repeat_ngram_size: int | None = None
-    length_penalty: float | None = None
-    early_stopping: bool | None = None
-    num_return_sequences: int | None = None
-    do_sample: bool | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
+        found: dict[str, Any] = dict(self.figures)
+        if self.speedup is not None:
+            found["speedup"] = tuple(asdict(item) for item in self.speedup)
+        if self.regression is not None:
+            losses = asdict(self.regression).items()
+            found["regression"] = {key: value for key, value in losses if value is not None}
+        return found
 
 
 @dataclass(frozen=True)
@@ -242,22 +193,19 @@ class TargetBuild:
     calibration: DataSource
     metric: str
     timing: bool
-    speech: Speech | None = None
-    generation: Generation | None = None
+    sections: tuple[Section, ...] = ()
     train: Train | None = None
     personalisation: Personalisation | None = None
+
+    def section(self, kind: type[SectionT]) -> SectionT | None:
+        """Return what a section asks of this target's model; None where it says nothing to it."""
+        return next((found for found in self.sections if isinstance(found, kind)), None)
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:
         """What only this family's steps need to know, by name; numbers and flags as JSON."""
-        given = asdict(self.speech) if self.speech else {}
-        given |= asdict(self.generation) if self.generation else {}
         return tuple(
             (name, value if isinstance(value, str) else json.dumps(value))
-            for name, value in given.items()
-            if value is not None
+            for found in self.sections
+            for name, value in found.options().items()
         )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the build as plain maps and lists, in field order."""
-        return asdict(self)

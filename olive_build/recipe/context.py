@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from olive_build.recipe.codes import Code
-from olive_build.recipe.model import Recipe
 from olive_build.recipe.places import locate, relative_to_recipe, repository_of
 from olive_build.recipe.report import Report
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath, Node
+
+if TYPE_CHECKING:
+    from olive_build.recipe.model import Recipe
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from typing import Any
 
 from olive_build.errors import UsageError
 from olive_build.methods.blocks import BlockWeights
-from olive_build.recipe import family_sections, model, train
+from olive_build.recipe import model, train
 from olive_build.recipe.budgets import BudgetsSpec, RegressionSpec
 from olive_build.recipe.docs_tables import TABLES, code, link, table, value
 from olive_build.recipe.fields import Strict, spec_of
 from olive_build.recipe.quantize import METHODS
 from olive_build.recipe.schema import recipe_schema
+from olive_build.recipe.sections import sections
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "recipes.md"
@@ -35,8 +36,7 @@ SECTIONS: Mapping[str, type[Strict]] = {
     "model.sources.path": model.PathSpec,
     "export": model.ExportSpec,
     "fuse": model.FuseSpec,
-    "speech": family_sections.SpeechSpec,
-    "generation": family_sections.GenerationSpec,
+    **{name: spec for kind in sections() for name, spec in kind.specs().items()},
     "train": train.TrainSpec,
     "train.head": train.HeadSpec,
     "train.lora": train.LoraSpec,

@@ -8,7 +8,7 @@ from typing import Any
 
 from olive_build.families import FAMILIES
 from olive_build.methods import precision_of
-from olive_build.recipe.budgets import FLOORS, SHIPPED_CEILINGS, SHIPPED_FLOORS
+from olive_build.proof import figures
 from olive_build.recipe.catalogue import load_catalogue
 from olive_build.recipe.checks import BUILT_IN_VARIANTS, FOR_SIZE
 from olive_build.recipe.codes import Code
@@ -63,14 +63,23 @@ def _built_in_variants() -> list[str]:
     return table(("variant", "method", "precision", "speed"), rows)
 
 
-def _floors() -> list[str]:
+def _shipped_budgets() -> list[str]:
+    limits = [item for figure in figures.every().values() for item in figure.metrics.values()]
+    precisions = dict.fromkeys(key for item in limits for key in item.by_precision)
+    names = dict.fromkeys(key for item in limits for key in item.by_variant)
+    places = [*((precision, "") for precision in precisions), *(("", name) for name in names)]
     rows = []
-    for precision, floors in SHIPPED_FLOORS.items():
-        lowest = [f"{key} {value:g}" for key, value in floors.items() if key in FLOORS]
-        both = {k: v for k, v in floors.items() if k not in FLOORS} | dict(SHIPPED_CEILINGS)
-        highest = [f"{key} {value:g}" for key, value in both.items()]
-        rows.append((precision, ", ".join(lowest), ", ".join(highest)))
-    return table(("precision", "at least", "at most"), rows)
+    for family in FAMILIES.values():
+        found = [figures.shipped(family.metrics, *place) for place in places]
+        for figure in figures.budgets():
+            given = [item.get(figure.name) for item in found]
+            if any(limit is not None for limit in given):
+                cells = ["-" if limit is None else f"{limit:g}" for limit in given]
+                rows.append((code(family.name), code(figure.name), figure.bound, *cells))
+    for name, limit in figures.shipped_ceilings().items():
+        cells = [f"{limit:g}"] * len(precisions) + ["-"] * len(names)
+        rows.append(("all", code(name), figures.find(name).bound, *cells))
+    return table(("family", "budget", "holds", *precisions, *map(code, names)), rows)
 
 
 def _families() -> list[str]:
@@ -165,7 +174,7 @@ def _codes() -> list[str]:
 TABLES: Mapping[str, Callable[[], list[str]]] = {
     "methods": _methods,
     "built-in variants": _built_in_variants,
-    "shipped budgets": _floors,
+    "shipped budgets": _shipped_budgets,
     "families": _families,
     "targets": _targets,
     "providers": _providers,

@@ -18,18 +18,21 @@ class Strict(BaseModel):
 
 
 @cache
-def spec_of(kind: type) -> type[Strict]:
+def spec_of(kind: type, *, needed: bool = True) -> type[Strict]:
     """Return the model of a dataclass whose fields are `knob`s: `Fp16` becomes `Fp16Spec`.
 
-    A field `method` comes first and must be given, since it tells the maps of a union apart.
+    A field `method` comes first and must be given, since it tells the maps of a union apart. Where
+    they are not `needed`, fields are None where nothing is given, so that others can be laid under.
     """
     hints = get_type_hints(kind)
     read: dict[str, Any] = {}
     for item in sorted(fields(kind), key=lambda item: item.name != "method"):
-        needed = item.default is MISSING or item.name == "method"
-        default: Any = ... if needed else item.default
-        info = Field(default, description=item.metadata["description"])
-        read[item.name] = (_read_as(hints[item.name]), info)
+        hint, default = _read_as(hints[item.name]), item.default
+        if not needed:
+            hint, default = hint | None, None
+        elif default is MISSING or item.name == "method":
+            default = ...
+        read[item.name] = (hint, Field(default, description=item.metadata["description"]))
     name = f"{kind.__name__}Spec"
     return create_model(name, __base__=Strict, __module__=__name__, __doc__=kind.__doc__, **read)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from olive_build.families import FAMILIES, FamilySpec, family_of_task
+from olive_build.proof import figures
 from olive_build.recipe import model
 from olive_build.recipe.build import DataSource
 from olive_build.recipe.codes import Code
@@ -48,16 +49,16 @@ def check_measuring(context: Context, where: KeyPath, verify: model.VerifySpec |
 def check_figures(context: Context, where: KeyPath, budgets: Sequence[str]) -> None:
     """Report budgets on a quality that the recipe's family does not have."""
     family = _family(context)
-    every = {figure for spec in FAMILIES.values() for figure in spec.figures}
+    measured = figures.of_metrics(family.metrics) if family else ()
     for key in budgets:
         figure = key.rpartition(".")[2]
-        if family is not None and figure in every and figure not in family.figures:
+        if family and figure in figures.of_quality() and figure not in measured:
             context.add(
                 Code.CANNOT_RUN,
                 (*where, *key.split(".")),
                 f"'{figure}' is not measured for models of {family.name}",
                 hint="remove it, or use one that is measured",
-                notes=(f"measured there: {listed(family.figures)}",),
+                notes=(f"measured there: {listed(measured)}",),
                 key=True,
             )
 

@@ -6,14 +6,15 @@ checked in `checks` and `resolve`, which know more and can say more.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, create_model
 
 from olive_build.recipe.budgets import BudgetsSpec
-from olive_build.recipe.family_sections import GenerationSpec, SpeechSpec
 from olive_build.recipe.fields import Strict
 from olive_build.recipe.quantize import QuantizeSpec
+from olive_build.recipe.sections import Section, sections
 from olive_build.recipe.train import TrainSpec
 
 VERSION = 1
@@ -232,7 +233,19 @@ class VerifySpec(Strict):
     )
 
 
-class TargetSpec(Strict):
+def _with_sections(plain: type[Strict], name: str, about: Callable[[type[Section]], str]) -> Any:
+    """Return a model with every section's field behind `compose`, `about` describing each."""
+    found: dict[str, Any] = {}
+    for key, info in plain.model_fields.items():
+        found[key] = (info.annotation, info)
+        if key == "compose":
+            for kind in sections():
+                spec = next(iter(kind.specs().values()))
+                found[kind.section] = (spec | None, Field(default=None, description=about(kind)))
+    return create_model(name, __base__=Strict, __module__=__name__, __doc__=plain.__doc__, **found)
+
+
+class _TargetSpec(Strict):
     """A target, and what is different for it."""
 
     provider: str | None = Field(
@@ -252,12 +265,6 @@ class TargetSpec(Strict):
     export: ExportSpec | None = Field(default=None, description="Wins over the recipe's `export`.")
     fuse: FuseSpec | None = Field(default=None, description="Wins over the recipe's `fuse`.")
     compose: Compose | None = Field(default=None, description="Wins over the recipe's `compose`.")
-    speech: SpeechSpec | None = Field(
-        default=None, description="Wins over the recipe's `speech`, field by field."
-    )
-    generation: GenerationSpec | None = Field(
-        default=None, description="Wins over the recipe's `generation`, field by field."
-    )
     train: TrainSpec | None = Field(
         default=None,
         description="Wins over the recipe's `train`, field by field; without one there, this "
@@ -273,7 +280,17 @@ class TargetSpec(Strict):
     )
 
 
-class Recipe(Strict):
+if TYPE_CHECKING:
+    TargetSpec = _TargetSpec
+else:
+    TargetSpec = _with_sections(
+        _TargetSpec,
+        "TargetSpec",
+        lambda kind: f"Wins over the recipe's `{kind.section}`, field by field.",
+    )
+
+
+class _Recipe(Strict):
     """One model, and what is built of it for which targets."""
 
     recipe: int = Field(description="The version of this language; a release refuses others.")
@@ -300,14 +317,6 @@ class Recipe(Strict):
         "out; none ships the bare graph beside its tokenizer files; split ships one file a "
         "component. Left out, the target's default.",
     )
-    speech: SpeechSpec = Field(
-        default_factory=SpeechSpec,
-        description="What a model of speech is asked for; for families that transcribe.",
-    )
-    generation: GenerationSpec = Field(
-        default_factory=GenerationSpec,
-        description="How a model that writes chooses its words; for families that write.",
-    )
     train: TrainSpec | None = Field(
         default=None,
         description="What goes on learning on the device, and how: each target gets files that "
@@ -332,3 +341,9 @@ class Recipe(Strict):
     targets: dict[str, TargetSpec] = Field(
         description="What to build for: a bundle each, with what is different for it."
     )
+
+
+if TYPE_CHECKING:
+    Recipe = _Recipe
+else:
+    Recipe = _with_sections(_Recipe, "Recipe", lambda kind: kind.__doc__.partition("\n")[0])

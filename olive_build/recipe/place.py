@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from olive_build.families import FamilySpec
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
-from olive_build.recipe.model import TargetSpec
 from olive_build.recipe.tree import KeyPath
 from olive_build.targets import Provider, Target
+
+if TYPE_CHECKING:
+    from olive_build.recipe.model import TargetSpec
 
 TRAIN = "train"
 

@@ -18,15 +18,14 @@ from olive_build.recipe.checks import family_of
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
 from olive_build.recipe.diagnostics import RecipeErrors
-from olive_build.recipe.generation import generation_for
 from olive_build.recipe.load import LoadedRecipe
 from olive_build.recipe.measuring import samples
 from olive_build.recipe.model import LOWEST_OPSET
 from olive_build.recipe.passes import passes_for
 from olive_build.recipe.place import Place, train_is_lost, trains
 from olive_build.recipe.report import Report
+from olive_build.recipe.sections import sections
 from olive_build.recipe.shapes import given_shapes, shapes_for
-from olive_build.recipe.speech import speech_for
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.training_build import (
     HIGHEST_OPSET,
@@ -130,8 +129,7 @@ def _inference_parts(place: Place) -> dict[str, Any]:
         "calibration": calibration,
         "metric": metric,
         "timing": timing,
-        "speech": speech_for(place, family),
-        "generation": generation_for(place, family, compose),
+        "sections": tuple(x for kind in sections() if (x := kind.resolved(place, compose))),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from olive_build.proof.figures import shipped
 from olive_build.recipe.build import Budgets, DataSource, Variant
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
@@ -24,8 +25,6 @@ LOWEST_BECAUSE = "PyTorch's exporter writes opset 18 at least, and the graph is 
 CPU_PROVIDERS = ("cpu", "wasm")
 VARIANT = "inference"
 METRIC = "logits"
-# The largest absolute difference of the exported inference model's output from PyTorch's.
-LOGITS_DIFFERENCE = 1e-4
 
 
 def training_provider(context: Context, target: Target, chosen: Provider) -> Provider | None:
@@ -59,7 +58,7 @@ def training_provider(context: Context, target: Target, chosen: Provider) -> Pro
 
 def training_parts(place: Place) -> dict[str, Any]:
     """Return the fields of a TargetBuild that are decided otherwise where it trains."""
-    budgets = Budgets(logits_difference=LOGITS_DIFFERENCE)
+    budgets = Budgets.of(shipped((METRIC,), "fp32"))
     return {
         "attention": "plain",
         "compose": "none",

@@ -89,7 +89,7 @@ def _variant(place: Place, name: str, path: KeyPath) -> Variant | None:
     method = written(spec.quantize).get("method", _built_in_method(place, name))
     given, origin = _given_budgets(place, name, _speed(name, spec))
     made = _made(place, name, spec, given, path, _built_in_layers(place, name, method), method)
-    for key, default in looser(given, made.precision, place.family.figures, name):
+    for key, default in looser(given, made.precision, place.family.metrics, name):
         _warn_of_loose(place, name, made.precision, key, given[key], default, origin[key])
     return replace(made, convolutional=_convolutional(place, made, spec, given, path))
 
@@ -120,7 +120,7 @@ def _made(
         quantize=quantize,
         speed=speed,
         because=because if speed == "any" else None,
-        budgets=filled(given, precision, speed, place.family.figures, name),
+        budgets=filled(given, precision, speed, place.family.metrics, name),
         by_default=unwritten(layers, quantize),
         slow=_checked(place, name, quantize, path) if quantize else None,
     )

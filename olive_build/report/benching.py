@@ -17,11 +17,11 @@ from typing import Any
 
 import click
 
+from olive_build.engine.machine import this_machine
 from olive_build.engine.store import Store
 from olive_build.errors import UsageError
 from olive_build.families import FamilySpec, family_module
 from olive_build.proof.benchmark import Shape, benchmark
-from olive_build.proof.machine import this_machine
 from olive_build.report.contestants import Field, gather
 from olive_build.report.style import paint, table
 from olive_build.report.training_bench import NOT_IN_TRAINING, all_train, bench_training

@@ -211,8 +211,8 @@ def _peer(name: str, bundle: _Bundle, plan: Plan, outputs: Path) -> Candidate:
 
 
 def _peer_fields(path: Path, model: Model) -> tuple[tuple[str, Any], ...]:
-    facts = model.facts
-    if not hasattr(facts, "pooling"):
+    fields = model.facts.peer_fields()
+    if not fields:
         raise UsageError(
             "the peers' outputs are benched for text models only",
             hint="leave out the peer, or give the path of its .onnx file",
@@ -220,7 +220,5 @@ def _peer_fields(path: Path, model: Model) -> tuple[tuple[str, Any], ...]:
     return (
         ("model", str(path)),
         ("tokenizer", str(Path(model.folder) / "tokenizer.json")),
-        ("max_length", facts.max_length),
-        ("pooling", facts.pooling),
-        ("normalize", facts.normalize),
+        *fields,
     )

@@ -11,7 +11,7 @@ import click
 
 from olive_build.bundle.manifest import PROOF, read_json, read_manifest
 from olive_build.errors import BundleError
-from olive_build.proof.verdict import QUALITY
+from olive_build.proof.figures import of_quality
 from olive_build.report.style import table
 from olive_build.report.training_differences import figures_of_training, settings_of_training
 
@@ -73,7 +73,7 @@ def _figures(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[tu
         yield from _changed(f"{name}: {key}", old.get(key), new.get(key))
     qualities = [item.get("quality", {}) for item in (old, new)]
     for form in sorted({*qualities[0], *qualities[1]}):
-        for figure in QUALITY:
+        for figure in of_quality():
             values = [quality.get(form, {}).get(figure) for quality in qualities]
             yield from _changed(f"{name}.{form}: {figure}", *values)
     yield from _maps(f"{name}: training", *(figures_of_training(item) for item in (old, new)))

@@ -14,9 +14,9 @@ import click
 
 from olive_build.bundle.manifest import read_manifest
 from olive_build.bundle.training_manifest import is_training
+from olive_build.engine.machine import this_machine
 from olive_build.errors import BundleError, StepError, UsageError
 from olive_build.processes import environment
-from olive_build.proof.machine import this_machine
 from olive_build.report.style import table
 from olive_build.report.training_bundle import TrainingBundle, open_bundle
 from olive_build.report.training_process import TOOLCHAIN

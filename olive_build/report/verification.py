@@ -13,7 +13,8 @@ from olive_build.bundle.manifest import read_manifest
 from olive_build.bundle.training_manifest import is_training
 from olive_build.bundle.verify import VerifiedFile, verify
 from olive_build.errors import OliveBuildError, UsageError
-from olive_build.proof.verdict import QUALITY, Gate
+from olive_build.proof.figures import of_quality
+from olive_build.proof.verdict import Gate
 from olive_build.report.style import paint, table
 from olive_build.report.training_verification import train_again
 
@@ -87,7 +88,7 @@ def _print(result: Verified) -> None:
     click.echo(f"{result.folder}: {paint('verified', 'green')}, {what}")
     files = result.files
     # A bundle's files are of one family, so all have the same figures.
-    names = [name for name in QUALITY if files and name in files[0].figures]
+    names = [name for name in of_quality() if files and name in files[0].figures]
     rows = [["file", *(name.removeprefix("cosine_").replace("_", " ") for name in names)]]
     rows += [[item.path, *(_figure(name, item.figures[name]) for name in names)] for item in files]
     for line in table(rows, right=range(1, len(names) + 1)):

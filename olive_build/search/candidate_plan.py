@@ -33,7 +33,7 @@ class CandidatePlan:
     damage: str | None
 
 
-def plan_candidate(item: Inspected, method: Method | None, machine: str) -> CandidatePlan:
+def plan_candidate(item: Inspected, method: Method | None) -> CandidatePlan:
     """Return the plan of one method for a build; None is the fp32 graph that it starts from.
 
     Quality is of the bare graph, on the half of the calibration data that no quantizer saw; size
@@ -49,7 +49,7 @@ def plan_candidate(item: Inspected, method: Method | None, machine: str) -> Cand
         {"source": source, "data": judged},
         f"{build.recipe}/judge-reference",
     )
-    planner = TargetPlanner(graph, build, model, source, calibration, reference, machine, False)
+    planner = TargetPlanner(graph, build, model, source, calibration, reference, False)
     variant = (
         None if method is None else Variant("search", "int8", method, "gated", None, Budgets())
     )
@@ -63,11 +63,9 @@ def plan_candidate(item: Inspected, method: Method | None, machine: str) -> Cand
         "calibration": planner.calibration_inputs("judge"),
     }
     judge = {"model": core.node, "reference": reference}
-    outputs = planner.add(
-        RunReference(MODEL_NAME, machine, build.family), judge, variant, "judge-outputs"
-    )
-    speed = MeasureSpeed(build.family, _sizes(item), machine)
-    damage = MeasureDamage(DAMAGE_SAMPLES, machine)
+    outputs = planner.add(RunReference(MODEL_NAME, build.family), judge, variant, "judge-outputs")
+    speed = MeasureSpeed(build.family, _sizes(item))
+    damage = MeasureDamage(DAMAGE_SAMPLES)
     nodes = {
         "shipped": planner.composed(variant, {"model": core.node})["model"],
         "fp32_shipped": planner.composed(None, {"model": fp32.node})["model"],

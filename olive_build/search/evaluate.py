@@ -31,7 +31,6 @@ class Evaluator:
 
     store: Store
     item: Inspected
-    machine: str
     deadline: float
     jobs: int | None = None
     on_event: Callable[[Event], None] = ignore
@@ -63,7 +62,7 @@ class Evaluator:
 
     def _plan(self, method: Method | None) -> CandidatePlan:
         if method not in self._plans:
-            self._plans[method] = plan_candidate(self.item, method, self.machine)
+            self._plans[method] = plan_candidate(self.item, method)
         return self._plans[method]
 
     def _run(self, plan: CandidatePlan, wanted: Collection[str]) -> Mapping[str, Artifact]:

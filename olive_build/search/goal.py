@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from statistics import geometric_mean
 from typing import Any
 
+from olive_build.proof.figures import find
 from olive_build.recipe.build import Budgets
 
 # The search's data are not the proof's: a candidate must keep to this share of what it may lose.
 # Where speed has floors, room is weighed against speed instead, and the share would count twice.
 SHARE = 0.95
-FLOORS = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman", "accuracy", "top1_agreement")
 # Where speed has floors, what is faster than they ask buys nothing, and room in quality is worth
 # having: other data differ. This share of what may be lost leaves room enough.
 COMFORT = 0.85
 # The mean says how near a candidate is even where the figures that are asked for are coarse.
 TIE_BREAKER = "cosine_mean"
-# Losses are compared as ratios; this one counts as none at all.
-NO_LOSS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -69,15 +67,10 @@ class Goal:
         """Return the largest loss of quality over what may be lost, and the figure's name."""
         shares = [(0.0, "")]
         share = 1.0 if self.has_speed_floors else SHARE
-        for name in FLOORS:
-            limit = getattr(self.budgets, name, None)
-            if limit is not None and name in figures:
-                allowed = max((1 - limit) * share, NO_LOSS)
-                shares.append(((1 - figures[name]) / allowed, name))
-        limit = getattr(self.budgets, "accuracy_loss", None)
-        if limit is not None and "accuracy_loss" in figures:
-            allowed = max(limit * share, NO_LOSS)
-            shares.append((figures["accuracy_loss"] / allowed, "accuracy_loss"))
+        for name, limit in self.budgets.figures:
+            figure = find(name)
+            if figure.metrics and figure.searched and name in figures:
+                shares.append((figure.lost(figures[name], limit, share), name))
         return max(shares)
 
     def standing(
@@ -96,15 +89,16 @@ class Goal:
 
     def _size(self, ratio: float, megabytes: float) -> tuple[float, str]:
         pairs = (
-            (ratio, self.budgets.size_ratio, "size_ratio"),
-            (megabytes, self.budgets.size_mb, "size_mb"),
+            (ratio, self.budgets.limit("size_ratio"), "size_ratio"),
+            (megabytes, self.budgets.limit("size_mb"), "size_mb"),
         )
         return max(((v / limit, name) for v, limit, name in pairs if limit), default=(0.0, ""))
 
     def _speed(self, times: Mapping[int, float]) -> tuple[float, str]:
         shares = [(0.0, "")]
-        if self.budgets.slowdown and self.gated_speed:
-            shares.append((max(times.values()) / self.budgets.slowdown, "slowdown"))
+        slowdown = self.budgets.limit("slowdown")
+        if slowdown and self.gated_speed:
+            shares.append((max(times.values()) / slowdown, "slowdown"))
         for floor in self.budgets.speedup or ():
             sizes = [floor.size] if floor.size is not None else list(times)
             shares += [

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from olive_build.engine.fingerprint import digest_of, from_fields, to_fields, tool_version
+from olive_build.engine.fingerprint import describe, digest_of, from_fields, to_fields
+from olive_build.engine.machine import this_machine
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError
@@ -28,7 +29,7 @@ from olive_build.search.search import Candidate, Search
 from olive_build.targets import load_provider
 
 # Raised when the search itself comes to choose otherwise from the same figures.
-VERSION = 5
+VERSION = 6
 Report = Callable[[str], None]
 
 
@@ -52,7 +53,7 @@ class Decision:
 
 
 def with_searches(
-    item: Inspected, store: Store, *, machine: str, may_run: bool, jobs: int | None, report: Report
+    item: Inspected, store: Store, *, may_run: bool, jobs: int | None, report: Report
 ) -> Inspected:
     """Return the build with each `auto` replaced by what its search chose.
 
@@ -65,13 +66,13 @@ def with_searches(
         if not isinstance(variant.quantize, Auto):
             variants.append(variant)
             continue
-        decision = _decided(item, variant, store, machine)
+        decision = _decided(item, variant, store)
         if decision is None and not may_run:
             minutes = f"{variant.quantize.max_minutes:g} minutes"
             report(f"{_where(item.build, variant)}: searched when it is built, up to {minutes}")
             continue
         if decision is None:
-            decision = _search(item, variant, store, machine, jobs, report)
+            decision = _search(item, variant, store, jobs, report)
         report(f"{_where(item.build, variant)}: {decision.summary}")
         searches[variant.name] = json.dumps(decision.as_json(), sort_keys=True)
         method = decision.method
@@ -105,11 +106,11 @@ def _where(build: TargetBuild, variant: Variant) -> str:
 
 def _ladders(item: Inspected) -> tuple[Ladder, ...]:
     precisions = load_provider(item.build.provider).precisions
-    return ladders_for(precisions, convolutional=item.model.facts.layers == 0)
+    return ladders_for(precisions, convolutional=item.model.facts.components[0].convolutional)
 
 
-def _decided(item: Inspected, variant: Variant, store: Store, machine: str) -> Decision | None:
-    path = store.root / "searches" / f"{_key(item, variant, machine)}.json"
+def _decided(item: Inspected, variant: Variant, store: Store) -> Decision | None:
+    path = store.root / "searches" / f"{_key(item, variant)}.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         # Its figures are published with what it chose: they are those that were measured.
@@ -127,7 +128,7 @@ def _digest(found: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
-def _key(item: Inspected, variant: Variant, machine: str) -> str:
+def _key(item: Inspected, variant: Variant) -> str:
     build = item.build
     return digest_of(
         {
@@ -142,21 +143,21 @@ def _key(item: Inspected, variant: Variant, machine: str) -> str:
             },
             "model": item.model.digest,
             "calibration": item.calibration_digest,
-            "machine": machine,
-            "steps": sorted(_steps(item, machine)),
+            "machine": this_machine().fingerprint,
+            "steps": sorted(_steps(item)),
         }
     )
 
 
-def _steps(item: Inspected, machine: str) -> set[str]:
-    """Return every kind of step that candidates are made of, with its version and its tools'."""
+def _steps(item: Inspected) -> set[str]:
+    """Return every kind of step that candidates are made of, with its code and its tools."""
     found = set()
     for ladder in _ladders(item):
         helped = _with_all_helps(ladder)
         for rung in range(len(helped.rungs) - 1):
-            for node in plan_candidate(item, helped.uniform(rung), machine).graph.nodes:
-                tools = ",".join(f"{name}={tool_version(name)}" for name in node.step.tools)
-                found.add(f"{node.step.kind} {node.step.version} {tools}")
+            for node in plan_candidate(item, helped.uniform(rung)).graph.nodes:
+                described = describe(node.step, {})
+                found.add(digest_of([described.kind, described.code, described.tools]))
     return found
 
 
@@ -170,13 +171,12 @@ def _search(
     item: Inspected,
     variant: Variant,
     store: Store,
-    machine: str,
     jobs: int | None,
     report: Report,
 ) -> Decision:
     assert isinstance(variant.quantize, Auto)
     started = time.monotonic()
-    evaluator = Evaluator(store, item, machine, started + variant.quantize.max_minutes * 60, jobs)
+    evaluator = Evaluator(store, item, started + variant.quantize.max_minutes * 60, jobs)
     fp32_over_pytorch = evaluator.speed(None)
     goal = Goal(variant.budgets, fp32_over_pytorch, variant.speed == "gated")
 
@@ -195,7 +195,7 @@ def _search(
             hint="name a method, or give the search more `max_minutes`",
         )
     decision = _decision(search, best, goal)
-    path = store.root / "searches" / f"{_key(item, variant, machine)}.json"
+    path = store.root / "searches" / f"{_key(item, variant)}.json"
     found = decision.as_json()
     write_atomically(path, {**found, "digest": _digest(found)})
     return decision

@@ -262,7 +262,7 @@ class Search:
         """Measure the graph after the first `count` steps."""
         size = sum(choices[0].size for choices in layers.values())
         # What is too large at the foot may still climb where that takes no more room.
-        room = max((self.goal.budgets.size_ratio or 1.0) - size, NO_ROOM)
+        room = max((self.goal.budgets.limit("size_ratio") or 1.0) - size, NO_ROOM)
         rungs = assignment(layers, steps[:count], room=room)
         return self._try(f"{ladder.name}, {count} steps up", ladder.assigned(rungs))
 

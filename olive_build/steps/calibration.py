@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+
+from olive_build.engine.step import Step
 
 
 @dataclass(frozen=True)
-class CalibrationInputs:
+class CalibrationInputs(Step):
     """Write calibration.npz: the exported graph's inputs for each sample.
 
     Inputs: source (model folder), data (the family's file of texts or images). Raises StepError
@@ -20,14 +21,8 @@ class CalibrationInputs:
     family: str
     shapes: tuple[tuple[str, int], ...] = ()
 
-    kind: ClassVar[str] = "calibration"
-    version: ClassVar[int] = 4
-    worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = (
-        *("numpy", "onnx", "onnxruntime"),
-        *("tokenizers", "transformers"),
-    )
-    exclusive: ClassVar[bool] = False
+    worker = "torch"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.calibration.inputs import CALIBRATION, fitted, write_inputs

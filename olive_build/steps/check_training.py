@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.training.settings import Train
 
 CHECKED = "checked.json"
 
 
 @dataclass(frozen=True)
-class CheckTraining:
+class CheckTraining(Step):
     """Write checked.json: how many parameters learn and stay. Inputs: source (model folder).
 
     Raises StepError where a name or pattern of the recipe does not fit the model, and where a
@@ -25,11 +25,7 @@ class CheckTraining:
     shapes: tuple[tuple[str, int], ...]
     train: Train
 
-    kind: ClassVar[str] = "check-training"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "torch"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.training.torch_model import build

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+
+from olive_build.engine.step import Step
 
 SOURCE = "source"
 
 
 @dataclass(frozen=True)
-class BuildPart:
+class BuildPart(Step):
     """Write model.onnx of a graph of pre- or post-processing, which all composed files share.
 
     Inputs: source (model folder). `part` is which of the family's; `options` are what a recipe
@@ -23,11 +24,8 @@ class BuildPart:
     opset: int
     options: tuple[tuple[str, str], ...] = ()
 
-    kind: ClassVar[str] = "part"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "tokenizers", "transformers")
-    exclusive: ClassVar[bool] = False
+    worker = "torch"
+    stage = "compose"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.families import family_module
@@ -40,7 +38,7 @@ class BuildPart:
 
 
 @dataclass(frozen=True)
-class Join:
+class Join(Step):
     """Write model.onnx of components that a layout of several files has in one of them.
 
     Inputs: source (model folder), and the components by name. `file` is what the layout calls it.
@@ -49,11 +47,8 @@ class Join:
     family: str
     file: str
 
-    kind: ClassVar[str] = "join"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "compose"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.clients.onnxruntime_client import open_session
@@ -68,7 +63,7 @@ class Join:
 
 
 @dataclass(frozen=True)
-class GiveEmbedding:
+class GiveEmbedding(Step):
     """Write model.onnx of a bare graph with what follows its transformer, which no client knows.
 
     Inputs: source (model folder), model.
@@ -76,11 +71,8 @@ class GiveEmbedding:
 
     family: str
 
-    kind: ClassVar[str] = "embedding"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "tokenizers", "transformers")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "compose"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.clients.onnxruntime_client import open_session
@@ -96,7 +88,7 @@ class GiveEmbedding:
 
 
 @dataclass(frozen=True)
-class Compose:
+class Compose(Step):
     """Write model.onnx with the family's components, pre- and post-processing in one graph.
 
     Inputs: source (model folder), and the graphs by the names of the family's components and parts.
@@ -107,14 +99,8 @@ class Compose:
     family: str
     options: tuple[tuple[str, str], ...] = ()
 
-    kind: ClassVar[str] = "compose"
-    version: ClassVar[int] = 10
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = (
-        *("onnx", "onnxruntime", "onnxruntime-extensions"),
-        *("tokenizers", "transformers"),
-    )
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "compose"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.clients.onnxruntime_client import open_session

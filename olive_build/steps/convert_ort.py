@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError, first_line
 
 MODEL_NAME = "model.onnx"
@@ -18,7 +18,7 @@ STYLES = {"fixed": "Fixed", "runtime": "Runtime"}
 
 
 @dataclass(frozen=True)
-class ConvertToOrt:
+class ConvertToOrt(Step):
     """Write model.ort and required_operators.config. Inputs: model.
 
     `style` "fixed" bakes the CPU's optimizations in; "runtime" keeps the operators that another
@@ -30,11 +30,8 @@ class ConvertToOrt:
 
     style: str
 
-    kind: ClassVar[str] = "convert-ort"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "onnx")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "compose"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.clients.onnxruntime_client import open_session

@@ -7,30 +7,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar
+
+from olive_build.engine.step import Step
 
 DAMAGE = "damage.json"
 BATCH = 8
 
 
 @dataclass(frozen=True)
-class MeasureDamage:
+class MeasureDamage(Step):
     """Write damage.json: for each layer its node, operator, weight bytes and damage.
 
     Inputs: reference (the fp32 graph with the same layers), model, calibration. `samples` inputs
     are looked at, in padded batches of eight, where a range that all of a batch shares does most
     harm. The damage of a layer is the loss of cosine of the model's output when that
-    layer alone is quantized. `machine` is the fingerprint of where it ran.
+    layer alone is quantized.
     """
 
     samples: int
-    machine: str
 
-    kind: ClassVar[str] = "damage"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    measures = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.attribution.damage import attribute

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
+
+from olive_build.engine.step import Step
 
 DESCRIPTION = "description.json"
 
 
 @dataclass(frozen=True)
-class Describe:
+class Describe(Step):
     """Write description.json of an ONNX model. Inputs: model.
 
     Holds inputs and outputs (name, type, axes), opset and IR versions, operators by domain with
@@ -25,11 +27,8 @@ class Describe:
     mobile: bool
     provider: str = ""
 
-    kind: ClassVar[str] = "describe"
-    version: ClassVar[int] = 3
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "prove"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.steps.model_check import MODEL, read

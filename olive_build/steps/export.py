@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError
 
 # fp32 sums in another order: a BERT of six layers differs by at most 3e-6.
@@ -14,7 +14,7 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(Step):
     """Write model.onnx: the family's module through Olive's OnnxConversion, dynamo exporter.
 
     Inputs: source (model folder). `component` is which of the family's graphs is exported. Node
@@ -26,14 +26,8 @@ class Export:
     opset: int
     component: str = "model"
 
-    kind: ClassVar[str] = "export"
-    version: ClassVar[int] = 3
-    worker: ClassVar[str] = "olive"
-    tools: ClassVar[tuple[str, ...]] = (
-        *("olive-ai", "torch", "transformers", "sentence-transformers"),
-        *("onnxscript", "onnx"),
-    )
-    exclusive: ClassVar[bool] = False
+    worker = "olive"
+    stage = "export"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.families import family_module

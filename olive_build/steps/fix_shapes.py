@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError, first_line
 
 # The same sums in the same order; a runtime may fuse differently where shapes are known.
@@ -14,7 +15,7 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class FixShapes:
+class FixShapes(Step):
     """Write model.onnx with these (axis, size) pairs in place of symbolic axes.
 
     Inputs: model. No dimension of any value is unknown afterwards, and both graphs give the same
@@ -23,11 +24,8 @@ class FixShapes:
 
     shapes: tuple[tuple[str, int], ...]
 
-    kind: ClassVar[str] = "fix-shapes"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxscript", "onnx-ir")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "fuse"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.clean import save_clean

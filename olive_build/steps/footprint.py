@@ -6,29 +6,27 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+
+from olive_build.engine.step import Step
 
 MEMORY = "memory.json"
 
 
 @dataclass(frozen=True)
-class MeasureFootprint:
+class MeasureFootprint(Step):
     """Write memory.json. Inputs: source (model folder), and model unless PyTorch is measured.
 
     `takes` is what the candidate is given, `text` or `tokens`. Memory depends on which kernels a
-    processor has, so `machine` is the fingerprint of the one that measured.
+    processor has.
     """
 
     family: str
     takes: str
     tokens: tuple[int, ...]
-    machine: str
 
-    kind: ClassVar[str] = "footprint"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "torch")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "prove"
+    measures = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.families import family_module

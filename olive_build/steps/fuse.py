@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError
 from olive_build.steps.notes import leave_out
 
 
 @dataclass(frozen=True)
-class FuseAttention:
+class FuseAttention(Step):
     """Write model.onnx with one com.microsoft attention operator for each of `layers` layers.
 
     Inputs: model. Olive's OnnxScriptFusion, then the packed weights are folded. Raises StepError
@@ -21,11 +21,8 @@ class FuseAttention:
 
     layers: int
 
-    kind: ClassVar[str] = "fuse"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "olive"
-    tools: ClassVar[tuple[str, ...]] = ("olive-ai", "onnxscript", "onnx")
-    exclusive: ClassVar[bool] = False
+    worker = "olive"
+    stage = "fuse"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.olive_bridge import run_pass
@@ -48,7 +45,7 @@ class FuseAttention:
 
 
 @dataclass(frozen=True)
-class FuseCachedAttention:
+class FuseCachedAttention(Step):
     """Write model.onnx with one MultiHeadAttention for each of `layers` layers that have a cache.
 
     Inputs: model. Ours, since Olive's fusions know no attention that is given its past. Exact in
@@ -57,11 +54,8 @@ class FuseCachedAttention:
 
     layers: int
 
-    kind: ClassVar[str] = "fuse-cached"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx",)
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "fuse"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.clean import save_clean
@@ -80,18 +74,15 @@ class FuseCachedAttention:
 
 
 @dataclass(frozen=True)
-class SeparateProjection:
+class SeparateProjection(Step):
     """Write model.onnx with the packed QKV projections taken out of attention, to be quantized.
 
     Inputs: model. A graph that has them apart already stays as it is. Raises StepError when an
     Attention operator cannot be taken apart, or there is no fused attention at all.
     """
 
-    kind: ClassVar[str] = "separate-projection"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx",)
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "fuse"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.clean import save_clean
@@ -112,7 +103,7 @@ class SeparateProjection:
 
 
 @dataclass(frozen=True)
-class PerTokenScale:
+class PerTokenScale(Step):
     """Write model.onnx in which matrix products scale each token by its own range.
 
     Inputs: model. `scope` is after-activations, all, or nodes: those that the shell patterns
@@ -126,11 +117,8 @@ class PerTokenScale:
     exclude: tuple[str, ...] = ()
     asked: bool = True
 
-    kind: ClassVar[str] = "per-token-scale"
-    version: ClassVar[int] = 3
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx",)
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.clean import save_clean
@@ -157,7 +145,7 @@ class PerTokenScale:
 
 
 @dataclass(frozen=True)
-class TanhGelu:
+class TanhGelu(Step):
     """Write model.onnx whose fused Gelus are computed by tanh, off by at most 5e-4 each.
 
     Inputs: model. Where there is none, the graph passes through with a note; raises StepError
@@ -166,11 +154,8 @@ class TanhGelu:
 
     asked: bool = True
 
-    kind: ClassVar[str] = "tanh-gelu"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx",)
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.clean import save_clean

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.proof.limit import Limit
 
 LATENCY = "latency.json"
@@ -15,13 +15,13 @@ LOAD = "load.json"
 
 
 @dataclass(frozen=True)
-class MeasureLatency:
+class MeasureLatency(Step):
     """Write latency.json and load.json. Inputs: model, source (model folder), maybe baseline.
 
     `baseline` is the fp32 graph, left out where the model is that graph. `takes` is what the file
     is given, `text` or `tokens`; PyTorch is given the same. Every combination of `tokens` and
-    `threads` is timed; the step runs alone on the machine whose fingerprint is `machine`. Rounds go
-    on while one of `limits` is undecided or an interval is wider than `narrow` of its median.
+    `threads` is timed. Rounds go on while one of `limits` is undecided or an interval is wider than
+    `narrow` of its median.
     """
 
     family: str
@@ -30,13 +30,11 @@ class MeasureLatency:
     threads: tuple[int, ...]
     limits: tuple[Limit, ...]
     narrow: float | None
-    machine: str
 
-    kind: ClassVar[str] = "latency"
-    version: ClassVar[int] = 5
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "torch")
-    exclusive: ClassVar[bool] = True
+    worker = "onnxruntime"
+    stage = "prove"
+    measures = True
+    exclusive = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.families import FAMILIES, family_module

@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+
+from olive_build.engine.step import Step
 
 LOADING = "loading.json"
 
 
 @dataclass(frozen=True)
-class LoadCheck:
+class LoadCheck(Step):
     """Write loading.json: which tensors are missing, unexpected, mismatched or ignored, and notes.
 
     Inputs: source (model folder). `head` is the layer that a new one takes the place of, where the
@@ -24,11 +25,7 @@ class LoadCheck:
     trains: bool = False
     head: str | None = None
 
-    kind: ClassVar[str] = "load-check"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers")
-    exclusive: ClassVar[bool] = False
+    worker = "torch"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.families import family_module

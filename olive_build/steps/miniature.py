@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+
+from olive_build.engine.step import Step
 
 
 @dataclass(frozen=True)
-class Miniature:
+class Miniature(Step):
     """Write a model folder as the family's own tools would save it; seconds, no network.
 
     It has at least `layers` layers, and one of each kind.
@@ -18,14 +19,7 @@ class Miniature:
     family: str
     layers: int = 0
 
-    kind: ClassVar[str] = "miniature"
-    version: ClassVar[int] = 5
-    worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = (
-        *("torch", "transformers", "tokenizers"),
-        "sentence-transformers",
-    )
-    exclusive: ClassVar[bool] = False
+    worker = "torch"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.families import family_module

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+
+from olive_build.engine.step import Step
 
 
 @dataclass(frozen=True)
-class OlivePass:
+class OlivePass(Step):
     """Write model.onnx by one Olive pass. Inputs: model.
 
     `options` is the pass's options as canonical JSON, so that equal options are one step. Raises
@@ -20,11 +21,7 @@ class OlivePass:
     name: str
     options: str
 
-    kind: ClassVar[str] = "olive-pass"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "olive"
-    tools: ClassVar[tuple[str, ...]] = ("olive-ai", "onnxscript", "onnxruntime", "onnx")
-    exclusive: ClassVar[bool] = False
+    worker = "olive"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.olive_bridge import run_pass

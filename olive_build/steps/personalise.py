@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.training.settings import Train
 
 PERSONALISED = "personalised.json"
@@ -16,26 +16,23 @@ FREE_BATCH = 32
 
 
 @dataclass(frozen=True)
-class Personalise:
+class Personalise(Step):
     """Write personalised.json: equal error rates. Inputs: artifacts, trials (a file of clips).
 
     `epochs` is None for the recipe's own; where it is a number, one owner stands for all. Raises
     StepError for trials that prove nothing, of which there are too few, or that give no numbers.
-    An owner's clip is accepted where its score is above `margin`.
-    `machine` is the fingerprint of where it runs, since sums differ between processors.
+    An owner's clip is accepted where its score is above `margin`. It measures: sums differ between
+    processors.
     """
 
     family: str
     train: Train
-    machine: str
     epochs: int | None
     margin: float
 
-    kind: ClassVar[str] = "personalise"
-    version: ClassVar[int] = 3
-    worker: ClassVar[str] = "training"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime-training-cpu", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "training"
+    stage = "prove"
+    measures = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.families import family_module

@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError, first_line
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class PrepareTraining:
+class PrepareTraining(Step):
     """Write model.onnx, training.json as it was, and rewrites.json: how often each rule applied.
 
     Inputs: model (out of training-export). Raises StepError for what would fail on a device alone:
@@ -37,11 +38,8 @@ class PrepareTraining:
     batch normalization, a parameter that nothing depends on; and where a rewrite changed an output.
     """
 
-    kind: ClassVar[str] = "prepare-training"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "compose"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.clean import save_clean

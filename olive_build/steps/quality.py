@@ -6,32 +6,31 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
+
+from olive_build.engine.step import Step
 
 QUALITY = "quality.json"
 
 
 @dataclass(frozen=True)
-class RunReference:
+class RunReference(Step):
     """Write outputs.npz or outputs.json: what a file gives for the reference's samples.
 
     Inputs: model, reference. `file` is which file of the model's artifact is run (model.onnx or
-    model.ort); `machine` is the fingerprint of where it runs, since int8 kernels differ between
-    processors. Graphs of a layout of several files come as `model.<file>`, with the model folder as
-    `source` and the family's parts: the `family` runs them together, by the recipe's `options`. Of
-    a file that searches by itself the graph inside comes as `step`, for what is said of texts.
+    model.ort). It measures: int8 kernels differ between processors. Graphs of a layout of several
+    files come as `model.<file>`, with the model folder as `source` and the family's parts: the
+    `family` runs them together, by the recipe's `options`. Of a file that searches by itself the
+    graph inside comes as `step`, for what is said of texts.
     """
 
     file: str
-    machine: str
     family: str
     options: tuple[tuple[str, str], ...] = ()
 
-    kind: ClassVar[str] = "outputs"
-    version: ClassVar[int] = 3
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxruntime-extensions", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "prove"
+    measures = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.proof.outputs import of_steps, write_outputs
@@ -63,18 +62,15 @@ class RunReference:
 
 
 @dataclass(frozen=True)
-class MeasureQuality:
+class MeasureQuality(Step):
     """Write quality.json. Inputs: outputs, reference, and baseline unless the model is that graph.
 
     `baseline` are the outputs of the fp32 graph that the model came from; figures against it are a
     section of their own, and budgets are held against PyTorch's.
     """
 
-    kind: ClassVar[str] = "quality"
-    version: ClassVar[int] = 8
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("numpy",)
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "prove"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.proof.outputs import read_outputs

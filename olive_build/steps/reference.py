@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
+
+from olive_build.engine.step import Step
 
 
 @dataclass(frozen=True)
-class Reference:
+class Reference(Step):
     """Write reference.json and reference.npz. Inputs: source (model folder), data (a file).
 
     The family says what the data holds. Texts are cut at `sequence_length` where the target's
@@ -21,14 +23,8 @@ class Reference:
     sequence_length: int | None = None
     options: tuple[tuple[str, str], ...] = ()
 
-    kind: ClassVar[str] = "reference"
-    version: ClassVar[int] = 5
-    worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = (
-        *("torch", "transformers", "sentence-transformers", "pillow"),
-        *("tokenizers", "numpy"),
-    )
-    exclusive: ClassVar[bool] = False
+    worker = "torch"
+    stage = "export"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         import torch

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
+
+from olive_build.engine.step import Step
 
 PARTS = ("learn", "judge")
 # What scales and roundings gain levels off here; a first percentile steadies with every sample.
@@ -13,7 +15,7 @@ ENOUGH_TO_LEARN = 128
 
 
 @dataclass(frozen=True)
-class SplitSamples:
+class SplitSamples(Step):
     """Write the file of samples with those of one part.
 
     Every other one is learnt from, or fewer, evenly spread, where about ENOUGH_TO_LEARN remain; all
@@ -24,11 +26,8 @@ class SplitSamples:
 
     part: str
 
-    kind: ClassVar[str] = "samples"
-    version: ClassVar[int] = 3
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("numpy",)
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         data = inputs["data"]

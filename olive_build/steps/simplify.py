@@ -6,13 +6,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+
+from olive_build.engine.step import Step
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class SimplifyForCpu:
+class SimplifyForCpu(Step):
     """Write model.onnx with what the CPU's kernels do slowly taken apart, and nothing dead in it.
 
     Inputs: model, fused. Exact in fp32 for every token that is no padding. The mask that only hides
@@ -22,11 +23,8 @@ class SimplifyForCpu:
     rule that finds nothing to do says why in the log: graphs differ.
     """
 
-    kind: ClassVar[str] = "simplify"
-    version: ClassVar[int] = 3
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "fuse"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.clean import save_clean

@@ -6,31 +6,29 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+
+from olive_build.engine.step import Step
 
 SPEED = "speed.json"
 PAIRS = 2
 
 
 @dataclass(frozen=True)
-class MeasureSpeed:
+class MeasureSpeed(Step):
     """Write speed.json: rows as in latency.json, on one thread, of graphs that take tensors.
 
     Each size has a row for each of two pairs of processes: where a process's memory comes to lie
     changes its speed by some percent, and only another process tells. Inputs: model, source (model
     folder), maybe baseline (the fp32 graph). Without a baseline the model is timed against PyTorch
-    eager. The step runs alone on the machine with the fingerprint `machine`.
+    eager.
     """
 
     family: str
     sizes: tuple[int, ...]
-    machine: str
 
-    kind: ClassVar[str] = "speed"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "torch")
-    exclusive: ClassVar[bool] = True
+    worker = "onnxruntime"
+    measures = True
+    exclusive = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.families import FAMILIES, family_module

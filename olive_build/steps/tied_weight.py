@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError
 
 
 @dataclass(frozen=True)
-class ShareTiedWeight:
+class ShareTiedWeight(Step):
     """Write model.onnx whose last product reads the table of its first lookup as it lies.
 
     Inputs: model. Exact in fp32. Raises StepError when there is no such product: the family says
     that this graph has one.
     """
 
-    kind: ClassVar[str] = "tied-weight"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx",)
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "fuse"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.clean import save_clean

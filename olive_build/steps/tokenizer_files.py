@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
+from olive_build.engine.step import Step
+from olive_build.families.facts import Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 
 
 @dataclass(frozen=True)
-class TokenizerFiles:
+class TokenizerFiles(Step):
     """Write tokenizer.json and tokenizer_config.json. Inputs: source (model folder).
 
     Raises StepError where transformers cannot read the tokenizer.
@@ -19,11 +20,8 @@ class TokenizerFiles:
 
     settings: TokenizerSettings
 
-    kind: ClassVar[str] = "client-tokenizer"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = ("tokenizers", "transformers")
-    exclusive: ClassVar[bool] = False
+    worker = "torch"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.families.library_tokenizer import write_client_tokenizer
@@ -31,7 +29,6 @@ class TokenizerFiles:
         write_client_tokenizer(inputs["source"], self.settings, out)
 
 
-def tokenizer_files(facts: Any) -> TokenizerFiles | None:
+def tokenizer_files(facts: Facts) -> TokenizerFiles | None:
     """Return the step that writes what clients read of a model's tokenizer; None without one."""
-    settings = getattr(facts, "tokenizer", None)
-    return None if settings is None else TokenizerFiles(settings)
+    return None if facts.tokenizer is None else TokenizerFiles(facts.tokenizer)

@@ -6,28 +6,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+
+from olive_build.engine.step import Step
 
 FEED = "input."
 
 
 @dataclass(frozen=True)
-class TrainedInference:
+class TrainedInference(Step):
     """Write trained_inference.json: how far its output is from others for the same inputs.
 
     `difference` is the largest from the evaluation model's, `pytorch_difference` from PyTorch's
     after the same steps, relative to PyTorch's largest value where that is above 1. Inputs: proof
     (trained.onnx and trained.npz). Infinity says that shapes differ, or that a value is not finite.
-    `machine` is the fingerprint of the one that measured.
     """
 
-    machine: str
-
-    kind: ClassVar[str] = "trained-inference"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "prove"
+    measures = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         import numpy as np

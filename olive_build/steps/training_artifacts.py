@@ -7,15 +7,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.training.settings import Train
 
 TRAINING_JSON = "training.json"
 
 
 @dataclass(frozen=True)
-class TrainingArtifacts:
+class TrainingArtifacts(Step):
     """Write training, eval and optimizer model, checkpoints, model.onnx and training.json.
 
     model.onnx is what is left for inference. Inputs: model (a prepared model.onnx and its
@@ -29,17 +29,8 @@ class TrainingArtifacts:
     formats: tuple[str, ...]
     client_rate: float | None = None
 
-    kind: ClassVar[str] = "training-artifacts"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "training"
-    tools: ClassVar[tuple[str, ...]] = (
-        "onnxruntime-training-cpu",
-        "onnx",
-        "numpy",
-        "flatbuffers",
-        "protobuf",
-    )
-    exclusive: ClassVar[bool] = False
+    worker = "training"
+    stage = "compose"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.training.artifacts import make_artifacts

@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.training.settings import Train
 
 TRAINING_COST = "training_cost.json"
@@ -16,22 +16,19 @@ ALL_CORES = 0
 
 
 @dataclass(frozen=True)
-class TrainingCost:
+class TrainingCost(Step):
     """Write training_cost.json: milliseconds of a step and memory, for one thread.
 
     Inputs: artifacts, and reference (its first batch is trained on). `all_cores` in it says the
-    same for as many threads as there are cores. `machine` is the fingerprint of the one that
-    measured.
+    same for as many threads as there are cores.
     """
 
     train: Train
-    machine: str
 
-    kind: ClassVar[str] = "training-cost"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "training"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime-training-cpu", "numpy")
-    exclusive: ClassVar[bool] = True
+    worker = "training"
+    stage = "prove"
+    measures = True
+    exclusive = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         import numpy as np

@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.training.settings import Train
 
 DESCRIPTION = "training.json"
 
 
 @dataclass(frozen=True)
-class TrainingExport:
+class TrainingExport(Step):
     """Write model.onnx and training.json. Inputs: source (model folder).
 
     Initializers have the names of the PyTorch model's parameters. `shapes` are the axes that are
@@ -27,11 +27,8 @@ class TrainingExport:
     shapes: tuple[tuple[str, int], ...]
     train: Train
 
-    kind: ClassVar[str] = "training-export"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "onnxscript", "onnx")
-    exclusive: ClassVar[bool] = False
+    worker = "torch"
+    stage = "export"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         import onnx

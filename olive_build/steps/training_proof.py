@@ -6,33 +6,31 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+from olive_build.engine.step import Step
 from olive_build.training.settings import Train
 
 TRAINING_PROOF, TRAINED_VALUES = "training_proof.json", "trained.npz"
 
 
 @dataclass(frozen=True)
-class TrainingProof:
+class TrainingProof(Step):
     """Write training_proof.json, trained.onnx and trained.npz.
 
     trained.npz has by name: input.<name>, and the evaluation model's output for them (`expected`)
     and PyTorch's (`pytorch`). Inputs: artifacts, and reference (what PyTorch computed: steps.npz,
     and the steps that the bundle keeps, which `verify` must find as they are here).
     Figures that miss are written like others: gates judge them. `formats` is what the artifacts
-    were made for, `machine` the fingerprint of the one that measured.
+    were made for.
     """
 
     train: Train
     formats: tuple[str, ...]
-    machine: str
 
-    kind: ClassVar[str] = "training-proof"
-    version: ClassVar[int] = 3
-    worker: ClassVar[str] = "training"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime-training-cpu", "onnx", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "training"
+    stage = "prove"
+    measures = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         import numpy as np

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.training.settings import Train
 
 STEPS = "steps.npz"
@@ -14,7 +14,7 @@ STORED_STEPS = "training_steps.npz"
 
 
 @dataclass(frozen=True)
-class TrainingReference:
+class TrainingReference(Step):
     """Write steps.npz, training_steps.npz, reference.json and reference.npz.
 
     Inputs: source (model folder). steps.npz is described in training/steps_file.py, and the small
@@ -27,11 +27,8 @@ class TrainingReference:
     train: Train
     steps: int = 20
 
-    kind: ClassVar[str] = "training-reference"
-    version: ClassVar[int] = 4
-    worker: ClassVar[str] = "torch"
-    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "torch"
+    stage = "export"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.proof.reference import write_reference

@@ -6,28 +6,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
+
+from olive_build.engine.step import Step
 
 WITHOUT_VNNI = "without_vnni.json"
 MOST_REASONS = 3
 
 
 @dataclass(frozen=True)
-class MeasureWithoutVnni:
+class MeasureWithoutVnni(Step):
     """Write without_vnni.json. Inputs: model, reference.
 
     `status` is `same` where nothing can saturate, `emulated` where quality was measured on a graph
     that computes as such a CPU does, `not measured` where the model has products that are not
-    emulated. Speed there is never measured. `machine` is the fingerprint of where it ran.
+    emulated. Speed there is never measured.
     """
 
-    machine: str
-
-    kind: ClassVar[str] = "without-vnni"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-extensions", "numpy", "onnx")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "prove"
+    measures = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         import onnx

@@ -10,7 +10,8 @@ import difflib
 from functools import cache
 from pathlib import Path
 
-from olive_build.errors import UsageError
+from olive_build import rooms
+from olive_build.errors import PlanError, UsageError
 from olive_build.targets.model import (
     ACCURACY_LEVELS,
     ATTENTIONS,
@@ -18,13 +19,17 @@ from olive_build.targets.model import (
     COMPOSITIONS,
     ECOSYSTEMS,
     FORMATS,
-    LANGUAGES,
     LAYOUTS,
     PRECISIONS,
     RUNS,
     SHAPES,
+    VARIABLES,
+    Asking,
+    Batches,
     BlockKernels,
     Claim,
+    Inputs,
+    Language,
     OperatorSupport,
     PrecisionSupport,
     Provider,
@@ -34,14 +39,21 @@ from olive_build.targets.model import (
 from olive_build.targets.reading import DataError, Fields, read_mapping
 
 __all__ = [
+    "Asking",
+    "Batches",
     "BlockKernels",
     "Claim",
     "DataError",
+    "Inputs",
+    "Language",
     "OperatorSupport",
     "PrecisionSupport",
     "Provider",
     "RuntimePackage",
     "Target",
+    "asking",
+    "language_names",
+    "load_language",
     "load_provider",
     "load_target",
     "provider_names",
@@ -49,21 +61,33 @@ __all__ = [
     "target_names",
 ]
 
-DATA = Path(__file__).parent
 _OPERATORS = ".operators"
 
 
-@cache
 def target_names() -> tuple[str, ...]:
     """Return the names of all targets, sorted; no file is read."""
-    return tuple(sorted(path.stem for path in DATA.glob("*.yaml")))
+    return tuple(_files("targets"))
+
+
+def provider_names() -> tuple[str, ...]:
+    """Return the names of all providers, sorted; no file is read."""
+    return tuple(name for name in _files("targets.providers") if not name.endswith(_OPERATORS))
+
+
+def language_names() -> tuple[str, ...]:
+    """Return the names of all languages, sorted; no file is read."""
+    return tuple(_files("targets.languages"))
 
 
 @cache
-def provider_names() -> tuple[str, ...]:
-    """Return the names of all providers, sorted; no file is read."""
-    stems = (path.stem for path in (DATA / "providers").glob("*.yaml"))
-    return tuple(sorted(stem for stem in stems if not stem.endswith(_OPERATORS)))
+def _files(room: str) -> dict[str, Path]:
+    """Return the data files of a room by name, sorted. Raises DataError for one that is twice."""
+    found: dict[str, Path] = {}
+    for path in sorted(rooms.files(room, "*.yaml"), key=lambda path: path.stem):
+        if path.stem in found:
+            raise DataError(f"{room} has two of the name {path.stem}", where=str(path))
+        found[path.stem] = path
+    return found
 
 
 @cache
@@ -71,7 +95,7 @@ def load_target(name: str) -> Target:
     """Return a target. Raises UsageError for a name that does not exist, with near names."""
     if name not in target_names():
         raise _unknown("target", name, target_names())
-    return read_target(DATA / f"{name}.yaml")
+    return read_target(_files("targets")[name])
 
 
 @cache
@@ -79,13 +103,21 @@ def load_provider(name: str) -> Provider:
     """Return a provider. Raises UsageError for a name that does not exist, with near names."""
     if name not in provider_names():
         raise _unknown("provider", name, provider_names())
-    return read_provider(DATA / "providers" / f"{name}.yaml")
+    return read_provider(_files("targets.providers")[name])
+
+
+@cache
+def load_language(name: str) -> Language:
+    """Return a language. Raises UsageError for a name that does not exist, with near names."""
+    if name not in language_names():
+        raise _unknown("language", name, language_names())
+    return read_language(_files("targets.languages")[name])
 
 
 @cache
 def provider_operators(name: str) -> tuple[OperatorSupport, ...]:
     """Return the operators in ``providers/<name>.operators.yaml``, sorted as in the file."""
-    return read_operators(DATA / "providers" / f"{name}{_OPERATORS}.yaml")
+    return read_operators(_files("targets.providers")[f"{name}{_OPERATORS}"])
 
 
 def read_target(path: Path) -> Target:
@@ -109,8 +141,8 @@ def read_target(path: Path) -> Target:
         opset_default=fields.number("opset_default"),
         ir_max=fields.number("ir_max"),
         attention=fields.text("attention", ATTENTIONS),
-        language=fields.text("language", LANGUAGES),
-        template=fields.optional_text("template") or fields.text("language", LANGUAGES),
+        language=fields.text("language", language_names()),
+        training_language=fields.optional_text("training_language") or fields.text("language"),
         domains=fields.texts("domains"),
         packages=tuple(_package(item, providers) for item in fields.mappings("packages")),
         extension_packages=tuple(
@@ -146,19 +178,84 @@ def read_provider(path: Path) -> Provider:
         no_attention_because=fields.optional_text("no_attention_because", "") or "",
         no_subgraphs_because=fields.optional_text("no_subgraphs_because", "") or "",
         operators_of=fields.optional_text("operators_of", path.stem) or path.stem,
-        code=_code(fields),
+        code=_asking(fields, "code") if "code" in fields.names() else {},
         claims=_claims(fields),
     )
     fields.done()
     return provider
 
 
-def _code(fields: Fields) -> tuple[tuple[str, str], ...]:
-    if "code" not in fields.names():
-        return ()
-    lines = fields.inside("code")
-    found = tuple((name, lines.text(name)) for name in lines.names() if name in LANGUAGES)
-    lines.done()
+def read_language(path: Path) -> Language:
+    """Return the language in a file. Raises DataError for whatever is wrong with the file."""
+    fields = Fields(read_mapping(path), path)
+    has_variables = "variables" in fields.names()
+    if has_variables:
+        fields.text("reserved_source")
+    language = Language(
+        name=path.stem,
+        title=fields.text("title"),
+        fence=fields.text("fence"),
+        snake_case=has_variables and fields.text("variables", VARIABLES) == "snake",
+        reserved=frozenset(fields.text("reserved").split() if has_variables else ()),
+        parameter=fields.text("parameter") if has_variables else "",
+        inputs=_inputs(fields.inside("inputs")) if "inputs" in fields.names() else None,
+        batches=_batches(fields.inside("batches")) if "batches" in fields.names() else None,
+        providers=_asking(fields, "providers"),
+    )
+    fields.done()
+    return language
+
+
+def asking(language: Language, provider: Provider, where: str | None = None) -> Asking:
+    """Return how code in a language asks for a provider.
+
+    Raises PlanError where neither's file says it, and DataError where both do.
+    """
+    found = language.providers.get(provider.name)
+    own = provider.code.get(language.name)
+    if found and own:
+        raise DataError(f"'code.{language.name}' of {provider.name} is in its language's file too")
+    if found is None and own is None:
+        raise PlanError(
+            f"no code in {language.title} asks for {provider.title}",
+            where=where,
+            why="the README's code would run the model with another provider than the bundle's",
+            hint=f"add '{provider.name}' to `providers` in olive_build/targets/languages/"
+            f"{language.name}.yaml, or choose another `provider` for the target: "
+            f"{', '.join(sorted(language.providers))}",
+        )
+    return found or own or Asking()
+
+
+def _asking(fields: Fields, key: str) -> dict[str, Asking]:
+    found = {}
+    for name, item in fields.mapping(key).items():
+        texts = {part: item.raw_text(part) for part in item.names()}
+        item.done()
+        found[name] = Asking(**texts)
+    return found
+
+
+def _inputs(fields: Fields) -> Inputs:
+    imports = fields.text_mapping("imports") if "imports" in fields.names() else {}
+    types, array, number = map(fields.text_mapping, ("types", "array", "number"))
+    found = Inputs(types, array, number, fields.text("entry"), imports)
+    fields.done()
+    return found
+
+
+def _batches(fields: Fields) -> Batches:
+    found = Batches(
+        types=fields.text_mapping("types"),
+        tensor=fields.text_mapping("tensor"),
+        field=fields.text("field"),
+        fields=fields.raw_text("fields"),
+        example=fields.text("example"),
+        size=fields.text("size"),
+        local=fields.text("local"),
+        output=fields.optional_text("output", "") or "",
+    )
+    fields.done()
     return found
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 LAYOUTS = ("plain", "transformers.js", "mobile")
 FORMATS = ("onnx", "ort")
 COMPOSITIONS = ("single-file", "split", "none")
 ATTENTIONS = ("fused", "plain")
-LANGUAGES = ("python", "javascript", "kotlin", "swift", "csharp")
+# How a language writes a variable of several words.
+VARIABLES = ("camel", "snake")
 ECOSYSTEMS = ("pypi", "npm", "maven", "cocoapods", "nuget")
 # int8 is dynamic; weight-int8 and int4 leave activations in float; w8a8 and w8a16 are static QDQ
 # graphs with activations of uint8 and uint16.
@@ -54,7 +56,7 @@ class Target:
     """A platform: what is built for it by default, and what loads the files there.
 
     ``opset_max`` and ``ir_max`` are the ceilings of the lowest versions in ``packages``.
-    ``template`` names the code of a bundle's README, the language's own where the data has none.
+    ``language`` is that of a bundle's README, ``training_language`` that of one that trains.
     ``domains`` are the operator domains of its runtime; ``ai.onnx.contrib`` comes on top where
     there are ``extension_packages``. ``training_packages`` take the place of ``packages`` where an
     app goes on training; a target without any is not built for training. The defaults are what a
@@ -77,7 +79,7 @@ class Target:
     ir_max: int
     attention: str
     language: str
-    template: str
+    training_language: str
     domains: tuple[str, ...]
     packages: tuple[RuntimePackage, ...]
     extension_packages: tuple[RuntimePackage, ...]
@@ -134,6 +136,79 @@ class BlockKernels:
 
 
 @dataclass(frozen=True)
+class Asking:
+    """How code in one language asks for one provider; all empty where it is there by itself.
+
+    ``imports`` are lines among the imports; ``code`` is statements on the session's ``options``, or
+    an entry of an object or a list; ``argument`` is what else the session is made with, after a
+    comma; ``note`` is what is to be said below the code.
+    """
+
+    imports: str = ""
+    code: str = ""
+    argument: str = ""
+    note: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How a language gives a graph its inputs, by their type in the manifest.
+
+    ``types`` are arrays, ``array`` makes the input [1, length] of one (``name``), ``number`` the
+    input [1] of a ``value``; ``entry`` joins an input's name and that; ``imports`` are lines that
+    only such an array needs.
+    """
+
+    types: Mapping[str, str]
+    array: Mapping[str, str]
+    number: Mapping[str, str]
+    entry: str
+    imports: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How a language gives a training step its batch.
+
+    ``types`` are arrays by the graph's types, and ``tensor`` makes an input of one with its
+    ``shape``. ``field`` is how an object has an array, ``fields`` stands between two, and
+    ``example`` takes it out again. ``size`` is an array's length, ``local`` a number with a name,
+    ``output`` an array of a ``size`` where the caller makes those of outputs.
+    """
+
+    types: Mapping[str, str]
+    tensor: Mapping[str, str]
+    field: str
+    fields: str
+    example: str
+    size: str
+    local: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language of applications, with the library that runs models in it.
+
+    ``fence`` names it in Markdown. ``snake_case`` says how it writes variables, ``reserved`` what
+    none may be called, ``parameter`` how a function declares one of a ``type``. ``inputs`` and
+    ``batches`` are None where its library needs no code for them. ``providers`` is how it asks for
+    each provider.
+    """
+
+    name: str
+    title: str
+    fence: str
+    snake_case: bool
+    reserved: frozenset[str]
+    parameter: str
+    inputs: Inputs | None
+    batches: Batches | None
+    providers: Mapping[str, Asking]
+
+
+@dataclass(frozen=True)
 class Provider:
     """An execution provider of onnxruntime.
 
@@ -143,9 +218,8 @@ class Provider:
     ``takes_symbolic_axes`` whether it takes any node of one that has them. ``no_attention_because``
     is empty where it has a kernel for the fused attention of com.microsoft,
     ``no_subgraphs_because`` where it is given the graphs inside nodes as well. ``runs_here_by``
-    names what runs it on a build machine, None where nothing does. ``code`` is by language what an
-    application's code asks for it with: a statement, or in JavaScript an entry of an object; none
-    where it is there by itself, or its onnxruntime name in a list does it, as in Python.
+    names what runs it on a build machine, None where nothing does. ``code`` is by language how code
+    asks for it where the language's own file does not say so.
     """
 
     name: str
@@ -162,12 +236,8 @@ class Provider:
     no_attention_because: str
     no_subgraphs_because: str
     operators_of: str
-    code: tuple[tuple[str, str], ...]
+    code: Mapping[str, Asking]
     claims: tuple[Claim, ...]
-
-    def code_in(self, language: str) -> str:
-        """Return what asks for it in a language, empty where the file has nothing for that."""
-        return dict(self.code).get(language, "")
 
     @property
     def precisions(self) -> tuple[str, ...]:

@@ -79,6 +79,18 @@ class Fields:
         """Return a text, or ``absent`` where the key is missing or null."""
         return self.text(key) if self._data.get(key) is not None else self._skip(key, absent)
 
+    def raw_text(self, key: str) -> str:
+        """Return a text that may be blank."""
+        value = self._take(key)
+        if not isinstance(value, str):
+            raise self._error("must be a text", key)
+        return value
+
+    def text_mapping(self, key: str) -> dict[str, str]:
+        """Return a mapping of texts that are not empty."""
+        fields = self.inside(key)
+        return {name: fields.text(name) for name in fields.names()}
+
     def number(self, key: str) -> int:
         """Return a whole number above zero."""
         value = self._take(key)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 import pytest
 from speech_graph import INPUTS, told
 
-from olive_build.bundle.code_sections import code_sections
+from olive_build.bundle.app_code import code_sections
+from olive_build.families import Axes
 from olive_build.steps.describe import describe
 
 
 class Facts:
     """What the code asks of a model's facts."""
 
-    def template(self, code: str, takes: str) -> str:
-        return f"speech/{code}.md"
+    def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
+        return {"": (f"audio.{language}",)}
 
-    def placeholders(self, takes: str) -> dict[str, str]:
-        return {"sampling_rate": "16000", "longest_text": "99", "audio_is": "audio"}
+    def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:
+        samples, file = "np.zeros(16000, np.float32)", 'np.fromfile("clip.wav", np.uint8)'
+        example = samples if "audio_pcm" in takes else file
+        return {"longest_text": "99", "audio_is": "audio", "example": example}
 
 
 @pytest.mark.parametrize("takes", INPUTS)
@@ -32,6 +36,7 @@ def test_the_python_gives_the_model_its_inputs(
     described = describe(onnx.load(str(path)))
     manifest = {
         "recipe": "speech",
+        "model": {"family": "whisper"},
         "target": "desktop",
         "provider": "cpu",
         "variants": {"v1": {"files": {"onnx": str(path)}, **described}},

@@ -28,15 +28,28 @@ SENTENCES = SentenceEmbeddingFacts(
     notes=(),
 )
 IMAGES = ImageClassificationFacts(
-    "resnet",
-    0,
-    0,
-    Preparation((Resize(Exact(48, 56), 2),), 48, 56, 1 / 255, (0.5,), (0.25,)),
-    ("a", "b"),
+    architecture="resnet",
+    layers=0,
+    heads=0,
+    prepared=Preparation((Resize(Exact(48, 56), 2),), 48, 56, 1 / 255, (0.5,), (0.25,)),
+    labels=("a", "b"),
+    convolutional=True,
     composed_files=(),
 )
 WRITERS = CausalLmFacts(
-    *("gpt_neo", 1, 2, 2, 4, 8, 50, 64, None, (0,), None, True, (), ("input_ids",))
+    architecture="gpt_neo",
+    inputs=("input_ids",),
+    layers=1,
+    heads=2,
+    kv_heads=2,
+    head_dim=4,
+    dimensions=8,
+    vocabulary=50,
+    positions=64,
+    bos=None,
+    eos=(0,),
+    pad=None,
+    tied=True,
 )
 SPEECH = WhisperFacts(
     architecture="whisper",
@@ -75,7 +88,10 @@ NUMBERS = {
 
 
 def speech_manifest(
-    target: str, takes: str = "audio_pcm", provider: str | None = None
+    target: str,
+    takes: str = "audio_pcm",
+    provider: str | None = None,
+    family: str = "whisper",
 ) -> dict[str, Any]:
     found = load_target(target)
     kind, length = AUDIO.get(takes, ("float", "frames"))
@@ -85,6 +101,7 @@ def speech_manifest(
     variant = {"files": {"onnx": "v1/model.onnx"}, "inputs": inputs, "outputs": [output]}
     return {
         "recipe": "my-speech",
+        "model": {"family": family},
         "target": target,
         "provider": provider or found.default_provider,
         "variants": {"v1": variant},

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from olive_build.bundle.code_sections import ELSEWHERE, code_sections
+from olive_build.bundle.app_code import code_sections
 from olive_build.errors import BundleError
 from olive_build.targets import Target, load_target, target_names
 
@@ -98,7 +98,7 @@ def _packages(target: Target) -> set[str]:
 @pytest.mark.parametrize("target", SHOWN)
 def test_the_code_names_no_package_of_another_target(target: str) -> None:
     """Before the sections for other frameworks, which name their own."""
-    text = code_sections(manifest(target), FACTS).partition(f"### {ELSEWHERE[0][0]}")[0]
+    text = code_sections(manifest(target), FACTS).partition("### From React Native")[0]
     here = _packages(load_target(target))
     foreign = {name for other in target_names() for name in _packages(load_target(other))} - here
     named = set(re.findall(r"[\w./@:-]*onnxruntime[\w./:-]*", text, re.IGNORECASE))
@@ -152,6 +152,7 @@ def test_a_model_in_parts_is_for_transformers_js() -> None:
 
 def test_an_npu_runs_the_encoder_on_features_of_its_shape() -> None:
     described = manifest("npu", "input_features")
+    described["variants"]["v1"]["inputs"][0]["axes"] = [1, 81, 700]
     (code,) = blocks(code_sections(described, FACTS), "python")
     ast.parse(code)
     assert "np.zeros((1, 81, 700), np.float32)" in code and '{"input_features": features}' in code

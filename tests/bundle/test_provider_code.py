@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import sys
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from olive_build.bundle import code_sections as module
-from olive_build.bundle.code_sections import FURTHER, code_sections
+from olive_build import rooms
+from olive_build.bundle import app_code as module
+from olive_build.bundle.app_code import code_sections
+from olive_build.errors import BundleError, PlanError
 from olive_build.families.sentence_embedding.modules import Pooling
-from olive_build.targets import load_provider, load_target, provider_names, target_names
+from olive_build.recipe.load import load_recipe
+from olive_build.recipe.resolve import resolve_all
+from olive_build.targets import (
+    asking,
+    language_names,
+    load_language,
+    load_provider,
+    load_target,
+    provider_names,
+    target_names,
+)
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from family_facts import IMAGES, SENTENCES, SPEECH, WRITERS, speech_manifest  # noqa: E402
 
-TEMPLATES = Path(module.__file__).parent / "templates"
+ROOT = HERE.parents[1]
 # What code names a provider by, in any language; the CPU is there by itself.
 WORDS = {
     "coreml": "coreml",
@@ -34,27 +47,31 @@ WORDS = {
     "xnnpack": "xnnpack",
 }
 UNNAMED = {"cpu", "wasm"}
-# Each family with the inputs by which it chooses its template.
+# Each family with the inputs of one file that does all, and of a bare graph.
 FAMILIES = (
-    ("sentences", SENTENCES, ("in_here", "input_ids")),
+    ("sentence-embedding", SENTENCES, ("in_here",), ("input_ids",)),
     (
-        "sentences-unpooled",
+        "sentence-embedding",
         replace(SENTENCES, modules=(Pooling(("cls", "max"), True),)),
+        (),
         ("input_ids",),
     ),
-    ("images", IMAGES, ("image", "pixel_values")),
-    ("speech", SPEECH, ("audio_pcm", "audio_stream", "input_features")),
-    ("generation", WRITERS, ("input_ids", "max_new_tokens")),
+    ("image-classification", IMAGES, ("image",), ("pixel_values",)),
+    ("whisper", SPEECH, ("audio_pcm", "audio_stream"), ("input_features",)),
+    ("causal-lm", WRITERS, ("max_new_tokens",), ("input_ids",)),
 )
 PLACES = [(target, name) for target in target_names() for name in load_target(target).providers]
+Family = tuple[str, Any, tuple[str, ...], tuple[str, ...]]
 
 
-def manifest(target: str, provider: str, takes: str) -> dict[str, Any]:
+def manifest(
+    target: str, provider: str, takes: str, family: str = "whisper", length: int | str = 61
+) -> dict[str, Any]:
     """Return what code is written from; of speech also the inputs beside the audio."""
-    found = speech_manifest(target, takes, provider)
+    found = speech_manifest(target, takes, provider, family)
     if takes not in ("audio_pcm", "audio_stream"):
-        value = {"name": takes, "type": "int64", "axes": [1, 61]}
-        output = {"name": "out_there", "type": "float", "axes": [1, 61, 77]}
+        value = {"name": takes, "type": "int64", "axes": [1, length]}
+        output = {"name": "out_there", "type": "float", "axes": [1, length, 77]}
         found["variants"]["v1"] |= {"inputs": [value], "outputs": [output]}
     return found
 
@@ -65,17 +82,27 @@ def named(text: str) -> set[str]:
     return {name for name, word in WORDS.items() if re.search(word, code)}
 
 
-def takes_of(family: tuple[str, Any, tuple[str, ...]], target: str) -> list[str]:
-    """Return the inputs for which a target has a template, and operators where audio is one."""
-    _, facts, inputs = family
-    found = load_target(target)
-    takes_audio = found.extension_packages or "audio" not in inputs[0]
-    return [
-        takes
-        for takes in inputs
-        if (TEMPLATES / facts.template(found.template, takes)).is_file()
-        and (takes_audio or not takes.startswith("audio"))
-    ]
+def manifests(family: Family, target: str, provider: str) -> list[dict[str, Any]]:
+    """Return a manifest for each kind of file that a target can have of a family."""
+    name, _, whole, bare = family
+    # A browser and an NPU are given bare graphs.
+    takes = bare if load_target(target).compose == "none" else (*whole, *bare)
+    lengths = (61,) if load_provider(provider).needs_fixed_shapes else (61, "sequence_length")
+    return [manifest(target, provider, each, name, length) for each in takes for length in lengths]
+
+
+def asks(text: str, target: str, provider: str) -> None:
+    """Assert that the first code of a text asks for a provider alone, and the rest for none."""
+    own, *further = text.split("\n### ")
+    if "```" in own and "this code runs on the CPU" not in own:
+        assert named(own) == {provider} - UNNAMED
+    else:
+        assert not named(own)
+    assert not any(map(named, further)), "what every package has is the CPU"
+    lists = re.findall(r"providers=\[(.*?)\]", own)
+    assert set(lists) <= {f'"{load_provider(provider).execution_provider}"'}
+    assert bool(lists) == ("InferenceSession(" in own and "```python" in own and provider != "qnn")
+    assert not re.search(r"[^\n]\n +\n", text)
 
 
 def test_every_provider_has_a_word_or_is_there_by_itself() -> None:
@@ -85,31 +112,44 @@ def test_every_provider_has_a_word_or_is_there_by_itself() -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family[0])
 @pytest.mark.parametrize(("target", "provider"), PLACES)
 def test_the_code_names_the_bundles_provider_and_no_other(
-    target: str, provider: str, family: tuple[str, Any, tuple[str, ...]]
+    target: str, provider: str, family: Family
 ) -> None:
-    for takes in takes_of(family, target):
-        text = code_sections(manifest(target, provider, takes), family[1])
-        own, *further = text.split("\n### ")
-        if "```" in own and "this code runs on the CPU" not in own:
-            assert named(own) == {provider} - UNNAMED, takes
-        else:
-            assert not named(own), takes
-        assert not any(map(named, further)), "what every package has is the CPU"
-        lists = re.findall(r"providers=\[(.*?)\]", own)
-        assert set(lists) <= {f'"{load_provider(provider).execution_provider}"'}
-        assert not re.search(r"[^\n]\n +\n", text)
+    for found in manifests(family, target, provider):
+        asks(code_sections(found, family[1]), target, provider)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_recipe_has_code_for_each_of_its_targets(path: Path) -> None:
+    """A recipe's own provider is asked for, or the CPU where it trains."""
+    for build in resolve_all(load_recipe(path)):
+        target = load_target(build.target)
+        language = target.training_language if build.train else target.language
+        assert asking(load_language(language), load_provider(build.provider)) is not None
+        for family in FAMILIES:
+            if family[0] != build.family or build.train:
+                continue
+            whole = build.compose == "single-file"
+            for takes in family[2] if whole else family[3]:
+                found = manifest(build.target, build.provider, takes, family[0], "sequence_length")
+                asks(code_sections(found, family[1]), build.target, build.provider)
 
 
 def test_the_walk_meets_every_template_that_runs_a_model() -> None:
-    walked = {
-        facts.template(load_target(target).template, takes)
-        for target, family in product(target_names(), FAMILIES)
-        for facts in (family[1],)
-        for takes in takes_of(family, target)
+    walked = set()
+    for family in FAMILIES:
+        for target, provider in PLACES:
+            for found in manifests(family, target, provider):
+                takes = {i["name"]: i["axes"] for i in found["variants"]["v1"]["inputs"]}
+                names = family[1].templates(load_target(target).language, takes).values()
+                walked |= {(family[0], f"{name}.md") for each in names for name in each}
+    there = {
+        (family, path.name)
+        for family in {item[0] for item in FAMILIES}
+        for path in rooms.files(f"families.{family.replace('-', '_')}.templates", "*.md")
     }
-    walked |= {name for path in walked for _, names in FURTHER.get(path, ()) for name in names}
-    there = {path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.md")}
-    assert there - walked == {path for path in there if path.startswith("training/")}
+    assert there == walked
 
 
 def test_only_a_client_that_cannot_ask_says_that_it_runs_on_the_cpu() -> None:
@@ -117,19 +157,18 @@ def test_only_a_client_that_cannot_ask_says_that_it_runs_on_the_cpu() -> None:
         (target, provider)
         for target, provider in PLACES
         for family in FAMILIES
-        for takes in takes_of(family, target)
-        if "this code runs on the CPU"
-        in code_sections(manifest(target, provider, takes), family[1])
+        for found in manifests(family, target, provider)
+        if "this code runs on the CPU" in code_sections(found, family[1])
     }
     assert told == {
-        *(("android", "xnnpack"), ("android", "nnapi"), ("android", "qnn")),
+        *(("android", "xnnpack"), ("android", "nnapi")),
         *(("ios", "coreml"), ("ios", "xnnpack")),
-        *(("desktop", "openvino"), ("windows", "openvino"), ("windows", "qnn")),
+        *(("desktop", "openvino"), ("windows", "openvino")),
     }
 
 
 @pytest.mark.parametrize(
-    "path", sorted((TEMPLATES / "training").glob("*.md")), ids=lambda p: p.stem
+    "path", sorted(rooms.files(module.TRAINING_ROOM, "*.md")), ids=lambda path: path.stem
 )
 def test_the_code_that_trains_names_none_since_training_runs_on_the_cpu(path: Path) -> None:
     assert named(path.read_text(encoding="utf-8")) == set()
@@ -138,5 +177,64 @@ def test_the_code_that_trains_names_none_since_training_runs_on_the_cpu(path: Pa
 @pytest.mark.parametrize(("target", "provider"), PLACES)
 def test_a_targets_language_can_ask_for_each_of_its_providers(target: str, provider: str) -> None:
     language = load_target(target).language
-    asked = load_provider(provider).code_in(language)
-    assert bool(asked) == (language != "python" and provider not in UNNAMED)
+    asked = asking(load_language(language), load_provider(provider))
+    assert bool(asked.code or asked.argument or asked.note) == (
+        language == "python" or provider not in UNNAMED
+    )
+
+
+@pytest.mark.parametrize("name", language_names())
+def test_what_a_language_asks_with_has_a_source(name: str) -> None:
+    for provider, asked in load_language(name).providers.items():
+        assert provider in provider_names()
+        assert bool(asked.source) == bool(asked.code or asked.argument or asked.note)
+
+
+def test_a_pair_that_lacks_code_is_an_error() -> None:
+    with pytest.raises(PlanError, match="no code in Swift asks for Qualcomm QNN") as caught:
+        code_sections(manifest("ios", "qnn", "image", "image-classification"), IMAGES)
+    assert "targets/languages/swift.yaml" in (caught.value.hint or "")
+    assert "coreml, cpu, xnnpack" in (caught.value.hint or "")
+
+
+def test_a_template_that_lacks_the_place_or_is_not_there_is_an_error() -> None:
+    language = load_language("kotlin")
+    with pytest.raises(BundleError, match="would not ask for NNAPI") as caught:
+        module._filled("text.kotlin", "no place", language, load_provider("nnapi"), {})
+    assert "$provider" in (caught.value.why or "")
+    with pytest.raises(BundleError, match=r"no template image\.transformers\.md"):
+        module._template("families.image_classification.templates", "image.transformers")
+
+
+JOINED = """
+import sys
+from pathlib import Path
+from olive_build import rooms
+rooms.extend(Path(sys.argv[1]))
+from olive_build.cli import main
+sys.argv = ["olive-build", "plan", sys.argv[2]]
+sys.exit(main())
+"""
+
+
+def test_a_target_whose_language_cannot_ask_for_its_provider_is_told_by_the_plan(
+    tmp_path: Path,
+) -> None:
+    """The target is joined by a program, and so could be the pair that it lacks."""
+    joined = tmp_path / "joined"
+    (joined / "targets").mkdir(parents=True)
+    text = next(rooms.files("targets", "android.yaml")).read_text(encoding="utf-8")
+    text = text.replace("language: kotlin", "language: csharp")
+    (joined / "targets" / "kiosk.yaml").write_text(text, encoding="utf-8")
+    recipe = (ROOT / "recipes" / "neo-tiny.yaml").read_text(encoding="utf-8")
+    shutil.copytree(ROOT / "recipes" / "neo-tiny", tmp_path / "neo-tiny")
+    path = tmp_path / "neo-tiny.yaml"
+    path.write_text(
+        re.sub(
+            r"\ntargets:\n(?:  .*\n|\n)+", "\ntargets:\n  kiosk:\n    variants: [int8]\n", recipe
+        )
+    )
+    command = [sys.executable, "-c", JOINED, str(joined), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "no code in C# asks for XNNPACK" in done.stderr

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from olive_build.bundle.readme import readme
-from olive_build.targets import load_target
+from olive_build.targets import load_language, load_target
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -20,10 +20,10 @@ from family_facts import IMAGES  # noqa: E402
 from family_facts import SENTENCES as FACTS  # noqa: E402
 
 
-def manifest(target: str) -> dict[str, Any]:
+def manifest(target: str, family: str = "sentence-embedding") -> dict[str, Any]:
     web = target == "web"
     files = {"onnx": "onnx/model_quantized.onnx" if web else "v1/model.onnx"}
-    value = {"name": "in_here", "type": "string", "axes": ["batch_size"]}
+    value = {"name": "input_ids" if web else "in_here", "type": "string", "axes": ["batch_size"]}
     output = {"name": "out_there", "type": "float", "axes": ["batch_size", 77]}
     return {
         "recipe": "my-model",
@@ -31,7 +31,7 @@ def manifest(target: str) -> dict[str, Any]:
         "target": target,
         "status": "prepared, not run",
         "provider": load_target(target).default_provider,
-        "model": {"origin": "package x", "revision": "1", "licence": "MIT"},
+        "model": {"family": family, "origin": "package x", "revision": "1", "licence": "MIT"},
         "variants": {
             "v1": {"precision": "fp32", "files": files, "inputs": [value], "outputs": [output]},
         },
@@ -47,7 +47,7 @@ def manifest(target: str) -> dict[str, Any]:
 @pytest.mark.parametrize("target", ["desktop", "web", "android", "ios", "windows"])
 def test_the_readme_speaks_of_this_bundle(target: str) -> None:
     text = readme(manifest(target), FACTS).decode()
-    language = load_target(target).language
+    language = load_language(load_target(target).language).fence
     (code,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
     assert "$" not in re.sub(r"\$0", "", code)
     assert "77" in code
@@ -66,12 +66,12 @@ def test_the_readme_speaks_of_this_bundle(target: str) -> None:
 @pytest.mark.parametrize("target", ["desktop", "web", "android", "ios", "windows", "npu"])
 @pytest.mark.parametrize("takes", ["image", "pixel_values"])
 def test_the_code_for_images_is_of_their_size_and_has_no_tokenizer(target: str, takes: str) -> None:
-    described = manifest(target)
+    described = manifest(target, "image-classification")
     variant = described["variants"]["v1"]
     variant["inputs"][0]["name"] = takes
     variant["outputs"] = [{**variant["outputs"][0], "name": name} for name in ("first", "last")]
     text = readme(described, IMAGES).decode()
-    language = load_target(target).language
+    language = load_language(load_target(target).language).fence
     shown = language if takes == "image" or target == "web" else "python"
     (code,) = re.findall(rf"```{shown}\n(.*?)```", text, re.DOTALL)
     assert "$" not in re.sub(r"\$0", "", code)
@@ -93,7 +93,7 @@ def test_the_python_for_pixels_prepares_a_picture_of_any_size_as_pillow_does(tar
     import numpy as np
     from PIL import Image
 
-    described = manifest(target)
+    described = manifest(target, "image-classification")
     described["variants"]["v1"]["inputs"][0]["name"] = "pixel_values"
     (code,) = re.findall(r"```python\n(.*?)```", readme(described, IMAGES).decode(), re.DOTALL)
     example = re.search(r"picture = (Image\.new\(.*?\)\))", code)

@@ -16,9 +16,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cli"))
 
-from tiny_training import LABELS, Tiny, image, read_manifest, write_bundle
+from tiny_training import LABELS, Tiny, code_of_bundle, image, read_manifest, write_bundle
 
-from olive_build.bundle.training_code import training_sections
 from olive_build.bundle.training_manifest import read_training
 from olive_build.errors import BundleError
 from olive_build.targets import load_target
@@ -48,8 +47,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def code_of(manifest: dict[str, Any], target: str) -> str:
     """Return the code alone; every fence that opens closes, and so does every bracket."""
-    text = training_sections({**manifest, "target": target})
-    language = load_target(target).language
+    text = code_of_bundle({**manifest, "target": target})
+    language = load_target(target).training_language
     assert text.count("```") == 2
     code = text.partition(f"```{language}\n")[2].partition("```")[0]
     assert code
@@ -225,14 +224,12 @@ def test_numbers_in_place_of_classes(bundle: Path, target: str) -> None:
 
 def test_what_an_app_prepares_is_told(bundle: Path) -> None:
     said = {
-        training_sections(read_manifest(bundle)): "`pixel_values` takes images of 8 x 8 pixels as "
+        code_of_bundle(read_manifest(bundle)): "`pixel_values` takes images of 8 x 8 pixels as "
         "[channels, height, width]: each byte times 0.00392157, less 0.5, over 0.5.",
-        training_sections(
-            voice(bundle)
-        ): "`input` takes 160000 samples, one channel at 16000 Hz, as "
+        code_of_bundle(voice(bundle)): "`input` takes 160000 samples, one channel at 16000 Hz, as "
         "numbers from -1 to 1; repeat a clip that is too short, and cut one that is too long. Of "
         "each clip its mean is taken away, and what is left divided by its standard deviation.",
-        training_sections(texts(bundle)): "`input_ids` and `attention_mask` take the tokens of "
+        code_of_bundle(texts(bundle)): "`input_ids` and `attention_mask` take the tokens of "
         "`tokenizer.json`, at most 128 a text, filled up to the longest of a batch with 0",
     }
     for text, told in said.items():
@@ -241,19 +238,19 @@ def test_what_an_app_prepares_is_told(bundle: Path) -> None:
 
 def test_by_what_margin_an_application_decides_is_told(bundle: Path) -> None:
     manifest = voice(bundle)
-    assert "Which it is" not in training_sections(manifest)
+    assert "Which it is" not in code_of_bundle(manifest)
     manifest["training"]["decision"] = {"margin": 0.69}
-    told = training_sections(manifest)
+    told = code_of_bundle(manifest)
     assert "owner where its logit is above that of other by more than 0.69" in told
 
 
 def test_what_else_there_is_to_say(bundle: Path) -> None:
-    plain, speech = training_sections(read_manifest(bundle)), training_sections(voice(bundle))
+    plain, speech = code_of_bundle(read_manifest(bundle)), code_of_bundle(voice(bundle))
     assert "olive-build train <this folder> --data" in plain
     assert "nominal_checkpoint" not in plain
     assert "`nominal_checkpoint` has the names" in speech
     assert "Java" not in speech
-    assert "Java's API takes no such buffer" in training_sections(
+    assert "Java's API takes no such buffer" in code_of_bundle(
         {**voice(bundle), "target": "android"}
     )
     assert "The `.ort` graphs take the place" in speech
@@ -261,14 +258,14 @@ def test_what_else_there_is_to_say(bundle: Path) -> None:
     for role in ("training_model", "eval_model", "optimizer_model"):
         del manifest["training"]["files"][role]
         manifest["training"]["files"][f"{role}_ort"] = f"training/{role}.ort"
-    only_ort = training_sections(manifest)
+    only_ort = code_of_bundle(manifest)
     assert "`formats: [onnx, ort]`" in only_ort
     assert "training_model.ort" in only_ort
-    web = training_sections({**read_manifest(bundle), "target": "web"})
+    web = code_of_bundle({**read_manifest(bundle), "target": "web"})
     assert "so that a page steps with 0.01, as" in web
     manifest = {**read_manifest(bundle), "target": "web"}
     manifest["training"]["optimizer"]["lr"] = 0.001
-    assert "a page steps with" not in training_sections(manifest)
+    assert "a page steps with" not in code_of_bundle(manifest)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +279,7 @@ def test_an_input_that_no_code_can_give(bundle: Path, change: dict[str, Any], to
     manifest = read_manifest(bundle)
     manifest["training"]["inputs"][0] |= change
     with pytest.raises(BundleError) as caught:
-        training_sections({**manifest, "target": "android"})
+        code_of_bundle({**manifest, "target": "android"})
     assert "cannot give the input 'pixel_values'" in caught.value.what
     assert told in (caught.value.why or "")
 

@@ -26,7 +26,7 @@ def bundle_of(*overrides: str) -> BundlePlan:
     none = ("", "", "", "")
     trials = ("/data/trials.npz", "b" * 64)
     inspected = [Inspected(build, model, *none, trials=trials) for build in resolve_all(loaded)]
-    return make_plan(inspected, "machine", smoke=False).bundles[0]
+    return make_plan(inspected, smoke=False).bundles[0]
 
 
 def config_of(bundle: BundlePlan) -> Placed:

@@ -13,11 +13,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cli"))
 
-from tiny_training import read_manifest, write_bundle
+from tiny_training import code_of_bundle, read_manifest, write_bundle
 
-from olive_build.bundle.training_code import training_sections
-from olive_build.bundle.training_names import WORDS, variables
-from olive_build.targets import load_target
+from olive_build.bundle.app_code import variables
+from olive_build.targets import load_language, load_target
 
 TARGETS = ("android", "ios", "windows", "web", "desktop")
 # Words of a language, locals of a template, and what becomes the same variable as another.
@@ -46,8 +45,8 @@ def code_of(bundle: Path, target: str, names: list[str]) -> str:
     manifest["training"]["inputs"] = [
         {"name": name, "type": "int64", "axes": axes} for name in names
     ]
-    text = training_sections(manifest)
-    return text.partition(f"```{load_target(target).language}\n")[2].partition("```")[0]
+    text = code_of_bundle(manifest)
+    return text.partition(f"```{load_target(target).training_language}\n")[2].partition("```")[0]
 
 
 def parameters(code: str, target: str) -> list[str]:
@@ -62,10 +61,10 @@ def parameters(code: str, target: str) -> list[str]:
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_input_has_a_variable_of_its_own(bundle: Path, target: str) -> None:
     code = code_of(bundle, target, NAMES)
-    found, language = parameters(code, target), load_target(target).language
+    found, language = parameters(code, target), load_target(target).training_language
     assert len(set(found)) == len(NAMES) + 1
     assert all(re.fullmatch(r"[A-Za-z]\w*", name) for name in found)
-    assert not set(found) & WORDS[language]
+    assert not set(found) & load_language(language).reserved
     lines = re.findall(r"(?:val|let|var|const) (\w+) = ", code)
     assert not set(found) & {*lines, "batch", "count"}
     if target == "desktop":
@@ -85,14 +84,16 @@ def test_such_javascript_is_javascript(bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", ["pixel_values", "input_values", "attention_mask", "waveform"])
 def test_names_that_are_free_stay(target: str, name: str) -> None:
-    language = load_target(target).language
-    path = files("olive_build.bundle").joinpath("templates", "training", f"{language}.md")
+    language = load_target(target).training_language
+    path = files("olive_build.bundle").joinpath("templates", f"training.{language}.md")
     first, _, second = name.partition("_")
     plain = name if language == "python" else f"{first}{second.title()}"
-    assert variables([name], language, path.read_text("utf-8"), ["count"]) == {name: plain}
+    assert variables([name], load_language(language), path.read_text("utf-8"), ["count"]) == {
+        name: plain
+    }
 
 
 def test_no_word_of_the_code_before_a_prose_is_taken_from_the_prose() -> None:
     text = "The owner.\n\n```swift\nlet session = $owner\n```\nA stranger.\n"
-    found = variables(["owner", "stranger", "session"], "swift", text)
+    found = variables(["owner", "stranger", "session"], load_language("swift"), text)
     assert found == {"owner": "owner", "stranger": "stranger", "session": "sessionValues"}

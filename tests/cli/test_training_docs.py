@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_training import ROOT, image, read_manifest, write_bundle
+from tiny_training import ROOT, code_of_bundle, image, read_manifest, write_bundle
 
-from olive_build.bundle.training_code import training_sections
 from olive_build.report.training_output import OURS
 from olive_build.targets import load_target, target_names
 from olive_build.toolchains import provision
@@ -56,7 +55,7 @@ def test_the_averaging_runs_in_the_training_toolchain(tmp_path: Path) -> None:
         labels=labels,
     )
     round_of = textwrap.indent(code("python", TEXT), "    ")
-    program = code("python", training_sections(read_manifest(bundle))) + DEVICES + round_of
+    program = code("python", code_of_bundle(read_manifest(bundle))) + DEVICES + round_of
     done = subprocess.run(
         [str(provision.python_of("training")), "-I", "-c", program + AFTER],
         cwd=bundle,

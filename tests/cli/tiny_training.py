@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from olive_build.bundle.app_code import code_sections
 from olive_build.bundle.manifest import MANIFEST_VERSION
 from olive_build.toolchains import provision
 from olive_build.training.settings import Loss, Optimizer, Train
@@ -180,6 +181,12 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 def read_manifest(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     return found
+
+
+def code_of_bundle(manifest: dict[str, Any]) -> str:
+    """Return the README's code of a bundle that trains, on its target's CPU."""
+    provider = "wasm" if manifest["target"] == "web" else "cpu"
+    return code_sections({"provider": provider, **manifest}, None)
 
 
 def _described(tiny: Tiny) -> dict[str, Any]:

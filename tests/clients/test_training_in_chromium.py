@@ -13,9 +13,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cli"))
 
-from tiny_training import ROOT, Tiny, image, read_manifest, write_bundle
+from tiny_training import ROOT, Tiny, code_of_bundle, image, read_manifest, write_bundle
 
-from olive_build.bundle.training_code import training_sections
 from olive_build.clients.client_packages import clients_folder, find_chromium
 from olive_build.clients.training_client import ask_page, train_in_chromium
 from olive_build.errors import StepError
@@ -116,7 +115,7 @@ def test_a_page_learns_as_python_does(
 def test_the_readme_code_runs_as_it_stands(
     bundle: Path, batches: dict[str, Any], tmp_path: Path
 ) -> None:
-    text = training_sections(read_manifest(bundle))
+    text = code_of_bundle(read_manifest(bundle))
     code = text.partition("```javascript\n")[2].partition("```")[0]
     (tmp_path / "readme.mjs").write_text(code + ANSWER, encoding="utf-8")
     pixels, labels = batches["pixels"][0], batches["labels"][0]

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+from olive_build import rooms
+from olive_build.engine.store import Store
 
-from olive_build.engine.store import Store  # noqa: E402
+HERE = Path(__file__).parent
+
+rooms.extend(HERE / "rooms")
+# Tests and the build that some of them start call them so.
+sys.modules["tiny_steps"] = import_module("olive_build.steps.tiny_steps")
 
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process and all that it starts use the tiny steps and a cache of its own."""
-    path = os.pathsep.join([str(HERE), str(HERE.parents[1])])
-    monkeypatch.setenv("PYTHONPATH", path)
-    monkeypatch.setenv("OLIVE_BUILD_STEP_REGISTRY", "tiny_steps:STEPS")
+    monkeypatch.setenv("PYTHONPATH", str(HERE.parents[1]))
     monkeypatch.setenv("OLIVE_BUILD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TINY_NOTES", str(tmp_path / "notes"))
     (tmp_path / "notes").touch()

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_steps import Join, Mode, OtherMode
+from tiny_steps import Join, Measure, Mode, OtherMode, Tooled
 
 from olive_build.engine import fingerprint
 from olive_build.engine.explain import (
     ArtifactMissing,
+    CodeChanged,
     FieldChanged,
     FirstRun,
     Forced,
     InputChanged,
     InputWillRun,
     Reason,
-    StepVersionChanged,
     ToolChanged,
     UpToDate,
     explain,
 )
 from olive_build.engine.graph import Graph, GraphBuilder
+from olive_build.engine.machine import this_machine
+from olive_build.engine.reach import Reached, reached
 from olive_build.engine.run import run_graph
 from olive_build.engine.store import Store
 
@@ -64,15 +67,43 @@ def test_changes_of_every_kind_are_named(store: Store, monkeypatch: pytest.Monke
     new = why(graph(digest="1" * 64), store)
     assert new["m/one"] == (InputChanged("data", "0" * 64, "1" * 64),)
     assert new["m/two"] == (InputWillRun("before", "m/one"),)
-    monkeypatch.setattr(Join, "version", 2)
-    assert why(graph(), store)["m/one"] == (StepVersionChanged(1, 2),)
+    files = {**reached(Join).files, "steps/tiny_steps.py": "0" * 16}
+    monkeypatch.setattr(fingerprint, "reached", lambda step: Reached(files, ()))
+    assert why(graph(), store)["m/one"] == (CodeChanged(("steps/tiny_steps.py",)),)
+    many = CodeChanged(tuple("abcdefg"))
+    assert many.text() == "code changed: a, b, c, d, e and 2 more"
+
+
+def test_another_machine_is_named_where_a_step_measures(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_graph(graph(second=Measure("b")), store)
+    here = this_machine()
+    there = replace(here, cpu="another")
+    monkeypatch.setattr(fingerprint, "this_machine", lambda: there)
+    assert why(graph(second=Measure("b")), store) == {
+        "m/one": (UpToDate(),),
+        "m/two": (FieldChanged("machine", here.fingerprint, there.fingerprint),),
+    }
+
+
+def test_what_was_measured_is_recorded_for_the_machine_that_ran_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that asks believes that it is another machine; the worker knows better."""
+    with monkeypatch.context() as patch:
+        there = replace(this_machine(), cpu="another")
+        patch.setattr(fingerprint, "this_machine", lambda: there)
+        outcomes = run_graph(graph(second=Measure("b")), store)
+    assert [outcome.status for outcome in outcomes.values()] == ["ran", "ran"]
+    assert why(graph(second=Measure("b")), store)["m/two"] == (UpToDate(),)
 
 
 def test_a_changed_tool_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_graph(graph(), store)
+    run_graph(graph(Tooled("a")), store)
     old = fingerprint.tool_version("pytest")
     monkeypatch.setattr(fingerprint, "tool_version", lambda name: "99")
-    assert why(graph(), store)["m/one"] == (ToolChanged("pytest", old, "99"),)
+    assert why(graph(Tooled("a")), store)["m/one"] == (ToolChanged("pytest", old, "99"),)
 
 
 def test_a_missing_artifact_is_named(store: Store) -> None:

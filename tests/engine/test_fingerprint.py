@@ -11,6 +11,7 @@ from tiny_steps import Join, Mode, OtherMode
 
 from olive_build.engine import fingerprint
 from olive_build.engine.fingerprint import describe, digest_of, from_fields, to_fields
+from olive_build.engine.reach import Reached, reached
 
 
 def test_every_part_of_the_key_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,13 +26,16 @@ def test_every_part_of_the_key_changes_it(monkeypatch: pytest.MonkeyPatch) -> No
         describe(step, {"model": "2" * 64}).key,
         describe(step, {"other": "1" * 64}).key,
     ]
-    for name, value in (("version", 2), ("kind", "else"), ("tools", ())):
+    for name, value in (("measures", True), ("kind", "else")):
         with monkeypatch.context() as patch:
             patch.setattr(Join, name, value)
             keys.append(describe(step, inputs).key)
-    with monkeypatch.context() as patch:
-        patch.setattr(fingerprint, "tool_version", lambda name: "0.0")
-        keys.append(describe(step, inputs).key)
+    for other in (Reached({}, ()), Reached(reached(Join).files, ("pytest",))):
+        with monkeypatch.context() as patch:
+            patch.setattr(fingerprint, "reached", lambda step, other=other: other)
+            keys.append(describe(step, inputs).key)
+            patch.setattr(fingerprint, "tool_version", lambda name: "0.0")
+            keys += [describe(step, inputs).key] if other.libraries else []
     with monkeypatch.context() as patch:
         patch.setattr(sys, "version_info", SimpleNamespace(major=4, minor=0))
         keys.append(describe(step, inputs).key)

@@ -146,8 +146,10 @@ def open_folder() -> Iterator[Path]:
 
 _AS_NOBODY = """
 import os, sys
-sys.path.insert(0, sys.argv[1])
-from tiny_steps import Join
+from pathlib import Path
+from olive_build import rooms
+rooms.extend(Path(sys.argv[1]))
+from olive_build.steps.tiny_steps import Join
 from olive_build.engine.fingerprint import tool_version
 from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.run import run_graph
@@ -177,7 +179,7 @@ def test_a_read_only_store_serves_what_it_has(
     folders = [Path(folder) for folder, _, _ in os.walk(cache)]
     for folder in folders:
         folder.chmod(0o555)
-    command = [sys.executable, "-c", _AS_NOBODY, str(Path(__file__).parent)]
+    command = [sys.executable, "-c", _AS_NOBODY, str(Path(__file__).with_name("rooms"))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     for folder in folders:
         folder.chmod(0o755)

@@ -104,7 +104,7 @@ def _folder(outcome: Outcome) -> Path:
 
 
 def test_an_unregistered_kind_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Odd, "kind", "unheard-of")
+    monkeypatch.setattr(Odd, "kind", "olive_build.steps.unheard:Of")
     outcome = run_odd(store, "nothing")
     assert outcome.error is not None and outcome.error.why is not None
-    assert "no step of kind 'unheard-of' is registered" in outcome.error.why
+    assert "no step of kind 'olive_build.steps.unheard:Of' is in the rooms" in outcome.error.why

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
-from tiny_steps import Join, Odd, Slow
-
+from olive_build import rooms
 from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.run import run_graph
 from olive_build.engine.store import Store
+
+rooms.extend(Path(__file__).with_name("rooms"))
+from olive_build.steps.tiny_steps import Join, Odd, Slow  # noqa: E402
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import pytest
 from causal_lm_miniatures import exported, generate
 from tokenizers import Tokenizer
 
-from olive_build.bundle.code_sections import code_sections
+from olive_build.bundle.app_code import code_sections
 from olive_build.bundle.readme import _values
 from olive_build.steps.describe import describe
 from olive_build.targets import load_target
@@ -27,6 +27,7 @@ def manifest(target: str, graph: Path) -> dict[str, Any]:
     described = describe(onnx.load(str(graph)))
     return {
         "recipe": "stories",
+        "model": {"family": "causal-lm"},
         "target": target,
         "provider": load_target(target).default_provider,
         "variants": {"fp32": {"files": {"onnx": str(graph)}, **described}},

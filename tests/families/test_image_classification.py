@@ -30,7 +30,12 @@ from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.reference import Reference
 
 FACTS = ImageClassificationFacts(
-    "x", 0, 0, Preparation((), 4, 5, 1.0, (0.0,) * 3, (1.0,) * 3), ("a", "b")
+    architecture="x",
+    layers=0,
+    heads=0,
+    prepared=Preparation((), 4, 5, 1.0, (0.0,) * 3, (1.0,) * 3),
+    labels=("a", "b"),
+    convolutional=True,
 )
 ANY_SIZE = replace(FACTS, prepared=replace(FACTS.prepared, steps=(Resize(Exact(4, 5), 2),)))
 IMAGES = np.zeros((6, 4, 5, 3), np.uint8)

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from olive_build.errors import PlanError
 from olive_build.families.image_classification.preparation import Exact, Resize
@@ -131,6 +133,27 @@ def test_only_networks_of_one_kind_of_attention_have_layers_to_fuse(
     tmp_path: Path, config: dict[str, Any], layers: int
 ) -> None:
     assert inspect(folder(tmp_path, config=config)).layers == layers
+
+
+@pytest.mark.parametrize(
+    ("shapes", "weights"),
+    [
+        ([(8, 3, 3, 3), (10, 8)], "convolutions"),
+        ([(8, 3, 4, 4), (8, 96), (96, 8)], "products"),
+        ([], "products"),
+    ],
+    ids=["a network of convolutions", "pictures in pieces, then products", "no weights yet"],
+)
+def test_the_weights_say_what_they_are_multiplied_by(
+    tmp_path: Path, shapes: list[tuple[int, ...]], weights: str
+) -> None:
+    # Swin names its heads otherwise than ViT, and has its weights in products all the same.
+    place = folder(tmp_path, config={"num_heads": [3, 6]})
+    tensors = {f"layer{number}": np.zeros(shape) for number, shape in enumerate(shapes)}
+    if tensors:
+        save_file(tensors, place / "model.safetensors")
+    (component,) = inspect(place).components
+    assert component.weights == weights
 
 
 @pytest.mark.parametrize(

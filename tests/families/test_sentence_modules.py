@@ -17,6 +17,7 @@ from sentence_transformers.sparse_encoder.modules import MLMTransformer, SpladeP
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
 from olive_build.errors import PlanError
+from olive_build.families.facts import Asked
 from olive_build.families.sentence_embedding import modules, settings
 from olive_build.families.sentence_embedding.miniature import write_miniature
 from olive_build.families.sentence_embedding.spec import inspect
@@ -267,12 +268,12 @@ def test_a_tokenizer_that_goes_from_the_left_has_no_graph(
     edit(folder / "tokenizer_config.json", **{key: "left"})
     facts = inspect(folder)
     with pytest.raises(PlanError) as caught:
-        facts.check_single_file("target desktop")
+        facts.check(folder, Asked("target desktop", "files", "single-file", {}))
     assert f"{key} is left" in str(caught.value.why)
     if key == "truncation_side":
         assert 'direction="left"' in facts.placeholders("input_ids")["truncation"]
         with pytest.raises(PlanError, match=r"transformers\.js cuts"):
-            facts.check_client("target web")
+            facts.check(folder, Asked("target web", "transformers.js", "none", {}))
 
 
 def test_weights_in_half_precision_are_told(base: Path, tmp_path: Path) -> None:

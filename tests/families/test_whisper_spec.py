@@ -88,7 +88,7 @@ def test_an_english_only_model_refuses_the_rest(
 def test_attentions_are_counted_by_component(folder: Path) -> None:
     edit(folder, "config.json", set_to(encoder_layers=3, decoder_layers=5))
     facts = inspect(folder)
-    found = [facts.attentions(name) for name in ("encoder", "decoder", "decoder_with_past")]
+    found = [item.attentions for item in facts.components]
     # The decoder's layers look at the text and at the audio.
     assert found == [3, 10, 10]
 

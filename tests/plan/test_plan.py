@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from olive_build.build import UNTIL
+from olive_build import rooms
+from olive_build.build import STAGES
 from olive_build.bundle.manifest import status_of
+from olive_build.engine.step import Step
 from olive_build.errors import PlanError
 from olive_build.families.sentence_embedding.modules import Normalize, Pooling
 from olive_build.families.sentence_embedding.settings import Settings
@@ -29,7 +31,6 @@ from olive_build.plan.types import DESCRIPTION, LATENCY, QUALITY, Inspected, Mod
 from olive_build.recipe.build import Budgets, Variant
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
-from olive_build.steps import STEPS
 from olive_build.steps.latency import MeasureLatency
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +64,7 @@ def plan_of(*overrides: str, smoke: bool = False, facts: SentenceEmbeddingFacts 
         )
         for build in resolve_all(loaded)
     ]
-    return make_plan(inspected, "machine", smoke=smoke)
+    return make_plan(inspected, smoke=smoke)
 
 
 def text_of(plan: Plan) -> str:
@@ -88,22 +89,23 @@ def test_the_plan_of_the_shipped_recipe() -> None:
 
 
 def kinds(plan: Plan) -> list[str]:
-    return [node.step.kind for node in plan.graph.nodes]
+    return [type(node.step).__name__ for node in plan.graph.nodes]
 
 
 def test_work_that_targets_share_is_one_node() -> None:
     found = kinds(plan_of())
-    for kind in ("export", "fuse", "part", "fix-shapes"):
+    for kind in ("Export", "FuseAttention", "BuildPart", "FixShapes"):
         assert found.count(kind) == 1
-    assert found.count("reference") == 2  # the npu's texts are cut at its fixed length
-    assert found.count("dynamic-int8") == 3  # fast, faithful; plain for web, android and ios
-    assert found.count("convert-ort") == 2  # android's and ios's are the same
+    assert found.count("Reference") == 2  # the npu's texts are cut at its fixed length
+    assert found.count("QuantizeDynamicInt8") == 3  # fast, faithful; plain for web, android and ios
+    assert found.count("ConvertToOrt") == 2  # android's and ios's are the same
 
 
 def test_only_what_has_its_provider_here_is_timed() -> None:
-    timed = [node.slot for node in plan_of().graph.nodes if node.step.kind == "latency"]
+    nodes = plan_of().graph.nodes
+    timed = [node.slot for node in nodes if isinstance(node.step, MeasureLatency)]
     assert timed == [f"all-minilm-l6-v2/fused/{name}/latency" for name in ("fast", "faithful")]
-    assert "latency" not in kinds(plan_of("verify.timing=false"))
+    assert "MeasureLatency" not in kinds(plan_of("verify.timing=false"))
 
 
 def test_of_a_miniature_nothing_is_timed() -> None:
@@ -136,7 +138,7 @@ def test_a_cpu_of_another_platform_is_not_this_one() -> None:
 @pytest.mark.parametrize(("compose", "takes"), [("single-file", "text"), ("none", "tokens")])
 def test_pytorch_is_timed_on_what_the_file_is_given(compose: str, takes: str) -> None:
     plan = plan_of(f"targets.desktop.compose={compose}")
-    steps = [node.step for node in plan.graph.nodes if node.step.kind == "latency"]
+    steps = [node.step for node in plan.graph.nodes if type(node.step).__name__ == "MeasureLatency"]
     assert [step.takes for step in steps] == [takes] * 2  # type: ignore[attr-defined]
 
 
@@ -147,7 +149,7 @@ def test_two_passes_at_one_place_run_in_the_order_of_the_recipe() -> None:
     )
     plan = plan_of(passes)
     by_id = {node.id: node for node in plan.graph.nodes}
-    fuse = next(node for node in plan.graph.nodes if node.step.kind == "fuse")
+    fuse = next(node for node in plan.graph.nodes if type(node.step).__name__ == "FuseAttention")
     second = by_id[dict(fuse.inputs)["model"]]
     first = by_id[dict(second.inputs)["model"]]
     names = [node.step.name for node in (first, second)]  # type: ignore[attr-defined]
@@ -166,16 +168,16 @@ def test_a_pass_for_one_variant_leaves_the_others_alone() -> None:
         if node is None:
             return set()
         above = {kind for _, source in node.inputs for kind in ancestors(source)}
-        return {node.step.kind, *above}
+        return {type(node.step).__name__, *above}
 
-    with_pass = {v.variant.name for v in bundle.variants if "olive-pass" in ancestors(v.model)}
+    with_pass = {v.variant.name for v in bundle.variants if "OlivePass" in ancestors(v.model)}
     assert with_pass == {"q8"}
 
 
 def test_a_model_without_attention_has_nothing_to_fuse() -> None:
     found = kinds(plan_of(facts=replace(FACTS, layers=0)))
-    assert not {"fuse", "separate-projection"} & set(found)
-    assert "fuse" in kinds(plan_of())
+    assert not {"FuseAttention", "SeparateProjection"} & set(found)
+    assert "FuseAttention" in kinds(plan_of())
 
 
 def test_a_variant_is_compared_with_its_fp32_graph_and_that_graph_with_pytorch_alone() -> None:
@@ -193,13 +195,22 @@ def test_a_variant_is_compared_with_its_fp32_graph_and_that_graph_with_pytorch_a
     assert seen == {True, False}
 
 
-def test_every_kind_of_step_belongs_to_a_stage_that_a_build_can_end_with() -> None:
-    staged = [kind for kinds in UNTIL.values() for kind in kinds]
-    assert len(set(staged)) == len(staged)
+def all_steps(kind: type[Step] = Step) -> list[type[Step]]:
+    """Return the classes of steps in our rooms."""
+    for room in ("steps", "methods.steps"):
+        for name in rooms.names(room):
+            rooms.module(room, name)
+    below = [step for child in kind.__subclasses__() for step in (child, *all_steps(child))]
+    return [step for step in below if "tiny_steps" not in step.__module__]
+
+
+def test_every_step_belongs_to_a_stage_that_a_build_can_end_with() -> None:
+    without = {step.__name__ for step in all_steps() if step.stage not in STAGES}
     # A pass belongs to the stage that its recipe names; the rest is not part of a build.
-    others = {"olive-pass", "miniature", "load-check", "check-training", "damage", "speed"}
-    assert set(STEPS) - set(staged) == others
-    assert set(staged) <= set(STEPS)
+    assert without == {
+        *("OlivePass", "Miniature", "LoadCheck", "CheckTraining"),
+        *("MeasureDamage", "MeasureSpeed"),
+    }
 
 
 def whisper_plan(method: Method | None = None, **changes: Any) -> Plan:
@@ -212,7 +223,7 @@ def whisper_plan(method: Method | None = None, **changes: Any) -> Plan:
         variant = Variant("it", "int8", method, "gated", None, Budgets())
         builds = (replace(builds[0], variants=(variant,), **changes),)
     files = ("/data/test.npz", "b" * 64, "/data/calibration.npz", "c" * 64)
-    return make_plan([Inspected(build, model, *files) for build in builds], "machine")
+    return make_plan([Inspected(build, model, *files) for build in builds])
 
 
 def test_the_plan_of_a_model_of_several_graphs() -> None:
@@ -222,17 +233,17 @@ def test_the_plan_of_a_model_of_several_graphs() -> None:
 def test_components_are_exported_once_and_quantized_before_they_are_joined() -> None:
     plan = whisper_plan()
     found = kinds(plan)
-    assert found.count("export") == 3  # encoder, first step, later steps; for all targets
-    assert found.count("tied-weight") == 2
-    assert found.count("part") == 2  # sound to log-mel, ids to text
+    assert found.count("Export") == 3  # encoder, first step, later steps; for all targets
+    assert found.count("ShareTiedWeight") == 2
+    assert found.count("BuildPart") == 2  # sound to log-mel, ids to text
     by_id = {node.id: node for node in plan.graph.nodes}
-    joined = [node for node in plan.graph.nodes if node.step.kind in ("compose", "join")]
-    assert {node.step.kind for node in joined} == {"compose", "join"}
+    joined = [node for node in plan.graph.nodes if type(node.step).__name__ in ("Compose", "Join")]
+    assert {type(node.step).__name__ for node in joined} == {"Compose", "Join"}
     for node in joined:
         for name, source in node.inputs:
             if name not in ("source", "audio", "detokenizer"):
-                assert by_id[source].step.kind not in ("part", "compose", "join")
-    assert "calibration" not in found
+                assert type(by_id[source].step).__name__ not in ("BuildPart", "Compose", "Join")
+    assert "CalibrationInputs" not in found
 
 
 def test_parts_of_a_layout_of_several_files_are_proved_together() -> None:
@@ -272,7 +283,7 @@ def test_methods_that_look_at_inner_values_are_refused(method: Method) -> None:
 
 @pytest.mark.parametrize("method", [INT8, BLOCKS, replace(BLOCKS, algorithm="k-quant"), FP16])
 def test_methods_that_look_at_weights_alone_are_planned(method: Method) -> None:
-    assert "calibration" not in kinds(whisper_plan(method))
+    assert "CalibrationInputs" not in kinds(whisper_plan(method))
 
 
 def test_a_table_that_a_product_reads_too_has_int8_rows_beside_blocks_of_weights() -> None:

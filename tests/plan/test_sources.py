@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from olive_build.errors import PlanError
-from olive_build.plan.planner import sources
+from olive_build.plan import sources
 from olive_build.plan.sources import fetch_hub, fetch_package, use_folder
 
 Files = dict[str, bytes]

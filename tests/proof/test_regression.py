@@ -138,6 +138,42 @@ def test_perplexity_is_held_by_its_ratio_and_agreement_by_its_fall() -> None:
     assert judged(variant(perplexity=90.0, token_agreement=0.9), old)["quality"] == "passed"
 
 
+@pytest.mark.parametrize(
+    ("figure", "old", "new", "fall"),
+    [
+        ("wer", 0.04, 0.06, 0.02),
+        ("wer_to_reference", 0.0, 0.01, 0.01),
+        ("wer_loss", 0.1, 1.1, 0.01),
+        ("accuracy_loss", 0.25, 2.25, 0.02),
+        ("generate_agreement", 1.0, 0.9, 0.1),
+        ("picture_agreement", 1.0, 0.95, 0.05),
+    ],
+)
+def test_errors_that_rise_and_points_that_are_lost_are_a_fall_of_quality(
+    figure: str, old: float, new: float, fall: float
+) -> None:
+    (found,) = regression_gates(
+        variant(**{figure: new}),
+        variant(**{figure: old}),
+        {"quality": 0.005},
+        same_machine=False,
+        same_inputs=True,
+    )
+    assert (found.value, found.status, found.note) == (fall, "failed", figure)
+    assert judged(variant(**{figure: old}), variant(**{figure: new}))["quality"] == "passed"
+
+
+def test_the_ratio_of_perplexities_is_a_perplexity() -> None:
+    (found,) = regression_gates(
+        variant(perplexity_ratio=1.05),
+        variant(perplexity_ratio=1.0),
+        PERPLEXITY,
+        same_machine=False,
+        same_inputs=True,
+    )
+    assert found.text() == "regression of perplexity 1.05, at most 1.01: failed"
+
+
 def test_the_worst_form_of_a_file_is_compared() -> None:
     forms = {"onnx": {"perplexity": 21.0}, "ort": {"perplexity": 22.0}}
     assert summary({"size_bytes": 1, "quality": forms})["quality"] == {"perplexity": 22.0}

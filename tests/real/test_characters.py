@@ -159,9 +159,9 @@ def test_the_web_bundle_has_the_names_that_transformers_js_expects(bundles: Path
 def test_a_network_without_attention_is_the_same_fused_or_plain(bundles: Path, cache: Path) -> None:
     """Nothing is there to fuse, so `attention: fused` is no error and adds no step."""
     plan = json.loads(call(cache, "plan", "characters", "--json").stdout)
-    kinds = [step["kind"] for step in plan["steps"]]
-    assert "fuse" not in kinds
-    assert kinds.count("export") == kinds.count("reference") == 1
+    kinds = [step["kind"].rpartition(":")[2] for step in plan["steps"]]
+    assert "FuseAttention" not in kinds
+    assert kinds.count("Export") == kinds.count("Reference") == 1
 
 
 def test_the_python_of_the_readme_runs(bundles: Path) -> None:

@@ -108,8 +108,8 @@ def test_target_settings_win_over_the_recipes(written: Write) -> None:
     assert int8.quantize.exclude == ("b",)
     assert int8.quantize.reduce_range and not int8.quantize.per_channel
     assert q4.quantize is not None and q4.quantize.method == "weight-only"
-    assert (int8.budgets.cosine_mean, int8.budgets.size_mb) == (0.99, 25)
-    assert web.variants[0].budgets.size_mb == 30
+    assert [int8.budgets.limit(name) for name in ("cosine_mean", "size_mb")] == [0.99, 25]
+    assert web.variants[0].budgets.limit("size_mb") == 30
     names = [(p.name, p.placement, p.stage, p.variants) for p in desktop.passes]
     assert names == [
         ("OnnxPeepholeOptimizer", "after", "export", None),

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from olive_build.errors import RecipeError
-from olive_build.recipe.build import Generation
 from olive_build.recipe.diagnostics import RecipeErrors
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve
+from olive_build.recipe.sections.generation import Generation
 
 Write = Callable[..., Path]
 HEAD = """\
@@ -51,18 +51,19 @@ def test_the_targets_fields_win_and_options_are_json(written: Write) -> None:
     common = "{max_new_tokens: 200, num_beams: 4, length_penalty: 0.5, no_repeat_ngram_size: 2}"
     loaded = load_recipe(written(text(common, web="{num_beams: 1}")))
     web, desktop = resolve(loaded, "web"), resolve(loaded, "desktop")
-    assert web.generation == Generation(
+    assert web.section(Generation) == Generation(
         max_new_tokens=200, num_beams=1, length_penalty=0.5, no_repeat_ngram_size=2
     )
     # What stops a search of several beams in a graph is said, though nobody wrote it.
-    assert desktop.generation is not None and desktop.generation.early_stopping is True
+    there = desktop.section(Generation)
+    assert there is not None and there.early_stopping is True
     assert dict(desktop.options)["early_stopping"] == "true"
     assert dict(web.options)["length_penalty"] == "0.5"
 
 
 def test_without_a_section_the_models_own_files_count(written: Write) -> None:
     build = resolve(load_recipe(written(text(""))), "web")
-    assert build.generation == Generation() and build.options == ()
+    assert build.section(Generation) == Generation() and build.options == ()
 
 
 def test_transformers_js_is_silently_greedy_so_beams_are_refused(written: Write) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from olive_build.recipe.build import Speech
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve
+from olive_build.recipe.sections.speech import Speech
 
 Write = Callable[..., Path]
 HEAD = """\
@@ -51,12 +51,12 @@ def test_the_targets_fields_win_one_by_one(
     text += f"  desktop: {{variants: [fp32]{', speech: ' + own if own else ''}}}\n"
     loaded = load_recipe(written(text))
     build = resolve(loaded, "desktop")
-    assert build.speech == expected
+    assert build.section(Speech) == expected
     assert dict(build.options) == {
         key: value for key, value in vars(expected).items() if value is not None
     }
     # Another target has the recipe's alone.
-    other = resolve(loaded, "android").speech
+    other = resolve(loaded, "android").section(Speech)
     assert other is not None and (other.language or "") in common
 
 
@@ -64,4 +64,4 @@ def test_other_families_are_asked_for_nothing(written: Write) -> None:
     text = HEAD.replace("FAMILY", "sentence-embedding")
     text += "targets: {desktop: {variants: [fp32]}}\n"
     build = resolve(load_recipe(written(text)), "desktop")
-    assert build.speech is None and build.options == ()
+    assert build.section(Speech) is None and build.options == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -185,15 +186,15 @@ def test_what_a_training_build_is(
 ) -> None:
     build = built(written(recipe({"head": HEAD}, targets={target: {}})), target)
     assert (build.provider, build.formats, build.layout) == (provider, formats, layout)
-    budgets = Budgets(logits_difference=1e-4)
+    budgets = Budgets.of({"logits_difference": 1e-4})
     assert build.variants == (Variant("inference", "fp32", None, "gated", None, budgets),)
     assert budgets.limits() == {"logits_difference": 1e-4}
     assert (build.compose, build.attention, build.passes) == ("none", "plain", ())
     assert (build.metric, build.timing, build.opset) == ("logits", False, 18)
     assert build.data == build.calibration == DataSource(None, None)
-    assert build.speech is build.generation is build.personalisation is None
+    assert build.sections == () and build.personalisation is None
     assert hash(build) == hash(built(written(recipe({"head": HEAD}, targets={target: {}})), target))
-    assert json.loads(json.dumps(build.as_json()))["train"]["head"]["replace"] == "classifier"
+    assert json.loads(json.dumps(asdict(build)))["train"]["head"]["replace"] == "classifier"
 
 
 def test_the_provider_may_be_named_and_formats_chosen(written: Write) -> None:

@@ -52,7 +52,7 @@ def test_the_speed_that_is_told_is_that_of_a_token() -> None:
     ("figure", "value", "text", "limit"),
     [
         ("perplexity", 21.3456, "21.35", "21.3456"),
-        ("perplexity", 1234.56, "1235", "1234.56"),
+        ("perplexity", 1234.56, "1,235", "1234.56"),
         ("perplexity_ratio", 1.00012, "1.0001 \u00d7", "1.00012 \u00d7"),
         ("token_agreement", 0.975, "97.50 %", "97.5 %"),
         ("generate_agreement", 1.0, "100.00 %", "100 %"),

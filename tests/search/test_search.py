@@ -102,14 +102,14 @@ def search_for(
 
 
 def test_an_easy_goal_is_held_by_the_fastest_rung_everywhere() -> None:
-    _, best = search_for(Budgets(cosine_p1=0.98))
+    _, best = search_for(Budgets.of({"cosine_p1": 0.98}))
     assert best.standing.holds
     assert best.time == pytest.approx(TIMES[0])
 
 
 def test_the_worst_layer_is_promoted_and_the_others_are_left_fast() -> None:
     # With both helps b alone takes per-token scales, and d, whose loss they do not lower, a block.
-    _, best = search_for(Budgets(cosine_p1=0.9998))
+    _, best = search_for(Budgets.of({"cosine_p1": 0.9998}))
     assert best.standing.holds
     assert best.method.smooth
     assert best.method.rounding == "gptq"
@@ -120,7 +120,7 @@ def test_the_worst_layer_is_promoted_and_the_others_are_left_fast() -> None:
 def test_a_stricter_goal_is_slower_and_never_less_exact() -> None:
     times, losses = [], []
     for floor in (0.98, 0.999, 0.9999, 0.99999, 0.9999999):
-        _, best = search_for(Budgets(cosine_p1=floor))
+        _, best = search_for(Budgets.of({"cosine_p1": floor}))
         assert best.standing.holds, floor
         times.append(best.time)
         losses.append(1 - best.figures["cosine_p1"])
@@ -129,8 +129,8 @@ def test_a_stricter_goal_is_slower_and_never_less_exact() -> None:
 
 
 def test_speed_above_its_floor_is_spent_on_room_in_quality() -> None:
-    _, fastest = search_for(Budgets(cosine_p1=0.9982))
-    _, roomy = search_for(Budgets(cosine_p1=0.9982, speedup=(SizedFloor(None, 4.0),)))
+    _, fastest = search_for(Budgets.of({"cosine_p1": 0.9982}))
+    _, roomy = search_for(Budgets.of({"cosine_p1": 0.9982}, speedup=(SizedFloor(None, 4.0),)))
     assert fastest.standing.loss == pytest.approx(0.985, abs=1e-3)
     assert roomy.standing.holds
     assert roomy.standing.loss < 0.5
@@ -138,13 +138,13 @@ def test_speed_above_its_floor_is_spent_on_room_in_quality() -> None:
 
 
 def test_a_floor_of_speed_that_leaves_no_choice_is_kept_with_less_room() -> None:
-    _, best = search_for(Budgets(cosine_p1=0.998, speedup=(SizedFloor(None, 6.6),)))
+    _, best = search_for(Budgets.of({"cosine_p1": 0.998}, speedup=(SizedFloor(None, 6.6),)))
     assert best.standing.holds
     assert best.time == pytest.approx(TIMES[0])
 
 
 def test_what_holds_no_budget_says_how_near_it_came_and_what_limits_it() -> None:
-    search, best = search_for(Budgets(cosine_p1=0.98, size_ratio=0.2))
+    search, best = search_for(Budgets.of({"cosine_p1": 0.98, "size_ratio": 0.2}))
     assert not best.standing.holds
     assert best.standing.limit == "size_ratio"
     assert best.standing.worst == pytest.approx(0.25 / 0.2, rel=0.05)
@@ -152,25 +152,27 @@ def test_what_holds_no_budget_says_how_near_it_came_and_what_limits_it() -> None
 
 
 def test_a_speed_that_nothing_reaches_is_the_limit() -> None:
-    _, best = search_for(Budgets(cosine_p1=0.9, speedup=(SizedFloor(16, 10.0),)))
+    _, best = search_for(Budgets.of({"cosine_p1": 0.9}, speedup=(SizedFloor(16, 10.0),)))
     assert not best.standing.holds
     assert best.standing.limit == "speedup"
 
 
 def test_the_size_keeps_layers_from_climbing_to_fp32() -> None:
-    _, best = search_for(Budgets(cosine_p1=0.99999, size_ratio=0.30))
+    _, best = search_for(Budgets.of({"cosine_p1": 0.99999, "size_ratio": 0.30}))
     assert best.standing.holds
     assert best.size_ratio <= 0.30
 
 
 def test_a_ladder_that_cannot_be_built_is_recorded_and_left() -> None:
-    search, best = search_for(Budgets(cosine_p1=0.98), static=True)
+    search, best = search_for(Budgets.of({"cosine_p1": 0.98}), static=True)
     assert best.standing.holds
     assert search.failures == {"static-int8, int8": "a range is not finite: value 'mask'"}
 
 
 def test_a_ladder_that_is_slower_at_its_foot_is_not_climbed() -> None:
-    search, _ = search_for(Budgets(cosine_p1=0.98), Landscape(static_works=True), static=True)
+    search, _ = search_for(
+        Budgets.of({"cosine_p1": 0.98}), Landscape(static_works=True), static=True
+    )
     static = [c for c in search.candidates if c.name.startswith("static")]
     assert [c.name for c in static] == ["static-int8, int8"]
 
@@ -178,9 +180,9 @@ def test_a_ladder_that_is_slower_at_its_foot_is_not_climbed() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
 def test_when_the_time_is_over_the_best_so_far_is_kept(share: float) -> None:
     whole = Landscape()
-    search_for(Budgets(cosine_p1=0.9998), whole)
+    search_for(Budgets.of({"cosine_p1": 0.9998}), whole)
     calls = int(len(whole.asked) * share)
-    search, best = search_for(Budgets(cosine_p1=0.9998), Landscape(calls_left=calls))
+    search, best = search_for(Budgets.of({"cosine_p1": 0.9998}), Landscape(calls_left=calls))
     assert search.out_of_time
     assert best in (search.candidates or [None])
 
@@ -189,21 +191,50 @@ def test_the_same_search_asks_for_the_same_candidates_again() -> None:
     asked = []
     for _ in range(2):
         landscape = Landscape()
-        search_for(Budgets(cosine_p1=0.9998), landscape)
+        search_for(Budgets.of({"cosine_p1": 0.9998}), landscape)
         asked.append(landscape.asked)
     assert asked[0] == asked[1]
 
 
 def test_a_margin_is_kept_since_the_proof_has_other_data() -> None:
-    goal = Goal(Budgets(cosine_p1=0.99), PYTORCH, gated_speed=True)
+    goal = Goal(Budgets.of({"cosine_p1": 0.99}), PYTORCH, gated_speed=True)
     assert not goal.standing({"cosine_p1": 0.9903}, 0.25, 20, None).holds
     assert goal.standing({"cosine_p1": 0.9911}, 0.25, 20, None).holds
 
 
 def test_a_figure_below_its_ceiling_counts_as_no_loss() -> None:
-    goal = Goal(Budgets(accuracy_loss=0.5), PYTORCH, gated_speed=True)
+    goal = Goal(Budgets.of({"accuracy_loss": 0.5}), PYTORCH, gated_speed=True)
     assert goal.loss({"accuracy_loss": -0.2})[0] <= 0
     assert goal.loss({"accuracy_loss": 0.95})[0] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("figure", "limit", "good", "bad"),
+    [
+        ("token_agreement", 0.9, 0.91, 0.89),
+        ("generate_agreement", 0.9, 0.91, 0.89),
+        ("picture_agreement", 1.0, 1.0, 0.99),
+        ("wer", 0.05, 0.04, 0.051),
+        ("wer_loss", 0.5, -0.1, 0.6),
+        ("wer_to_reference", 0.02, 0.01, 0.021),
+        ("perplexity_ratio", 1.05, 1.04, 1.051),
+        ("perplexity_ratio", 0.9, 0.9, 0.95),  # better than PyTorch is more than can be lost
+        ("perplexity", 25.0, 20.0, 25.1),
+        ("embedding_difference", 0.3, 0.2, 0.31),
+    ],
+)
+def test_every_figure_of_quality_that_has_a_budget_counts(
+    figure: str, limit: float, good: float, bad: float
+) -> None:
+    goal = Goal(Budgets.of({figure: limit, "cosine_p1": 0.9}), PYTORCH, gated_speed=True)
+    assert goal.standing({figure: good, "cosine_p1": 0.99}, 0.25, 20, None).holds
+    lost = goal.standing({figure: bad, "cosine_p1": 0.99}, 0.25, 20, None)
+    assert (lost.holds, lost.limit) == (False, figure)
+
+
+def test_what_no_quantization_moves_is_not_searched_for() -> None:
+    goal = Goal(Budgets.of({"pixels_difference": 1.0}), PYTORCH, gated_speed=True)
+    assert goal.standing({"pixels_difference": 1.0}, 0.25, 20, None).holds
 
 
 def test_names_that_look_like_patterns_match_themselves_alone() -> None:
@@ -235,7 +266,7 @@ class Scattered(Search):
 
 
 def test_where_nothing_holds_the_counts_beside_are_tried() -> None:
-    goal = Goal(Budgets(cosine_p1=0.998, speedup=(SizedFloor(None, 6.5),)), PYTORCH, True)
+    goal = Goal(Budgets.of({"cosine_p1": 0.998}, speedup=(SizedFloor(None, 6.5),)), PYTORCH, True)
     search = Scattered(Landscape(), goal, lambda found: None)
     layers = {"a": [LayerOption(0, 0.3, 1.0, 0.25), LayerOption(1, 0.4, 0.0, 0.25)]}
     steps = [Promotion("a", 1, 0.02, 0.01, 0.0) for _ in range(40)]
@@ -247,6 +278,8 @@ def test_where_nothing_holds_the_counts_beside_are_tried() -> None:
 
 
 def test_a_ladder_that_no_help_can_bring_near_is_left_alone() -> None:
-    search, _ = search_for(Budgets(cosine_p1=0.99999999), Landscape(static_works=True), static=True)
+    search, _ = search_for(
+        Budgets.of({"cosine_p1": 0.99999999}), Landscape(static_works=True), static=True
+    )
     static = [item for item in search.candidates if isinstance(item.method, StaticInt8)]
     assert [item.name for item in static] == ["static-int8, int8"]

@@ -15,6 +15,7 @@ from olive_build.targets import DataError, load_provider, load_target
 from olive_build.targets.model import ACCURACY_LEVELS, BLOCK_BITS, PRECISIONS
 from olive_build.targets.reading import read_mapping
 
+DATA = Path(targets.__file__).parent
 TARGETS = ("android", "desktop", "ios", "npu", "web", "windows")
 PROVIDERS = (
     "coreml", "cpu", "cuda", "directml", "nnapi", "openvino", "qnn", "wasm", "webgpu", "xnnpack",
@@ -37,7 +38,7 @@ def test_names() -> None:
             "plain",
             "none",
             "wasm",
-            "javascript",
+            "transformers_js",
         ),
         ("android", "mobile", ("int8", "fp32"), "plain", "single-file", "xnnpack", "kotlin"),
         ("ios", "mobile", ("int8", "fp32"), "plain", "single-file", "coreml", "swift"),
@@ -179,7 +180,7 @@ def test_no_default_variant_has_blocks_without_a_kernel(target: str) -> None:
 def test_wrong_data_of_blocks_is_an_error(
     tmp_path: Path, before: str, after: str, problem: str
 ) -> None:
-    text = (targets.DATA / "providers" / "cpu.yaml").read_text(encoding="utf-8")
+    text = (DATA / "providers" / "cpu.yaml").read_text(encoding="utf-8")
     assert before in text
     path = tmp_path / "cpu.yaml"
     path.write_text(text.replace(before, after), encoding="utf-8")
@@ -199,7 +200,7 @@ def test_what_a_provider_must_refuse() -> None:
 
 
 def test_a_precision_left_out_is_an_error_of_the_data(tmp_path: Path) -> None:
-    text = (targets.DATA / "providers" / "qnn.yaml").read_text(encoding="utf-8")
+    text = (DATA / "providers" / "qnn.yaml").read_text(encoding="utf-8")
     path = tmp_path / "qnn.yaml"
     path.write_text(text.replace("  fp16:", "  fp61:"), encoding="utf-8")
     with pytest.raises(DataError, match=r"'precisions\.fp16' is missing in qnn\.yaml"):
@@ -207,7 +208,7 @@ def test_a_precision_left_out_is_an_error_of_the_data(tmp_path: Path) -> None:
 
 
 def test_a_refusal_without_a_way_out_is_an_error_of_the_data(tmp_path: Path) -> None:
-    text = (targets.DATA / "providers" / "cuda.yaml").read_text(encoding="utf-8")
+    text = (DATA / "providers" / "cuda.yaml").read_text(encoding="utf-8")
     path = tmp_path / "cuda.yaml"
     path.write_text(text.replace("    instead:", "    #"), encoding="utf-8")
     with pytest.raises(DataError, match=r"'precisions\.w8a16\.instead' is missing"):
@@ -276,8 +277,8 @@ def test_import_is_light() -> None:
     assert run.stdout.strip() == "[]"
 
 
-GOOD_TARGET = (targets.DATA / "desktop.yaml").read_text(encoding="utf-8")
-GOOD_PROVIDER = (targets.DATA / "providers" / "cpu.yaml").read_text(encoding="utf-8")
+GOOD_TARGET = (DATA / "desktop.yaml").read_text(encoding="utf-8")
+GOOD_PROVIDER = (DATA / "providers" / "cpu.yaml").read_text(encoding="utf-8")
 
 
 def write(path: Path, text: str) -> Path:
@@ -387,6 +388,6 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
 
 
 def test_no_data_file_lies_unread() -> None:
-    stems = {path.stem for path in (targets.DATA / "providers").glob("*.operators.yaml")}
+    stems = {path.stem for path in (DATA / "providers").glob("*.operators.yaml")}
     used = {load_provider(name).operators_of for name in PROVIDERS}
     assert {stem.removesuffix(".operators") for stem in stems} == used

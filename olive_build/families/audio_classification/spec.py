@@ -7,13 +7,14 @@ preprocessor_config.json, which says how clips are prepared.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
 from olive_build.families.class_names import class_names
 from olive_build.families.configuration import read_configuration
+from olive_build.families.facts import Component, Facts
 from olive_build.families.feature_extractor import PREPROCESSOR, read_extractor
 
 CONFIG = "config.json"
@@ -28,8 +29,8 @@ LONGEST_SECONDS = 10
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
 
 
-@dataclass(frozen=True)
-class AudioClassificationFacts:
+@dataclass(frozen=True, kw_only=True)
+class AudioClassificationFacts(Facts):
     """The numbers that training needs: samples a second, and the classes' names in order.
 
     With `normalize`, each clip has its mean taken out and is divided by its deviation. Its
@@ -37,23 +38,17 @@ class AudioClassificationFacts:
     shipped beside the graphs.
     """
 
-    architecture: str
     sampling_rate: int
     normalize: bool
     labels: tuple[str, ...]
     shortest: int
     inputs: tuple[str, ...] = ("input_values",)
-    layers: int = 0
-    heads: int = 0
     client_files: tuple[str, ...] = (CONFIG, PREPROCESSOR)
-    composed_files: tuple[str, ...] = ()
-    written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    notes: tuple[str, ...] = ()
 
     @property
-    def longest(self) -> None:
-        """The most that is timed at once: training has a timing of its own."""
-        return
+    def components(self) -> tuple[Component, ...]:
+        """One graph, whose attention stays as it is."""
+        return (Component(),)
 
     def training_data(self, shapes: Mapping[str, int]) -> dict[str, Any]:
         """Return what clips are read as: `samples` of each, or None where the axis is free.

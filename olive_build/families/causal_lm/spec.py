@@ -7,11 +7,12 @@ one, tokenizer.json and tokenizer_config.json.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families import Axes
 from olive_build.families.causal_lm.client_files import (
     CONFIG,
     GENERATION,
@@ -22,6 +23,7 @@ from olive_build.families.causal_lm.client_files import (
 )
 from olive_build.families.causal_lm.names import input_names
 from olive_build.families.configuration import read_configuration
+from olive_build.families.facts import Asked, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 from olive_build.families.tied_words import ties_words
 
@@ -46,8 +48,6 @@ SEARCH = (
     "How words are chosen is in the graph and cannot be changed from outside: `model.options` in "
     "`manifest.json` has what the recipe asked for."
 )
-# The code for a bare graph by the kind of a target's code.
-BARE = {"javascript": "transformers_js", "python": "loop"}
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ ARCHITECTURES: Mapping[str, Keys] = {
 }
 
 
-@dataclass(frozen=True)
-class CausalLmFacts:
+@dataclass(frozen=True, kw_only=True)
+class CausalLmFacts(Facts):
     """The numbers that exporting, fusing, composing and decoding need.
 
     `positions` is the most tokens that the model takes, prompt and answer together. `bos`, `eos`
@@ -92,7 +92,6 @@ class CausalLmFacts:
     look words up in.
     """
 
-    architecture: str
     layers: int
     heads: int
     kv_heads: int
@@ -104,11 +103,6 @@ class CausalLmFacts:
     eos: tuple[int, ...]
     pad: int | None
     tied: bool
-    client_files: tuple[str, ...]
-    inputs: tuple[str, ...]
-    composed_files: tuple[str, ...] = ()
-    written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    cached: ClassVar[bool] = True
 
     @property
     def tokenizer(self) -> TokenizerSettings:
@@ -121,9 +115,15 @@ class CausalLmFacts:
         return max(self.positions - TOKENS_WRITTEN, 1)
 
     @property
-    def tied_components(self) -> tuple[str, ...]:
-        """The graphs whose last product reads the table of the words."""
-        return ("model",) if self.tied else ()
+    def components(self) -> tuple[Component, ...]:
+        """One graph, whose cache goes in and comes out."""
+        return (Component(attentions=self.layers, cached=True, tied=self.tied),)
+
+    def check(self, folder: Path, asked: Asked) -> None:
+        """Raise PlanError for what the target would do otherwise than generate."""
+        from olive_build.families.causal_lm.promise import check_promise
+
+        check_promise(self, folder, asked.options, asked.layout, asked.compose)
 
     def written_for(self, options: Mapping[str, str]) -> Mapping[str, bytes]:
         """Return `written_files` with what a recipe says of generation, as JSON texts by name."""
@@ -132,16 +132,19 @@ class CausalLmFacts:
             written[GENERATION] = with_promise(written[GENERATION], options)
         return written
 
-    def template(self, code: str, takes: str) -> str:
-        """Return the file of the code that loads a bundle, for a target's kind of code.
+    def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
+        """Return the templates of the code that loads a bundle: see `families.Axes`.
 
         A file that searches by itself takes `max_new_tokens`; else a client or a loop does.
         """
-        if takes == MAX_NEW_TOKENS:
-            return f"generation/{code}.md"
-        return f"generation/{BARE.get(code, 'steps')}.md"
+        if MAX_NEW_TOKENS in takes:
+            return {"": (f"prompt.{language}",)}
+        if language == "transformers_js":
+            return {"": (f"step.{language}",), "From Python": ("step.python",)}
+        fixed = all(isinstance(axis, int) for axis in next(iter(takes.values())))
+        return {"": ("step.python" if language == "python" and not fixed else "step",)}
 
-    def placeholders(self, takes: str) -> dict[str, str]:
+    def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:
         """Return what that code may name of the model."""
         return {
             "layers": str(self.layers),
@@ -150,7 +153,7 @@ class CausalLmFacts:
             "positions": str(self.positions),
             "eos": ", ".join(map(str, self.eos)),
             "pad": str(self.pad if self.pad is not None else (*self.eos, 0)[0]),
-            "max_new_tokens": "$max_new_tokens",
+            MAX_NEW_TOKENS: options.get(MAX_NEW_TOKENS, "40"),
             "search": SEARCH,
         }
 

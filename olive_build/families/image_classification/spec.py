@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from olive_build.errors import PlanError
+from olive_build.families import Axes
 from olive_build.families.class_names import class_names
 from olive_build.families.configuration import read_configuration
+from olive_build.families.facts import Component, Facts
 from olive_build.families.image_classification.preparation import Preparation
 from olive_build.families.image_classification.processor import (
     PREPROCESSOR,
@@ -23,34 +25,34 @@ from olive_build.families.image_classification.processor import (
 )
 from olive_build.families.image_classification.reading import CHANNELS, preparation_of
 from olive_build.families.image_classification.shown_code import picture_code, sizes_text
+from olive_build.families.stored_tensors import in_convolutions
 
 CONFIG = "config.json"
 REGRESSION, MULTI_LABEL = "regression", "multi_label_classification"
 SINGLE_LABEL = "single_label_classification"
+# A model is convolutional where more than this share of its weights is.
+MOST = 0.5
 
 
-@dataclass(frozen=True)
-class ImageClassificationFacts:
+@dataclass(frozen=True, kw_only=True)
+class ImageClassificationFacts(Facts):
     """What exporting, preparing images and composing need.
 
     `prepared` is how a picture becomes what the network takes; `labels` name its classes in order,
     and `scores` is what makes answers of logits: softmax, sigmoid or none. `layers` and `heads` are
-    of attention, 0 for convolutional networks. `client_files` are shipped beside a bare graph,
-    `composed_files` beside a composed one, and `written_files` are those that the folder lacks.
-    `notes` is what a plan tells.
+    of attention that fuses, 0 where there is none. `convolutional` models have most of their
+    weights in convolutions.
     """
 
-    architecture: str
     layers: int
     heads: int
     prepared: Preparation
     labels: tuple[str, ...]
+    convolutional: bool
     scores: str = "softmax"
     inputs: tuple[str, ...] = ("pixel_values",)
     client_files: tuple[str, ...] = (CONFIG, PREPROCESSOR)
     composed_files: tuple[str, ...] = (CONFIG,)
-    written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    notes: tuple[str, ...] = ()
 
     @property
     def height(self) -> int:
@@ -68,24 +70,29 @@ class ImageClassificationFacts:
         return len(self.prepared.mean)
 
     @property
-    def longest(self) -> None:
-        """The most that is timed at once: any number of images."""
-        return
+    def components(self) -> tuple[Component, ...]:
+        """One graph, of matrix products or of convolutions."""
+        kind: Literal["convolutions", "products"]
+        kind = "convolutions" if self.convolutional else "products"
+        return (Component(attentions=self.layers, weights=kind),)
 
-    def template(self, code: str, takes: str) -> str:
-        """Return the file of the code that loads a bundle, for a target's kind of code.
+    def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
+        """Return the templates of the code that loads a bundle: see `families.Axes`.
 
-        `takes` is the graph's input. Where an application prepares the pixels itself, Python shows
-        how, unless a library of the target does it.
+        Where an application prepares the pixels itself, Python shows how, unless a client does it.
         """
-        shown = code if takes == "image" or code in ("javascript", "npu") else "python"
-        return f"images/{shown}.md"
+        own = "image" in takes or language == "transformers_js"
+        return {"": (f"image.{language if own else 'python'}",)}
 
-    def placeholders(self, takes: str) -> dict[str, str]:
+    def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:
         """Return what that code may name of the model."""
         numbers = {name: str(getattr(self, name)) for name in ("height", "width", "channels")}
         numbers["convert"] = "grayscale" if self.channels == 1 else "rgb"
-        return numbers | picture_code(self.prepared, takes) | {"sizes": sizes_text(self.prepared)}
+        return (
+            numbers
+            | picture_code(self.prepared, next(iter(takes)))
+            | {"sizes": sizes_text(self.prepared)}
+        )
 
     def training_data(self, shapes: Mapping[str, int]) -> dict[str, Any]:
         """Return what images are read as; of its sizes a recipe can fix the batch's alone.
@@ -136,6 +143,7 @@ def inspect(folder: Path) -> ImageClassificationFacts:
             heads=heads,
             prepared=prepared,
             labels=labels,
+            convolutional=in_convolutions(folder) > MOST,
             scores=_scores(config.get("problem_type"), len(labels)),
             written_files=_for_clients(processor),
             notes=prepared.notes,

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError, StepError
+from olive_build.families import Axes
 from olive_build.families.configuration import read_configuration, read_object
+from olive_build.families.facts import Asked, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 from olive_build.families.sentence_embedding.modules import (
     SENTENCE,
@@ -56,29 +58,22 @@ EXAMPLES = ("How is the weather?", "Will it rain today?")
 EMBEDDING_OUTPUT = SENTENCE
 
 
-@dataclass(frozen=True)
-class SentenceEmbeddingFacts:
+@dataclass(frozen=True, kw_only=True)
+class SentenceEmbeddingFacts(Facts):
     """The numbers that exporting, fusing and composing need.
 
-    `modules` come after the transformer, which lies in the folder `transformer`; `settings` are
+    `modules` come after the transformer; `settings` are
     what happens to a text before it. `dimensions` are those of the embedding, `hidden` of a token.
-    `no_graph` says why the tokenizer has no graph, where it has none. `client_files` are shipped
-    beside a bare graph, `composed_files` beside a composed one. `notes` are lines of the plan.
+    `no_graph` says why the tokenizer has no graph, where it has none.
     """
 
-    architecture: str
     layers: int
     heads: int
     hidden: int
     dimensions: int
-    transformer: str
     modules: tuple[Module, ...]
     settings: Settings
-    inputs: tuple[str, ...]
-    client_files: tuple[str, ...]
     no_graph: str
-    notes: tuple[str, ...]
-    composed_files: tuple[str, ...] = ()
 
     @property
     def max_length(self) -> int | None:
@@ -121,24 +116,28 @@ class SentenceEmbeddingFacts:
         return TokenizerSettings(self.transformer, settings.lower_case, settings.max_length)
 
     @property
-    def fuses(self) -> bool:
-        """Whether the attention of such an architecture is known to fuse."""
-        return self.architecture in FUSED
+    def components(self) -> tuple[Component, ...]:
+        """One graph; its attention is fused where that of the architecture is known to."""
+        return (Component(attentions=self.layers if self.architecture in FUSED else 0),)
 
     @property
     def embeds(self) -> bool:
         """Whether a bare graph has to give the embedding itself."""
         return not self._is_simple
 
-    def template(self, code: str, takes: str) -> str:
-        """Return the file of the code that loads a bundle, for a target's kind of code."""
-        if takes not in self.inputs:
-            return f"{code}.md"
-        if code == "javascript":
-            return f"{code}.md" if self.pooling else "embedding/javascript.md"
-        return f"{code}.md" if code == "npu" else "embedding/tokens.md"
+    def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
+        """Return the templates of the code that loads a bundle: see `families.Axes`.
 
-    def placeholders(self, takes: str) -> dict[str, str]:
+        Of a graph that takes tokens Python shows how, unless a client does all of it.
+        """
+        first, axes = next(iter(takes.items()))
+        if first not in self.inputs:
+            return {"": (f"text.{language}",)}
+        if language == "transformers_js":
+            return {"": (f"{'tokens' if self.pooling else 'vectors'}.{language}",)}
+        return {"": ("fixed.python" if isinstance(axes[-1], int) else "tokens.python",)}
+
+    def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:
         """Return what that code may name of the model."""
         texts = [self.settings.prompt + text for text in EXAMPLES]
         cut, side = self.max_length, ', direction="left"' if self.settings.cut_at_left else ""
@@ -151,7 +150,7 @@ class SentenceEmbeddingFacts:
             "after": self._after_text(),
             "truncation": "" if cut is None else f"tokenizer.enable_truncation({cut}{side})",
             "pool": "\n".join(self._pooling_lines()),
-            "limits": "" if takes in self.inputs else LIMITS,
+            "limits": "" if next(iter(takes)) in self.inputs else LIMITS,
         }
 
     def _after_text(self) -> str:
@@ -178,25 +177,30 @@ class SentenceEmbeddingFacts:
             lines.append("vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)")
         return lines
 
-    def check_client(self, where: str) -> None:
-        """Raise PlanError where transformers.js would read texts otherwise than the library."""
-        if self.settings.cut_at_left:
-            raise PlanError(
-                "transformers.js cuts long texts at their end, and the model at their beginning",
-                where=where,
-                why="truncation_side is left in the tokenizer's configuration",
-                hint="leave the web out, or save the tokenizer with truncation_side right",
-            )
+    def peer_fields(self) -> tuple[tuple[str, Any], ...]:
+        """Return how texts become embeddings."""
+        return (
+            ("max_length", self.max_length),
+            ("pooling", self.pooling),
+            ("normalize", self.normalize),
+        )
 
-    def check_single_file(self, where: str) -> None:
-        """Raise PlanError where the tokenizer cannot be put into the file."""
-        if self.no_graph:
+    def check(self, folder: Path, asked: Asked) -> None:
+        """Raise PlanError where a file or client would read texts otherwise than the library."""
+        if asked.compose == "single-file" and self.no_graph:
             raise PlanError(
                 "the model's tokenizer cannot be put into one file with the model",
-                where=where,
+                where=asked.where,
                 why=self.no_graph,
                 hint="write `compose: none` for the target: the tokenizer is then shipped beside "
                 "the model, for a library of the application's to read",
+            )
+        if asked.layout == "transformers.js" and self.settings.cut_at_left:
+            raise PlanError(
+                "transformers.js cuts long texts at their end, and the model at their beginning",
+                where=asked.where,
+                why="truncation_side is left in the tokenizer's configuration",
+                hint="leave the web out, or save the tokenizer with truncation_side right",
             )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from olive_build.errors import PlanError
 from olive_build.families.class_names import class_names
 from olive_build.families.configuration import read_configuration
+from olive_build.families.facts import Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 
 CONFIG = "config.json"
@@ -25,32 +26,27 @@ ARCHITECTURES = ("bert", "distilbert")
 LONGEST = 256
 
 
-@dataclass(frozen=True)
-class TextClassificationFacts:
+@dataclass(frozen=True, kw_only=True)
+class TextClassificationFacts(Facts):
     """The numbers that training needs: the longest text in tokens, and the classes' names.
 
     `pad` is the token that fills up short texts. `client_files` are shipped beside the graphs.
     """
 
-    architecture: str
     max_length: int
     pad: int
     labels: tuple[str, ...]
-    client_files: tuple[str, ...]
     inputs: tuple[str, ...] = ("input_ids", "attention_mask")
-    layers: int = 0
-    heads: int = 0
-    composed_files: tuple[str, ...] = ()
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """One graph, whose attention stays as it is."""
+        return (Component(),)
 
     @property
     def tokenizer(self) -> TokenizerSettings:
         """Where the tokenizer lies."""
         return TokenizerSettings()
-
-    @property
-    def longest(self) -> None:
-        """The most that is timed at once: training has a timing of its own."""
-        return
 
     def training_data(self, shapes: Mapping[str, int]) -> dict[str, Any]:
         """Return what texts are read as: cut at `longest` tokens, and where `fixed` as long."""

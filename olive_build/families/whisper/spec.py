@@ -8,12 +8,14 @@ size of Whisper, and its English-only models, differ in these files alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
+from olive_build.families import Axes
 from olive_build.families.configuration import read_configuration
+from olive_build.families.facts import Asked, Component, Facts
 from olive_build.families.feature_extractor import read_extractor
 from olive_build.families.tied_words import ties_words
 from olive_build.families.whisper.client_files import (
@@ -41,6 +43,8 @@ OPTIONAL_CLIENT_FILES = (
     "merges.txt",
     "added_tokens.json",
 )
+# What a single file is given where it takes no bytes of a file.
+SAMPLES = "audio_pcm"
 START, NO_TIMESTAMPS = "<|startoftranscript|>", "<|notimestamps|>"
 TASKS = ("transcribe", "translate")
 # The weights that look words up and score them, as their files name them.
@@ -49,8 +53,8 @@ TABLE, SCORES = "embed_tokens.weight", "proj_out.weight"
 FRAMES_PER_POSITION = 2
 
 
-@dataclass(frozen=True)
-class WhisperFacts:
+@dataclass(frozen=True, kw_only=True)
+class WhisperFacts(Facts):
     """The numbers that exporting, preparing audio, composing and decoding need.
 
     `window` is the length of the model's audio in samples: longer audio is cut, shorter padded.
@@ -60,7 +64,6 @@ class WhisperFacts:
     table that they look words up in.
     """
 
-    architecture: str
     dimensions: int
     encoder_layers: int
     decoder_layers: int
@@ -82,18 +85,26 @@ class WhisperFacts:
     suppressed: tuple[int, ...]
     suppressed_first: tuple[int, ...]
     specials_from: int
-    client_files: tuple[str, ...]
-    composed_files: tuple[str, ...] = ()
-    written_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     language: str | None = None
-    notes: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ("input_features",)
     tied: bool = True
 
     @property
-    def tied_components(self) -> tuple[str, ...]:
-        """The graphs whose last product reads the table of the words."""
-        return ("decoder", "decoder_with_past") if self.tied else ()
+    def components(self) -> tuple[Component, ...]:
+        """The encoder, and the decoder at its first step and at later ones."""
+        steps = Component(attentions=2 * self.decoder_layers, tied=self.tied, weights="both")
+        return (
+            Component("encoder", attentions=self.encoder_layers, weights="both"),
+            *(replace(steps, name=name) for name in ("decoder", "decoder_with_past")),
+        )
+
+    @property
+    def split(self) -> Mapping[str, tuple[str, ...]]:
+        """The files that transformers.js loads: both decoders are one."""
+        return {
+            "encoder_model": ("encoder",),
+            "decoder_model_merged": ("decoder", "decoder_with_past"),
+        }
 
     @property
     def frames(self) -> int:
@@ -115,14 +126,10 @@ class WhisperFacts:
         """The longest audio that is timed, in seconds: a longer one would be cut."""
         return self.seconds
 
-    @property
-    def layers(self) -> int:
-        """How many attentions there are to fuse in all parts; see `attentions` for one part's."""
-        return self.encoder_layers
-
-    def attentions(self, component: str) -> int:
-        """Return how many attention operators a component has."""
-        return self.encoder_layers if component == "encoder" else 2 * self.decoder_layers
+    def check(self, folder: Path, asked: Asked) -> None:
+        """Raise PlanError for a language or task that the model does not have."""
+        if asked.options:
+            self.prompt(asked.options.get("language"), asked.options["task"])
 
     def prompt(self, language: str | None, task: str) -> tuple[int, ...]:
         """Return the tokens that a transcription starts with.
@@ -157,17 +164,27 @@ class WhisperFacts:
         """Return the code of the language that is spoken: the recipe's, the model's or English."""
         return language or self.language or "en"
 
-    def template(self, code: str, takes: str) -> str:
-        """Return the file of the code that loads a bundle, for a target's kind of code.
+    def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
+        """Return the templates of the code that loads a bundle: see `families.Axes`.
 
-        `takes` is the first input of the graph. Of a model in parts, transformers.js runs all.
+        Of a model in parts, transformers.js runs all, or Python the encoder where it is fixed.
         """
-        if takes == self.inputs[0] and code != "npu":
-            return "speech/transformers_js.md"
-        return f"speech/{code}.md"
+        first, axes = next(iter(takes.items()))
+        if first == self.inputs[0]:
+            fixed = language != "transformers_js" and all(isinstance(axis, int) for axis in axes)
+            return {"": ("encoder.python" if fixed else "features.transformers_js",)}
+        further: dict[str, tuple[str, ...]] = {}
+        if language == "kotlin" and first == SAMPLES:
+            further["From the microphone"] = ("microphone.kotlin",)
+        if language in ("kotlin", "swift"):
+            further["From React Native"] = ("audio.javascript",)
+            further["From .NET MAUI"] = ("maui", "audio.csharp")
+        return {"": (f"audio.{language}",), **further}
 
-    def placeholders(self, takes: str) -> dict[str, str]:
+    def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:
         """Return what that code may name of the model."""
+        first = next(iter(takes))
+        given = {"language": "en", "task": "transcribe"} | dict(options)
         rate = self.sampling_rate
         samples = f"mono, from -1 to 1, {rate} numbers a second"
         return {
@@ -176,9 +193,12 @@ class WhisperFacts:
             "longest_text": str(self.positions),
             "mel_bins": str(self.mel_bins),
             "frames": str(self.frames),
-            "audio_is": samples if takes == "audio_pcm" else "the bytes of a wav, mp3 or flac file",
-            "limits": "" if takes == self.inputs[0] else self._limits(),
-            "language_options": ", { language: '$language', task: '$task' }"
+            "audio_is": samples if first == SAMPLES else "the bytes of a wav, mp3 or flac file",
+            "example": f"np.zeros({rate}, np.float32)  # yours"
+            if first == SAMPLES
+            else 'np.fromfile("clip.wav", np.uint8)',
+            "limits": "" if first == self.inputs[0] else self._limits(),
+            "language_options": f", {{ language: '{given['language']}', task: '{given['task']}' }}"
             if self.languages
             else "",
         }

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
+
+from olive_build.engine.step import Step
 
 STEP = "dynamic int8 quantization"
 
 
 @dataclass(frozen=True)
-class QuantizeDynamicInt8:
+class QuantizeDynamicInt8(Step):
     """Write model.onnx with MatMulInteger (and quantized Gather) for the matrix multiplications.
 
     Inputs: model. Through Olive's OnnxDynamicQuantization. `weight_type` is int8 or uint8;
@@ -28,11 +30,8 @@ class QuantizeDynamicInt8:
     operators: tuple[str, ...] | None
     exclude: tuple[str, ...]
 
-    kind: ClassVar[str] = "dynamic-int8"
-    version: ClassVar[int] = 3
-    worker: ClassVar[str] = "olive"
-    tools: ClassVar[tuple[str, ...]] = ("olive-ai", "onnxruntime", "onnx")
-    exclusive: ClassVar[bool] = False
+    worker = "olive"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.olive_bridge import run_pass

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+
+from olive_build.engine.step import Step
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class QuantizeEmbeddings:
+class QuantizeEmbeddings(Step):
     """Write model.onnx whose lookup tables are int8, symmetric, with an fp32 scale for each row.
 
     Inputs: model. Gather(table) becomes Cast(Gather(int8 table)) * Gather(scales): plain ONNX that
@@ -23,11 +24,8 @@ class QuantizeEmbeddings:
 
     exclude: tuple[str, ...]
 
-    kind: ClassVar[str] = "embedding-int8"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.methods.algorithms.tables import quantize_tables

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
+
+from olive_build.engine.step import Step
 
 if TYPE_CHECKING:
     import onnx
@@ -19,7 +21,7 @@ SAMPLES = 16
 
 
 @dataclass(frozen=True)
-class ConvertToFp16:
+class ConvertToFp16(Step):
     """Write model.onnx with weights and arithmetic in fp16, through Olive's OnnxFloatToFloat16.
 
     Inputs: model, and calibration where the values inside are to be looked at. `keep_io_types`:
@@ -33,11 +35,8 @@ class ConvertToFp16:
     exclude_operators: tuple[str, ...]
     exclude: tuple[str, ...]
 
-    kind: ClassVar[str] = "fp16"
-    version: ClassVar[int] = 3
-    worker: ClassVar[str] = "olive"
-    tools: ClassVar[tuple[str, ...]] = ("olive-ai", "onnxruntime", "onnxconverter-common", "onnx")
-    exclusive: ClassVar[bool] = False
+    worker = "olive"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.olive_bridge import run_pass

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError
 from olive_build.steps.notes import leave_out
 
@@ -21,7 +22,7 @@ FEWEST_SAMPLES = 4
 
 
 @dataclass(frozen=True)
-class GptqRounding:
+class GptqRounding(Step):
     """Write model.onnx whose weights keep the layers' outputs, and rounding.json.
 
     Inputs: model, quantized by any of our methods; before, the fp32 graph that was quantized;
@@ -39,11 +40,8 @@ class GptqRounding:
     damping: float = 0.1
     asked: bool = True
 
-    kind: ClassVar[str] = "gptq-rounding"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("numpy", "onnxruntime", "onnx")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.calibration.inputs import CALIBRATION, count_inputs, read_inputs

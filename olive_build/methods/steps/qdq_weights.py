@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError
 
 STEP = "quantization of convolution weights"
 
 
 @dataclass(frozen=True)
-class QuantizeConvWeights:
+class QuantizeConvWeights(Step):
     """Write model.onnx with int8 weights of convolutions and products, and DequantizeLinear.
 
     Inputs: model. Conv, ConvTranspose, Gemm and MatMul; symmetric, with one scale for each output
@@ -27,11 +27,8 @@ class QuantizeConvWeights:
     per_channel: bool
     exclude: tuple[str, ...]
 
-    kind: ClassVar[str] = "qdq-weights"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.methods.algorithms.dequantized import dequantize_weights

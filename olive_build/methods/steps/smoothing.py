@@ -12,8 +12,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError
 from olive_build.steps.notes import leave_out
 
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Smooth:
+class Smooth(Step):
     """Write model.onnx in which channels with outliers are scaled down before they are quantized.
 
     Inputs: model, calibration. `activations` is how the product's input will be quantized:
@@ -46,11 +47,8 @@ class Smooth:
     block_size: int | None = None
     asked: bool = True
 
-    kind: ClassVar[str] = "smooth"
-    version: ClassVar[int] = 3
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.calibration.inputs import CALIBRATION, read_inputs

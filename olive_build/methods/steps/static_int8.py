@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ OLDEST_OPSET = 13  # the first DequantizeLinear with a scale for each channel
 
 
 @dataclass(frozen=True)
-class QuantizeStaticInt8:
+class QuantizeStaticInt8(Step):
     """Write model.onnx with QuantizeLinear and DequantizeLinear pairs (QDQ).
 
     Inputs: model, calibration. `activations` are uint8 (CPUs) or uint16 (NPUs), with zero points;
@@ -42,11 +43,8 @@ class QuantizeStaticInt8:
     operators: tuple[str, ...] | None
     exclude: tuple[str, ...]
 
-    kind: ClassVar[str] = "static-int8"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnx", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.calibration.inputs import CALIBRATION, read_inputs

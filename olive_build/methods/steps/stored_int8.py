@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError
 
 log = logging.getLogger(__name__)
@@ -15,7 +15,7 @@ STEP = "storing weights as int8"
 
 
 @dataclass(frozen=True)
-class StoreInt8:
+class StoreInt8(Step):
     """Write model.onnx with int8 weights, symmetric, a scale for each output channel or row.
 
     Inputs: model. The runtime expands the weights of products when it loads the file, and then
@@ -29,11 +29,8 @@ class StoreInt8:
 
     exclude: tuple[str, ...]
 
-    kind: ClassVar[str] = "stored-int8"
-    version: ClassVar[int] = 1
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.methods.algorithms.stored_channels import store_channels

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError
 from olive_build.steps.notes import leave_out
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class QuantizeTiedTables:
+class QuantizeTiedTables(Step):
     """Write model.onnx whose tied tables are read by GatherBlockQuantized and MatMulNBits both.
 
     Inputs: model. A table is tied where Gather nodes read its rows and Gemm nodes its transpose;
@@ -33,11 +33,8 @@ class QuantizeTiedTables:
     exclude: tuple[str, ...]
     asked: bool = True
 
-    kind: ClassVar[str] = "tied-blocks"
-    version: ClassVar[int] = 2
-    worker: ClassVar[str] = "onnxruntime"
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "numpy")
-    exclusive: ClassVar[bool] = False
+    worker = "onnxruntime"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.methods.algorithms.tied_blocks import Blocks, quantize_tied_tables

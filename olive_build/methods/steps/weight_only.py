@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+from olive_build.engine.step import Step
 from olive_build.errors import StepError
 from olive_build.steps.notes import IF_THERE, leave_out
 
@@ -16,7 +17,7 @@ CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 @dataclass(frozen=True)
-class QuantizeWeights:
+class QuantizeWeights(Step):
     """Write model.onnx with MatMulNBits for the matrix multiplications.
 
     Inputs: model. `algorithm` is rtn (round to nearest; Olive's OnnxBlockWiseRtnQuantization) or
@@ -39,11 +40,8 @@ class QuantizeWeights:
     only: tuple[str, ...] | None
     exclude: tuple[str, ...]
 
-    kind: ClassVar[str] = "weight-only"
-    version: ClassVar[int] = 5
-    worker: ClassVar[str] = "olive"
-    tools: ClassVar[tuple[str, ...]] = ("olive-ai", "onnxruntime", "onnx-ir", "onnx")
-    exclusive: ClassVar[bool] = False
+    worker = "olive"
+    stage = "quantize"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.olive_bridge import run_pass

@@ -10,7 +10,8 @@ from typing import Any
 
 from olive_build.bundle.manifest import PROOF, read_json, read_manifest
 from olive_build.errors import BundleError
-from olive_build.proof.verdict import FLOORS, FP32, PYTORCH, QUALITY
+from olive_build.proof import figures
+from olive_build.proof.verdict import FP32, PYTORCH
 from olive_build.report.html.candidates import SearchLog, read_search
 from olive_build.report.html.training_view import TrainingView, read_training_view
 
@@ -71,12 +72,7 @@ class VariantView:
     @property
     def figures(self) -> dict[str, float]:
         """The worst of its files, figure by figure: what the budgets are held against."""
-        forms = list(self.quality.values())
-        return {
-            name: (min if name in FLOORS else max)(float(form[name]) for form in forms)
-            for name in QUALITY
-            if forms and all(name in form for form in forms)
-        }
+        return figures.worst(list(self.quality.values()))
 
     @property
     def speed(self) -> Speed | None:
@@ -201,7 +197,7 @@ def _speed(row: Mapping[str, Any]) -> Sequence[Speed]:
 
 def _without_vnni(proved: Mapping[str, Any]) -> dict[str, float]:
     quality = (proved.get("without_vnni") or {}).get("quality") or {}
-    return {name: _number(quality[name]) for name in QUALITY if name in quality}
+    return {name: _number(quality[name]) for name in figures.of_quality() if name in quality}
 
 
 def _gate(item: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.manifest import MOST_BYTES
-from olive_build.proof.verdict import QUALITY
+from olive_build.proof.figures import of_quality
 from olive_build.untrusted import read_bytes
 
 SEARCH = "search.json"
@@ -55,7 +55,8 @@ def read_search(folder: Path, variant: str, proved: Mapping[str, Any]) -> Search
 
 
 def _candidate(item: Mapping[str, Any]) -> Candidate:
-    figures = {name: float(item["figures"][name]) for name in QUALITY if name in item["figures"]}
+    given = item["figures"]
+    figures = {name: float(given[name]) for name in of_quality() if name in given}
     if not all(map(math.isfinite, figures.values())):
         raise ValueError(f"the candidate {item['name']} has a figure that is not finite")
     return Candidate(

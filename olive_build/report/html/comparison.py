@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from olive_build.proof.verdict import FLOORS, QUALITY
+from olive_build.proof.figures import find, of_quality
 from olive_build.report.differences import differences
 from olive_build.report.html.bundles import BundleView, VariantView
 from olive_build.report.html.changes import Change, percent
@@ -54,7 +54,7 @@ def changes(old: VariantView, new: VariantView, *, same_machine: bool) -> Iterat
             after,
             lambda value, name=name: text_of(name, value),
             amount,
-            less_is_better=name not in FLOORS,
+            less_is_better=find(name).better == "less",
         )
     yield from _speeds(old, new, same_machine=same_machine)
     if old.training or new.training:
@@ -240,7 +240,7 @@ def settings(pairs: Sequence[Pair]) -> Section:
         found = [
             (name, old, new)
             for name, old, new in differences(pair.old.folder, pair.new.folder)
-            if not name.endswith(FIGURE_ENDS)
+            if not name.endswith((*FIGURE_ENDS, *(f": {figure}" for figure in of_quality())))
         ]
         if found:
             lines = [row(columns, [name, _text(old), _text(new)]) for name, old, new in found]
@@ -256,7 +256,7 @@ def settings(pairs: Sequence[Pair]) -> Section:
 # These stand in the table of figures.
 COSTS = (" milliseconds_per_step", " peak_bytes")
 RATES = (" equal_error_rate all owners",)
-FIGURE_ENDS = (": size_bytes", *(f": {name}" for name in QUALITY), *COSTS, *RATES)
+FIGURE_ENDS = (": size_bytes", *COSTS, *RATES)
 
 
 def _text(value: Any) -> str:

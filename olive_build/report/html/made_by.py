@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from olive_build.engine.registry import step_class
 from olive_build.engine.store import Record, Store
 from olive_build.engine.upkeep import Entry, ls
 
-# Steps whose result is a figure, and no part of what is shipped.
-MEASURING = (
-    *("outputs", "quality", "latency", "footprint", "describe"),
-    *("training-proof", "trained-inference", "training-cost", "personalise"),
-)
-# Steps of whose output others measure, and as which input these take it.
-BETWEEN = {"outputs": "outputs", "training-proof": "proof"}
+# What a step of the proof takes: files as they are shipped, or what another one made of them.
+FILES, BETWEEN = ("model", "artifacts"), ("outputs", "proof")
 
 
 @dataclass(frozen=True)
@@ -23,6 +19,8 @@ class StepView:
 
     slot: str
     kind: str
+    proves: bool
+    """Whether its result is a figure, and no part of what is shipped."""
     seconds: float
     peak_bytes: int | None
     size_bytes: int
@@ -66,7 +64,7 @@ def _shipped(digests: set[str], entries: Sequence[Entry]) -> set[str]:
     """
     holding: dict[str, list[Entry]] = {}
     for entry in entries:
-        if entry.record.description.kind not in MEASURING:
+        if not _proves(entry):
             for digest in digests & _files(entry):
                 holding.setdefault(digest, []).append(entry)
     return {_origin(found, digests).record.artifact for found in holding.values()}
@@ -91,23 +89,26 @@ def _measured(entries: Sequence[Entry], shipped: set[str]) -> list[Entry]:
     between = {
         entry.record.artifact
         for entry in entries
-        if entry.record.description.kind in BETWEEN and _of_files(entry) & shipped
+        if _proves(entry) and _inputs(entry, FILES) & shipped
     }
     last = {
         entry.slot: entry
         for entry in entries
-        if entry.record.description.kind in MEASURING
-        and (_of_files(entry) & shipped or _inputs(entry, BETWEEN.values()) & between)
+        if _proves(entry) and (_inputs(entry, FILES) & shipped or _inputs(entry, BETWEEN) & between)
     }
     return list(last.values())
 
 
-def _of_files(entry: Entry) -> set[str]:
-    """Return what is measured as shipped: `model`, `model.<file>` of several, `artifacts`."""
-    return _inputs(entry, ("model", "artifacts"))
+def _proves(entry: Entry) -> bool:
+    """Return whether a step is of the proof; one that there is no more made what it made."""
+    try:
+        return step_class(entry.record.description.kind).stage == "prove"
+    except LookupError:
+        return False
 
 
 def _inputs(entry: Entry, names: Collection[str]) -> set[str]:
+    """Return the digests of inputs; of several files each is called `model.<file>`."""
     inputs = entry.record.description.inputs.items()
     return {digest for name, digest in inputs if name.split(".")[0] in names}
 
@@ -123,5 +124,12 @@ def _depth(digest: str, found: dict[str, Entry], depths: dict[str, int]) -> int:
 
 def _view(entry: Entry, depth: int) -> StepView:
     record: Record = entry.record
-    kind = record.description.kind
-    return StepView(entry.slot, kind, record.seconds, record.peak_bytes, entry.size_bytes, depth)
+    return StepView(
+        slot=entry.slot,
+        kind=record.description.name,
+        proves=_proves(entry),
+        seconds=record.seconds,
+        peak_bytes=record.peak_bytes,
+        size_bytes=entry.size_bytes,
+        depth=depth,
+    )

@@ -8,7 +8,7 @@ from typing import Any
 from olive_build.report.html.axes import from_zero
 from olive_build.report.html.bars import Bar, bars
 from olive_build.report.html.bundles import BundleView, VariantView
-from olive_build.report.html.made_by import MEASURING, StepView
+from olive_build.report.html.made_by import StepView
 from olive_build.report.html.markup import Child, Markup, join, tag
 from olive_build.report.html.numbers import (
     data,
@@ -266,7 +266,7 @@ def steps(found: Sequence[StepView]) -> Section:
         Column("Output", "number"),
     ]
     body = rows(columns, ([*_step_cells(step, longest, most)] for step in found))
-    made = sum(step.seconds for step in found if step.kind not in MEASURING)
+    made = sum(step.seconds for step in found if not step.proves)
     total = sum(step.seconds for step in found)
     caption = (
         f"{len(found)} steps, {seconds(made)} to make the files and {seconds(total - made)} to "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from olive_build.proof.verdict import FLOORS
+from olive_build.proof import figures
 from olive_build.report.html.axes import Axis, for_quality, from_zero
 from olive_build.report.html.bundles import VariantView
 from olive_build.report.html.candidates import Candidate, front
@@ -14,11 +14,6 @@ from olive_build.report.html.numbers import limit_text, text_of, title_of
 from olive_build.report.html.page import figure, plots
 from olive_build.report.html.scatter import Guide, Point, scatter
 
-# The figure that tells most of how a variant fares: what most inputs get at least.
-PREFERRED = (
-    *("wer", "perplexity_ratio", "cosine_p1", "accuracy", "cosine_mean", "cosine_lowest"),
-    *("top1_agreement", "spearman"),
-)
 MOST_GUIDES = 4
 # Points nearer than this share of the axis in both directions are one mark with two names.
 NEAR = 0.012
@@ -39,8 +34,24 @@ class _Mark:
 
 def main_figure(variants: Sequence[VariantView]) -> str | None:
     """Return the figure of quality that all variants have and that says most; None if none."""
-    shared = [set(item.figures) for item in variants]
-    return next((name for name in PREFERRED if all(name in found for found in shared)), None)
+    return _drawn([item.figures for item in variants], more=False)
+
+
+def _drawn(found: Sequence[Mapping[str, float]], *, more: bool) -> str | None:
+    """Return the figure that all have and that says most, with `more` of those that rise alone."""
+    drawn = [(figure.drawn, name) for name, figure in figures.every().items() if figure.drawn]
+    return next(
+        (
+            name
+            for _, name in sorted(drawn)
+            if all(name in item for item in found) and (_rises(name) or not more)
+        ),
+        None,
+    )
+
+
+def _rises(quality: str) -> bool:
+    return figures.find(quality).better == "more"
 
 
 def series_of(variants: Sequence[VariantView]) -> dict[str, int]:
@@ -71,14 +82,14 @@ def tradeoff(variants: Sequence[VariantView], past: Sequence[VariantView] = ()) 
 
 
 def _quality_axis(quality: str, values: Sequence[float]) -> Axis:
-    if quality in FLOORS:
+    if _rises(quality):
         return for_quality(title_of(quality), values)
     return from_zero(f"{title_of(quality)}: less is better", values)
 
 
 def _better(quality: str) -> str:
     """Return in which direction quality is better."""
-    return "Up" if quality in FLOORS else "Down"
+    return "Up" if _rises(quality) else "Down"
 
 
 def _by_size(
@@ -171,7 +182,7 @@ def _merged(marks: Sequence[_Mark], x: Axis, y: Axis) -> list[_Mark]:
 
 def _limits(variants: Sequence[VariantView], figure: str, series: dict[str, int]) -> list[Guide]:
     """Return the limits of a figure of quality, one line for each variant's name."""
-    sign = "\u2265" if figure in FLOORS else "\u2264"
+    sign = "\u2265" if _rises(figure) else "\u2264"
     found = {(item.name, float(item.limits[figure])) for item in variants if figure in item.limits}
     guides = [
         Guide("y", value, f"{name} {sign} {limit_text(figure, value)}", series[name])
@@ -213,9 +224,8 @@ def _speed_limits(variants: Sequence[VariantView], series: dict[str, int]) -> li
 
 def search_plots(name: str, candidates: Sequence[Candidate]) -> Markup | None:
     """Return a search's candidates with the front of the best; None where nothing can be drawn."""
-    shared = [set(item.figures) for item in candidates]
-    ranked = (key for key in PREFERRED if key in FLOORS)  # the front is of what is more
-    quality = next((key for key in ranked if all(key in found for found in shared)), None)
+    # The front is of what is more.
+    quality = _drawn([item.figures for item in candidates], more=True)
     if quality is None:
         return None
     y = for_quality(title_of(quality), [item.figures[quality] for item in candidates])
