@@ -3,7 +3,8 @@
 Found by reading, never by importing. A module falls into units: what it does when it is imported,
 and each function and class at its top. A unit reaches what it imports, wherever in it that stands,
 and what it mentions; a module that is imported is reached too, for its top runs then. A text that
-is the name of a module of ours counts as an import: child processes are started by such.
+is the name of a module of ours counts as an import: child processes are started by such. Whoever
+asks a room by its name for modules (`rooms.module`) reaches all that it holds.
 
 Comments and docstrings are no code, and what only a type checker imports is not reached.
 """
