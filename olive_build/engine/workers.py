@@ -20,6 +20,7 @@ from olive_build.engine.fingerprint import Description
 from olive_build.engine.registry import toolchains, worker_kind
 from olive_build.engine.worker import ENVIRONMENT
 from olive_build.errors import OliveBuildError, StepError
+from olive_build.processes import environment
 
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no SIGKILL
 _PACKAGE_ROOT = Path(__file__).parents[2]
@@ -53,7 +54,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=stream,
                 env={
-                    **os.environ,
+                    **environment(),
                     **ENVIRONMENT,
                     "PYTHONPATH": path,
                     **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)),

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from olive_build.errors import PlanError
-from olive_build.families import FAMILIES
 from olive_build.families.facts import Facts
+from olive_build.families.registry import FAMILIES
 from olive_build.plan.component import AddStep
 from olive_build.plan.types import LATENCY, MEMORY, WITHOUT_VNNI, Measured
 from olive_build.proof.limit import Limit

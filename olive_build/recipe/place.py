@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from olive_build.families import FamilySpec
+from olive_build.families.registry import Family
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
 from olive_build.recipe.tree import KeyPath
@@ -26,7 +26,7 @@ class Place:
     spec: TargetSpec
     target: Target
     provider: Provider
-    family: FamilySpec
+    family: Family
 
     @property
     def trains(self) -> bool:

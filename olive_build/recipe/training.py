@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from olive_build.families import FamilySpec
+from olive_build.families.registry import Family
 from olive_build.recipe.build import DataSource, Personalisation
 from olive_build.recipe.codes import Code
 from olive_build.recipe.place import Place
@@ -30,7 +30,7 @@ PERSONALISED = ("audio-classification",)
 TRIALS_SUFFIX = ".npz"
 
 
-def train_for(place: Place, family: FamilySpec) -> Train | None:
+def train_for(place: Place, family: Family) -> Train | None:
     """Return what a target's files learn and how; None where neither it nor the recipe trains.
 
     Reports everything that the section cannot mean, but for names that only the model knows.
@@ -93,7 +93,7 @@ def _batch_size(section: Section) -> int:
     return given
 
 
-def _check_personalisation(section: Section, family: FamilySpec, train: Train) -> None:
+def _check_personalisation(section: Section, family: Family, train: Train) -> None:
     spec, path = section.fields.personalisation, ("personalisation",)
     if spec is None:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from olive_build.families import FAMILIES, FamilySpec, family_of_task
+from olive_build.families.registry import FAMILIES, Family, family_of_task
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
 from olive_build.recipe.place import TRAIN, train_is_lost, trains
@@ -51,7 +51,7 @@ def check_training(context: Context) -> Context:
     return replace(context, dropped=context.dropped | frozenset(idle))
 
 
-def _family(context: Context) -> FamilySpec | None:
+def _family(context: Context) -> Family | None:
     named = context.recipe.model
     both = named.family is not None and named.task is not None
     if both or ("model",) in context.dropped:
@@ -59,7 +59,7 @@ def _family(context: Context) -> FamilySpec | None:
     return FAMILIES.get(named.family or "") or family_of_task(named.task or "")
 
 
-def _refused(context: Context, family: FamilySpec) -> Context:
+def _refused(context: Context, family: Family) -> Context:
     """Report every `train` of a family that has none; return the context as if there were none."""
     recipe = context.recipe
     where: list[KeyPath] = [(TRAIN,)] if recipe.train is not None else []
@@ -83,7 +83,7 @@ def _is_given(context: Context, path: KeyPath) -> bool:
     return node is not None and node.value is not None
 
 
-def _check_all_train(context: Context, family: FamilySpec) -> None:
+def _check_all_train(context: Context, family: Family) -> None:
     targets = context.recipe.targets
     lacking = [
         name for name in targets if not trains(context, name) and not train_is_lost(context, name)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.engine.memory import high_water, reset_high_water, resident
+from olive_build.processes import follow_parent
 
 WARM_UP, WARM_UP_SECONDS = 5, 0.5
 SLOW_SECONDS = 0.25
@@ -38,6 +39,7 @@ class Runner:
 
 def main() -> None:
     """Serve requests until stdin closes. The first names the candidate."""
+    follow_parent()
     # Libraries print to stdout; answers keep the original one.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
