@@ -17,7 +17,7 @@ from olive_build.bundle.training import measured, training_files, training_secti
 from olive_build.engine.machine import this_machine
 from olive_build.engine.store import Artifact
 from olive_build.errors import BundleError
-from olive_build.families import FAMILIES
+from olive_build.families.registry import FAMILIES
 from olive_build.plan import types
 from olive_build.plan.measured import OWN_PROVIDER_RUNS
 from olive_build.plan.types import BundlePlan, VariantPlan

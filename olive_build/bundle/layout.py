@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from olive_build.errors import PlanError
-from olive_build.families import FAMILIES
 from olive_build.families.facts import SINGLE
+from olive_build.families.registry import FAMILIES
 from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.recipe.sections.train import train_of
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, REQUIRED_OPERATORS

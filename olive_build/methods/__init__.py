@@ -18,7 +18,7 @@ from olive_build.errors import PlanError
 from olive_build.knobs import knob
 
 if TYPE_CHECKING:
-    from olive_build.families import FamilySpec
+    from olive_build.families.registry import Family
     from olive_build.methods.chain import Chain
     from olive_build.targets import Provider, Target
 
@@ -82,7 +82,7 @@ class Use:
     variant: str
     target: Target
     provider: Provider
-    family: FamilySpec
+    family: Family
 
 
 @dataclass(frozen=True)

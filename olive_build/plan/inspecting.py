@@ -16,8 +16,8 @@ from olive_build.engine.graph import Graph, GraphBuilder
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError, StepError
-from olive_build.families import FAMILIES, family_module
 from olive_build.families.folder_checks import check_folder
+from olive_build.families.registry import FAMILIES
 from olive_build.plan.sources import ModelFiles, fetch_hub, fetch_package, use_folder
 from olive_build.plan.types import Inspected, Model, Request
 from olive_build.recipe.build import DataSource, HubSource, PackageSource, PathSource, TargetBuild
@@ -174,7 +174,7 @@ def _inspected(family: str, found: ModelFiles, store: Store, head: str | None) -
     if found.folder.is_relative_to(store.root / "sources"):
         _check_seal(found.folder, digest)
     notes = check_folder(found.folder, family, head=head)
-    facts = family_module(family, "spec").inspect(found.folder)
+    facts = FAMILIES[family].inspect(found.folder)
     if facts.transformer:
         notes += check_folder(found.folder / facts.transformer, family, head=head)
     notes = (*facts.notes, *notes)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.step import Step
-from olive_build.families import FAMILIES, FamilySpec
 from olive_build.families.facts import SINGLE, Asked, Component
+from olive_build.families.registry import FAMILIES, Family
 from olive_build.methods import Quantized
 from olive_build.plan.component import ComponentPlanner
 from olive_build.plan.measured import MeasuringPlanner
@@ -287,7 +287,7 @@ class TargetPlanner:
         return self.add(step, {"model": shipped}, variant, "convert-ort")
 
     @property
-    def _family(self) -> FamilySpec:
+    def _family(self) -> Family:
         return FAMILIES[self.build.family]
 
     def add(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from olive_build.families import FamilySpec
+from olive_build.families.registry import Family
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
 from olive_build.recipe.sections import Owner
@@ -28,7 +28,7 @@ class Place:
     spec: TargetSpec
     target: Target
     provider: Provider
-    family: FamilySpec
+    family: Family
     owner: type[Owner] | None = None
 
     def where(self, *field: str) -> KeyPath:

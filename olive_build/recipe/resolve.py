@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from olive_build.errors import UsageError
-from olive_build.families import FAMILIES, FamilySpec
+from olive_build.families.registry import FAMILIES, Family
 from olive_build.recipe.build import (
     HubSource,
     PackageSource,
@@ -70,15 +70,14 @@ def resolve_all(loaded: LoadedRecipe, *, source: str | None = None) -> tuple[Tar
 
 def resolve_targets(context: Context, names: Sequence[str], source: str) -> dict[str, TargetBuild]:
     """Return the builds of those targets that have no error of a kind that leaves no build."""
-    # Without a family its checks say what they can with any; the report has the error already.
-    family = family_of(context) or next(iter(FAMILIES.values()))
+    # Without a family, whose error is in the report already, one that is refused nothing stands in.
+    able = next(item for item in FAMILIES.values() if item.searches and item.data)
+    family = family_of(context) or able
     found = {name: _resolve_target(context, family, name, source) for name in names}
     return {name: build for name, build in found.items() if build is not None}
 
 
-def _resolve_target(
-    context: Context, family: FamilySpec, name: str, source: str
-) -> TargetBuild | None:
+def _resolve_target(context: Context, family: Family, name: str, source: str) -> TargetBuild | None:
     if not context.known("target", name, target_names(), ("targets", name), key=True):
         return None
     target = load_target(name)
@@ -215,13 +214,13 @@ _WHY_NOT_COMPOSED = {
 }
 
 
-def _loads_single_file(target: Target, family: FamilySpec) -> bool:
+def _loads_single_file(target: Target, family: Family) -> bool:
     if family.parts:
         return bool(target.extension_packages)
     return target.layout != "transformers.js"
 
 
-def _compose(place: Place, family: FamilySpec) -> Literal["single-file", "split", "none"]:
+def _compose(place: Place, family: Family) -> Literal["single-file", "split", "none"]:
     chosen = place.spec.compose or place.context.recipe.compose
     path, target = place.where("compose"), place.target
     if chosen == "split" and len(family.components) < 2:
@@ -257,7 +256,7 @@ def _compose(place: Place, family: FamilySpec) -> Literal["single-file", "split"
     return target.compose  # type: ignore[return-value]
 
 
-def _verify(place: Place, family: FamilySpec) -> tuple[str, bool]:
+def _verify(place: Place, family: Family) -> tuple[str, bool]:
     own, common = place.spec.verify, place.context.recipe.verify
     metric = own.metric if own and own.metric is not None else common.metric
     timing = own.timing if own and own.timing is not None else common.timing

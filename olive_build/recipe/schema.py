@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from olive_build.families import FAMILIES
+from olive_build.families.registry import FAMILIES
 from olive_build.recipe import model
 from olive_build.recipe.catalogue import load_catalogue
 from olive_build.recipe.sections import sections

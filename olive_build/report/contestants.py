@@ -11,7 +11,7 @@ from typing import Any
 from olive_build.bundle.manifest import MANIFEST, file_of, read_manifest
 from olive_build.engine.store import Store
 from olive_build.errors import BundleError, OliveBuildError, UsageError
-from olive_build.families import FAMILIES, FamilySpec
+from olive_build.families.registry import FAMILIES, Family
 from olive_build.plan.types import Model, Plan
 from olive_build.proof.candidate import Candidate, candidate_for
 from olive_build.report.bundle_recipe import plan_of_bundle
@@ -27,7 +27,7 @@ class Field:
     """All candidates, the yardstick first, and what they are fed from."""
 
     candidates: tuple[Candidate, ...]
-    family: FamilySpec
+    family: Family
     model: Model
 
 

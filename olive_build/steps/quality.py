@@ -46,7 +46,8 @@ class RunReference(Step):
 
     def _model(self, inputs: Mapping[str, Path]) -> Any:
         """Return the path of a single file, or a session of several."""
-        from olive_build.families import FAMILIES, family_module
+        from olive_build.families import family_module
+        from olive_build.families.registry import FAMILIES
         from olive_build.steps.model_check import MODEL
 
         if "model" in inputs:

@@ -31,7 +31,8 @@ class MeasureSpeed(Step):
     exclusive = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.families import FAMILIES, family_module
+        from olive_build.families import family_module
+        from olive_build.families.registry import FAMILIES
         from olive_build.proof.candidate import Candidate, candidate_for
         from olive_build.proof.latency import compare
         from olive_build.steps.model_check import MODEL

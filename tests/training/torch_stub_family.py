@@ -14,7 +14,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from olive_build.families import FAMILIES
+from olive_build import rooms
+from olive_build.families import registry
+from olive_build.families.registry import FAMILIES
 from olive_build.training.settings import Loss, Optimizer, Train
 
 FAMILY = "stub-classification"
@@ -69,7 +71,7 @@ def register(
     for name, room in (("spec", spec), ("training", training)):
         monkeypatch.setitem(sys.modules, f"{ROOM}.{name}", room)
     entry = replace(FAMILIES["image-classification"], name=FAMILY)
-    monkeypatch.setitem(FAMILIES, FAMILY, entry)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry._walked(rooms.extensions()), FAMILY, entry)
 
 
 def train(*requires_grad: str, **changes: Any) -> Train:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from olive_build import rooms
-from olive_build.families import FAMILIES, FamilySpec
+from olive_build.families.registry import FAMILIES, Family
 from olive_build.recipe.codes import Code
 from olive_build.recipe.suggest import listed
 
@@ -62,7 +62,7 @@ class Section:
         return context
 
     @classmethod
-    def speaks_to(cls, family: FamilySpec) -> bool:
+    def speaks_to(cls, family: Family) -> bool:
         """Return whether it says something to models of a family."""
         return cls.section in family.options
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from olive_build.families import FAMILIES, FamilySpec, family_of_task
+from olive_build.families.registry import FAMILIES, Family, family_of_task
 from olive_build.proof.figures import shipped
 from olive_build.recipe.build import Budgets, DataSource, TargetBuild, Variant
 from olive_build.recipe.codes import Code
@@ -207,7 +207,7 @@ def personalisation_of(build: TargetBuild) -> Personalisation | None:
     return found.personalisation if found else None
 
 
-def _family(context: Context) -> FamilySpec | None:
+def _family(context: Context) -> Family | None:
     named = context.recipe.model
     both = named.family is not None and named.task is not None
     if both or ("model",) in context.dropped:
@@ -215,7 +215,7 @@ def _family(context: Context) -> FamilySpec | None:
     return FAMILIES.get(named.family or "") or family_of_task(named.task or "")
 
 
-def _refused(context: Context, family: FamilySpec) -> Context:
+def _refused(context: Context, family: Family) -> Context:
     """Report every `train` of a family that has none; return the context as if there were none."""
     recipe = context.recipe
     where: list[KeyPath] = [(TRAIN,)] if Training.in_recipe(recipe) is not None else []
@@ -241,7 +241,7 @@ def _is_given(context: Context, path: KeyPath) -> bool:
     return node is not None and node.value is not None
 
 
-def _check_all_train(context: Context, family: FamilySpec) -> None:
+def _check_all_train(context: Context, family: Family) -> None:
     targets = context.recipe.targets
     lacking = [
         name
