@@ -12,8 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
+from typing import TypeVar
 
 PACKAGE = __package__
+Kind = TypeVar("Kind")
 
 _extensions: list[Path] = []
 
@@ -45,6 +47,16 @@ def look_up(dotted: str) -> ModuleType:
         if package != PACKAGE or part not in names(".".join(path[:depth])):
             raise LookupError(f"{dotted!r} is in no room of {PACKAGE}")
     return import_module(dotted)
+
+
+def kinds(room: str, base: type[Kind]) -> Iterator[type[Kind]]:
+    """Yield the classes of a kind that the modules of a room define, in the order of the files."""
+    for name in names(room):
+        found = module(room, name)
+        for kind in tuple(vars(found).values()):
+            here = isinstance(kind, type) and kind.__module__ == found.__name__
+            if here and issubclass(kind, base):
+                yield kind
 
 
 def files(room: str, pattern: str) -> Iterator[Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from olive_build.errors import BundleError
-from olive_build.families import FAMILIES
+from olive_build.families.registry import FAMILIES
 
 SECTION = "training"
 CROSS_ENTROPY = "cross-entropy"

@@ -179,7 +179,8 @@ def _run(
 
 def _opened(folder: Path, files: dict[str, str], model: dict[str, Any]) -> Any:
     """Return the path of a single file, or a session of several."""
-    from olive_build.families import FAMILIES, family_module
+    from olive_build.families import family_module
+    from olive_build.families.registry import FAMILIES
 
     paths = {role: folder / path for role, path in files.items()}
     if set(paths) <= set(FORMS):

@@ -56,6 +56,8 @@ class _Unit:
                         self._import(self._base(node), alias.name, alias.asname or alias.name)
                 case ast.Name(id=name):
                     self.names.add(name)
+                case ast.Call() if asked := _asked_for(node):
+                    self.modules.add(asked)
                 case ast.Constant(value=str() as text) if MODULE.fullmatch(text):
                     self.modules.add(text)
                 case ast.Constant(value=str() as text) if _DATA_NAME.fullmatch(text):
@@ -86,6 +88,16 @@ class _Unit:
             "names": sorted(self.names & known),
             "texts": sorted(self.texts),
         }
+
+
+def _asked_for(call: ast.Call) -> str | None:
+    """Return which modules a call asks a registry for, as a pattern; None for another call."""
+    match call:
+        case ast.Call(
+            ast.Attribute(ast.Name("rooms"), "module"), [ast.Constant(value=str() as room), _]
+        ):
+            return f"{rooms.PACKAGE}.{room}.*"
+    return None
 
 
 class _Stripper(ast.NodeTransformer):

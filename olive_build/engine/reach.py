@@ -4,13 +4,15 @@ Found by reading, never by importing. A module falls into units: what it does wh
 and each function and class at its top. A unit reaches what it imports, wherever in it that stands,
 and what it mentions; a module that is imported is reached too, for its top runs then. A text that
 is the name of a module of ours counts as an import: child processes are started by such, and
-steps have them as fields.
+steps have them as fields. Whoever
+asks a room by its name for modules (`rooms.module`) reaches all that it holds.
 
 Comments and docstrings are no code, and what only a type checker imports is not reached.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import os
@@ -129,7 +131,9 @@ class _Walk:
         self.seen[module].add(unit)
         found = units[unit]
         self.libraries.update(found["libraries"])
-        self.todo += [(text, WHOLE) for text in found["modules"]]
+        for text in found["modules"]:
+            named = fnmatch.filter(_sources().modules, text) if "*" in text else [text]
+            self.todo += [(name, WHOLE) for name in named]
         for target, name in found["imports"]:
             # What a module imports runs with it; which names of it are used, the mentions say.
             self.todo.append((target, TOP if unit == TOP else name))

@@ -13,6 +13,7 @@ from typing import Any
 
 from olive_build import rooms
 from olive_build.errors import StepError
+from olive_build.processes import environment
 
 CHILD = (sys.executable, "-m", "olive_build.steps.latency_child")
 
@@ -62,6 +63,7 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                env=environment(),
                 text=True,
             )
         self.ask(candidate.as_json())

@@ -19,7 +19,6 @@ import numpy.typing as npt
 from olive_build.errors import BundleError
 from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.embedding_reference import EmbeddingReference
-from olive_build.proof.figures import Figure
 from olive_build.proof.generation_reference import GenerationReference
 from olive_build.proof.logits_reference import LogitsReference
 from olive_build.proof.transcription_reference import TranscriptionReference
@@ -38,27 +37,16 @@ DAMAGED = (
 Rows = npt.NDArray[np.int64]
 
 
-class Figures(Protocol):
-    """How near one set of outputs is to another, each figure a number.
-
-    `measured` has those that there may be.
-    """
-
-    measured: ClassVar[tuple[Figure, ...]]
-
-    def as_json(self) -> dict[str, float]:
-        """Return the figures by their names in budgets."""
-        ...
-
-
 class Reference(Protocol):
     """Stored samples with PyTorch's outputs, and what a file is asked to do with them.
 
-    `samples` names what is counted, such as texts. What a model gives has a type of the kind's own:
-    float [samples, values], Transcripts, or Predictions.
+    `metric` says which figures there are, and `samples` names what is counted, such as texts. What
+    a model gives has a type of the kind's own: float [samples, values], Transcripts, or
+    Predictions.
     """
 
     kind: ClassVar[str]
+    metric: ClassVar[str]
     samples: ClassVar[str]
 
     @property
@@ -86,8 +74,8 @@ class Reference(Protocol):
         """
         ...
 
-    def compare(self, candidate: Any, expected: Any) -> Figures:
-        """Compare outputs of all samples, such as [samples, values], with others of them."""
+    def compare(self, candidate: Any, expected: Any) -> dict[str, float]:
+        """Return the figures of all samples' outputs, such as [samples, values], against others."""
         ...
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:

@@ -11,7 +11,8 @@ from typing import Any
 from olive_build.bundle.manifest import MANIFEST, file_of, read_manifest
 from olive_build.engine.store import Store
 from olive_build.errors import BundleError, OliveBuildError, UsageError
-from olive_build.families import FAMILIES, FamilySpec, module_of
+from olive_build.families import module_of
+from olive_build.families.registry import FAMILIES, Family
 from olive_build.plan.types import Model, Plan
 from olive_build.proof.candidate import Candidate, candidate_for
 from olive_build.report.bundle_recipe import plan_of_bundle
@@ -27,7 +28,7 @@ class Field:
     """All candidates, the yardstick first, and what they are fed from."""
 
     candidates: tuple[Candidate, ...]
-    family: FamilySpec
+    family: Family
     model: Model
 
 
@@ -134,14 +135,13 @@ def _variants(bundle: _Bundle, *, several: bool) -> list[Candidate]:
 def _opponent(name: str, bundle: _Bundle, plan: Plan, store: Store, outputs: Path) -> Candidate:
     if name == "pytorch":
         return _pytorch(plan)
+    sample = module_of(bundle.family, "sample")
     if name == "fp32":
-        return candidate_for(
-            "fp32 graph", _fp32_graph(plan, store), module_of(bundle.family, "sample")
-        )
+        return candidate_for("fp32 graph", _fp32_graph(plan, store), sample)
     if Path(name).suffix in (".onnx", ".ort"):
         if not Path(name).is_file():
             raise UsageError(f"there is no file '{name}'", hint="--against takes a path to a model")
-        return candidate_for(Path(name).name, Path(name), module_of(bundle.family, "sample"))
+        return candidate_for(Path(name).name, Path(name), sample)
     return _peer(name, bundle, plan, outputs)
 
 

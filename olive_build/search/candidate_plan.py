@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from olive_build.engine.graph import Graph, GraphBuilder
-from olive_build.families import FAMILIES, module_of
+from olive_build.families import module_of
+from olive_build.families.registry import FAMILIES
 from olive_build.methods import Method
 from olive_build.plan.planner import TargetPlanner
 from olive_build.plan.types import Inspected

@@ -14,7 +14,6 @@ import transformers
 from labelled_folders import refused
 
 from olive_build.errors import PlanError
-from olive_build.families import FAMILIES
 from olive_build.families.image_classification import examples, torch_side, training
 from olive_build.families.image_classification.miniature import write_miniature
 from olive_build.families.image_classification.preparation import (
@@ -28,6 +27,7 @@ from olive_build.families.image_classification.preparation import (
 )
 from olive_build.families.image_classification.spec import inspect
 from olive_build.families.labelled_data import LabelledExamples
+from olive_build.families.registry import FAMILIES
 
 LABELS = ("cat", "dog")
 LOSS = "cross-entropy"

@@ -14,7 +14,7 @@ import transformers
 from labelled_folders import refused
 
 from olive_build.errors import PlanError
-from olive_build.families import FAMILIES
+from olive_build.families.registry import FAMILIES
 from olive_build.families.text_classification import examples, training
 from olive_build.families.text_classification.miniature import write_miniature
 from olive_build.families.text_classification.spec import inspect

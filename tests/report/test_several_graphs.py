@@ -11,7 +11,7 @@ import pytest
 
 from olive_build.engine.store import Store
 from olive_build.errors import UsageError
-from olive_build.families import FAMILIES
+from olive_build.families.registry import FAMILIES
 from olive_build.report import benching
 from olive_build.report.attribution_sources import compare_bundle
 from olive_build.report.contestants import gather

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from olive_build.report.building import figures_text, quality_head
+from olive_build.report.building import only_figure, quality_text
 from olive_build.report.html.bundles import read_bundle
 from olive_build.report.html.comparison import changes
 from olive_build.report.html.numbers import limit_text, text_of
@@ -24,7 +24,7 @@ COSINES = {"cosine_lowest": 0.98, "cosine_p1": 0.99, "cosine_mean": 0.995}
 
 
 def reported(*qualities: dict[str, Any]) -> Any:
-    proofs = [SimpleNamespace(quality={"onnx": quality}) for quality in qualities]
+    proofs = [SimpleNamespace(quality={"onnx": quality}, training=None) for quality in qualities]
     return SimpleNamespace(bundles=[SimpleNamespace(proofs=proofs)])
 
 
@@ -46,20 +46,25 @@ def report_of(folder: Path) -> Page:
     return Page(report_page(find_subject(str(folder), folder), (), []))
 
 
-def test_the_column_of_quality_has_the_words_wrong_beside_pytorchs() -> None:
-    assert figures_text([HEARD]) == "WER 2.4% (PyTorch 2.3%)"
-    better = {**HEARD, "wer": 0.02, "wer_loss": -1.0}
-    assert figures_text([better]) == "WER 2.0% (PyTorch 3.0%)"
-    assert figures_text([better, HEARD]) == figures_text([HEARD, better])
-    assert figures_text([better, HEARD]).startswith("WER 2.4%")
-    assert figures_text([{**HEARD, "wer": 0.0, "wer_loss": 1e-7}]) == "WER 0.0% (PyTorch 0.0%)"
+def test_the_column_of_quality_tells_the_worst_of_the_files() -> None:
+    def text(*forms: dict[str, float]) -> str:
+        proof = SimpleNamespace(training=None, quality=dict(enumerate(forms)))
+        return quality_text(proof)  # type: ignore[arg-type]
+
+    better = {**HEARD, "wer": 0.02, "generate_agreement": 0.96}
+    assert text(HEARD) == "WER 2.41 %, 97.50 % alike"
+    assert text(better, HEARD) == text(HEARD, better) == "WER 2.41 %, 96.00 % alike"
+    assert text({**HEARD, "wer": 0.0}).startswith("WER 0.00 %")
 
 
-def test_the_heads_of_cosines_stand_where_there_are_cosines() -> None:
-    assert quality_head(reported(HEARD, HEARD)) == "quality"
-    assert quality_head(reported()) == "quality"
-    assert quality_head(reported(COSINES)) == "lowest cosine"
-    assert quality_head(reported(HEARD, COSINES)) == "lowest cosine or other"
+def test_a_figure_that_is_told_alone_is_named_by_the_head() -> None:
+    assert only_figure(reported(HEARD, HEARD)) is only_figure(reported()) is None
+    assert only_figure(reported(HEARD, COSINES)) is None
+    alone = only_figure(reported(COSINES, COSINES))
+    assert alone is not None
+    assert alone.head == "Lowest cosine"
+    (proof,) = reported(COSINES).bundles[0].proofs
+    assert quality_text(proof, alone) == "0.98000"
 
 
 @pytest.mark.parametrize(

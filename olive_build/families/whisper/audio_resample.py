@@ -14,13 +14,13 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from olive_build.families.whisper.graph_writer import Writer
+from olive_build.families.graph_writer import GraphWriter
 
 BLOCKS_A_SECOND = 25
 SIDE = 32
 
 
-def resampled(g: Writer, samples: str, found: str, rate: int, window: int) -> str:
+def resampled(g: GraphWriter, samples: str, found: str, rate: int, window: int) -> str:
     """Write the nodes from samples at a lower rate to samples at `rate`.
 
     `samples`: float32 [1, old samples]; `found`: their rate in hertz, int64 [1], below `rate`. The
@@ -49,14 +49,14 @@ def resampled(g: Writer, samples: str, found: str, rate: int, window: int) -> st
     return g.add("Slice", [flat, *limits], "raised")
 
 
-def _range(g: Writer, size: str, name: str) -> str:
+def _range(g: GraphWriter, size: str, name: str) -> str:
     """0, 1, ... up to a size int64 [1]; int64 [size]."""
     limit = g.add("Squeeze", [size], f"{name}_limit")
     steps = [g.constant(f"{name}_from", 0), limit, g.constant(f"{name}_step", 1)]
     return g.add("Range", steps, name)
 
 
-def _frames(g: Writer, line: str, old: str, count: str) -> str:
+def _frames(g: GraphWriter, line: str, old: str, count: str) -> str:
     """The old samples that each block needs; float32 [blocks, old samples of a block and sides]."""
     starts = g.add("Mul", [_range(g, count, "block_number"), old], "block_start")
     starts = g.add("Unsqueeze", [starts, g.constant("column_axis", [1])], "block_start_column")
@@ -65,7 +65,7 @@ def _frames(g: Writer, line: str, old: str, count: str) -> str:
     return g.add("Gather", [line, places], "frames")
 
 
-def _weights(g: Writer, old: str, new: int) -> str:
+def _weights(g: GraphWriter, old: str, new: int) -> str:
     """What each new sample of a block takes of the old; float32 [old samples and sides, new]."""
 
     def number(name: str, value: float) -> str:
