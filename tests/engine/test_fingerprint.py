@@ -26,7 +26,7 @@ def test_every_part_of_the_key_changes_it(monkeypatch: pytest.MonkeyPatch) -> No
         describe(step, {"model": "2" * 64}).key,
         describe(step, {"other": "1" * 64}).key,
     ]
-    for name, value in (("measures", True), ("kind", "else")):
+    for name, value in (("measures", True), ("kind", "olive_build.steps.tiny_steps:Slow")):
         with monkeypatch.context() as patch:
             patch.setattr(Join, name, value)
             keys.append(describe(step, inputs).key)
