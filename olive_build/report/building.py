@@ -21,10 +21,12 @@ from olive_build.engine.events import (
     RunStarted,
     StepFinished,
     StepStarted,
+    StepTold,
     StillRunning,
     Waiting,
 )
 from olive_build.engine.store import Store
+from olive_build.errors import printable
 from olive_build.proof.figures import Figure, find, worst
 from olive_build.proof.verdict import undecided
 from olive_build.report.searched import check_can_write, write_searched
@@ -110,6 +112,8 @@ class Progress:
             case StepStarted():
                 self._running[event.slot] = time.monotonic()
                 self._status()
+            case StepTold():
+                self._line(f"{'':>9}  {event.slot}: {printable(event.text)}")
             case StepFinished():
                 self._finished(event)
             case NotReproducible():
