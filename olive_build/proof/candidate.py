@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import StepError
+from olive_build.processes import environment
 
 CHILD = (sys.executable, "-m", "olive_build.steps.latency_child")
 
@@ -59,6 +60,7 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                env=environment(),
                 text=True,
             )
         self.ask(candidate.as_json())

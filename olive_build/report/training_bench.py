@@ -16,6 +16,7 @@ from olive_build.bundle.manifest import read_manifest
 from olive_build.bundle.training_manifest import is_training
 from olive_build.engine.machine import this_machine
 from olive_build.errors import BundleError, StepError, UsageError
+from olive_build.processes import environment
 from olive_build.report.style import table
 from olive_build.report.training_bundle import TrainingBundle, open_bundle
 from olive_build.report.training_process import TOOLCHAIN
@@ -90,7 +91,11 @@ def _measured(bundle: TrainingBundle, batch: int, threads: int) -> dict[str, Any
         _write_batch(bundle, batch, path)
         words = (str(bundle.artifacts.absolute()), str(path), str(threads))
         done = subprocess.run(
-            provision.command(TOOLCHAIN, COST, *words), capture_output=True, text=True, check=False
+            provision.command(TOOLCHAIN, COST, *words),
+            capture_output=True,
+            text=True,
+            env=environment(),
+            check=False,
         )
     if done.returncode:
         raise StepError(
