@@ -12,8 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
+from typing import TypeVar
 
 PACKAGE = __package__
+Kind = TypeVar("Kind")
 
 _extensions: list[Path] = []
 
@@ -32,6 +34,16 @@ def module(room: str, name: str) -> ModuleType:
     if name not in names(room):
         raise LookupError(f"nothing in olive_build/{room} is called {name!r}")
     return import_module(f"{PACKAGE}.{room}.{name}")
+
+
+def kinds(room: str, base: type[Kind]) -> Iterator[type[Kind]]:
+    """Yield the classes of a kind that the modules of a room define, in the order of the files."""
+    for name in names(room):
+        found = module(room, name)
+        for kind in tuple(vars(found).values()):
+            here = isinstance(kind, type) and kind.__module__ == found.__name__
+            if here and issubclass(kind, base):
+                yield kind
 
 
 def files(room: str, pattern: str) -> Iterator[Path]:

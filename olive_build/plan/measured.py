@@ -18,6 +18,8 @@ from olive_build.steps.without_vnni import MeasureWithoutVnni
 
 # Files are timed on one core and on two, at the sizes of their family.
 TIMED_THREADS = (1, 2)
+# All timing of a target takes so long, unless a gate is open: memory takes the rest of a minute.
+TIMING_SECONDS = 45.0
 # Where this machine is the target's kind: only there a file is run by its own provider and timed.
 OWN_PROVIDER_RUNS = ("desktop", "cpu")
 # What multiplies 8 bits by 8 bits, for which x86 processors have two kinds of kernels.
@@ -64,6 +66,7 @@ class MeasuringPlanner:
             limits=time_limits(variant, has_baseline=shipped != fp32),
             # How the previous build measured is not known here: half of what it may lose is seen.
             narrow=None if allowed is None else max(allowed - 1, 0.01) / 2,
+            seconds=TIMING_SECONDS / len(self.build.variants),
         )
         return self.add(step, inputs, variant, "latency")
 

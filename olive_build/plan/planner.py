@@ -31,6 +31,7 @@ from olive_build.plan.types import (
     VariantPlan,
 )
 from olive_build.recipe.build import TargetBuild, Variant
+from olive_build.recipe.sections.train import train_of
 from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.compose import BuildPart, Compose, GiveEmbedding, Join
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, ConvertToOrt
@@ -58,7 +59,7 @@ def make_plan(inspected: Sequence[Inspected], *, smoke: bool = False) -> Plan:
     bundles = []
     for item in inspected:
         _check_code(item.build)
-        planned = _training_bundle if item.build.train else _bundle
+        planned = _training_bundle if train_of(item.build) else _bundle
         bundles.append(planned(graph, item, smoke=smoke))
     return Plan(graph.build(), tuple(bundles))
 
@@ -66,7 +67,7 @@ def make_plan(inspected: Sequence[Inspected], *, smoke: bool = False) -> Plan:
 def _check_code(build: TargetBuild) -> None:
     """Raise PlanError where the README's code could not ask for the provider."""
     target = load_target(build.target)
-    language = target.training_language if build.train else target.language
+    language = target.training_language if train_of(build) else target.language
     where = f"recipe {build.recipe}, target {build.target}"
     asking(load_language(language), load_provider(build.provider), where)
 
@@ -98,7 +99,8 @@ def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
 def _training_bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     """Return the bundle of a recipe that trains; its variant is the model before any training."""
     build, model = item.build, item.model
-    assert build.train
+    train = train_of(build)
+    assert train
 
     def add(step: Step, inputs: Mapping[str, str], stage: str) -> str:
         own = f"{build.recipe}/{build.target}/{stage}"
@@ -107,7 +109,7 @@ def _training_bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> Bu
     model.facts.training_data(dict(build.shapes))  # or examples are not read as the model's
     source = graph.leaf(model.folder, model.digest)
     trials = graph.leaf(*item.trials) if item.trials else None
-    training = plan_training(build, build.train, source, trials, smoke=smoke, add=add)
+    training = plan_training(build, train, source, trials, smoke=smoke, add=add)
     graphs, reference = {SINGLE: training.artifacts}, {"reference": training.reference}
     run = RunReference(MODEL_NAME, build.family)
     outputs = add(run, {"model": training.artifacts, **reference}, "outputs-onnx")

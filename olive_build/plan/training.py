@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from olive_build.engine.step import Step
 from olive_build.recipe.build import TargetBuild
+from olive_build.recipe.sections.train import personalisation_of
 from olive_build.steps.personalise import Personalise
 from olive_build.steps.prepare_training import PrepareTraining
 from olive_build.steps.trained_inference import TrainedInference
@@ -71,7 +72,8 @@ def plan_training(
     made = {"artifacts": artifacts}
     proving = TrainingProof(train, build.formats)
     proof = add(proving, {**made, "reference": reference}, "training-proof")
-    margin = build.personalisation.margin if build.personalisation else 0.0
+    personalisation = personalisation_of(build)
+    margin = personalisation.margin if personalisation else 0.0
     personalise = Personalise(build.family, train, 1 if smoke else None, margin)
     return TrainingNodes(
         artifacts=artifacts,

@@ -19,6 +19,7 @@ from olive_build.errors import BundleError, PlanError
 from olive_build.families.sentence_embedding.modules import Pooling
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
+from olive_build.recipe.sections.train import train_of
 from olive_build.targets import (
     asking,
     language_names,
@@ -125,10 +126,10 @@ def test_every_recipe_has_code_for_each_of_its_targets(path: Path) -> None:
     """A recipe's own provider is asked for, or the CPU where it trains."""
     for build in resolve_all(load_recipe(path)):
         target = load_target(build.target)
-        language = target.training_language if build.train else target.language
+        language = target.training_language if train_of(build) else target.language
         assert asking(load_language(language), load_provider(build.provider)) is not None
         for family in FAMILIES:
-            if family[0] != build.family or build.train:
+            if family[0] != build.family or train_of(build):
                 continue
             whole = build.compose == "single-file"
             for takes in family[2] if whole else family[3]:

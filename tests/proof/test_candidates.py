@@ -13,8 +13,16 @@ from olive_build.errors import StepError
 from olive_build.proof.benchmark import Shape, benchmark, percentiles
 from olive_build.proof.candidate import candidate_for
 from olive_build.proof.footprint import measure_memory
-from olive_build.proof.interval import LOOKS
-from olive_build.proof.latency import compare, compare_loads, figures, in_turn, started
+from olive_build.proof.interval import FEWEST, LOOKS
+from olive_build.proof.latency import (
+    Patience,
+    compare,
+    compare_loads,
+    compare_running,
+    figures,
+    in_turn,
+    started,
+)
 from olive_build.proof.limit import Limit
 
 TEXTS = {8: "a text"}
@@ -101,6 +109,36 @@ def test_rounds_go_on_while_the_limit_is_inside_the_interval_and_no_longer() -> 
 def test_rounds_go_on_while_an_interval_is_wider_than_asked() -> None:
     assert rounds_until_decided([0.9, 1.1] * 22, [], 0.1) == LOOKS[-1]
     assert rounds_until_decided([1.0] * 44, [], 0.1) == LOOKS[0]
+
+
+def test_without_time_a_look_comes_early_and_only_what_is_open_goes_on() -> None:
+    told: list[str] = []
+
+    def rounds(own: list[float], *limits: Limit) -> int:
+        children = [Clock("own", own), Clock("other", [1.0] * LOOKS[-1])]
+        return len(
+            in_turn(children, lambda c: next(c.values), limits, None, 0.0, told.append)["own"]
+        )  # type: ignore[arg-type, attr-defined]
+
+    noisy = [0.9, 1.1] * (LOOKS[-1] // 2)
+    assert rounds(noisy) == rounds(noisy, Limit("latency", "other", 1.2)) == FEWEST
+    assert told == []
+    assert rounds(noisy, Limit("latency", "other", 1.0)) == LOOKS[-1]
+    assert told[0].startswith("goes on, since the gate on latency against other is open: ")
+    assert len(told) == len(LOOKS) - 1
+
+
+def test_without_time_a_row_that_nothing_limits_is_left_out_and_told(models: Path) -> None:
+    told: list[str] = []
+    pair = [candidate_for(name, models / f"{name}.onnx") for name in ("light", "slow")]
+    with started(pair) as children:
+        patience = Patience(0.0, told.append)
+        rows = compare_running(children, TEXTS, (1, 2), patience=patience)
+        limit = Limit("latency", "slow", 100.0)
+        both = compare_running(children, TEXTS, (1, 2), [limit], patience=patience)
+    assert [(row["threads"], row["rounds"]) for row in rows] == [(1, FEWEST)]
+    assert told == ["not timed, as time is up: size 8 on 2 threads"]
+    assert [row["threads"] for row in both] == [1, 2]
 
 
 def test_a_machine_on_which_no_candidate_was_steady_is_called_noisy() -> None:
