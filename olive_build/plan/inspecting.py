@@ -121,8 +121,9 @@ def _loaded(
 
     graph = GraphBuilder()
     source = graph.leaf(model.folder, model.digest)
-    loader = module_of(build.family, "training" if train_of(build) else "torch_side")
-    step = LoadCheck(loader, head)
+    trains = bool(train_of(build))
+    loader = module_of(build.family, "training" if trains else "torch_side")
+    step = LoadCheck(loader, trains, head)
     node = graph.add(step, {"source": source}, f"{build.recipe}/load-check")
     made = _made(graph.build(), node, store, lambda: report(f"loading {model.folder} once"))
     notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]

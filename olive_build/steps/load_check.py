@@ -17,12 +17,13 @@ LOADING = "loading.json"
 class LoadCheck(Step):
     """Write loading.json: which tensors are missing, unexpected, mismatched or ignored, and notes.
 
-    Inputs: source (model folder). `loader` is the family's module that loads the model; `head`
-    is the layer that a new one takes the place of. Raises PlanError where an output reads a
-    tensor that the files do not have, and for what else `from_files` refuses.
+    Inputs: source (model folder). `loader` is the family's module that loads the model; `head` is
+    the layer that a new one takes the place of, where the model `trains`. Raises PlanError where an
+    output reads a tensor that the files do not have, and for what else `from_files` refuses.
     """
 
     loader: str
+    trains: bool = False
     head: str | None = None
 
     worker = "torch"
@@ -33,7 +34,8 @@ class LoadCheck(Step):
         folder = inputs["source"]
         for path in sorted(folder.rglob("*.json")):
             read_value(path)  # what is read by a library is held to the same limits
-        loading = rooms.look_up(self.loader).loading
-        loaded = loading(folder, self.head) if self.head else loading(folder)
+        module = rooms.look_up(self.loader)
+        trains = self.trains
+        loaded = module.side.loading(folder, self.head) if trains else module.loading(folder)
         text = json.dumps(loaded.described(), indent=2, sort_keys=True)
         (out / LOADING).write_text(text + "\n", encoding="utf-8")

@@ -29,7 +29,7 @@ FIGURES = (
         budget="The least ratio of a vector's length to that of PyTorch's.",
         metrics={"cosine": Limits({"int8": 0.5}, {"faithful": 0.9})},
         regression="quality",
-        told="{} even",
+        told=("cosine",),
         measure=evenness,
     ),
 )
