@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from olive_build.errors import StepError
-from olive_build.proof.logits_reference import ROWS, LogitsReference
+from olive_build.proof.references.logits import ROWS, LogitsReference
 from olive_build.training.settings import Optimizer, Train
 from olive_build.training.steps_file import compared_steps
 from olive_build.training.torch_loss import LossFunction, loss_function, seeded_targets

@@ -14,8 +14,8 @@ import transformers
 from olive_build.families.image_classification.spec import inspect
 from olive_build.families.loading import Loaded
 from olive_build.families.still import load_still
-from olive_build.proof.classification_reference import LOGITS, PIXEL_VALUES
 from olive_build.proof.pixels import Pixels
+from olive_build.proof.references.classification import LOGITS, PIXEL_VALUES
 
 INPUTS = (PIXEL_VALUES,)
 OUTPUT = LOGITS
