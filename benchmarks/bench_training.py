@@ -92,13 +92,13 @@ def _peers(build: TargetBuild, bundle: Path, scratch: Path) -> list[Peer]:
     train = train_of(build)
     assert train and isinstance(build.source, PathSource)
     folder = ROOT / "recipes" / build.source.folder
-    side, shapes = family_module(build.family, "training"), dict(build.shapes)
+    side, shapes = family_module(build.family, "training").side, dict(build.shapes)
     batch = shapes.get("batch_size", train.batch_size)
     feeds = side.examples(folder, batch, shapes, 0)
     path = scratch / f"{build.recipe}.npz"
     labels = np.arange(batch) % (train.head.classes if train.head else 2)
     np.savez(path, labels=labels.astype(np.int64), **{f"input.{k}": v for k, v in feeds.items()})
-    given = {"batch": str(path), "order": list(side.INPUTS), "train": to_fields(train)}
+    given = {"batch": str(path), "order": list(side.inputs), "train": to_fields(train)}
     ours = {**given, "path": str(bundle / "training")}
     theirs = {**given, "path": str(folder), "family": build.family}
     return [

@@ -35,7 +35,7 @@ class LoadCheck(Step):
         for path in sorted(folder.rglob("*.json")):
             read_value(path)  # what is read by a library is held to the same limits
         if self.trains:
-            loaded = family_module(self.family, "training").loading(folder, self.head)
+            loaded = family_module(self.family, "training").side.loading(folder, self.head)
         else:
             loaded = family_module(self.family, "torch_side").loading(folder)
         text = json.dumps(loaded.described(), indent=2, sort_keys=True)

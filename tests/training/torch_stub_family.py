@@ -58,14 +58,15 @@ def register(
         random = np.random.default_rng(seed)
         return {"values": random.standard_normal((batch, *shape)).astype(np.float32)}
 
-    vars(training).update(
-        INPUTS=("values",),
-        OUTPUT="logits",
+    side = SimpleNamespace(
+        inputs=("values",),
+        output="logits",
         load=load,
         forward=lambda model, values: model(values),
         axes=axes,
         examples=examples,
     )
+    vars(training).update(side=side)
     facts = SimpleNamespace(training_data=lambda shapes: {"kind": "stub", **shapes})
     vars(spec).update(inspect=lambda folder: facts)
     for name, room in (("spec", spec), ("training", training)):
