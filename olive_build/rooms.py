@@ -8,6 +8,7 @@ program in Python can do: neither a recipe nor a bundle, nor a variable of the e
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -25,6 +26,11 @@ def names(room: str) -> tuple[str, ...]:
 
     The room "" holds the rooms. Those that begin with `_` are no things of the room.
     """
+    return _names(room, extensions())
+
+
+@cache
+def _names(room: str, joined: tuple[Path, ...]) -> tuple[str, ...]:
     found = {item.name for item in iter_modules(getattr(_package(room), "__path__", ()))}
     return tuple(sorted(name for name in found if not name.startswith("_")))
 

@@ -29,7 +29,7 @@ from olive_build.families.whisper.names import COMPONENTS
 from olive_build.families.whisper.spec import WhisperFacts, inspect
 from olive_build.plan.types import Plan, Request
 from olive_build.prepare import plan_builds
-from olive_build.proof.transcription_reference import Decoding
+from olive_build.proof.references.transcription import Decoding
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
 from olive_build.rewrites.clean import graphs

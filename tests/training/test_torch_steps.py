@@ -17,8 +17,8 @@ from torch_stub_family import FAMILY, TwoLayers, register, train
 from olive_build.errors import StepError
 from olive_build.families import module_of
 from olive_build.families.text_classification.miniature import write_miniature
-from olive_build.proof.logits_reference import LogitsReference
 from olive_build.proof.reference import read_reference
+from olive_build.proof.references.logits import LogitsReference
 from olive_build.steps.training_reference import TrainingReference
 from olive_build.training.settings import Loss, Optimizer, Train
 from olive_build.training.torch_loss import seeded_targets
