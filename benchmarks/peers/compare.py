@@ -30,11 +30,11 @@ from olive_build.errors import BundleError, OliveBuildError
 from olive_build.families.sentence_embedding.sample import text_of
 from olive_build.families.sentence_embedding.spec import inspect
 from olive_build.proof.candidate import Process
-from olive_build.proof.embedding import Agreement, Floats
-from olive_build.proof.embedding_reference import EmbeddingReference
+from olive_build.proof.embedding import Floats
 from olive_build.proof.latency import compare_running
 from olive_build.proof.quality import Comparison
 from olive_build.proof.reference import read_reference
+from olive_build.proof.references.embedding import EmbeddingReference
 from olive_build.record.read import read_record
 from olive_build.report.style import table
 
@@ -117,7 +117,7 @@ def peer_entries(outputs: Path, recipe: str, shared: dict[str, Any]) -> tuple[li
     return entries, missing
 
 
-def fidelity(child: Process, reference: EmbeddingReference) -> Comparison[Agreement]:
+def fidelity(child: Process, reference: EmbeddingReference) -> Comparison:
     """Let a candidate embed the reference's texts, singly and in padded batches; compare both."""
     batches = reference.batches()
     order = np.concatenate(batches)

@@ -17,7 +17,7 @@ from olive_build.bundle.training import measured, training_files, training_secti
 from olive_build.engine.machine import this_machine
 from olive_build.engine.store import Artifact
 from olive_build.errors import BundleError
-from olive_build.families import FAMILIES
+from olive_build.families.registry import FAMILIES
 from olive_build.plan import types
 from olive_build.plan.measured import OWN_PROVIDER_RUNS
 from olive_build.plan.types import BundlePlan, VariantPlan
@@ -26,6 +26,7 @@ from olive_build.proof.regression import regression_gates, summary
 from olive_build.proof.training_verdict import margin_gates, training_gates
 from olive_build.proof.verdict import gates_of, gates_on_quality, verdict_of
 from olive_build.recipe.build import TargetBuild
+from olive_build.recipe.sections.train import personalisation_of
 from olive_build.record.codec import decode, encode
 from olive_build.record.manifest import ONNX, OPERATORS, Graph, Told
 from olive_build.record.proof import Finding, Limits, Machine, Previous, Proof, VariantProof
@@ -210,7 +211,7 @@ def _trained(
     that of what a device trains with.
     """
     found = measured(bundle, artifacts)
-    limit = None if smoke else bundle.build.personalisation
+    limit = None if smoke else personalisation_of(bundle.build)
     gates = [*gates_on_quality(proof)]
     gates += training_gates(found, limit.equal_error_rate if limit else None)
     if limit and limit.errors_at_margin is not None and found.personalised:

@@ -10,6 +10,7 @@ from olive_build.bundle.layout import Placed
 from olive_build.engine.store import Artifact
 from olive_build.plan.types import BundlePlan
 from olive_build.proof.training_verdict import training_figures
+from olive_build.recipe.sections.train import personalisation_of, train_of
 from olive_build.record.codec import decode, encode
 from olive_build.record.manifest import (
     CHECKPOINT,
@@ -29,7 +30,7 @@ TRAINING, TRAINED_INFERENCE = "training.json", "trained_inference.json"
 
 def training_files(bundle: BundlePlan) -> dict[str, Placed]:
     """Return the artifacts by role: training_model, training_model_ort, checkpoint and so on."""
-    training, train = bundle.training, bundle.build.train
+    training, train = bundle.training, train_of(bundle.build)
     if training is None or train is None:
         return {}
     formats = bundle.build.formats
@@ -47,7 +48,8 @@ def training_files(bundle: BundlePlan) -> dict[str, Placed]:
 
 def training_section(bundle: BundlePlan, artifacts: Mapping[str, Artifact]) -> Training:
     """Return what the manifest says of training: files, inputs, loss, optimizer, parameters."""
-    training, train, held = bundle.training, bundle.build.train, bundle.build.personalisation
+    training, train = bundle.training, train_of(bundle.build)
+    held = personalisation_of(bundle.build)
     assert training is not None and train is not None
     described = artifacts[training.artifacts].json(TRAINING)
     optimizer = asdict(train.optimizer)

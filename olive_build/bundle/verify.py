@@ -164,7 +164,8 @@ def _run(
 
 def _opened(record: Record, files: Mapping[str, str]) -> Any:
     """Return the path of a single file, or a session of several."""
-    from olive_build.families import FAMILIES, family_module
+    from olive_build.families import family_module
+    from olive_build.families.registry import FAMILIES
 
     folder, model = record.folder, record.manifest.model
     paths = {role: folder / path for role, path in files.items()}

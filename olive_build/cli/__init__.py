@@ -5,9 +5,11 @@ Nothing heavy is imported at the top of a verb: for the help all of them are.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 # Before anything is imported that would look up a host; child processes inherit them.
@@ -24,8 +26,15 @@ os.environ.update(QUIET)
 import click  # noqa: E402
 
 from olive_build import rooms  # noqa: E402
-from olive_build.errors import EXIT_INTERRUPTED, OliveBuildError, UsageError  # noqa: E402
+from olive_build.cli import _signals, _terminal  # noqa: E402
+from olive_build.errors import EXIT_DONE, EXIT_INTERRUPTED, OliveBuildError, UsageError  # noqa: E402
 
+# What the system says of paths and disks, whoever named them.
+UNUSABLE = (
+    *(errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENOTDIR),
+    *(errno.ENOSPC, errno.EDQUOT),
+)
+MOST_SHOWN = 200
 EPILOG = """\b
 Begin with:
   olive-build list                       the recipes
@@ -71,39 +80,72 @@ def main(argv: Sequence[str] | None = None, extensions: Sequence[Path] = ()) -> 
     folders in `extensions` join ours (`rooms.extend`): their verbs are verbs like any other.
     """
     import gc
-    import signal
 
     # Starting up makes no garbage, and looking for it takes a twentieth of the time.
     gc.set_threshold(100_000)
-
-    # A pipeline stops a build with SIGTERM; it must leave as clean a state as Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
-    # A service may start it without them; what is said then goes nowhere.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     words = sys.argv[1:] if argv is None else list(argv)
-    as_json = "--json" in words
+    _signals.listen()
+    _terminal.take_over()
     for folder in extensions:
         rooms.extend(folder)
     try:
+        code = _run(words, as_json="--json" in words)
+    except BaseException as error:
+        if not (_signals.came() or isinstance(error, KeyboardInterrupt)):
+            raise
+        code = _interrupted(words)
+    _signals.ignore()
+    _terminal.let_go()
+    sys.exit(code)
+
+
+def _run(words: Sequence[str], *, as_json: bool) -> int:
+    """Run a verb; return the exit code of how it ended, which was said."""
+    try:
         cli.main(words, "olive-build", standalone_mode=False)
-    except click.exceptions.Abort:
-        _interrupted(words)
-    except KeyboardInterrupt:
-        _interrupted(words)
-    except click.ClickException as error:
-        if as_json:
-            _say_json(UsageError(error.format_message()))
-        error.show()
-        sys.exit(error.exit_code)
-    except OliveBuildError as error:
-        _fail(error, as_json=as_json)
-    except BrokenPipeError:
-        # The reader (head, less) has gone; that is no error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except Exception as error:  # noqa: BLE001
-        _bug(error, words, as_json=as_json)
+    except SystemExit as stop:
+        if _terminal.Terminal.reader_gone:  # that is no error of ours, and click's exit
+            return EXIT_DONE
+        return stop.code if isinstance(stop.code, int) else EXIT_DONE
+    except Exception as error:
+        # click takes the end of a file for Ctrl-C too.
+        cause = error.__cause__ if isinstance(error, click.exceptions.Abort) else error
+        if _signals.came() or isinstance(cause, KeyboardInterrupt):
+            raise
+        return _told(cause or error, words, as_json=as_json)
+    return EXIT_DONE
+
+
+def _told(error: BaseException, words: Sequence[str], *, as_json: bool) -> int:
+    """Say what went wrong; return the exit code of its kind."""
+    match error:
+        case BrokenPipeError():
+            return EXIT_DONE
+        case click.ClickException():
+            if as_json:
+                _say_json(UsageError(error.format_message()))
+            error.show()
+            return error.exit_code
+        case OliveBuildError():
+            return _fail(error, as_json=as_json)
+        case OSError() if about := _of_a_path(error, words):
+            return _fail(about, as_json=as_json)
+    return _bug(error, words, as_json=as_json)
+
+
+def _of_a_path(error: OSError, words: Sequence[str]) -> UsageError | None:
+    """Return the error of a path that was given, or lies below one, or that nobody could use."""
+    path = str(error.filename or "")
+    given = [word.partition("=")[2] if word.startswith("--") else word for word in words]
+    is_given = any(path.startswith(os.path.abspath(word)) or path == word for word in given if word)
+    if not path or not (is_given or error.errno in UNUSABLE):
+        return None
+    return UsageError(
+        "a path cannot be used",
+        where=f"{path[:MOST_SHOWN]}..." if len(path) > MOST_SHOWN else path,
+        why=error.strerror,
+        hint="name another one, or see to it that it can be read and written",
+    )
 
 
 def _no_verb(name: str) -> str:
@@ -113,31 +155,30 @@ def _no_verb(name: str) -> str:
     return f"No such command '{name}': {did_you_mean(name, verbs, f'there are {listed(verbs)}')}"
 
 
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _interrupted(words: Sequence[str]) -> None:
+def _interrupted(words: Sequence[str]) -> int:
     builds = any(word in words[:1] for word in ("build", "plan", "explain"))
     kept = "; what was finished is kept, the next build goes on from there" if builds else ""
-    click.echo(f"interrupted{kept}", err=True)
-    sys.exit(EXIT_INTERRUPTED)
+    with suppress(OSError):  # the terminal may be what is gone
+        click.echo(f"interrupted{kept}", err=True)
+    return EXIT_INTERRUPTED
 
 
-def _fail(error: OliveBuildError, *, as_json: bool) -> None:
+def _fail(error: OliveBuildError, *, as_json: bool) -> int:
     if as_json:
         _say_json(error)
-    click.echo(error.render(), err=True)
-    sys.exit(error.exit_code)
+    with suppress(BrokenPipeError):
+        click.echo(error.render(), err=True)
+    return error.exit_code
 
 
 def _say_json(error: OliveBuildError) -> None:
     import json
 
-    click.echo(json.dumps({"error": error.as_json()}, indent=2))
+    with suppress(BrokenPipeError):
+        click.echo(json.dumps({"error": error.as_json()}, indent=2))
 
 
-def _bug(error: Exception, words: Sequence[str], *, as_json: bool) -> None:
+def _bug(error: BaseException, words: Sequence[str], *, as_json: bool) -> int:
     import tempfile
     import traceback
 
@@ -152,7 +193,7 @@ def _bug(error: Exception, words: Sequence[str], *, as_json: bool) -> None:
         where=f"{file.name} has the details",
         hint="please report it with that file",
     )
-    _fail(bug, as_json=as_json)
+    return _fail(bug, as_json=as_json)
 
 
 if __name__ == "__main__":

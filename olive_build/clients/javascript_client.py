@@ -26,6 +26,7 @@ from olive_build.clients.client_packages import (
 )
 from olive_build.clients.web_server import serving
 from olive_build.errors import StepError
+from olive_build.processes import environment
 
 TEXT_GENERATION = "text-generation"
 # A browser that is told to end removes its profile; so long it may take.
@@ -238,6 +239,7 @@ def _finished(
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        env=environment(),
         start_new_session=True,
     ) as process:
         try:

@@ -35,6 +35,7 @@ def open_session(
     """
     import onnxruntime
 
+    onnxruntime.set_default_logger_severity(FATAL_ONLY)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -13,10 +13,9 @@ from collections.abc import Set
 from typing import Any
 
 from olive_build import rooms
-from olive_build.engine.reach import DATA, TOP, WHOLE
+from olive_build.engine.reach import DATA, MODULE, TOP, WHOLE
 
 _DATA_NAME = re.compile(rf"\*?[\w.-]*\.(?:{'|'.join(DATA)})", re.ASCII)
-_OURS = re.compile(rf"{rooms.PACKAGE}(\.\w+)+", re.ASCII)
 
 
 def units_of(content: bytes, module: str) -> dict[str, Any]:
@@ -57,11 +56,9 @@ class _Unit:
                         self._import(self._base(node), alias.name, alias.asname or alias.name)
                 case ast.Name(id=name):
                     self.names.add(name)
-                case ast.Call(
-                    func=ast.Name("family_module"), args=[_, ast.Constant(value=str() as room)]
-                ):
-                    self.modules.add(f"{rooms.PACKAGE}.families.*.{room}")
-                case ast.Constant(value=str() as text) if _OURS.fullmatch(text):
+                case ast.Call() if asked := _asked_for(node):
+                    self.modules.add(asked)
+                case ast.Constant(value=str() as text) if MODULE.fullmatch(text):
                     self.modules.add(text)
                 case ast.Constant(value=str() as text) if _DATA_NAME.fullmatch(text):
                     self.texts.add(text)
@@ -91,6 +88,16 @@ class _Unit:
             "names": sorted(self.names & known),
             "texts": sorted(self.texts),
         }
+
+
+def _asked_for(call: ast.Call) -> str | None:
+    """Return which modules a call asks a registry for, as a pattern; None for another call."""
+    match call:
+        case ast.Call(
+            ast.Attribute(ast.Name("rooms"), "module"), [ast.Constant(value=str() as room), _]
+        ):
+            return f"{rooms.PACKAGE}.{room}.*"
+    return None
 
 
 class _Stripper(ast.NodeTransformer):

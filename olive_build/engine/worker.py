@@ -3,8 +3,9 @@
 The folders have rooms with steps of a program's own (`rooms.extend`).
 
 One JSON line per request comes in on what was standard input, one reply goes out on what was
-standard output. Both are moved away before a step runs: everything that a library prints, native
-code included, goes to the step's log. The process ends when its parent does.
+standard output, after lines of what the step tells meanwhile. Both are moved away before a step
+runs: everything that a library prints, native code included, goes to the step's log. The process
+ends when its parent does.
 
 The worker imports what its kind needs once and then forks for each step (on Linux): a step starts
 from the same small memory whatever ran before it, and the peak that is reported is its own.
@@ -34,7 +35,9 @@ from olive_build.engine.fingerprint import from_fields
 from olive_build.engine.machine import this_machine
 from olive_build.engine.memory import high_water, max_rss, reset_high_water
 from olive_build.engine.registry import step_class, worker_kind
+from olive_build.engine.telling import listen
 from olive_build.errors import OliveBuildError
+from olive_build.processes import die_with_parent
 
 ENVIRONMENT: Mapping[str, str] = {
     "CI": "1",  # Olive and others read it as "do not report"
@@ -43,6 +46,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",  # a step never downloads
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHONHASHSEED": "0",
@@ -56,15 +60,17 @@ def main() -> None:
     """Serve requests until the parent is gone."""
     os.environ.update(ENVIRONMENT)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    _die_with_parent()
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     faulthandler.enable()
+    # From now on the end of the parent is seen, and takes along whatever a step has started. To be
+    # killed with the parent instead would leave that behind.
+    lines = _lines(requests)
     for folder in sys.argv[2:]:
         rooms.extend(Path(folder))
     _preload(sys.argv[1])
-    for line in _lines(requests):
+    for line in lines:
         request = json.loads(line)
         if FORKS:
             _serve_forked(request, replies)
@@ -82,14 +88,18 @@ def _preload(kind: str) -> None:
 
 
 def _answer(request: dict[str, Any], replies: BinaryIO) -> None:
-    replies.write(json.dumps(_serve(request)).encode() + b"\n")
+    def reply(answer: dict[str, Any]) -> None:
+        replies.write(json.dumps(answer).encode() + b"\n")
+
+    listen(lambda text: reply({"told": text}))
+    reply(_serve(request))
 
 
 def _serve_forked(request: dict[str, Any], replies: BinaryIO) -> None:
     """Run the step in a fork; if that dies, die as it did, which the parent reads."""
     child = os.fork()
     if child == 0:
-        _die_with_parent()
+        die_with_parent()
         _answer(request, replies)
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -171,13 +181,6 @@ def _tidy() -> None:
         libc.fflush(None)
         if hasattr(libc, "malloc_trim"):
             libc.malloc_trim(0)
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1  # <linux/prctl.h>
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-        # The parent may have died before the call; then standard input ends, which `_lines` sees.
 
 
 if __name__ == "__main__":

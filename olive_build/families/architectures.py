@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from olive_build.families.registry import FAMILIES, Family
+
 # The longest ending that fits counts. Sources: the auto classes of transformers 5
 # (models/auto/modeling_auto.py) and the tasks that their model cards name.
 TASKS: Mapping[str, str] = {
@@ -40,20 +42,6 @@ TASKS: Mapping[str, str] = {
     "LMHeadModel": "writing text",
     "DoubleHeadsModel": "writing text and choosing among answers",
 }
-# By family, the classes that are what it builds. A bare model, such as BertModel, is legal wherever
-# its tensors suffice, which loading it finds out.
-BUILT: Mapping[str, tuple[str, ...]] = {
-    "sentence-embedding": (),
-    "image-classification": ("ForImageClassification", "ForImageClassificationWithTeacher"),
-    "audio-classification": ("ForSequenceClassification",),
-    "text-classification": ("ForSequenceClassification",),
-    "whisper": ("WhisperForConditionalGeneration",),
-    "causal-lm": ("ForCausalLM", "LMHeadModel"),
-}
-# Of these the family takes the encoder alone, as sentence-transformers does.
-ENCODERS: Mapping[str, tuple[str, ...]] = {
-    "sentence-embedding": ("ForMaskedLM", "ForPreTraining"),
-}
 # What a folder with modules.json may hold besides: it was saved as an embedding model.
 SAVED_AS_EMBEDDING = ("ForCausalLM", "LMHeadModel")
 
@@ -71,12 +59,12 @@ def task_of(architecture: str) -> str | None:
     return TASKS[max(fitting, key=len)] if fitting else None
 
 
-def is_taken(family: str, architecture: str) -> bool:
+def is_taken(family: Family, architecture: str) -> bool:
     """Say whether a family builds models of that class, or takes the encoder out of them."""
-    endings = (*BUILT.get(family, ()), *ENCODERS.get(family, ()))
+    endings = (*family.classes, *family.encoders)
     return task_of(architecture) is None or architecture.endswith(endings)
 
 
 def builders_of(architecture: str) -> list[str]:
     """Return the families that build models of that class."""
-    return [family for family, endings in BUILT.items() if architecture.endswith(endings)]
+    return [item.name for item in FAMILIES.values() if architecture.endswith(item.classes)]

@@ -7,15 +7,18 @@ its own rooms read.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from olive_build.errors import PlanError
-from olive_build.families import Axes
 from olive_build.families.library_tokenizer import TokenizerSettings
 
+# The inputs of a graph by name, in their order, each with its axes. For a target's language a model
+# names the templates of its code, in its family's `templates/` ("text.kotlin"), by heading: the
+# first has none and asks for the bundle's provider, what follows runs on the CPU.
+Axes = Mapping[str, Sequence[int | str]]
 # The name of a component that is the only one.
 SINGLE = "model"
 
@@ -103,7 +106,7 @@ class Facts(ABC):
         return self.written_files
 
     def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
-        """Return the templates of the code that loads a bundle, by title: see `families.Axes`."""
+        """Return the templates of the code that loads a bundle, by title: see `Axes`."""
         return {}
 
     def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,6 @@ from typing import Any
 
 from olive_build.errors import PlanError
 from olive_build.families.architectures import (
-    BUILT,
     SAVED_AS_EMBEDDING,
     architecture_of,
     builders_of,
@@ -21,6 +20,7 @@ from olive_build.families.architectures import (
     task_of,
 )
 from olive_build.families.configuration import read_configuration, read_object
+from olive_build.families.registry import FAMILIES
 from olive_build.families.stored_tensors import Stored, tensors_of
 from olive_build.families.weight_files import unread_files, weight_files
 
@@ -55,7 +55,7 @@ def check_folder(folder: Path, family: str, *, head: str | None = None) -> tuple
     config = read_configuration(folder, CONFIG, _no_configuration)
     _refuse_quantized_configuration(folder, config)
     # What a folder of sentence-transformers is, it says itself.
-    own = family == "sentence-embedding" and (folder / OF_SENTENCE_TRANSFORMERS).is_file()
+    own = FAMILIES[family].encoders and (folder / OF_SENTENCE_TRANSFORMERS).is_file()
     if head is None and not own:
         _refuse_other_tasks(folder, family, config)
     read = weight_files(folder, config)
@@ -125,13 +125,14 @@ def _quantized(path: Path, why: str, method: object) -> PlanError:
 
 def _refuse_other_tasks(folder: Path, family: str, config: Mapping[str, Any]) -> None:
     architecture = architecture_of(config)
-    if architecture is None or is_taken(family, architecture):
+    built = FAMILIES[family]
+    if architecture is None or is_taken(built, architecture):
         return
-    as_embedding = family == "sentence-embedding" and (folder / "modules.json").is_file()
+    as_embedding = built.encoders and (folder / "modules.json").is_file()
     if as_embedding and architecture.endswith(SAVED_AS_EMBEDDING):
         return
     others = [f"`family: {name}`" for name in builders_of(architecture)]
-    own = " or ".join(f"...{ending}" for ending in BUILT[family])
+    own = " or ".join(f"...{ending}" for ending in built.classes)
     raise PlanError(
         f"the model is a {architecture}, for {task_of(architecture)}",
         where=str(folder / CONFIG),

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from olive_build.errors import PlanError, first_line
+from olive_build.processes import environment, follow_parent
 
 SAFE = "model.safetensors"
 LAST_LINES = 3
@@ -26,6 +27,7 @@ def to_safetensors(pickled: Path) -> None:
         [sys.executable, "-m", "olive_build.plan.pickled_weights", str(pickled)],
         capture_output=True,
         text=True,
+        env=environment(),
         check=False,
     )
     if done.returncode:
@@ -65,5 +67,6 @@ def _convert(pickled: Path) -> str | None:
 
 
 if __name__ == "__main__":
+    follow_parent()
     if problem := _convert(Path(sys.argv[1])):
         sys.exit(problem)

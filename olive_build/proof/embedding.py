@@ -5,13 +5,8 @@ Pooling follows sentence-transformers (models/Pooling.py, models/Normalize.py).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import ClassVar
-
 import numpy as np
 import numpy.typing as npt
-
-from olive_build.proof.figures import Figure, similarity
 
 Floats = npt.NDArray[np.float32]
 # sentence-transformers clamps the token count; the graph does the same.
@@ -37,41 +32,17 @@ def pool(hidden: Floats, mask: npt.NDArray[np.int64], pooling: str, normalize: b
     return np.ascontiguousarray(pooled, np.float32)
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How near candidate embeddings are to the reference: cosines, and the order of similarities.
-
-    `spearman` is the rank correlation of the similarities of all pairs of texts.
-    `embedding_difference` is the largest difference of any number, over the largest number: what
-    cosines do not see is how long vectors are.
-    """
-
-    measured: ClassVar[tuple[Figure, ...]] = similarity.FIGURES
-
-    cosine_lowest: float
-    cosine_p1: float
-    cosine_mean: float
-    spearman: float
-    embedding_difference: float
-
-    def as_json(self) -> dict[str, float]:
-        return asdict(self)
-
-
-def agreement(candidate: Floats, reference: Floats) -> Agreement:
-    """Compare [texts, dimensions] with [texts, dimensions], text by text and pair by pair.
+def agreement(candidate: Floats, reference: Floats) -> dict[str, float]:
+    """Return how near [texts, dimensions] are to others, text by text and pair by pair.
 
     A row with a value that is no finite number counts as cosine -1.
     """
-    lowest, p1, mean = cosine_figures(candidate, reference)
     pairs = (_pairs(_finite_units(rows)) for rows in (candidate, reference))
-    return Agreement(
-        cosine_lowest=lowest,
-        cosine_p1=p1,
-        cosine_mean=mean,
-        spearman=_figure(_spearman(*pairs)),
-        embedding_difference=largest_difference(candidate, reference),
-    )
+    return {
+        **cosine_figures(candidate, reference),
+        "spearman": _figure(_spearman(*pairs)),
+        "embedding_difference": largest_difference(candidate, reference),
+    }
 
 
 def largest_difference(candidate: Floats, reference: Floats) -> float:
@@ -86,14 +57,18 @@ def largest_difference(candidate: Floats, reference: Floats) -> float:
     return _figure(min(np.abs(candidate.astype(np.float64) - reference).max() / scale, largest))
 
 
-def cosine_figures(candidate: Floats, reference: Floats) -> tuple[float, float, float]:
+def cosine_figures(candidate: Floats, reference: Floats) -> dict[str, float]:
     """Return the lowest, the first percentile and the mean of the rows' cosines.
 
     A row with a value that is no finite number counts as cosine -1: it must never pass a gate.
     """
     cosines = (_finite_units(candidate) * _finite_units(reference)).sum(1)
     cosines[~np.isfinite(candidate).all(axis=1)] = -1.0
-    return _figure(cosines.min()), _figure(np.percentile(cosines, 1)), _figure(cosines.mean())
+    return {
+        "cosine_lowest": _figure(cosines.min()),
+        "cosine_p1": _figure(np.percentile(cosines, 1)),
+        "cosine_mean": _figure(cosines.mean()),
+    }
 
 
 def _figure(value: np.floating | float) -> float:

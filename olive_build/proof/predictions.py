@@ -9,12 +9,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-
-from olive_build.proof.figures import Figure, text_generation
 
 Floats = npt.NDArray[np.float32]
 Tokens = tuple[int, ...]
@@ -66,59 +63,37 @@ class Confidence:
         return bool(self.margin[step] <= TIE_STEPS * float(np.spacing(np.float16(size))))
 
 
-@dataclass(frozen=True)
-class GenerationAgreement:
-    """How a file predicts and writes, against the side that it is held to.
-
-    `perplexity` is the file's own on the texts; `perplexity_ratio` that over the other side's.
-    `token_agreement` is the share of tokens of the texts in whose place both find the same one
-    likeliest, `generate_agreement` the share of prompts after which both write the same. None of
-    what one of the sides does not tell.
-    """
-
-    measured: ClassVar[tuple[Figure, ...]] = text_generation.FIGURES
-
-    perplexity: float | None
-    perplexity_ratio: float | None
-    token_agreement: float | None
-    generate_agreement: float | None
-
-    def as_json(self) -> dict[str, float]:
-        found = vars(self).items()
-        return {name: round(float(value), 7) for name, value in found if value is not None}
-
-
 def generation_agreement(
     candidate: Predictions, expected: Predictions, choices: Sequence[Confidence]
-) -> GenerationAgreement:
+) -> dict[str, float]:
     """Compare what two sides say of the same texts and write after the same prompts.
 
-    `choices` are PyTorch's, for each prompt. Raises ValueError when the sides differ in number.
+    `choices` are PyTorch's, for each prompt. What one of the sides does not tell has no figure.
+    Raises ValueError when the sides differ in number.
     """
     same = [
         is_same(one, other, choice if candidate.is_half else None)
         for one, other, choice in zip(candidate.written, expected.written, choices, strict=True)
         if one is not None and other is not None
     ]
-    return GenerationAgreement(
-        *_of_texts(candidate, expected),
-        generate_agreement=sum(same) / len(same) if same else None,
-    )
+    found = _of_texts(candidate, expected)
+    if same:
+        found["generate_agreement"] = sum(same) / len(same)
+    return {name: round(value, 7) for name, value in found.items()}
 
 
-def _of_texts(
-    candidate: Predictions, expected: Predictions
-) -> tuple[float | None, float | None, float | None]:
-    """Return perplexity, perplexity_ratio and token_agreement."""
+def _of_texts(candidate: Predictions, expected: Predictions) -> dict[str, float]:
     if candidate.nll is None or candidate.best is None:
-        return None, None, None
+        return {}
     own = mean_nll(candidate.nll)
+    found = {"perplexity": perplexity(own)}
     if expected.nll is None or expected.best is None:
-        return perplexity(own), None, None
+        return found
     if len(candidate.nll) != len(expected.nll):
         raise ValueError(f"{len(candidate.nll)} tokens and {len(expected.nll)} are compared")
-    ratio = perplexity(own - mean_nll(expected.nll))
-    return perplexity(own), ratio, float((candidate.best == expected.best).mean())
+    found["perplexity_ratio"] = perplexity(own - mean_nll(expected.nll))
+    found["token_agreement"] = float((candidate.best == expected.best).mean())
+    return found
 
 
 def is_same(written: Tokens, expected: Tokens, choice: Confidence | None) -> bool:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import StepError, first_line
-from olive_build.proof.reference import Figures, Reference
+from olive_build.proof.figures import every, worst
+from olive_build.proof.reference import Reference
 
-F = TypeVar("F", bound=Figures)
+DIGITS = 7
 
 
 class Session(Protocol):
@@ -33,29 +34,26 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True)
-class Comparison(Generic[F]):
+class Comparison:
     """Figures of the samples one by one, and of the same in batches of eight.
 
     `batched` is None for models that take one sample at a time.
     """
 
-    single: F
-    batched: F | None
+    single: Mapping[str, float]
+    batched: Mapping[str, float] | None
 
     @property
     def worst(self) -> dict[str, float]:
         """The worse of both, figure by figure: what budgets are held against."""
-        one = self.single.as_json()
         if self.batched is None:
-            return one
-        other = self.batched.as_json()
-        figures = {figure.name: figure for figure in self.single.measured}
-        return {name: figures[name].worst((one[name], other[name])) for name in one}
+            return dict(self.single)
+        return worst([self.single, self.batched], self.single)
 
     def as_json(self) -> dict[str, Any]:
-        described: dict[str, Any] = {**self.worst, "single": self.single.as_json()}
+        described: dict[str, Any] = {**self.worst, "single": self.single}
         if self.batched is not None:
-            described["batched"] = self.batched.as_json()
+            described["batched"] = self.batched
         return described
 
 
@@ -66,20 +64,10 @@ class Quality:
     `samples` says what was counted, and `count` how many there were.
     """
 
-    against_torch: Comparison[Any]
-    against_fp32: Comparison[Any] | None
+    against_torch: Comparison
+    against_fp32: Comparison | None
     samples: str
     count: int
-
-    @property
-    def single(self) -> Any:
-        """Figures against PyTorch, sample by sample."""
-        return self.against_torch.single
-
-    @property
-    def batched(self) -> Any:
-        """Figures against PyTorch, in batches; None where there are none."""
-        return self.against_torch.batched
 
     def as_json(self) -> dict[str, Any]:
         described = {**self.against_torch.as_json(), self.samples: self.count}
@@ -121,13 +109,22 @@ def quality_of(
     )
 
 
-def _compared(reference: Reference, candidate: Outputs, expected: Outputs) -> Comparison[Any]:
+def _compared(reference: Reference, candidate: Outputs, expected: Outputs) -> Comparison:
     return Comparison(
-        reference.compare(candidate.single, expected.single),
+        _measured(reference, candidate.single, expected.single),
         None
         if candidate.batched is None
-        else reference.compare(candidate.batched, expected.batched),
+        else _measured(reference, candidate.batched, expected.batched),
     )
+
+
+def _measured(reference: Reference, candidate: Any, expected: Any) -> dict[str, float]:
+    """Return the figures that the kind of reference gives, and those that measure themselves."""
+    found = reference.compare(candidate, expected)
+    for figure in every().values():
+        if figure.measure is not None and reference.metric in figure.metrics:
+            found[figure.name] = round(figure.measure(reference, candidate, expected), DIGITS)
+    return found
 
 
 def run_reference(model: Path | Session, reference: Reference) -> Outputs:

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import ClassVar
-
-from olive_build.proof.figures import Figure, speech, text_generation
+from dataclasses import dataclass
 
 Words = tuple[str, ...]
 POINTS = 100
@@ -33,34 +30,13 @@ class Transcripts:
         return len(self.texts)
 
 
-@dataclass(frozen=True)
-class TranscriptAgreement:
-    """How a file transcribes: against what was said, and against the side that it is held to.
-
-    `wer` is the word error rate, as a share; `wer_loss` how far it is above the other side's in
-    points (percent; below zero where the file is better); `wer_to_reference` the word error rate
-    with the other side's own texts taken for the truth. `generate_agreement` is the share of extra
-    cases of decoding whose texts are the other side's to the character; 1 where there are none that
-    both sides know.
-    """
-
-    measured: ClassVar[tuple[Figure, ...]] = (*speech.FIGURES, *text_generation.FIGURES)
-
-    wer: float
-    wer_loss: float
-    wer_to_reference: float
-    generate_agreement: float
-
-    def as_json(self) -> dict[str, float]:
-        return asdict(self)
-
-
 def transcript_agreement(
     candidate: Transcripts, expected: Transcripts, truth: Sequence[str]
-) -> TranscriptAgreement:
+) -> dict[str, float]:
     """Compare transcripts of the same clips and cases, and both with what was said in the clips.
 
-    Raises ValueError when they differ in number.
+    `generate_agreement` is 1 where there are no cases that both sides know. Raises ValueError when
+    they differ in number.
     """
     wer = word_error_rate(candidate.texts, truth)
     same = [
@@ -68,12 +44,12 @@ def transcript_agreement(
         for one, other in zip(candidate.cases, expected.cases, strict=True)
         if one is not None and other is not None
     ]
-    return TranscriptAgreement(
-        wer=_figure(wer),
-        wer_loss=_figure(POINTS * (wer - word_error_rate(expected.texts, truth))),
-        wer_to_reference=_figure(word_error_rate(candidate.texts, expected.texts)),
-        generate_agreement=_figure(sum(same) / len(same) if same else 1.0),
-    )
+    return {
+        "wer": _figure(wer),
+        "wer_loss": _figure(POINTS * (wer - word_error_rate(expected.texts, truth))),
+        "wer_to_reference": _figure(word_error_rate(candidate.texts, expected.texts)),
+        "generate_agreement": _figure(sum(same) / len(same) if same else 1.0),
+    }
 
 
 def word_error_rate(texts: Sequence[str], truth: Sequence[str]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from olive_build.families import FAMILIES, FamilySpec, family_of_task
+from olive_build.families.registry import FAMILIES, Family, family_of_task
 from olive_build.recipe import model
 from olive_build.recipe.budgets import BudgetsSpec, contradictions, flat
 from olive_build.recipe.codes import Code
@@ -57,7 +57,7 @@ def _check_head(context: Context) -> None:
         context.add(Code.NO_TARGETS, ("targets",), message, hint=hint, key=True)
 
 
-def family_of(context: Context) -> FamilySpec | None:
+def family_of(context: Context) -> Family | None:
     """Return the family of the recipe's model; report what keeps it from having just one."""
     family, task = context.recipe.model.family, context.recipe.model.task
     here: KeyPath = ("model",)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from olive_build.families import FAMILIES
+from olive_build.families.registry import FAMILIES
 from olive_build.methods import precision_of
 from olive_build.proof import figures
 from olive_build.recipe.catalogue import load_catalogue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from olive_build.families import FAMILIES, FamilySpec, family_of_task
+from olive_build.families.registry import FAMILIES, Family, family_of_task
 from olive_build.proof import figures
 from olive_build.recipe import model
 from olive_build.recipe.build import DataSource
@@ -63,12 +63,12 @@ def check_figures(context: Context, where: KeyPath, budgets: Sequence[str]) -> N
             )
 
 
-def _family(context: Context) -> FamilySpec | None:
+def _family(context: Context) -> Family | None:
     named = context.recipe.model
     return FAMILIES.get(named.family or "") or family_of_task(named.task or "")
 
 
-def _check_file(context: Context, text: str, here: KeyPath, family: FamilySpec) -> None:
+def _check_file(context: Context, text: str, here: KeyPath, family: Family) -> None:
     found = context.file(text, here)
     if found is None:
         return
@@ -80,7 +80,7 @@ def _check_file(context: Context, text: str, here: KeyPath, family: FamilySpec) 
         context.add(Code.BAD_PATH, here, message, hint=hint)
 
 
-def samples(place: Place, family: FamilySpec) -> tuple[DataSource, DataSource]:
+def samples(place: Place, family: Family) -> tuple[DataSource, DataSource]:
     """Return what a target is proved on and what quantizers may look at.
 
     Reports one that neither the recipe nor the family gives, and a file that is given for both.
@@ -98,7 +98,7 @@ def samples(place: Place, family: FamilySpec) -> tuple[DataSource, DataSource]:
     return data, calibration
 
 
-def _chosen(place: Place, family: FamilySpec, field: str, built_in: tuple[str, ...]) -> DataSource:
+def _chosen(place: Place, family: Family, field: str, built_in: tuple[str, ...]) -> DataSource:
     own, common = place.spec.verify, place.context.recipe.verify
     given = getattr(own, field) if own else None
     given = given if given is not None else getattr(common, field)
@@ -110,7 +110,7 @@ def _chosen(place: Place, family: FamilySpec, field: str, built_in: tuple[str, .
     return DataSource(given or next(iter(built_in), None), None)
 
 
-def _report_missing(place: Place, family: FamilySpec, field: str) -> None:
+def _report_missing(place: Place, family: Family, field: str) -> None:
     named: KeyPath = ("model", "family" if place.context.recipe.model.family else "task")
     here: KeyPath = ("verify", field)
     targets: KeyPath = ("targets", place.target.name, *here)

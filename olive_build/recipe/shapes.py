@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from olive_build.families import FamilySpec
+from olive_build.families.registry import Family
 from olive_build.recipe.codes import Code
 from olive_build.recipe.place import Place
 from olive_build.recipe.suggest import did_you_mean, listed
@@ -15,7 +15,7 @@ LARGEST_SIZE = 65_536
 LARGEST_OF_AXIS: Mapping[str, int] = {"samples": 2**24}
 
 
-def shapes_for(place: Place, family: FamilySpec) -> tuple[tuple[str, int], ...]:
+def shapes_for(place: Place, family: Family) -> tuple[tuple[str, int], ...]:
     """Return the axes with their sizes, in the family's order; () where all are free.
 
     Reports axes that the family does not have or that lack a size, sizes that none can have, and
@@ -54,13 +54,13 @@ def given_shapes(place: Place) -> Mapping[str, int]:
     return (own if own is not None else place.context.recipe.export.shapes) or {}
 
 
-def written_shapes(family: FamilySpec, given: Mapping[str, int]) -> str:
+def written_shapes(family: Family, given: Mapping[str, int]) -> str:
     """Return the field with a size for every axis, as a recipe writes it."""
     sizes = {axis: given.get(axis, size) for axis, size in family.axes}
     return f"shapes: {{{', '.join(f'{axis}: {size}' for axis, size in sizes.items())}}}"
 
 
-def _check_provider(place: Place, family: FamilySpec) -> None:
+def _check_provider(place: Place, family: Family) -> None:
     provider, target = place.provider, place.target
     here: KeyPath = ("targets", target.name, "export", "shapes")
     # What is written and could not be read is reported where it was read.

@@ -11,7 +11,7 @@ from olive_build.engine.decide import Decisions
 from olive_build.engine.graph import Node
 from olive_build.engine.store import Store
 from olive_build.errors import BundleError, OliveBuildError, UsageError
-from olive_build.families import FAMILIES
+from olive_build.families.registry import FAMILIES
 from olive_build.plan.types import BundlePlan, Plan, VariantPlan
 from olive_build.recipe.suggest import listed
 from olive_build.record.manifest import ONNX, Manifest, Variant

@@ -20,7 +20,8 @@ import click
 from olive_build.engine.machine import this_machine
 from olive_build.engine.store import Store
 from olive_build.errors import UsageError
-from olive_build.families import FamilySpec, family_module
+from olive_build.families import family_module
+from olive_build.families.registry import Family
 from olive_build.proof.benchmark import Shape, benchmark
 from olive_build.report.contestants import Field, gather
 from olive_build.report.style import paint, table
@@ -116,7 +117,7 @@ def _sizes(lengths: Sequence[int], field: Field) -> tuple[int, ...]:
 
 
 def _shapes(
-    sizes: Sequence[int], batches: Sequence[int], threads: Sequence[int], family: FamilySpec
+    sizes: Sequence[int], batches: Sequence[int], threads: Sequence[int], family: Family
 ) -> list[Shape]:
     counts_items = family.size_unit == "images"
     return [

@@ -14,6 +14,7 @@ import click
 
 from olive_build.engine.machine import this_machine
 from olive_build.errors import BundleError, StepError, UsageError
+from olive_build.processes import environment
 from olive_build.record.read import read_manifest
 from olive_build.report.style import table
 from olive_build.report.training_bundle import TrainingBundle, open_bundle
@@ -89,7 +90,11 @@ def _measured(bundle: TrainingBundle, batch: int, threads: int) -> dict[str, Any
         _write_batch(bundle, batch, path)
         words = (str(bundle.artifacts.absolute()), str(path), str(threads))
         done = subprocess.run(
-            provision.command(TOOLCHAIN, COST, *words), capture_output=True, text=True, check=False
+            provision.command(TOOLCHAIN, COST, *words),
+            capture_output=True,
+            text=True,
+            env=environment(),
+            check=False,
         )
     if done.returncode:
         raise StepError(
@@ -116,8 +121,8 @@ def _write_batch(bundle: TrainingBundle, batch: int, path: Path) -> None:
     """Write the inputs of the bundle's reference, repeated as needed, and then a target."""
     import numpy as np
 
-    from olive_build.proof.logits_reference import LogitsReference
     from olive_build.proof.reference import read_reference
+    from olive_build.proof.references.logits import LogitsReference
 
     training = bundle.training
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from olive_build.errors import BundleError, UsageError
-from olive_build.families import FAMILIES
+from olive_build.families.registry import FAMILIES
 from olive_build.record.files import file_problem
 from olive_build.record.manifest import ORT, Manifest, Training
 from olive_build.record.read import AGAIN, MANIFEST, read_manifest

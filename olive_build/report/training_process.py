@@ -13,6 +13,7 @@ from typing import Any
 
 from olive_build import errors
 from olive_build.errors import OliveBuildError, StepError
+from olive_build.processes import environment
 from olive_build.toolchains import provision
 
 TOOLCHAIN, MODULE = "training", "olive_build.training.train_child"
@@ -36,6 +37,7 @@ def train(request: Mapping[str, Any], log: Path) -> Generator[dict[str, Any], No
             stderr=errors_to,
             text=True,
             encoding="utf-8",
+            env=environment(),
             start_new_session=True,
         )
     assert process.stdin and process.stdout

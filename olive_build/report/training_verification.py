@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import ProofError
+from olive_build.processes import environment
 from olive_build.proof.training_verdict import repeated_gates
 from olive_build.record.proof import Gate
 from olive_build.report.training_process import TOOLCHAIN
@@ -28,6 +29,7 @@ def train_again(folder: Path) -> tuple[Gate, ...]:
         capture_output=True,
         text=True,
         errors="replace",
+        env=environment(),
         check=False,
     )
     found = _printed(done)

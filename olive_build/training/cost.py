@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import StepError
+from olive_build.processes import follow_parent
 
 WARM_UP, STEPS = 3, 20
 # Long steps: as many as fit into this time, but no fewer than the least.
@@ -86,6 +87,7 @@ def measure_here(artifacts: Path, batch: Path, threads: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure as the arguments say; an error's lines go to standard error."""
+    follow_parent()
     artifacts, batch, threads = sys.argv[1:]
     try:
         figures = measure_here(Path(artifacts), Path(batch), int(threads))

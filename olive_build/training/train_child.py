@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import OliveBuildError, StepError
+from olive_build.processes import follow_parent
 from olive_build.training.checkpoint_check import check_checkpoint
 from olive_build.training.held_out import Judged, judge
 from olive_build.training.settings import Loss
@@ -46,6 +47,7 @@ Say = Callable[[Mapping[str, Any]], object]
 
 def main() -> None:
     """Train as the request says."""
+    follow_parent()
     # Libraries print to stdout; events keep the original one.
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import OliveBuildError
+from olive_build.processes import follow_parent
 
 ARTIFACTS, REFERENCE, INFERENCE = "training", "reference", "inference/model.onnx"
 
@@ -65,6 +66,7 @@ def _other_graph(bundle: Any, outputs: list[str], inference: Path) -> list[str]:
 
 def main() -> None:
     """Print what came of it; an error too, with its exit code."""
+    follow_parent()
     # Libraries print to stdout; the result keeps the original one.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)

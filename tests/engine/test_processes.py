@@ -121,11 +121,13 @@ def test_control_c_ends_everything_within_a_second(notes: Notes) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_workers_die_with_a_killed_build(notes: Notes) -> None:
+def test_workers_and_what_they_started_die_with_a_killed_build(notes: Notes) -> None:
     build = start(0.0, "orphan")
     worker, child = pid_of(notes, "worker"), pid_of(notes, "child")
     build.kill()
     build.communicate()
-    wait_until(lambda: not alive(worker), 1.0)
-    if alive(child):
-        os.kill(child, signal.SIGKILL)
+    try:
+        wait_until(lambda: not alive(worker) and not alive(child), 1.0)
+    finally:
+        if alive(child):
+            os.kill(child, signal.SIGKILL)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from olive_build.families import FAMILIES
 from olive_build.families.causal_lm.miniature import write_miniature
 from olive_build.families.causal_lm.sample import feeds, text_of
 from olive_build.families.causal_lm.torch_side import load, runner
+from olive_build.families.registry import FAMILIES
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import pytest
 
 from olive_build.errors import BundleError
 from olive_build.proof.classification import class_agreement
-from olive_build.proof.classification_reference import ClassificationReference
-from olive_build.proof.embedding_reference import EmbeddingReference
 from olive_build.proof.pictures import Pictures
 from olive_build.proof.pixels import Pixels
 from olive_build.proof.reference import read_reference, write_reference
+from olive_build.proof.references.classification import ClassificationReference
+from olive_build.proof.references.embedding import EmbeddingReference
 from olive_build.proof.verdict import quality_gates
 from olive_build.record.proof import Gate
 
@@ -33,28 +33,28 @@ def reference() -> ClassificationReference:
 
 def test_the_same_scores_lose_nothing() -> None:
     found = class_agreement(EXPECTED, EXPECTED, LABELS)
-    assert (found.accuracy, found.accuracy_loss, found.top1_agreement) == (0.75, 0, 1)
-    assert found.cosine_lowest == pytest.approx(1)
+    assert (found["accuracy"], found["accuracy_loss"], found["top1_agreement"]) == (0.75, 0, 1)
+    assert found["cosine_lowest"] == pytest.approx(1)
 
 
 def test_a_lost_class_counts_in_points_and_a_won_one_below_zero() -> None:
     lost, won = EXPECTED.copy(), EXPECTED.copy()
     lost[0] = [0, 1, 9]
     won[2] = [0, 8, 9]
-    assert class_agreement(lost, EXPECTED, LABELS).accuracy_loss == 25
+    assert class_agreement(lost, EXPECTED, LABELS)["accuracy_loss"] == 25
     better = class_agreement(won, EXPECTED, LABELS)
-    assert (better.accuracy, better.accuracy_loss, better.top1_agreement) == (1, -25, 0.75)
+    assert (better["accuracy"], better["accuracy_loss"], better["top1_agreement"]) == (1, -25, 0.75)
 
 
 def test_scores_that_are_no_numbers_are_wrong_even_where_pytorch_is_wrong_too() -> None:
     broken = EXPECTED.copy()
     broken[[0, 2]] = np.nan
     found = class_agreement(broken, EXPECTED, LABELS)
-    assert (found.accuracy, found.top1_agreement, found.cosine_lowest) == (0.5, 0.5, -1)
+    assert (found["accuracy"], found["top1_agreement"], found["cosine_lowest"]) == (0.5, 0.5, -1)
 
 
 def test_a_loss_is_held_from_above_and_accuracy_from_below() -> None:
-    figures = class_agreement(EXPECTED, EXPECTED, LABELS).as_json() | {"accuracy_loss": 0.6}
+    figures = class_agreement(EXPECTED, EXPECTED, LABELS) | {"accuracy_loss": 0.6}
     gates = quality_gates(figures, {"accuracy_loss": 0.5, "accuracy": 0.7, "size_mb": 1.0})
     assert [gate.text() for gate in gates] == [
         "accuracy 0.75, at least 0.7: passed",

@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.errors import StepError
-from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.pictures import Pictures
 from olive_build.proof.pixels import Pixels
 from olive_build.proof.quality import measure_quality
+from olive_build.proof.references.classification import ClassificationReference
 
 CLASSES = 3
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 2, 2, 1), dtype=np.uint8)
@@ -67,16 +67,16 @@ def test_the_graph_itself_has_full_marks_and_no_second_section(tmp_path: Path) -
 
 def test_logits_are_found_by_name_in_fp16_as_in_fp32(tmp_path: Path) -> None:
     half = write(tmp_path / "m.onnx", dtype=TensorProto.FLOAT16, first=False)
-    found = measure_quality(half, REFERENCE)
-    assert found.single.top1_agreement == found.batched.top1_agreement == 1
-    assert 0.99999 < found.single.cosine_lowest < 1
+    found = measure_quality(half, REFERENCE).against_torch
+    assert found.single["top1_agreement"] == found.batched["top1_agreement"] == 1
+    assert 0.99999 < found.single["cosine_lowest"] < 1
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_graph_of_fixed_shapes_is_run_in_its_own_batches(tmp_path: Path, batch: int) -> None:
-    found = measure_quality(write(tmp_path / "m.onnx", batch=batch), REFERENCE)
-    assert found.single.top1_agreement == found.batched.top1_agreement == 1
-    assert found.batched.cosine_lowest == pytest.approx(1)
+    found = measure_quality(write(tmp_path / "m.onnx", batch=batch), REFERENCE).against_torch
+    assert found.single["top1_agreement"] == found.batched["top1_agreement"] == 1
+    assert found.batched["cosine_lowest"] == pytest.approx(1)
 
 
 def test_what_the_variant_lost_is_told_from_what_the_graph_had_lost_before(tmp_path: Path) -> None:
@@ -105,11 +105,12 @@ def test_budgets_are_held_against_the_worse_of_one_by_one_and_in_batches(tmp_pat
     for node in (double, less, mixed):
         model.graph.node.insert(0, node)
     onnx.save(model, str(tmp_path / "m.onnx"))
-    found = measure_quality(tmp_path / "m.onnx", REFERENCE)
-    figures = found.as_json()
-    assert found.single.accuracy == 1
-    assert found.batched.accuracy == figures["accuracy"] < 1
-    assert found.batched.accuracy_loss == figures["accuracy_loss"] > 0
+    quality = measure_quality(tmp_path / "m.onnx", REFERENCE)
+    figures, found = quality.as_json(), quality.against_torch
+    assert found.batched is not None
+    assert found.single["accuracy"] == 1
+    assert found.batched["accuracy"] == figures["accuracy"] < 1
+    assert found.batched["accuracy_loss"] == figures["accuracy_loss"] > 0
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from olive_build.errors import BundleError, StepError, UsageError
 from olive_build.proof.audio import StoredClips, mu_law_encode
 from olive_build.proof.quality import measure_quality
 from olive_build.proof.reference import read_reference, write_reference
+from olive_build.proof.references.transcription import Case, Decoding, TranscriptionReference
 from olive_build.proof.transcription import Transcripts
-from olive_build.proof.transcription_reference import Case, Decoding, TranscriptionReference
 
 LENGTHS = np.array([20, 7, 31])
 # A clip is one level throughout, and the graph hears that: 1024 a row.
@@ -153,7 +153,7 @@ def test_what_the_variant_lost_is_told_from_what_the_graph_had_lost_before(tmp_p
     against = figures["against_fp32"]
     assert (against["wer"], against["wer_loss"], against["wer_to_reference"]) == (0.5, 0, 0)
     assert against["generate_agreement"] == 1
-    assert "batched" not in figures and found.batched is None
+    assert "batched" not in figures and found.against_torch.batched is None
 
 
 def test_some_rows_come_with_the_cases_on_them(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_some_rows_come_with_the_cases_on_them(tmp_path: Path) -> None:
 def test_a_session_is_fed_audio_and_settings_by_name_and_nothing_runs_twice() -> None:
     session = Recorded(("audio_pcm", "num_beams", "num_return_sequences", "length_penalty"))
     found = measure_quality(session, REFERENCE)
-    assert found.single.generate_agreement == 0.5
+    assert found.against_torch.single["generate_agreement"] == 0.5
     assert len(session.fed) == 3 + 2
     first, last = session.fed[1], session.fed[-1]
     assert first["audio_pcm"].dtype == np.float32

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+import sys
+from pathlib import Path
 
 import pytest
 
-from olive_build.report.building import figures_text, quality_head, speed_size, speed_text
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import variant_proof
+
+from olive_build.bundle.assemble import Judged
+from olive_build.report.building import quality_text, speed_size, speed_text, told
 from olive_build.report.html.numbers import limit_text, short_title, text_of, title_of
 
 WRITTEN = {
@@ -19,33 +23,24 @@ WRITTEN = {
 
 
 def test_the_column_of_quality_has_perplexity_beside_pytorchs_and_what_is_alike() -> None:
-    assert figures_text([WRITTEN]) == "perplexity 21.35 (1.012 x PyTorch), 90% alike"
-    worse = {**WRITTEN, "perplexity": 30.0, "perplexity_ratio": 1.4, "generate_agreement": 0.95}
-    expected = "perplexity 30 (1.400 x PyTorch), 90% alike"
-    assert figures_text([WRITTEN, worse]) == figures_text([worse, WRITTEN]) == expected
+    proof = variant_proof({"quality": {"onnx": WRITTEN}})
+    named = told(WRITTEN)
+    assert quality_text(proof, named) == "21.35, 90.00 %"
+    assert [figure.title for figure in named][-1] == "generated alike"
 
 
 def test_a_file_that_searches_by_itself_has_no_perplexity() -> None:
-    assert figures_text([{"generate_agreement": 0.96875}]) == "97% alike"
-
-
-def test_the_heads_of_cosines_stand_where_there_are_cosines() -> None:
-    def head(*qualities: dict[str, Any]) -> str:
-        proofs = [SimpleNamespace(quality={"onnx": quality}) for quality in qualities]
-        return quality_head(SimpleNamespace(bundles=[SimpleNamespace(proofs=proofs)]))  # type: ignore[arg-type]
-
-    assert head(WRITTEN, {"generate_agreement": 1.0}) == "quality"
-    cosines = {"cosine_lowest": 0.98, "cosine_p1": 0.99, "cosine_mean": 0.995}
-    assert head(WRITTEN, cosines) == "lowest cosine or other"
-    assert head(cosines) == "lowest cosine"
+    assert [figure.name for figure in told({"generate_agreement": 0.96875})] == [
+        "generate_agreement"
+    ]
 
 
 def test_the_speed_that_is_told_is_that_of_a_token() -> None:
-    ratio = {"ratio_to": {"pytorch": {"median": 0.5}}, "unit": "tokens"}
+    ratio = {"ratio_to": {"pytorch": {"median": 0.5, "low": 0.5, "high": 0.5}}, "milliseconds": {}}
     rows = [{"tokens": n, "threads": t, **ratio} for n in (128, 1) for t in (2, 1)]
-    proof = SimpleNamespace(latency=rows, is_fp32_graph=False, training=None)
-    assert speed_text(proof) == "2.0 x"  # type: ignore[arg-type]
-    assert speed_size(proof) == "1 token"  # type: ignore[arg-type]
+    proof = variant_proof({"latency": rows})
+    assert speed_text(Judged("int8", proof)) == "2.0 x"
+    assert speed_size(proof) == "1 token"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from samples import manifest_data
 
 from olive_build.engine.store import Store
 from olive_build.errors import UsageError
-from olive_build.families import FAMILIES
+from olive_build.families.registry import FAMILIES
 from olive_build.report import benching
 from olive_build.report.attribution_sources import compare_bundle
 from olive_build.report.contestants import gather

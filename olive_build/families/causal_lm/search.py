@@ -29,10 +29,10 @@ from onnx import TensorProto, helper
 
 from olive_build.families.causal_lm.generation import LONGEST, Decoding
 from olive_build.families.causal_lm.names import ATTENTION_MASK, BATCH, INPUT_IDS, SEQUENCE
-from olive_build.families.causal_lm.node_writer import NodeWriter
 from olive_build.families.causal_lm.search_scores import ENDLESS, NextToken
 from olive_build.families.causal_lm.search_step import Around, step_graph
 from olive_build.families.causal_lm.spec import CausalLmFacts
+from olive_build.families.graph_writer import GraphWriter
 
 DOMAIN = "com.microsoft"
 MAX_NEW_TOKENS, SEQUENCES = "max_new_tokens", "sequences"
@@ -49,7 +49,7 @@ def search_graph(
     `sequences` [batch_size, generated_length] is what generate returns: the prompt, the tokens, the
     end where a text has one, and pad tokens up to the longest. `step` is used up.
     """
-    search, choice = NodeWriter("search"), NextToken(facts.vocabulary, facts.eos, decoding)
+    search, choice = GraphWriter("search"), NextToken(facts.vocabulary, facts.eos, decoding)
     around = _around(search, facts, decoding.num_beams)
     # Without an end of its own a model is given a token that it has not.
     end = facts.eos[0] if facts.eos else choice.columns
@@ -76,7 +76,7 @@ def search_graph(
             _value(MAX_NEW_TOKENS, [1]),
         ],
         [_value(SEQUENCES, [BATCH, "generated_length"])],
-        search.constants,
+        [*search.constants.values()],
     )
 
 
@@ -90,7 +90,7 @@ def _fill(facts: CausalLmFacts, decoding: Decoding, end: int) -> int:
     return facts.pad if is_given and facts.pad is not None else end
 
 
-def _around(search: NodeWriter, facts: CausalLmFacts, beams: int) -> Around:
+def _around(search: GraphWriter, facts: CausalLmFacts, beams: int) -> Around:
     """Append what the steps read: the mask of each beam, and lengths in tokens."""
     length = search.add("Shape", [INPUT_IDS], "length", start=1, end=2)
     whole = search.add("Add", [length, MAX_NEW_TOKENS], "whole")
@@ -102,13 +102,13 @@ def _around(search: NodeWriter, facts: CausalLmFacts, beams: int) -> Around:
     return Around(search.add("Reshape", [each, shape], "mask"), length, max_length)
 
 
-def _generated(search: NodeWriter, whole: str, length: str, axis: int) -> str:
+def _generated(search: GraphWriter, whole: str, length: str, axis: int) -> str:
     """Return what stands behind the prompt, as int64."""
     after = search.columns(whole, length, search.constant("endless", [ENDLESS]), "behind", axis)
     return search.cast(after, TensorProto.INT64, "generated")
 
 
-def _cut(search: NodeWriter, found: str, eos: tuple[int, ...], pad: int) -> None:
+def _cut(search: GraphWriter, found: str, eos: tuple[int, ...], pad: int) -> None:
     """Add `sequences`: the prompt, and of `found` [batch, tokens] what is no later than its end.
 
     Shorter texts are filled up with `pad` to the longest.
@@ -119,10 +119,10 @@ def _cut(search: NodeWriter, found: str, eos: tuple[int, ...], pad: int) -> None
     counts = search.add("ReduceSum", [within, search.number(1)], "cut/counts", keepdims=0)
     longest = search.add("ReduceMax", [counts], "cut/longest", keepdims=1)
     tokens = search.columns(padded, search.number(0), longest, "cut/tokens")
-    search.add_as("Concat", [INPUT_IDS, tokens], SEQUENCES, axis=1)
+    search.output("Concat", [INPUT_IDS, tokens], SEQUENCES, axis=1)
 
 
-def _after_end(search: NodeWriter, found: str, eos: tuple[int, ...], axis: int, where: str) -> str:
+def _after_end(search: GraphWriter, found: str, eos: tuple[int, ...], axis: int, where: str) -> str:
     """Return which tokens stand behind the first end of their row, as flags."""
     is_end = ""
     for index, end in enumerate(eos):
@@ -138,7 +138,7 @@ def _after_end(search: NodeWriter, found: str, eos: tuple[int, ...], axis: int, 
 
 
 def _beams(
-    search: NodeWriter,
+    search: GraphWriter,
     inputs: tuple[str, str],
     length: str,
     choice: NextToken,
@@ -175,7 +175,7 @@ def _beams(
     return _best(search, found, sums, attributes["eos_token_id"], choice.decoding.length_penalty)
 
 
-def _best(search: NodeWriter, found: str, sums: str, end: int, length_penalty: float) -> str:
+def _best(search: GraphWriter, found: str, sums: str, end: int, length_penalty: float) -> str:
     """Return the candidate whose sum over a power of its length is highest: [batch, tokens].
 
     `found` are [batch, beams, tokens], `sums` of their log-probabilities [batch, beams]. A length

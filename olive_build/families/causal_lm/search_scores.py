@@ -23,7 +23,7 @@ import numpy as np
 from onnx import TensorProto
 
 from olive_build.families.causal_lm.generation import Decoding
-from olive_build.families.causal_lm.node_writer import NodeWriter
+from olive_build.families.graph_writer import GraphWriter
 
 LOWEST = np.finfo(np.float32).min
 ENDLESS = int(np.iinfo(np.int64).max)
@@ -76,7 +76,7 @@ class Seen:
     max_length: str
 
 
-def write_scores(nodes: NodeWriter, logits: str, seen: Seen, choice: NextToken) -> str:
+def write_scores(nodes: GraphWriter, logits: str, seen: Seen, choice: NextToken) -> str:
     """Append the nodes that make `logits` [rows, tokens, vocabulary] into the operator's.
 
     Return those: float [rows, 1, choice.columns], of the last token.
@@ -100,7 +100,7 @@ def write_scores(nodes: NodeWriter, logits: str, seen: Seen, choice: NextToken) 
     return nodes.add("Unsqueeze", [scores, axis], "scores")
 
 
-def _penalized(nodes: NodeWriter, scores: str, seen: Seen, choice: NextToken) -> str:
+def _penalized(nodes: GraphWriter, scores: str, seen: Seen, choice: NextToken) -> str:
     """Return scores [rows, vocabulary] after the penalties for tokens that a row has."""
     # One column more takes what is written for no token.
     none = choice.vocabulary
@@ -113,7 +113,7 @@ def _penalized(nodes: NodeWriter, scores: str, seen: Seen, choice: NextToken) ->
     return nodes.columns(wide, nodes.number(0), nodes.number(none), "penalized")
 
 
-def _repetition(nodes: NodeWriter, wide: str, seen: Seen, none: int, penalty: float) -> str:
+def _repetition(nodes: GraphWriter, wide: str, seen: Seen, none: int, penalty: float) -> str:
     is_token = nodes.add("Greater", [seen.counts, nodes.constant("no_count", 0)], "is_token")
     ids = nodes.add("Where", [is_token, seen.tokens, nodes.constant("none", none)], "seen")
     found = nodes.add("GatherElements", [wide, ids], "seen_scores", axis=1)
@@ -125,7 +125,7 @@ def _repetition(nodes: NodeWriter, wide: str, seen: Seen, none: int, penalty: fl
     return nodes.add("ScatterElements", [wide, ids, changed], "less_repeated", axis=1)
 
 
-def _no_repeat(nodes: NodeWriter, wide: str, seen: Seen, none: int, size: int) -> str:
+def _no_repeat(nodes: GraphWriter, wide: str, seen: Seen, none: int, size: int) -> str:
     """Forbid each token that would end a run of `size` tokens that the row has already.
 
     A run begins at each of the first total - size + 1 tokens. It is met again where all but its
@@ -151,7 +151,7 @@ def _no_repeat(nodes: NodeWriter, wide: str, seen: Seen, none: int, size: int) -
     return nodes.add("ScatterElements", [wide, ids, lowest], "not_repeated", axis=1)
 
 
-def _ended_stay_ended(nodes: NodeWriter, scores: str, seen: Seen, choice: NextToken) -> str:
+def _ended_stay_ended(nodes: GraphWriter, scores: str, seen: Seen, choice: NextToken) -> str:
     """Let a row that ended by another token end by the one that the operator knows."""
     last = nodes.columns(
         seen.tokens, nodes.number(-1), nodes.constant("endless", [ENDLESS]), "ends/last"
@@ -170,7 +170,7 @@ def _ended_stay_ended(nodes: NodeWriter, scores: str, seen: Seen, choice: NextTo
     )
 
 
-def _with_last_end(nodes: NodeWriter, scores: str, seen: Seen, choice: NextToken) -> str:
+def _with_last_end(nodes: GraphWriter, scores: str, seen: Seen, choice: NextToken) -> str:
     """Give the end's score to the token that stands for it, where this step is the last."""
     end, one = choice.eos[0], nodes.number(1)
     parts = [
@@ -188,7 +188,7 @@ def _with_last_end(nodes: NodeWriter, scores: str, seen: Seen, choice: NextToken
     return nodes.add("Concat", [parts[0], usual, parts[2], instead], "last/scores", axis=1)
 
 
-def _with_rest(nodes: NodeWriter, scores: str) -> str:
+def _with_rest(nodes: GraphWriter, scores: str) -> str:
     """Add what is missing for probabilities that add up to one."""
     shares = nodes.add("Exp", [scores], "rest/shares")
     total = nodes.add("ReduceSum", [shares, nodes.number(1)], "rest/total", keepdims=1)

@@ -26,9 +26,9 @@ from olive_build.families.causal_lm.names import (
     past_names,
     present_names,
 )
-from olive_build.families.causal_lm.node_writer import NodeWriter
 from olive_build.families.causal_lm.search_scores import ENDLESS, NextToken, Seen, write_scores
 from olive_build.families.causal_lm.spec import CausalLmFacts
+from olive_build.families.graph_writer import GraphWriter
 from olive_build.rewrites.shared_tensors import prefix_names
 
 STEP = "step/"
@@ -52,7 +52,7 @@ def step_graph(
     """Return the subgraph; `graph`, the model's step, is used up."""
     kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)}
     prefix_names(graph, STEP)
-    before, after = NodeWriter("before"), NodeWriter("after")
+    before, after = GraphWriter("before"), GraphWriter("after")
     seen = _inputs(before, facts, choice, around)
     layers = range(facts.layers)
     for layer in layers:
@@ -61,7 +61,7 @@ def step_graph(
         names = present_names(facts.layers)[2 * layer : 2 * layer + 2]
         _joined(after, names, f"present_{layer}")
     logits = after.cast(f"{STEP}{LOGITS}", TensorProto.FLOAT, "float")
-    after.add_as("Identity", [write_scores(after, logits, seen, choice)], LOGITS)
+    after.output("Identity", [write_scores(after, logits, seen, choice)], LOGITS)
     caches = [f"past_{layer}" for layer in layers], [f"present_{layer}" for layer in layers]
     if choice.penalizes:
         _keep_tokens(after, seen.tokens, f"present_{facts.layers}")
@@ -71,7 +71,7 @@ def step_graph(
         "step",
         inputs,
         outputs,
-        [*graph.initializer, *before.constants, *after.constants],
+        [*graph.initializer, *before.constants.values(), *after.constants.values()],
         # The types of what is read from around it: onnxruntime 1.24 and earlier ask for them.
         value_info=[
             *graph.value_info,
@@ -106,7 +106,7 @@ def _ends(
     return inputs, outputs
 
 
-def _inputs(nodes: NodeWriter, facts: CausalLmFacts, choice: NextToken, around: Around) -> Seen:
+def _inputs(nodes: GraphWriter, facts: CausalLmFacts, choice: NextToken, around: Around) -> Seen:
     """Append what makes the model's inputs of the operators'.
 
     Of the operators' mask [rows, tokens so far] only the part behind the prompt is read, which is
@@ -114,20 +114,20 @@ def _inputs(nodes: NodeWriter, facts: CausalLmFacts, choice: NextToken, around: 
     """
     zero, one = nodes.constant("zero", 0), nodes.constant("one", 1)
     last = nodes.constant("endless", [ENDLESS])
-    given = nodes.add_as("Cast", [INPUT_IDS], f"{STEP}{INPUT_IDS}", to=TensorProto.INT64)
+    given = nodes.output("Cast", [INPUT_IDS], f"{STEP}{INPUT_IDS}", to=TensorProto.INT64)
     new = nodes.columns(ATTENTION_MASK, around.length, last, "mask/new")
     ones = nodes.cast(new, TensorProto.INT64, "mask/ones")
-    mask = nodes.add_as("Concat", [around.mask, ones], f"{STEP}{ATTENTION_MASK}", axis=1)
+    mask = nodes.output("Concat", [around.mask, ones], f"{STEP}{ATTENTION_MASK}", axis=1)
     counts = nodes.add("CumSum", [mask, one], "counts")
     positions = nodes.add("Max", [nodes.add("Sub", [counts, one], "from_0"), zero], "positions")
     here = nodes.add("Neg", [nodes.add("Shape", [given], "here", start=1, end=2)], "start")
-    nodes.add_as("Slice", [positions, here, last, nodes.number(1)], f"{STEP}{POSITION_IDS}")
+    nodes.output("Slice", [positions, here, last, nodes.number(1)], f"{STEP}{POSITION_IDS}")
     tokens = _tokens(nodes, given, f"past_{facts.layers}") if choice.penalizes else given
     total = nodes.add("Shape", [mask], "total", start=1, end=2)
     return Seen(tokens, counts, total, around.length, around.max_length)
 
 
-def _tokens(nodes: NodeWriter, given: str, past: str) -> str:
+def _tokens(nodes: GraphWriter, given: str, past: str) -> str:
     """Return all tokens so far, int64 [rows, tokens]: those that came with the caches, and these.
 
     Numbers up to 2^24 are exact in float32, which caches are of.
@@ -140,29 +140,29 @@ def _tokens(nodes: NodeWriter, given: str, past: str) -> str:
     return nodes.add("Concat", [before, given], "tokens", axis=1)
 
 
-def _keep_tokens(nodes: NodeWriter, tokens: str, present: str) -> None:
+def _keep_tokens(nodes: GraphWriter, tokens: str, present: str) -> None:
     numbers = nodes.cast(tokens, TensorProto.FLOAT, "tokens/numbers")
     axes = nodes.constant("tokens/axes", [0, 2, 4])
     layer = nodes.add("Unsqueeze", [numbers, axes], "tokens/layer")
-    nodes.add_as("Concat", [layer, layer], present, axis=0)
+    nodes.output("Concat", [layer, layer], present, axis=0)
 
 
-def _parted(nodes: NodeWriter, past: str, names: Sequence[str], kinds: Mapping[str, int]) -> None:
+def _parted(nodes: GraphWriter, past: str, names: Sequence[str], kinds: Mapping[str, int]) -> None:
     """Append what takes a layer's keys and values out of one tensor [2, batch, ...]."""
     for index, name in enumerate(names):
         half = nodes.add(
             "Gather", [past, nodes.constant(f"half_{index}", index)], f"{past}/{index}"
         )
-        nodes.add_as("Cast", [half], f"{STEP}{name}", to=kinds[name])
+        nodes.output("Cast", [half], f"{STEP}{name}", to=kinds[name])
 
 
-def _joined(nodes: NodeWriter, names: Sequence[str], present: str) -> None:
+def _joined(nodes: GraphWriter, names: Sequence[str], present: str) -> None:
     """Append what puts a layer's keys and values into one tensor [2, batch, ...]."""
     halves = []
     for index, name in enumerate(names):
         number = nodes.cast(f"{STEP}{name}", TensorProto.FLOAT, f"{present}/float_{index}")
         halves.append(nodes.add("Unsqueeze", [number, nodes.number(0)], f"{present}/{index}"))
-    nodes.add_as("Concat", halves, present, axis=0)
+    nodes.output("Concat", halves, present, axis=0)
 
 
 def _value(name: str, kind: int, shape: Sequence[str | int]) -> onnx.ValueInfoProto:

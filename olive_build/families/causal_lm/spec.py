@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
-from olive_build.families import Axes
 from olive_build.families.causal_lm.client_files import (
     CONFIG,
     GENERATION,
@@ -23,7 +22,7 @@ from olive_build.families.causal_lm.client_files import (
 )
 from olive_build.families.causal_lm.names import input_names
 from olive_build.families.configuration import read_configuration
-from olive_build.families.facts import Asked, Component, Facts
+from olive_build.families.facts import Asked, Axes, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 from olive_build.families.tied_words import ties_words
 

@@ -14,9 +14,10 @@ import onnx
 from onnx import TensorProto, helper
 
 from olive_build.errors import StepError
+from olive_build.families.graph_writer import free_names
 from olive_build.families.image_classification.preparing import image_axes, preparing
 from olive_build.families.image_classification.spec import inspect
-from olive_build.proof.classification_reference import (
+from olive_build.proof.references.classification import (
     IMAGE,
     LOGITS,
     PIXEL_VALUES,
@@ -43,7 +44,7 @@ def compose(
     core = parts["model"]
     facts = inspect(folder)
     _check_ends(core)
-    _free_names(core, {IMAGE, PROBABILITIES})
+    free_names(core, {IMAGE, PROBABILITIES})
     batch = core.graph.input[0].type.tensor_type.shape.dim[0]
     first: str | int = batch.dim_param or batch.dim_value
     nodes = preparing(facts.prepared)
@@ -59,7 +60,7 @@ def compose(
             helper.make_tensor_value_info(name, TensorProto.FLOAT, [first, len(facts.labels)])
             for name in (LOGITS, PROBABILITIES)
         ],
-        [*core.graph.initializer, *nodes.constants],
+        [*core.graph.initializer, *nodes.constants.values()],
         value_info=[*core.graph.value_info, *core.graph.input],
     )
     return helper.make_model(
@@ -82,19 +83,6 @@ def _check_ends(core: onnx.ModelProto) -> None:
                 why=f"it has {described}",
                 hint="use `compose: none`, or leave `keep_io_types` on",
             )
-
-
-def _free_names(core: onnx.ModelProto, reserved: set[str]) -> None:
-    """Rename the core's inner values that have the composed graph's names for its own ends."""
-    graph = core.graph
-    for value in (*graph.value_info, *graph.initializer):
-        if value.name in reserved:
-            value.name = f"{value.name}/inner"
-    for node in graph.node:
-        for names in (node.input, node.output):
-            for index, name in enumerate(names):
-                if name in reserved:
-                    names[index] = f"{name}/inner"
 
 
 def _answer(scores: str) -> onnx.NodeProto:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from olive_build.errors import PlanError
-from olive_build.families import Axes
 from olive_build.families.class_names import class_names
 from olive_build.families.configuration import read_configuration
-from olive_build.families.facts import Component, Facts
+from olive_build.families.facts import Axes, Component, Facts
 from olive_build.families.image_classification.preparation import Preparation
 from olive_build.families.image_classification.processor import (
     PREPROCESSOR,

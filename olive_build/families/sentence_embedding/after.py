@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from olive_build.errors import StepError, first_line
+from olive_build.families.graph_writer import GraphWriter
 from olive_build.families.sentence_embedding.modules import (
     SENTENCE,
     TOKENS,
@@ -27,7 +27,7 @@ from olive_build.families.sentence_embedding.modules import (
     Pooling,
 )
 
-PREFIX = "pooling/"
+PREFIX = "pooling"
 LAYER_NORM_OPSET = 17
 EPSILON = 1e-5
 # By torch's name: an operator that does the same, with its attributes.
@@ -46,30 +46,8 @@ OPERATORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
-class Writer:
-    """Nodes and constants in the order in which they are made, all named pooling/..."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[str, TensorProto] = {}
-
-    def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
-        """Keep `value` as a tensor and return its full name."""
-        full = PREFIX + name
-        array: npt.NDArray[Any] = np.array(value, dtype)
-        self.constants[full] = numpy_helper.from_array(array, full)
-        return full
-
-    def add(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """Append a node and return the full name of its output."""
-        full = PREFIX + name
-        node = helper.make_node(operator, list(inputs), [full], name=full, **attributes)
-        self.nodes.append(node)
-        return full
-
-
 def write_after(
-    w: Writer,
+    w: GraphWriter,
     modules: Sequence[Module],
     folder: Path,
     hidden: str,
@@ -104,7 +82,7 @@ def write_after(
 
 
 def _pooled(
-    w: Writer, modes: Sequence[str], hidden: str, mask: str, left_out: int, name: str
+    w: GraphWriter, modes: Sequence[str], hidden: str, mask: str, left_out: int, name: str
 ) -> str:
     weights = _Weights(w, hidden, mask, left_out, name)
     found = [POOLED[mode](weights) for mode in modes]
@@ -114,7 +92,7 @@ def _pooled(
 class _Weights:
     """The mask in the forms that poolings need, each made once; prompts are left out of it."""
 
-    def __init__(self, w: Writer, hidden: str, mask: str, left_out: int, name: str) -> None:
+    def __init__(self, w: GraphWriter, hidden: str, mask: str, left_out: int, name: str) -> None:
         self.writer, self.hidden, self._name = w, hidden, name
         self.whole, self._mask, self._left_out = left_out == 0, mask, left_out
         self._made: dict[str, str] = {}
@@ -228,13 +206,17 @@ POOLED: Mapping[str, Callable[[_Weights], str]] = {
 }
 
 
-def _dense(w: Writer, module: Dense, folder: Path, value: str, name: str) -> str:
+def _dense(w: GraphWriter, module: Dense, folder: Path, value: str, name: str) -> str:
     weights = read_weights(folder / module.folder)
     wanted = {"linear.weight"} | ({"linear.bias"} if module.bias else set())
     kernel = _taken(weights, "linear.weight", folder / module.folder)
-    out = w.add("MatMul", [value, w.constant(f"{name}weight", kernel.T)], f"{name}product")
+    out = w.add(
+        "MatMul", [value, w.constant(f"{name}weight", kernel.T, np.float32)], f"{name}product"
+    )
     if module.bias:
-        bias = w.constant(f"{name}bias", _taken(weights, "linear.bias", folder / module.folder))
+        bias = w.constant(
+            f"{name}bias", _taken(weights, "linear.bias", folder / module.folder), np.float32
+        )
         out = w.add("Add", [out, bias], f"{name}biased")
     out = _activated(w, module.activation, out, name)
     if module.residual:
@@ -242,18 +224,18 @@ def _dense(w: Writer, module: Dense, folder: Path, value: str, name: str) -> str
         if kernel.shape[0] != kernel.shape[1]:
             wanted.add("residual.weight")
             kernel = _taken(weights, "residual.weight", folder / module.folder)
-            kernel_name = w.constant(f"{name}residual_weight", kernel.T)
+            kernel_name = w.constant(f"{name}residual_weight", kernel.T, np.float32)
             other = w.add("MatMul", [value, kernel_name], f"{name}residual")
         out = w.add("Add", [out, other], f"{name}with_residual")
     _check_all_used(weights, wanted, folder / module.folder)
     return out
 
 
-def _activated(w: Writer, function: str, value: str, name: str) -> str:
+def _activated(w: GraphWriter, function: str, value: str, name: str) -> str:
     """Return the output of one of torch.nn's functions with its default arguments."""
 
     def constant(key: str, number: float) -> str:
-        return w.constant(f"{name}{key}", number)
+        return w.constant(f"{name}{key}", number, np.float32)
 
     if function in OPERATORS:
         operator, attributes = OPERATORS[function]
@@ -274,20 +256,22 @@ def _activated(w: Writer, function: str, value: str, name: str) -> str:
     return w.add("Mul", [value, gate], f"{name}{function}")
 
 
-def _layer_norm(w: Writer, folder: Path, value: str, name: str) -> str:
+def _layer_norm(w: GraphWriter, folder: Path, value: str, name: str) -> str:
     weights = read_weights(folder)
     _check_all_used(weights, {"norm.weight", "norm.bias"}, folder)
     ends = [
-        w.constant(f"{name}{key}", _taken(weights, f"norm.{key}", folder))
+        w.constant(f"{name}{key}", _taken(weights, f"norm.{key}", folder), np.float32)
         for key in ("weight", "bias")
     ]
     return w.add("LayerNormalization", [value, *ends], f"{name}norm", axis=-1, epsilon=EPSILON)
 
 
-def _normalized(w: Writer, value: str, name: str) -> str:
+def _normalized(w: GraphWriter, value: str, name: str) -> str:
     axis = w.constant(f"{name}axis", [-1], np.int64)
     length = w.add("ReduceL2", [value, axis], f"{name}length", keepdims=1)
-    safe = w.add("Max", [length, w.constant(f"{name}smallest", 1e-12)], f"{name}safe_length")
+    safe = w.add(
+        "Max", [length, w.constant(f"{name}smallest", 1e-12, np.float32)], f"{name}safe_length"
+    )
     return w.add("Div", [value, safe], f"{name}normalized")
 
 

@@ -13,8 +13,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from olive_build.errors import StepError
+from olive_build.families.graph_writer import GraphWriter, free_names
 from olive_build.families.library_tokenizer import library_tokenizer
-from olive_build.families.sentence_embedding.after import Writer, write_after
+from olive_build.families.sentence_embedding.after import PREFIX, write_after
 from olive_build.families.sentence_embedding.spec import (
     EMBEDDING_OUTPUT,
     SentenceEmbeddingFacts,
@@ -59,7 +60,7 @@ def compose(
     """
     core, before = parts["model"], parts["tokenizer"]
     _check_names(core, before)
-    _free_names(core, {TEXT, EMBEDDING})
+    free_names(core, {TEXT, EMBEDDING})
     # Each text is one segment: the tokenizer's segments are zero throughout.
     zero_input(core, SEGMENTS, like="input_ids")
     model = _embedding_model(core, folder, before, EMBEDDING)
@@ -74,7 +75,7 @@ def with_embedding(core: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     follows this transformer. last_hidden_state stays, which transformers.js looks for.
     """
     _check_hidden(core)
-    _free_names(core, {EMBEDDING_OUTPUT})
+    free_names(core, {EMBEDDING_OUTPUT})
     return _embedding_model(core, folder, None, EMBEDDING_OUTPUT)
 
 
@@ -82,7 +83,7 @@ def _embedding_model(
     core: onnx.ModelProto, folder: Path, before: onnx.ModelProto | None, output: str
 ) -> onnx.ModelProto:
     """Return the transformer with what follows it, and with the tokenizer `before` where given."""
-    facts, writer = inspect(folder), Writer()
+    facts, writer = inspect(folder), GraphWriter(PREFIX)
     embedding = write_after(
         writer,
         facts.modules,
@@ -92,9 +93,7 @@ def _embedding_model(
         prompt_tokens=_prompt_tokens(folder, facts),
         truncate=facts.settings.truncate_dim,
     )
-    writer.nodes.append(
-        helper.make_node("Identity", [embedding], [output], name=f"pooling/{output}")
-    )
+    writer.output("Identity", [embedding], output)
     first = before or onnx.ModelProto()
     batch = core.graph.output[0].type.tensor_type.shape.dim[0]
     size = (batch.dim_param or batch.dim_value) if before is None else "batch_size"
@@ -153,16 +152,3 @@ def _check_hidden(core: onnx.ModelProto) -> None:
             f"the model has no output '{HIDDEN}'",
             why=f"its outputs are {', '.join(value.name for value in core.graph.output)}",
         )
-
-
-def _free_names(core: onnx.ModelProto, reserved: set[str]) -> None:
-    """Rename the core's inner values that have the composed graph's names for its own ends."""
-    graph = core.graph
-    named = (*graph.value_info, *graph.initializer)
-    for value in (item for item in named if item.name in reserved):
-        value.name = f"{value.name}/inner"
-    for node in graph.node:
-        for names in (node.input, node.output):
-            for index, name in enumerate(names):
-                if name in reserved:
-                    names[index] = f"{name}/inner"

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError, StepError
-from olive_build.families import Axes
 from olive_build.families.configuration import read_configuration, read_object
-from olive_build.families.facts import Asked, Component, Facts
+from olive_build.families.facts import Asked, Axes, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 from olive_build.families.sentence_embedding.modules import (
     SENTENCE,

@@ -24,18 +24,20 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.errors import StepError
+from olive_build.families.graph_writer import EXTENSIONS, GraphWriter
 from olive_build.families.sentence_embedding.wordpiece_spec import WordPieceSpec, read_spec
 from olive_build.families.sentence_embedding.wordpiece_tables import WordLines, word_lines
 from olive_build.families.sentence_embedding.wordpiece_text import (
-    EXTENSIONS,
     ML,
     NUL_OPSET,
+    ONE,
+    PREFIX,
     TEXT,
-    GraphWriter,
+    TEXTS_OF_BYTES,
+    ZERO,
     words_of_texts,
 )
 
-IR_VERSION = 10
 ML_OPSET = 4
 MIN_OPSET = 13
 """ReduceSum with axes as an input is the newest thing that every graph needs."""
@@ -70,7 +72,10 @@ def wordpiece_graph(
     _check_numbers(max_length, opset)
     spec = read_spec(tokenizer_json)
     words = word_lines(spec)
-    graph = GraphWriter()
+    # An empty domain is written out: the files of before have it.
+    graph = GraphWriter(PREFIX, domain="")
+    graph.constant("zero", 0)
+    graph.constant("one", 1)
     pieces = _pieces(graph, words_of_texts(graph, spec, opset, prompt), spec, words)
     ids = _without_void_pieces(graph, pieces, spec, words)
     ends, before = _row_limits(graph, ids, words)
@@ -123,12 +128,12 @@ def _without_void_pieces(g: GraphWriter, pieces: str, spec: WordPieceSpec, words
     starts_word = g.constant("ids/line_starts_word", words.starts_word, bool)
     start = g.add("Gather", [starts_word, pieces], "ids/is_start")
     step = g.add("Cast", [start], "ids/start_step", to=TensorProto.INT64)
-    word = g.add("CumSum", [step, g.zero], "ids/word")
+    word = g.add("CumSum", [step, ZERO], "ids/word")
     first_void = g.constant("ids/first_void", words.first_void)
     void = g.add("GreaterOrEqual", [pieces, first_void], "ids/is_void")
     void_words = g.add("Compress", [word, void], "ids/void_words")
     yes = g.add("Compress", [void, void], "ids/yes")
-    size = g.add("Add", [g.add("Shape", [pieces], "ids/piece_count"), g.one], "ids/most_words")
+    size = g.add("Add", [g.add("Shape", [pieces], "ids/piece_count"), ONE], "ids/most_words")
     no = numpy_helper.from_array(np.array([False]), "no")
     flags = g.add("ConstantOfShape", [size], "ids/no_word_unknown", value=no)
     flags = g.add("ScatterElements", [flags, void_words, yes], "ids/word_unknown", axis=0)
@@ -164,42 +169,28 @@ def _outputs(
     close = g.add("Sub", [ends, before], "rows/full_close")
     close = g.add("Min", [close, g.constant("rows/last_close", max_length - 1)], "rows/close")
     longest = g.add("ReduceMax", [close], "rows/longest_close", keepdims=0)
-    width = g.add("Add", [longest, g.one], "rows/sequence_length")
-    column = g.add("Range", [g.zero, width, g.one], "rows/column")
+    width = g.add("Add", [longest, ONE], "rows/sequence_length")
+    column = g.add("Range", [ZERO, width, ONE], "rows/column")
     inside = g.add("LessOrEqual", [column, close], "rows/is_inside")
     place = g.add("Add", [before, column], "rows/place_if_inside")
-    place = g.add("Where", [inside, place, g.zero], "rows/place")
+    place = g.add("Where", [inside, place, ZERO], "rows/place")
     found = g.add("Gather", [ids, place], "rows/padded")
     is_close = g.add("Equal", [column, close], "rows/is_close")
     end_id = g.constant("rows/end_id", spec.end_id)
     found = g.add("Where", [is_close, end_id, found], "rows/closed")
-    is_open = g.add("Equal", [column, g.zero], "rows/is_open")
+    is_open = g.add("Equal", [column, ZERO], "rows/is_open")
     begin_id = g.constant("rows/begin_id", spec.begin_id)
-    g.write_output("Where", [is_open, begin_id, found], "input_ids")
-    g.write_output("Cast", [inside], "attention_mask", to=TensorProto.INT64)
-    g.write_output("Sub", [place, place], "token_type_ids")
+    g.output("Where", [is_open, begin_id, found], "input_ids")
+    g.output("Cast", [inside], "attention_mask", to=TensorProto.INT64)
+    g.output("Sub", [place, place], "token_type_ids")
 
 
 def _model(g: GraphWriter, opset: int) -> onnx.ModelProto:
     shape = ["batch_size", "sequence_length"]
-    graph = helper.make_graph(
-        g.nodes,
-        "wordpiece_tokenizer",
-        [helper.make_tensor_value_info(TEXT, TensorProto.STRING, shape[:1])],
-        [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in OUTPUTS],
-        list(g.constants.values()),
-        # The type of a custom operator's output: without it the shape inference of onnx, which
-        # the mobile tools run, reads a null pointer at the LabelEncoder and dies.
-        value_info=[
-            helper.make_tensor_value_info(
-                f"{GraphWriter.PREFIX}bytes/texts", TensorProto.STRING, ["bytes"]
-            )
-        ],
-    )
-    imports = [("", opset), (ML, ML_OPSET), (EXTENSIONS, 1)]
-    return helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid(domain, version) for domain, version in imports],
-        ir_version=IR_VERSION,
-        producer_name="olive_build",
-    )
+    opsets = {"": opset, ML: ML_OPSET, EXTENSIONS: 1}
+    # The type of a custom operator's output: without it the shape inference of onnx, which the
+    # mobile tools run, reads a null pointer at the LabelEncoder and dies.
+    known = [helper.make_tensor_value_info(TEXTS_OF_BYTES, TensorProto.STRING, ["bytes"])]
+    given = [helper.make_tensor_value_info(TEXT, TensorProto.STRING, shape[:1])]
+    made = [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in OUTPUTS]
+    return g.model("wordpiece_tokenizer", given, made, opsets, known)

@@ -6,20 +6,19 @@ the names of tensors begin with their stage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
+from olive_build.families.graph_writer import EXTENSIONS, GraphWriter, string_tensor
 from olive_build.families.sentence_embedding import wordpiece_tables as tables
 from olive_build.families.sentence_embedding.wordpiece_spec import WordPieceSpec
 
-EXTENSIONS = "ai.onnx.contrib"
 ML = "ai.onnx.ml"
 TEXT = "text"
+PREFIX = "tokenizer"
+ZERO, ONE = f"{PREFIX}/zero", f"{PREFIX}/one"
+TEXTS_OF_BYTES = f"{PREFIX}/bytes/texts"
 
 NUL_OPSET = 20
 """From this opset on a text may hold U+0000; before it, such a text ends there.
@@ -35,59 +34,6 @@ _CONTINUATION, _LEAD = 0x80, 0xC0
 _FIRST_LEAD = 64
 _ROW_END_BYTE = _FIRST_LEAD + 256
 _OPEN, _CLOSE = 0xFE, 0xFF  # bytes that no valid UTF-8 holds
-
-
-class GraphWriter:
-    """Nodes and constants in the order in which they are made, all named tokenizer/..."""
-
-    PREFIX = "tokenizer/"
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[str, TensorProto] = {}
-        self.zero, self.one = self.constant("zero", 0), self.constant("one", 1)
-
-    def constant(self, name: str, value: Any, dtype: Any = np.int64) -> str:
-        """Keep `value` as a tensor and return its full name."""
-        full = self.PREFIX + name
-        self.constants[full] = numpy_helper.from_array(np.array(value, dtype), full)
-        return full
-
-    def strings(self, name: str, *values: bytes) -> str:
-        """Keep a tensor of strings, string [value], and return its full name."""
-        full = self.PREFIX + name
-        self.constants[full] = string_tensor(full, values)
-        return full
-
-    def add(
-        self,
-        operator: str,
-        inputs: Sequence[str],
-        *names: str,
-        domain: str = "",
-        **attributes: Any,
-    ) -> str:
-        """Append a node with an output for each name; return the first one's full name."""
-        full = [self.PREFIX + name for name in names]
-        node = helper.make_node(
-            operator, list(inputs), full, name=full[0], domain=domain, **attributes
-        )
-        self.nodes.append(node)
-        return full[0]
-
-    def write_output(
-        self, operator: str, inputs: Sequence[str], name: str, **attributes: Any
-    ) -> None:
-        """Append the node that makes the graph's output `name`."""
-        full = self.PREFIX + name
-        self.nodes.append(helper.make_node(operator, list(inputs), [name], name=full, **attributes))
-
-
-def string_tensor(name: str, values: Sequence[bytes]) -> TensorProto:
-    """Return a tensor of any bytes, string [value]; numpy would insist on text."""
-    tensor = TensorProto(name=name, data_type=TensorProto.STRING, dims=[len(values)])
-    tensor.string_data.extend(values)
-    return tensor
 
 
 def words_of_texts(g: GraphWriter, spec: WordPieceSpec, opset: int, prompt: str = "") -> str:
@@ -166,11 +112,10 @@ def _stream(g: GraphWriter, text: str) -> str:
         "values_tensor": numpy_helper.from_array(np.array(values, np.int64), "values"),
         "default_tensor": numpy_helper.from_array(np.array([0], np.int64), "default"),
     }
-    texts = GraphWriter.PREFIX + "bytes/texts"
-    numbers = g.add("LabelEncoder", [texts], "bytes/numbers", domain=ML, **encoding)
-    row = g.add("Gather", [places, g.zero], "bytes/row", axis=1)
+    numbers = g.add("LabelEncoder", [TEXTS_OF_BYTES], "bytes/numbers", domain=ML, **encoding)
+    row = g.add("Gather", [places, ZERO], "bytes/row", axis=1)
     count = g.add("Shape", [numbers], "bytes/count")
-    order = g.add("Range", [g.zero, g.add("Squeeze", [count], "bytes/total"), g.one], "bytes/order")
+    order = g.add("Range", [ZERO, g.add("Squeeze", [count], "bytes/total"), ONE], "bytes/order")
     # Each text is moved on by one place for every text before it, which leaves room for the ends.
     place = g.add("Add", [order, row], "bytes/place")
     size = g.add("Add", [count, g.add("Shape", [text], "bytes/batch_size")], "bytes/size_used")

@@ -18,8 +18,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from olive_build.errors import StepError
+from olive_build.families.graph_writer import EXTENSIONS, GraphWriter
 from olive_build.families.whisper.audio_decode import decoded
-from olive_build.families.whisper.graph_writer import Writer
 from olive_build.families.whisper.spec import WhisperFacts
 
 PCM, STREAM = "audio_pcm", "audio_stream"
@@ -48,7 +48,7 @@ def audio_graph(
             why="it is not tested below that of the decoder's search",
             hint=f"give {MIN_OPSET} or more",
         )
-    g = Writer("audio")
+    g = GraphWriter("audio")
     samples: str
     if takes == PCM:
         given, samples = helper.make_tensor_value_info(PCM, TensorProto.FLOAT, [1, "samples"]), PCM
@@ -58,10 +58,10 @@ def audio_graph(
     _log_mel(g, _powers(g, _windowed(g, samples, facts), facts), facts)
     shape = [1, facts.mel_bins, facts.frames]
     found = helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, shape)
-    return g.model("whisper_audio", [given], [found], opset)
+    return g.model("whisper_audio", [given], [found], {"": opset, EXTENSIONS: 1})
 
 
-def _windowed(g: Writer, samples: str, facts: WhisperFacts) -> str:
+def _windowed(g: GraphWriter, samples: str, facts: WhisperFacts) -> str:
     """Samples float32 [1, samples] -> cut or filled up, mirrored ends; float32 [1, 1, padded]."""
     window = g.constant("window", [facts.window])
     limits = [g.constant("from", [0]), window, g.constant("sample_axis", [1])]
@@ -79,7 +79,7 @@ def _windowed(g: Writer, samples: str, facts: WhisperFacts) -> str:
     return g.add("Pad", [filled, ends], "padded", mode="reflect")
 
 
-def _powers(g: Writer, padded: str, facts: WhisperFacts) -> str:
+def _powers(g: GraphWriter, padded: str, facts: WhisperFacts) -> str:
     """Padded samples -> real and imaginary powers; float32 [1, 2 * used bins, frames]."""
     matrix = _fourier(facts)[:, None, :]
     waves = g.constant("fourier", matrix, np.float32)
@@ -87,7 +87,7 @@ def _powers(g: Writer, padded: str, facts: WhisperFacts) -> str:
     return g.add("Mul", [parts, parts], "powers")
 
 
-def _log_mel(g: Writer, powers: str, facts: WhisperFacts) -> None:
+def _log_mel(g: GraphWriter, powers: str, facts: WhisperFacts) -> None:
     """Powers -> `input_features`, float32 [1, mel_bins, frames]."""
     bank = _mel(facts)
     # Twice, once for either part: the product then adds their powers, too.

@@ -28,8 +28,8 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import TensorProto, helper
 
+from olive_build.families.graph_writer import EXTENSIONS, GraphWriter
 from olive_build.families.whisper.audio_resample import resampled
-from olive_build.families.whisper.graph_writer import EXTENSIONS, Writer
 
 # Chunks may stand before a wav's format, usually none.
 HEAD_BYTES = 4096
@@ -39,7 +39,7 @@ FORMATS = (b"default", b"mp3", b"one with more than two channels")
 MP3_RATES = (11025, 12000, 8000, 0, 0, 0, 0, 0, 22050, 24000, 16000, 0, 44100, 48000, 32000, 0)
 
 
-def decoded(g: Writer, stream: str, rate: int, window: int) -> str:
+def decoded(g: GraphWriter, stream: str, rate: int, window: int) -> str:
     """Write the nodes from a file's bytes, uint8 [1, bytes], to samples, float32 [1, samples].
 
     The samples are at `rate` hertz, and at least those of the first `window` are there.
@@ -47,7 +47,7 @@ def decoded(g: Writer, stream: str, rate: int, window: int) -> str:
     data = g.add("Reshape", [stream, g.constant("flat", [-1])], "file")
     head = _bytes(g, data, g.constant("file_start", [0]), HEAD_BYTES, "head")
     found, kind = _header(g, data, head)
-    kind = g.add("Gather", [g.strings("formats", FORMATS), kind], "format")
+    kind = g.add("Gather", [g.strings("formats", *FORMATS), kind], "format")
     known = g.add("Greater", [found, g.constant("no_rate", [0])], "rate_is_known")
     below = g.add("Less", [found, g.constant("rate", [rate])], "rate_is_below")
     low = g.add("And", [known, below], "rate_is_low_as_row")
@@ -76,12 +76,12 @@ def decoded(g: Writer, stream: str, rate: int, window: int) -> str:
     return g.add("Where", [broken, silence, samples], "samples")
 
 
-def _subgraph(g: Writer, name: str, output: str) -> object:
+def _subgraph(g: GraphWriter, name: str, output: str) -> object:
     info = helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, None])
     return helper.make_graph(g.nodes, f"{g.prefix}/{name}", [], [info])
 
 
-def _header(g: Writer, data: str, head: str) -> tuple[str, str]:
+def _header(g: GraphWriter, data: str, head: str) -> tuple[str, str]:
     """The file's rate in hertz, 0 where it is unknown, and its entry in FORMATS; int64 [1] each."""
     riff, flac = _starts(g, head, b"RIFF"), _starts(g, head, b"fLaC")
     tagged = _starts(g, head, b"ID3")
@@ -98,7 +98,7 @@ def _header(g: Writer, data: str, head: str) -> tuple[str, str]:
     return rate, g.add("Where", [many, entries[TOO_MANY], kind], "format_entry")
 
 
-def _wav(g: Writer, head: str) -> tuple[str, str]:
+def _wav(g: GraphWriter, head: str) -> tuple[str, str]:
     """A wav's rate, 0 where its format is not found, and its channels; int64 [1] each."""
     mark = b"fmt "
     match = ""
@@ -118,7 +118,7 @@ def _wav(g: Writer, head: str) -> tuple[str, str]:
     return rate, _number(g, head, at, [(10, 1), (11, 1 << 8)], "wav_channels")
 
 
-def _flac(g: Writer, head: str) -> tuple[str, str]:
+def _flac(g: GraphWriter, head: str) -> tuple[str, str]:
     """A flac's rate and channels, 20 and 3 bits from its 18th byte on; int64 [1] each."""
     start = g.constant("flac_start", [0])
     high = _number(g, head, start, [(18, 1 << 12), (19, 1 << 4)], "flac_rate_high")
@@ -129,7 +129,7 @@ def _flac(g: Writer, head: str) -> tuple[str, str]:
     return rate, g.add("Add", [channels, g.constant("flac_one", 1)], "flac_channels")
 
 
-def _mp3(g: Writer, data: str, head: str, tagged: str) -> str:
+def _mp3(g: GraphWriter, data: str, head: str, tagged: str) -> str:
     """The rate that the first frame names, 0 where there is none; int64 [1]."""
     begin = g.constant("tag_start", [0])
     # Seven bits a byte, without the ten bytes of the tag's own header.
@@ -149,7 +149,7 @@ def _mp3(g: Writer, data: str, head: str, tagged: str) -> str:
     return g.add("Where", [sync, rate, g.constant("no_frame", [0])], "mp3_rate")
 
 
-def _starts(g: Writer, head: str, mark: bytes) -> str:
+def _starts(g: GraphWriter, head: str, mark: bytes) -> str:
     """Whether the file starts so; bool [1]."""
     name = mark.decode().lower()
     limits = [g.constant(f"{name}_from", [0]), g.constant(f"{name}_to", [len(mark)])]
@@ -161,7 +161,7 @@ def _starts(g: Writer, head: str, mark: bytes) -> str:
     return g.add("Equal", [total, g.constant(f"{name}_equal", 0)], f"{name}_is_there")
 
 
-def _bytes(g: Writer, data: str, at: str, count: int, name: str) -> str:
+def _bytes(g: GraphWriter, data: str, at: str, count: int, name: str) -> str:
     """`count` bytes of the file from `at` on, zeros after its end; int64 [count]."""
     wanted = g.constant(f"{name}_count", [count])
     to = g.add("Add", [at, wanted], f"{name}_to")
@@ -172,7 +172,9 @@ def _bytes(g: Writer, data: str, at: str, count: int, name: str) -> str:
     return g.add("Pad", [numbers, pads], name)
 
 
-def _number(g: Writer, data: str, at: str, weights: Sequence[tuple[int, int]], name: str) -> str:
+def _number(
+    g: GraphWriter, data: str, at: str, weights: Sequence[tuple[int, int]], name: str
+) -> str:
     """The sum of weighted bytes at places counted from `at`; int64 [1]."""
     offsets, factors = zip(*weights, strict=True)
     places = g.add("Add", [at, g.constant(f"{name}_places", offsets)], f"{name}_at")
@@ -181,7 +183,7 @@ def _number(g: Writer, data: str, at: str, weights: Sequence[tuple[int, int]], n
     return g.add("ReduceSum", [weighted], name, keepdims=1)
 
 
-def _bits(g: Writer, byte: str, lowest: int, count: int, name: str) -> str:
+def _bits(g: GraphWriter, byte: str, lowest: int, count: int, name: str) -> str:
     """`count` bits of a byte from the bit `lowest` on; int64 [1]."""
     shifted = g.add("Div", [byte, g.constant(f"{name}_shift", 1 << lowest)], f"{name}_shifted")
     return g.add("Mod", [shifted, g.constant(f"{name}_range", 1 << count)], name)

@@ -22,9 +22,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from olive_build.errors import StepError
+from olive_build.families.graph_writer import EXTENSIONS, GraphWriter
 from olive_build.families.whisper.detokenizer_tables import TokenBytes, token_bytes
 from olive_build.families.whisper.detokenizer_utf8 import LONGEST, pieces_of_bytes
-from olive_build.families.whisper.graph_writer import EXTENSIONS, Writer
 from olive_build.families.whisper.spec import WhisperFacts
 
 SEQUENCES, TEXT = "sequences", "str"
@@ -49,20 +49,20 @@ def detokenizer_graph(folder: Path, facts: WhisperFacts, opset: int) -> onnx.Mod
             why="it is not tested below that of the decoder's search",
             hint=f"give {MIN_OPSET} or more",
         )
-    g = Writer("text")
+    g = GraphWriter("text")
     rows = _rows_of_bytes(g, SEQUENCES, token_bytes(folder, facts))
-    glue = [g.strings("no_glue", [b""]), g.constant("glue_axis", [1])]
+    glue = [g.strings("no_glue", b""), g.constant("glue_axis", [1])]
     joined = g.add("StringJoin", [pieces_of_bytes(g, rows), *glue], "joined", domain=EXTENSIONS)
-    pattern, nothing = g.strings("timestamp", [TIMESTAMP.encode()]), g.strings("nothing", [b""])
+    pattern, nothing = g.strings("timestamp", TIMESTAMP.encode()), g.strings("nothing", b"")
     text = g.add("StringRegexReplace", [joined, pattern, nothing], "plain", domain=EXTENSIONS)
     g.output("Unsqueeze", [text, g.constant("batch_axis", [0])], TEXT)
     row, length = "num_return_sequences", "length"
     given = helper.make_tensor_value_info(SEQUENCES, TensorProto.INT32, [1, row, length])
     found = helper.make_tensor_value_info(TEXT, TensorProto.STRING, [1, row])
-    return g.model("whisper_text", [given], [found], opset)
+    return g.model("whisper_text", [given], [found], {"": opset, EXTENSIONS: 1})
 
 
-def _rows_of_bytes(g: Writer, sequences: str, tokens: TokenBytes) -> str:
+def _rows_of_bytes(g: GraphWriter, sequences: str, tokens: TokenBytes) -> str:
     """Token ids -> the bytes of their texts; int64 [row, width].
 
     After a row's bytes come zeros, at least as many as pieces_of_bytes needs.
@@ -90,7 +90,7 @@ def _rows_of_bytes(g: Writer, sequences: str, tokens: TokenBytes) -> str:
     return g.add("Cast", [found], "rows_of_bytes", to=TensorProto.INT64)
 
 
-def _places_in_table(g: Writer, sequences: str, tokens: TokenBytes) -> tuple[str, str]:
+def _places_in_table(g: GraphWriter, sequences: str, tokens: TokenBytes) -> tuple[str, str]:
     """How many bytes each token has, and where they start; int64 [row, length] each."""
     ids = g.add("Squeeze", [sequences, g.constant("first_axis", [0])], "ids_int32")
     ids = g.add("Cast", [ids], "any_ids", to=TensorProto.INT64)
@@ -110,7 +110,7 @@ def _places_in_table(g: Writer, sequences: str, tokens: TokenBytes) -> tuple[str
     return g.add("Sub", [end, first], "count"), first
 
 
-def _shift_of_place(g: Writer, count: str, first: str, row: str, size: str) -> str:
+def _shift_of_place(g: GraphWriter, count: str, first: str, row: str, size: str) -> str:
     """How far each place in the rows lies from its byte in the table; int64 [rows * width].
 
     The place at which a token starts is marked, and the marks are counted: the sum says of which

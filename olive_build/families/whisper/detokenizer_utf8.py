@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from onnx import TensorProto
 
-from olive_build.families.whisper.graph_writer import Writer
+from olive_build.families.graph_writer import GraphWriter
 
 LONGEST = 4
 LATER = (0x80, 0xBF)
@@ -31,7 +31,7 @@ FIRST_BYTES = (
 REPLACEMENT, NOTHING = 256, 0
 
 
-def pieces_of_bytes(g: Writer, rows: str) -> str:
+def pieces_of_bytes(g: GraphWriter, rows: str) -> str:
     """Write the nodes from bytes to strings that, joined along a row, are valid UTF-8.
 
     `rows`: int64 [row, byte], 0 to 255, each row with LONGEST zeros at its end. The result is
@@ -51,10 +51,10 @@ def pieces_of_bytes(g: Writer, rows: str) -> str:
     other = g.add("Where", [taken, nothing, replacement], "piece_of_no_character")
     piece = g.add("Where", [kept, rows, other], "piece")
     texts = [b"", *(bytes([byte]) for byte in range(1, 256)), "\ufffd".encode()]
-    return g.add("Gather", [g.strings("pieces", texts), piece], "pieces_of_rows")
+    return g.add("Gather", [g.strings("pieces", *texts), piece], "pieces_of_rows")
 
 
-def _reached(g: Writer, rows: str) -> tuple[list[str], str]:
+def _reached(g: GraphWriter, rows: str) -> tuple[list[str], str]:
     """Whether the character that starts at a byte goes on for 1, 2 and 3 more bytes; its size.
 
     bool [row, byte] each, and int64 [row, byte]: 0 for a byte that starts none.
@@ -94,14 +94,14 @@ def _first_bytes() -> tuple[list[int], list[int], list[int]]:
     return sizes, lowest, highest
 
 
-def _any(g: Writer, parts: list[str], name: str) -> str:
+def _any(g: GraphWriter, parts: list[str], name: str) -> str:
     result, *others = parts
     for place, part in enumerate(others):
         result = g.add("Or", [result, part], f"{name}_or_{place}")
     return result
 
 
-def _moved(g: Writer, flags: str, by: int, name: str) -> str:
+def _moved(g: GraphWriter, flags: str, by: int, name: str) -> str:
     """Each flag `by` places further on in its row, no flag at the start; bool [row, byte]."""
     numbers = g.add("Cast", [flags], f"{name}_number_{by}", to=TensorProto.INT32)
     ahead = g.constant(f"zeros_ahead_{by}", [0, by, 0, -by])

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
-from olive_build.families import Axes
 from olive_build.families.configuration import read_configuration
-from olive_build.families.facts import Asked, Component, Facts
+from olive_build.families.facts import Asked, Axes, Component, Facts
 from olive_build.families.feature_extractor import read_extractor
 from olive_build.families.tied_words import ties_words
 from olive_build.families.whisper.client_files import (

@@ -1,22 +1,23 @@
 """Figures: what is measured of a model, as data. One file here for each group of them.
 
-A measuring side gives a number under a figure's name, and everything else follows from what stands
-here: the budget that a recipe may write and its documentation, the limit where it writes none, the
-verdict, what a search goes by, what is compared with the build before, and how reports show it.
-A file has `FIGURES`; nothing else names them.
+A kind of reference gives a number under a figure's name, or the figure has a `measure` of its own.
+Everything else follows from what stands here: the budget that a recipe may write and its
+documentation, the limit where it writes none, the verdict, what a search goes by, what is compared
+with the build before, and how reports show it. A file has `FIGURES`; nothing else names them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from olive_build import rooms
 
-ROOM = "proof.figures"
+if TYPE_CHECKING:
+    from olive_build.proof.reference import Reference
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Limits:
     by_variant: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Figure:
     """A number with a direction.
 
@@ -86,8 +87,10 @@ class Figure:
     it. `limit` is the one for every model. `never_above` are figures of the same samples that are
     as high or higher. `regression` is the budget on losses against the build before that it falls
     under. `searched` is false where no quantization moves it. `drawn` is the place in which it is
-    taken for plots, 1 first. `tolerance` is how far it may be off where it is measured again on
-    another machine, for each whole 1 of what was recorded, and 1 at least.
+    taken for plots, 1 first. `told` are the metrics in whose models the table of a build
+    tells it. `tolerance` is how far it may be off where it is measured again
+    on another machine, for each whole 1 of what was recorded, and 1 at least. `measure` gives the
+    figure of a file's outputs and PyTorch's, where the kind of reference does not do so itself.
     """
 
     name: str
@@ -103,7 +106,9 @@ class Figure:
     regression: Literal["quality", "perplexity"] | None = None
     searched: bool = True
     drawn: int | None = None
+    told: tuple[str, ...] = ()
     tolerance: float = 0.02
+    measure: Callable[[Reference, Any, Any], float] | None = None
 
     @property
     def bound(self) -> Literal["at least", "at most"]:
@@ -154,10 +159,10 @@ def every() -> Mapping[str, Figure]:
 @cache
 def _every(joined: tuple[Path, ...]) -> Mapping[str, Figure]:
     found: dict[str, Figure] = {}
-    for name in rooms.names(ROOM):
-        for figure in rooms.module(ROOM, name).FIGURES:
+    for name in rooms.names("proof.figures"):
+        for figure in rooms.module("proof.figures", name).FIGURES:
             if figure.name in found:
-                raise ValueError(f"the figure {figure.name!r} stands in two files of {ROOM}")
+                raise ValueError(f"the figure {figure.name!r} stands in two files of proof/figures")
             found[figure.name] = figure
     ranked = sorted(found.values(), key=lambda item: (not item.metrics, not item.budget))
     return {figure.name: figure for figure in ranked}

@@ -29,7 +29,6 @@ from olive_build.proof.generation import (
 )
 from olive_build.proof.predictions import (
     Confidence,
-    GenerationAgreement,
     Predictions,
     Tokens,
     generation_agreement,
@@ -76,6 +75,7 @@ class GenerationReference:
     choices: tuple[Confidence, ...]
 
     kind: ClassVar[str] = "generation"
+    metric: ClassVar[str] = "perplexity"
     samples: ClassVar[str] = "texts"
 
     @property
@@ -131,7 +131,7 @@ class GenerationReference:
                 found += write(prompts, case.decoding) if can(case) else [None] * len(prompts)
         return tuple(found)
 
-    def compare(self, candidate: Predictions, expected: Predictions) -> GenerationAgreement:
+    def compare(self, candidate: Predictions, expected: Predictions) -> dict[str, float]:
         """Return perplexities and agreements of all texts and cases."""
         return generation_agreement(candidate, expected, self.choices)
 
@@ -248,3 +248,6 @@ def _whole_numbers(found: Any) -> Tokens:
     if not isinstance(found, list) or any(type(value) is not int for value in found):
         raise TypeError(f"{found!r} are no whole numbers")
     return tuple(found)
+
+
+REFERENCE = GenerationReference

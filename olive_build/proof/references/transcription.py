@@ -19,7 +19,6 @@ from olive_build.clients.onnxruntime_client import run_named
 from olive_build.errors import StepError
 from olive_build.proof.audio import StoredClips, wav_of
 from olive_build.proof.transcription import (
-    TranscriptAgreement,
     Transcripts,
     transcript_agreement,
 )
@@ -83,6 +82,7 @@ class TranscriptionReference:
     cases: tuple[Case, ...] = ()
 
     kind: ClassVar[str] = "transcription"
+    metric: ClassVar[str] = "wer"
     samples: ClassVar[str] = "clips"
 
     @property
@@ -149,7 +149,7 @@ class TranscriptionReference:
             return {AUDIO_PCM: samples[None]}
         return {AUDIO_STREAM: wav_of(samples)[None]}
 
-    def compare(self, candidate: Transcripts, expected: Transcripts) -> TranscriptAgreement:
+    def compare(self, candidate: Transcripts, expected: Transcripts) -> dict[str, float]:
         """Return word error rates of all clips, and the agreement of all cases."""
         return transcript_agreement(candidate, expected, self.truth)
 
@@ -202,3 +202,6 @@ def _case(item: Mapping[str, Any], clips: int) -> Case:
             f"a case has {len(case.texts)} texts, and asks for {case.decoding.num_return_sequences}"
         )
     return case
+
+
+REFERENCE = TranscriptionReference

@@ -7,7 +7,7 @@ reference.npz    token_ids [all tokens], lengths [texts], embeddings [texts, dim
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,6 @@ import numpy.typing as npt
 from olive_build.clients.onnxruntime_client import run_named
 from olive_build.errors import StepError
 from olive_build.proof.embedding import (
-    Agreement,
     Floats,
     agreement,
     largest_difference,
@@ -47,6 +46,7 @@ class EmbeddingReference:
     strange: int = 0
 
     kind: ClassVar[str] = "embedding"
+    metric: ClassVar[str] = "cosine"
     samples: ClassVar[str] = "texts"
 
     @property
@@ -122,11 +122,11 @@ class EmbeddingReference:
             )
         return pool(hidden, mask, self.pooling, self.normalize)[: len(token_ids)]
 
-    def compare(self, candidate: Floats, expected: Floats) -> Agreement:
+    def compare(self, candidate: Floats, expected: Floats) -> dict[str, float]:
         """Return how near [texts, dimensions] are to others, strange texts apart."""
         data = slice(0, self.count)
-        difference = largest_difference(candidate, expected)
-        return replace(agreement(candidate[data], expected[data]), embedding_difference=difference)
+        difference = {"embedding_difference": largest_difference(candidate, expected)}
+        return agreement(candidate[data], expected[data]) | difference
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return what reference.json and reference.npz hold."""
@@ -159,3 +159,6 @@ class EmbeddingReference:
             bool(described["normalize"]),
             int(described["strange"]),
         )
+
+
+REFERENCE = EmbeddingReference

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from olive_build.clients.onnxruntime_client import run_named
 from olive_build.errors import StepError
 from olive_build.proof.embedding import Floats
-from olive_build.proof.figures import Figure, classes
 
 ROWS = 8
 INPUT = "input."
@@ -24,25 +23,6 @@ LOGITS = "logits"
 DIGITS = 7
 
 Rows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class LogitsAgreement:
-    """How near logits are to others: `logits_difference` is the largest one of any.
-
-    `top1_agreement` is the share of rows with the same greatest; None where there is one output.
-    """
-
-    measured: ClassVar[tuple[Figure, ...]] = classes.FIGURES
-
-    logits_difference: float
-    top1_agreement: float | None
-
-    def as_json(self) -> dict[str, float]:
-        found = {"logits_difference": self.logits_difference}
-        if self.top1_agreement is not None:
-            found["top1_agreement"] = self.top1_agreement
-        return found
 
 
 @dataclass(frozen=True)
@@ -54,6 +34,7 @@ class LogitsReference:
     output: str
 
     kind: ClassVar[str] = "logits"
+    metric: ClassVar[str] = "logits"
     samples: ClassVar[str] = "inputs"
 
     @property
@@ -104,18 +85,19 @@ class LogitsReference:
         full = np.resize(rows, batch)  # repeated where the batch is not full
         return {name: values[full] for name, values in self.feeds.items()}
 
-    def compare(self, candidate: Floats, expected: Floats) -> LogitsAgreement:
+    def compare(self, candidate: Floats, expected: Floats) -> dict[str, float]:
         """Return how near logits [rows, outputs] are to others.
 
         A row with a value that is no finite number is as far away as can be, and agrees with none.
+        Where there is one output, there is no greatest one to agree on.
         """
         bad = ~np.isfinite(candidate).all(axis=1)
         apart = np.abs(candidate.astype(np.float64) - expected)
         far = float(np.finfo(np.float32).max) if bad.any() else float(apart.max())
         if expected.shape[1] < 2:
-            return LogitsAgreement(far, None)
+            return {"logits_difference": far}
         same = np.where(bad, -1, candidate.argmax(axis=1)) == expected.argmax(axis=1)
-        return LogitsAgreement(far, round(float(same.mean()), DIGITS))
+        return {"logits_difference": far, "top1_agreement": round(float(same.mean()), DIGITS)}
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return what reference.json and reference.npz hold."""
@@ -133,3 +115,6 @@ class LogitsReference:
         if not feeds or any(len(values) != len(logits) for values in feeds.values()):
             raise ValueError("inputs and logits differ in number")
         return LogitsReference(feeds, logits, str(described["output"]))
+
+
+REFERENCE = LogitsReference

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from olive_build.clients.onnxruntime_client import run_named
 from olive_build.errors import StepError
-from olive_build.proof.classification import ClassAgreement, PictureFigures, class_agreement
+from olive_build.proof.classification import PictureFigures, class_agreement
 from olive_build.proof.embedding import Floats
 from olive_build.proof.pictures import Pictures
 from olive_build.proof.pixels import Pixels
@@ -59,6 +59,7 @@ class ClassificationReference:
     resizes: bool = False
 
     kind: ClassVar[str] = "classification"
+    metric: ClassVar[str] = "accuracy"
     samples: ClassVar[str] = "images"
 
     @property
@@ -177,7 +178,7 @@ class ClassificationReference:
         half = takes.get(PIXEL_VALUES) == "tensor(float16)"
         return {PIXEL_VALUES: self._pixels(rows).astype("f2" if half else "f4")}
 
-    def compare(self, candidate: Floats, expected: Floats) -> ClassAgreement:
+    def compare(self, candidate: Floats, expected: Floats) -> dict[str, float]:
         """Return accuracy, agreement and cosines of what `run` gives of all images."""
         figures = PictureFigures(len(self.labels), self.moved, self.resizes)
         return class_agreement(candidate, expected, self.labels, figures)
@@ -223,3 +224,6 @@ class ClassificationReference:
             str(described.get("scores", SOFTMAX)),
             bool(described.get("resizes", False)),
         )
+
+
+REFERENCE = ClassificationReference

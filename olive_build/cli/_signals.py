@@ -1,0 +1,50 @@
+"""What ends a verb from outside: Ctrl-C, a pipeline's SIGTERM, the SIGHUP of a closed terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from olive_build.errors import EXIT_INTERRUPTED
+
+# What a build needs to end its workers and clear up is less; what hangs longer is left.
+PATIENCE_SECONDS = 5.0
+
+_ENDING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+_came: float | None = None
+
+
+def listen() -> None:
+    """Have the first signal raise KeyboardInterrupt; others don't disturb the clearing up after it.
+
+    One that comes when that takes too long ends the process at once. What is ignored already, as by
+    nohup, stays so.
+    """
+    global _came  # noqa: PLW0603 (a handler has no other place to remember anything)
+    _came = None
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def came() -> bool:
+    """Say whether this process was told to end."""
+    return _came is not None
+
+
+def ignore() -> None:
+    """Hear none any more: the exit code is settled."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    global _came  # noqa: PLW0603
+    if _came is None:
+        _came = time.monotonic()
+        raise KeyboardInterrupt
+    if time.monotonic() - _came > PATIENCE_SECONDS:
+        os._exit(EXIT_INTERRUPTED)

@@ -1,0 +1,49 @@
+"""Decoder-only language models: GPT-Neo, GPT-2, OPT, Llama, Qwen2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from olive_build.families.registry import Family
+
+if TYPE_CHECKING:
+    from olive_build.families.facts import Facts
+
+
+def _inspect(folder: Path) -> Facts:
+    from olive_build.families.causal_lm.spec import inspect
+
+    return inspect(folder)
+
+
+FAMILY = Family(
+    name="causal-lm",
+    inspect=_inspect,
+    tasks=("text-generation",),
+    metrics=("perplexity",),
+    data=("sentences",),
+    calibration=("calibration-sentences",),
+    samples="texts",
+    data_suffix=".jsonl",
+    miniature_data=("test.jsonl", "calibration.jsonl"),
+    takes=("prompt", "tokens"),
+    parts=(),
+    sizes=(1, 128),
+    size_unit="tokens",
+    components=("model",),
+    description="Decoder-only language models: GPT-Neo, GPT-2, OPT, Llama, Qwen2",
+    axes=(
+        ("batch_size", 1),
+        ("sequence_length", 1),
+        ("past_sequence_length", 127),
+        ("total_sequence_length", 128),
+    ),
+    searches=False,
+    options=("generation",),
+    # What comes out as a cache goes in again: it need not be fp32 in between.
+    variant_methods={"q8": "stored-int8"},
+    method_options={key: {"keep_io_types": False} for key in ("fp16", "weight-only")},
+    hides_steps=True,
+    classes=("ForCausalLM", "LMHeadModel"),
+)

@@ -1,0 +1,120 @@
+"""The kinds of model that can be built: what a recipe may ask of each, found by walking the room.
+
+A family is a folder here; what reading a recipe needs of it stands in its `family.py`, which
+imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from olive_build import rooms
+
+if TYPE_CHECKING:
+    from olive_build.families.facts import Facts
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a recipe may name for models of this family.
+
+    `tasks` are the Hugging Face tasks that map to it; `metrics`, `data` and `calibration` what
+    `verify` may use (the first of each is the default; without any, a recipe names a file of its
+    own); `components` the graphs that such models can have, as recipes name them: which ones a
+    model has, its facts say. A file of data holds `samples` and ends in `data_suffix`;
+    `miniature_data` are those of a miniature's folder that stand in for the recipe's data and
+    calibration, which fit its own model only. `takes` says what a composed file is given and what a
+    bare graph is; `parts` are the graphs of pre- and post-processing that composing adds, with
+    operators of onnxruntime-extensions. Files are timed at these `sizes`, counted in `size_unit`.
+    `axes` are the symbolic axes of its graphs, each with the size suggested where sizes are fixed.
+    `searches` says whether `quantize: auto` and attribution know its graphs, `batches` whether a
+    file takes several samples at once, and `options` which sections of a recipe are its own.
+    `method_options` are what methods do by default for it that they else do not, and
+    `variant_methods` the methods of those built-in variants where its own are better.
+    `convolutional` says whether its models may have their weights in convolutions, which have int8
+    methods of their own. `hides_steps` says whether a composed file searches by itself, so that
+    figures of single steps need the graph inside it. `trains` says whether a recipe's `train` can
+    make it go on learning, and `only_trains` that nothing else is built of it. `classes` are the
+    endings of transformers' classes that it builds, and `encoders` of those out of which it takes
+    the encoder alone; a bare model, such as BertModel, is taken wherever its tensors suffice.
+    `inspect` reads the facts of the model in a folder, and raises PlanError for one that is none of
+    this family.
+    """
+
+    name: str
+    inspect: Callable[[Path], Facts]
+    tasks: tuple[str, ...]
+    metrics: tuple[str, ...]
+    data: tuple[str, ...]
+    calibration: tuple[str, ...]
+    samples: str
+    data_suffix: str
+    miniature_data: tuple[str, str] | None
+    takes: tuple[str, str]
+    parts: tuple[str, ...]
+    sizes: tuple[int, ...]
+    size_unit: str
+    components: tuple[str, ...]
+    description: str
+    axes: tuple[tuple[str, int], ...] = (("batch_size", 1),)
+    searches: bool = True
+    batches: bool = True
+    options: tuple[str, ...] = ()
+    method_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    variant_methods: Mapping[str, str] = field(default_factory=dict)
+    convolutional: bool = False
+    hides_steps: bool = False
+    trains: bool = False
+    only_trains: bool = False
+    classes: tuple[str, ...] = ()
+    encoders: tuple[str, ...] = ()
+
+
+# What families have of which training bundles alone are built: no data, no variants, no timing.
+ONLY_TRAINS: Mapping[str, Any] = {
+    "metrics": ("logits",),
+    "data": (),
+    "calibration": (),
+    "data_suffix": ".npz",
+    "miniature_data": None,
+    "parts": (),
+    "sizes": (1,),
+    "components": ("model",),
+    "searches": False,
+    "trains": True,
+    "only_trains": True,
+}
+
+
+class _Found(Mapping[str, Family]):
+    """The families of the room by name, read when they are first asked for."""
+
+    def __getitem__(self, name: str) -> Family:
+        return _walked(rooms.extensions())[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_walked(rooms.extensions()))
+
+    def __len__(self) -> int:
+        return len(_walked(rooms.extensions()))
+
+
+@cache
+def _walked(extensions: tuple[Path, ...]) -> dict[str, Family]:
+    """Return the family of each folder that has a family.py; other folders' rooms are theirs."""
+    folders = sorted(path.parent.name for path in rooms.files("families", "*/family.py"))
+    modules = [import_module(f"olive_build.families.{folder}.family") for folder in folders]
+    return {module.FAMILY.name: module.FAMILY for module in modules}
+
+
+FAMILIES: Mapping[str, Family] = _Found()
+
+
+def family_of_task(task: str) -> Family | None:
+    """Return the family that serves a Hugging Face task, or None where none does."""
+    return next((family for family in FAMILIES.values() if task in family.tasks), None)

@@ -1,0 +1,38 @@
+"""Text encoders that give one vector a text, as sentence-transformers saves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from olive_build.families.registry import Family
+
+if TYPE_CHECKING:
+    from olive_build.families.facts import Facts
+
+
+def _inspect(folder: Path) -> Facts:
+    from olive_build.families.sentence_embedding.spec import inspect
+
+    return inspect(folder)
+
+
+FAMILY = Family(
+    name="sentence-embedding",
+    inspect=_inspect,
+    tasks=("feature-extraction", "sentence-similarity"),
+    metrics=("cosine",),
+    data=("sentences",),
+    calibration=("calibration-sentences",),
+    samples="texts",
+    data_suffix=".jsonl",
+    miniature_data=None,
+    takes=("text", "tokens"),
+    parts=("tokenizer",),
+    sizes=(16, 128),
+    size_unit="tokens",
+    components=("model",),
+    description="Text encoders that give one vector a text, as sentence-transformers saves",
+    axes=(("batch_size", 1), ("sequence_length", 128)),
+    encoders=("ForMaskedLM", "ForPreTraining"),
+)

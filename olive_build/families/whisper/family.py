@@ -1,0 +1,40 @@
+"""Whisper of every size, multilingual or English-only: speech in, text out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from olive_build.families.registry import Family
+
+if TYPE_CHECKING:
+    from olive_build.families.facts import Facts
+
+
+def _inspect(folder: Path) -> Facts:
+    from olive_build.families.whisper.spec import inspect
+
+    return inspect(folder)
+
+
+FAMILY = Family(
+    name="whisper",
+    inspect=_inspect,
+    tasks=("automatic-speech-recognition",),
+    metrics=("wer",),
+    data=("speech",),
+    calibration=("calibration-speech",),
+    samples="clips",
+    data_suffix=".npz",
+    miniature_data=("test.npz", "calibration.npz"),
+    takes=("audio", "features"),
+    parts=("audio", "detokenizer"),
+    sizes=(10,),
+    size_unit="seconds",
+    components=("encoder", "decoder", "decoder_with_past"),
+    description="Whisper of every size, multilingual or English-only: speech in, text out",
+    searches=False,
+    batches=False,
+    options=("speech",),
+    classes=("WhisperForConditionalGeneration",),
+)
