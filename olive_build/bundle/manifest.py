@@ -14,6 +14,7 @@ from olive_build.bundle.layout import model_files
 from olive_build.errors import BundleError
 from olive_build.plan.measured import OWN_PROVIDER_RUNS
 from olive_build.plan.types import BundlePlan
+from olive_build.recipe.build import Variant
 from olive_build.targets import Provider, RuntimePackage, load_provider, load_target
 from olive_build.targets.requirement import required_packages, required_runtime, version_key
 from olive_build.toolchains.provision import version_of
@@ -93,9 +94,17 @@ def _variant(bundle: BundlePlan, item: Any, description: dict[str, Any]) -> dict
     return {
         "precision": item.variant.precision,
         "quantize": None if method is None else asdict(method),
+        **_components(item.variant),
         "files": {role: placed.path for role, placed in model_files(bundle, item).items()},
         **{key: value for key, value in description.items() if key != "mobile_usability"},
     }
+
+
+def _components(variant: Variant) -> dict[str, Any]:
+    """Return by which method components are made that are not made as the whole."""
+    made = {item.component: item.quantize for item in variant.components}
+    named = {name: None if method is None else asdict(method) for name, method in made.items()}
+    return {"components": named} if named else {}
 
 
 def _runtime(
@@ -113,7 +122,7 @@ def _runtime(
             description["operators"],
             description["opsets"]["ai.onnx"],
             description["ir_version"],
-            bits=getattr(item.variant.quantize, "bits", 4),
+            bits=min((getattr(method, "bits", 4) for method in item.variant.methods), default=4),
         )
         packages = required_packages(target, provider.name, needed)
         if EXTENSIONS_DOMAIN in description["operators"]:

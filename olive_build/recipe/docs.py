@@ -48,6 +48,8 @@ SECTIONS: Mapping[str, type[Strict]] = {
     **{f"quantize.{method}": spec for method, spec in METHODS.items()},
     "quantize.overrides": spec_of(BlockWeights),
     "passes": model.PassSpec,
+    "components": model.ComponentSpec,
+    "variants.components": model.ComponentOfVariantSpec,
     "verify": model.VerifySpec,
     "verify.data": model.DataFileSpec,
     "verify.budgets": BudgetsSpec,

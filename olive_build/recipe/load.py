@@ -50,7 +50,6 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     """Run every check; return the recipe, or what is sound of it."""
     from olive_build.recipe.checks import check_recipe
     from olive_build.recipe.context import Context
-    from olive_build.recipe.not_built import without_not_built
     from olive_build.recipe.passes import check_passes
     from olive_build.recipe.resolve import resolve_targets
     from olive_build.recipe.schema_errors import check_schema
@@ -59,7 +58,7 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     from olive_build.recipe.words import with_words_written_out
 
     tree = with_words_written_out(tree)
-    recipe, dropped = check_schema(without_not_built(tree, report), report)
+    recipe, dropped = check_schema(tree, report)
     if recipe is None:
         return None
     context = check_training(Context(path, tree, recipe, report, dropped))

@@ -119,8 +119,10 @@ def test_whole_recipes_load_without_a_warning(repository: Path, sample: str) -> 
 @pytest.mark.parametrize("sample", PARTS, ids=range(len(PARTS)))
 def test_parts_load_over_the_first_recipe(repository: Path, sample: str) -> None:
     first = re.sub(r"^targets:\n(  .*\n)+", "", WHOLE[0], flags=re.MULTILINE)
-    if sample.startswith("train:"):
-        first = first.replace("sentence-embedding", "image-classification", 1)
+    of_family = {"train:": "image-classification", "components:": "whisper"}
+    for word, family in of_family.items():
+        if sample.startswith(word):
+            first = first.replace("sentence-embedding", family, 1)
     (repository / "recipes" / "_first.yaml").write_text(first, encoding="utf-8")
     path = repository / "recipes" / "part.yaml"
     path.write_text(f"extends: _first.yaml\nname: part\n{sample}", encoding="utf-8")
