@@ -11,6 +11,7 @@ from olive_build.bundle.assemble import Assembled, VariantProof, assemble
 from olive_build.bundle.index import write_index
 from olive_build.bundle.layouts.check import is_for_client, require_layout
 from olive_build.bundle.publish import (
+    DamagedSource,
     is_published,
     publish,
     remove_leftovers,
@@ -163,6 +164,13 @@ def _finish(
         if error:
             return BundleResult(recipe, target, "failed", folder, assembled, error)
         status = _publish(folder, assembled, store.stamps, bundle)
+    except DamagedSource as failure:
+        damaged = Path(failure.where or "")
+        with store.writing(), store.exclusively():
+            for artifact in artifacts.values():
+                if damaged.is_relative_to(artifact.path):
+                    store.set_aside(artifact.digest)
+        return BundleResult(recipe, target, "failed", folder, error=failure)
     except OliveBuildError as failure:
         return BundleResult(recipe, target, "failed", folder, error=failure)
     return BundleResult(recipe, target, status, folder, assembled)

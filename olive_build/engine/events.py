@@ -66,6 +66,14 @@ class StepStarted:
 
 
 @dataclass(frozen=True)
+class StepTold:
+    """A step that runs says what it does, or why it takes longer."""
+
+    slot: str
+    text: str
+
+
+@dataclass(frozen=True)
 class StepFinished:
     """A node is done: cached, ran, failed, skipped or not started."""
 
@@ -101,6 +109,7 @@ Event = (
     RunStarted
     | StillRunning
     | StepStarted
+    | StepTold
     | StepFinished
     | NotReproducible
     | Waiting

@@ -22,6 +22,7 @@ from olive_build.engine.events import (
     Status,
     StepFinished,
     StepStarted,
+    StepTold,
     StillRunning,
     Waiting,
 )
@@ -99,7 +100,7 @@ class _Run:
         self.running: dict[str, _Attempt] = {}
         self.waiting: set[str] = set()
         self.ended: dict[str, Outcome] = {}
-        self.done: queue.SimpleQueue[_Attempt] = queue.SimpleQueue()
+        self.done: queue.SimpleQueue[_Attempt | StepTold] = queue.SimpleQueue()
         self.pool = Pool()
         kinds = {node.id: worker_kind(node.step.worker).toolchain for node in self.nodes}
         self.toolchain_of = {name: toolchain for name, toolchain in kinds.items() if toolchain}
@@ -214,7 +215,14 @@ class _Run:
         """Run a step to its end (in a thread): the worker's part, then hashing and publishing."""
         node, out = attempt.node, attempt.folder
         try:
-            ran = attempt.worker.run(attempt.description, inputs, out, attempt.log, node.slot)
+            ran = attempt.worker.run(
+                attempt.description,
+                inputs,
+                out,
+                attempt.log,
+                node.slot,
+                lambda text: self.done.put(StepTold(node.slot, text)),
+            )
             attempt.record = self.store.publish(
                 ran.description, out, attempt.log, ran.seconds, ran.peak_bytes
             )
@@ -229,6 +237,9 @@ class _Run:
             attempt = self.done.get(timeout=_POLL_SECONDS if self.waiting else 1.0)
         except queue.Empty:
             self.on_event(StillRunning())
+            return
+        if isinstance(attempt, StepTold):
+            self.on_event(attempt)
             return
         del self.running[attempt.node.id]
         attempt.lock.release()

@@ -3,8 +3,9 @@
 The folders have rooms with steps of a program's own (`rooms.extend`).
 
 One JSON line per request comes in on what was standard input, one reply goes out on what was
-standard output. Both are moved away before a step runs: everything that a library prints, native
-code included, goes to the step's log. The process ends when its parent does.
+standard output, after lines of what the step tells meanwhile. Both are moved away before a step
+runs: everything that a library prints, native code included, goes to the step's log. The process
+ends when its parent does.
 
 The worker imports what its kind needs once and then forks for each step (on Linux): a step starts
 from the same small memory whatever ran before it, and the peak that is reported is its own.
@@ -34,6 +35,7 @@ from olive_build.engine.fingerprint import from_fields
 from olive_build.engine.machine import this_machine
 from olive_build.engine.memory import high_water, max_rss, reset_high_water
 from olive_build.engine.registry import step_class, worker_kind
+from olive_build.engine.telling import listen
 from olive_build.errors import OliveBuildError
 from olive_build.processes import die_with_parent
 
@@ -86,7 +88,11 @@ def _preload(kind: str) -> None:
 
 
 def _answer(request: dict[str, Any], replies: BinaryIO) -> None:
-    replies.write(json.dumps(_serve(request)).encode() + b"\n")
+    def reply(answer: dict[str, Any]) -> None:
+        replies.write(json.dumps(answer).encode() + b"\n")
+
+    listen(lambda text: reply({"told": text}))
+    reply(_serve(request))
 
 
 def _serve_forked(request: dict[str, Any], replies: BinaryIO) -> None:

@@ -69,16 +69,22 @@ class Worker:
         return self._process.poll() is None
 
     def run(
-        self, step: Description, inputs: Mapping[str, str], out: Path, log: Path, slot: str
+        self,
+        step: Description,
+        inputs: Mapping[str, str],
+        out: Path,
+        log: Path,
+        slot: str,
+        on_told: Callable[[str], None],
     ) -> Ran:
         """Run a step. The only way in which one is run, wherever the worker is.
 
-        Raises what the step raised if that is an OliveBuildError, else StepError; also if the
-        process dies, which then is no longer `alive`.
+        What it tells meanwhile is given to `on_told`. Raises what the step raised if that is an
+        OliveBuildError, else StepError; also if the process dies, which then is no longer `alive`.
         """
         what = f"step '{step.name}' failed for {slot}"
         asked = {"kind": step.kind, "fields": step.fields, "inputs": dict(inputs)}
-        reply = self._exchange({**asked, "out": str(out), "log": str(log)})
+        reply = self._exchange({**asked, "out": str(out), "log": str(log)}, on_told)
         if reply is None:
             raise self._death(what, str(log))
         if "error" in reply:
@@ -112,12 +118,17 @@ class Worker:
                 with suppress(OSError):  # what is left in its buffer has no reader any more
                     pipe.close()
 
-    def _exchange(self, request: dict[str, Any]) -> dict[str, Any] | None:
+    def _exchange(
+        self, request: dict[str, Any], on_told: Callable[[str], None]
+    ) -> dict[str, Any] | None:
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
             reply: dict[str, Any] = json.loads(self._process.stdout.readline())
+            while "told" in reply:
+                on_told(reply["told"])
+                reply = json.loads(self._process.stdout.readline())
         except (BrokenPipeError, ValueError):
             return None
         return reply

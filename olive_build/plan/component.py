@@ -14,6 +14,7 @@ from typing import Protocol
 
 from olive_build.engine.step import Step
 from olive_build.errors import PlanError
+from olive_build.families import module_of
 from olive_build.families.facts import Component
 from olive_build.methods import Method, Quantized
 from olive_build.methods.chain import Chain
@@ -54,7 +55,8 @@ class ComponentPlanner:
     def core(self, variant: Variant | None) -> Quantized:
         """Return the nodes of the graph itself, and of the fp32 graph with the same layers."""
         settings = self.build.component(self.component.name)
-        export = Export(self.build.family, settings.opset, self.component.name)
+        side = module_of(self.build.family, "torch_side")
+        export = Export(side, settings.opset, self.component.name)
         node = self._step(export, {"source": self.source}, None, "export")
         if self.component.tied:
             node = self._step(ShareTiedWeight(), {"model": node}, None, "tied-weight")

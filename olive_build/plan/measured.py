@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from olive_build.errors import PlanError
+from olive_build.families import module_of
 from olive_build.families.facts import Facts
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.component import AddStep
@@ -18,6 +19,8 @@ from olive_build.steps.without_vnni import MeasureWithoutVnni
 
 # Files are timed on one core and on two, at the sizes of their family.
 TIMED_THREADS = (1, 2)
+# All timing of a target takes so long, unless a gate is open: memory takes the rest of a minute.
+TIMING_SECONDS = 45.0
 # Where this machine is the target's kind: only there a file is run by its own provider and timed.
 OWN_PROVIDER_RUNS = ("desktop", "cpu")
 # What multiplies 8 bits by 8 bits, for which x86 processors have two kinds of kernels.
@@ -57,20 +60,22 @@ class MeasuringPlanner:
         regression = variant.budgets.regression
         allowed = regression.latency if regression else None
         step = MeasureLatency(
-            self.build.family,
+            *self._modules,
+            unit=FAMILIES[self.build.family].size_unit,
             takes=self._takes,
             tokens=self._timed_tokens(variant),
             threads=TIMED_THREADS,
             limits=time_limits(variant, has_baseline=shipped != fp32),
             # How the previous build measured is not known here: half of what it may lose is seen.
             narrow=None if allowed is None else max(allowed - 1, 0.01) / 2,
+            seconds=TIMING_SECONDS / len(self.build.variants),
         )
         return self.add(step, inputs, variant, "latency")
 
     def _memory(self, variant: Variant, shipped: str, fp32: str) -> dict[str, str]:
         """Return the nodes that take the peak memory, by candidate."""
         tokens = self._timed_tokens(variant)
-        step = MeasureFootprint(self.build.family, self._takes, tokens)
+        step = MeasureFootprint(*self._modules, self._takes, tokens)
         source = {"source": self.source}
         found = {
             "this file": self.add(step, {"model": shipped, **source}, variant, "footprint"),
@@ -95,6 +100,12 @@ class MeasuringPlanner:
         build = self.build
         here = (build.target, build.provider) == OWN_PROVIDER_RUNS
         return here and build.timing and not self.smoke
+
+    @property
+    def _modules(self) -> tuple[str, str]:
+        """The family's modules that give a file its samples and load the model in PyTorch."""
+        family = self.build.family
+        return module_of(family, "sample"), module_of(family, "torch_side")
 
     @property
     def _takes(self) -> str:

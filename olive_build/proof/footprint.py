@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import StepError
 from olive_build.proof.candidate import Candidate, Process
 
-# Memory hardly varies between runs: three show how much, and PyTorch's, which start slowly and
-# decide nothing, are one.
+# Memory hardly varies between runs: three show how much.
 RUNS = 3
-PYTORCH_RUNS = 1
 
 
 def measure_memory(
@@ -25,18 +23,25 @@ def measure_memory(
 ) -> list[dict[str, Any]]:
     """Return a row for each text: megabytes (10^6 bytes) above a process without the model.
 
-    `texts` maps a length in tokens to a text of that length, given `batch` times. The process has
-    imported the libraries before memory is counted; then the model is loaded and run on one thread.
+    `texts` maps a length in tokens to a text of that length, given `batch` times. A file has a
+    process for each of its runs; PyTorch, which starts slowly and decides nothing, has one, given
+    the shorter texts first. A process has imported the libraries before memory is counted; then the
+    model is loaded and run on one thread.
     `low` and `high` are the least and the most of all runs. `counted` says how: `from zero` where
     the kernel's peak can be reset, else `since start`, which may miss what is smaller than a peak
     while importing. What the process prints goes to the file `log`. Raises StepError where the
     system does not tell.
     """
-    runs = PYTORCH_RUNS if candidate.kind.startswith("pytorch") else RUNS
     rows = []
-    for tokens, text in texts.items():
-        setup = {"do": "setup", "threads": 1, "text": text, "tokens": tokens}
-        answers = [_once(candidate, {**setup, "batch": batch}, log) for _ in range(runs)]
+    setups = [
+        {"do": "setup", "threads": 1, "text": texts[tokens], "tokens": tokens, "batch": batch}
+        for tokens in sorted(texts)
+    ]
+    if candidate.kind.startswith("pytorch"):
+        found = [[answer] for answer in _peaks(candidate, setups, log)]
+    else:
+        found = [[_peaks(candidate, [setup], log)[0] for _ in range(RUNS)] for setup in setups]
+    for tokens, answers in zip(sorted(texts), found, strict=True):
         values = [(a["peak_bytes"] - a["baseline_bytes"]) / 1e6 for a in answers]
         rows.append(
             {
@@ -44,7 +49,7 @@ def measure_memory(
                 "median": round(statistics.median(values), 2),
                 "low": round(min(values), 2),
                 "high": round(max(values), 2),
-                "runs": runs,
+                "runs": len(answers),
                 "process": round(max(a["peak_bytes"] for a in answers) / 1e6, 2),
                 "counted": "from zero" if answers[0]["reset"] else "since start",
             }
@@ -52,17 +57,21 @@ def measure_memory(
     return rows
 
 
-def _once(candidate: Candidate, setup: dict[str, Any], log: Path | None) -> dict[str, Any]:
-    process = Process(candidate, candidate.command, log)
+def _peaks(
+    candidate: Candidate, setups: Sequence[dict[str, Any]], log: Path | None
+) -> list[dict[str, Any]]:
+    """Return the peak of one process after each setup."""
+    process, answers = Process(candidate, candidate.command, log), []
     try:
-        process.ask(setup)
-        answer = process.ask({"do": "memory"})
+        for setup in setups:
+            process.ask(setup)
+            answers.append(process.ask({"do": "memory"}))
     finally:
         process.close()
-    if answer["peak_bytes"] is None or answer["baseline_bytes"] is None:
+    if any(item["peak_bytes"] is None or item["baseline_bytes"] is None for item in answers):
         raise StepError(
             f"the memory of {candidate.name} cannot be measured",
             why="this system does not say how much a process uses",
             hint="write `verify: {timing: false}`, or build on Linux or macOS",
         )
-    return answer
+    return answers

@@ -19,6 +19,8 @@ from typing import Literal
 # (Bonferroni): together they are wrong in at most ERROR of all cases.
 LOOKS = (11, 22, 44)
 ERROR = 0.05
+# Fewer values give no interval of that confidence, whatever they are.
+FEWEST = 7
 CONFIDENCE = 1 - ERROR / len(LOOKS)
 # A baseline whose own times have quartiles this far apart, as a share of their median, was
 # measured on a machine that did other things as well.
@@ -54,7 +56,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return the spread of as many values as LOOKS begins with, or more. Raises ValueError."""
+    """Return the spread of FEWEST values or more. Raises ValueError."""
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return Spread(median, low, high, *median_interval(values))
 

@@ -2,22 +2,45 @@
 
 Sessions in one process disturb each other, and a shared machine drifts; so each candidate has a
 process, the processes take turns within a round, and ratios are taken round by round. Where a limit
-lies inside the interval of a median, rounds go on, up to four times as many.
+lies inside the interval of a median, rounds go on, up to four times as many. What no limit asks for
+ends with the time that there is (`Patience`).
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from olive_build.proof.candidate import Candidate, Process
-from olive_build.proof.interval import LOOKS, NOISY, Spread, side, spread
+from olive_build.proof.interval import FEWEST, LOOKS, NOISY, Spread, side, spread
 from olive_build.proof.limit import Limit
 
 TURN_SECONDS = 0.04
 Times = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long measuring may take while no gate is open, and who is told where it differs."""
+
+    seconds: float = math.inf
+    tell: Callable[[str], None] = print
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() > self.began + self.seconds
+
+    def share(self, parts: int) -> float:
+        """Return when the next of so many parts is to end, by the clock of `time.monotonic`."""
+        now = time.monotonic()
+        return now + max(0.0, self.began + self.seconds - now) / parts
 
 
 def compare(
@@ -59,24 +82,31 @@ def compare_running(
     threads: Sequence[int],
     limits: Sequence[Limit] = (),
     narrow: float | None = None,
+    patience: Patience | None = None,
 ) -> list[dict[str, Any]]:
-    """Do what `compare` does, with processes that run already."""
-    return [
-        _row(
-            children,
-            {"threads": count, "text": text, "tokens": length},
-            [
-                limit
-                for limit in limits
-                if limit.what == "latency"
-                and limit.tokens in (None, length)
-                and limit.threads in (None, count)
-            ],
-            narrow,
-        )
-        for count in threads
-        for length, text in texts.items()
-    ]
+    """Do what `compare` does, with processes that run already.
+
+    When `patience` is over, a row but the first that nothing limits is left out, which is told.
+    """
+    patience = patience or Patience()
+    shapes = [(count, length) for count in threads for length in texts]
+    rows: list[dict[str, Any]] = []
+    for number, (count, length) in enumerate(shapes):
+        own = [
+            limit
+            for limit in limits
+            if limit.what == "latency"
+            and limit.tokens in (None, length)
+            and limit.threads in (None, count)
+        ]
+        if rows and patience.over and not own and narrow is None:
+            patience.tell(f"not timed, as time is up: size {length} on {count} threads")
+            continue
+        setup = {"threads": count, "text": texts[length], "tokens": length}
+        # Loading, which is timed last, has a part too.
+        until = patience.share(len(shapes) - number + 1)
+        rows.append(_row(children, setup, own, narrow, until, patience.tell))
+    return rows
 
 
 def _row(
@@ -84,6 +114,8 @@ def _row(
     setup: dict[str, Any],
     limits: Sequence[Limit],
     narrow: float | None,
+    until: float,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
     for child in children:
         child.ask({"do": "setup", **setup})
@@ -91,12 +123,18 @@ def _row(
     def turn(child: Process) -> float:
         return child.milliseconds({"do": "time", "seconds": TURN_SECONDS})
 
-    times = in_turn(children, turn, limits, narrow)
+    def tell_where(text: str) -> None:
+        tell(f"size {setup['tokens']} on {setup['threads']} threads: {text}")
+
+    times = in_turn(children, turn, limits, narrow, until, tell_where)
     return {"tokens": setup["tokens"], "threads": setup["threads"], **figures(times)}
 
 
 def compare_loads(
-    children: Sequence[Process], limits: Sequence[Limit] = (), threads: int = 1
+    children: Sequence[Process],
+    limits: Sequence[Limit] = (),
+    threads: int = 1,
+    patience: Patience | None = None,
 ) -> dict[str, Any]:
     """Time how long each candidate takes to be ready to run, in turn; in the form of a row.
 
@@ -110,7 +148,9 @@ def compare_loads(
 
     for child in children:
         turn(child)  # the first also loads what its library loads late
-    return {"threads": threads, **figures(in_turn(children, turn, chosen, None))}
+    patience = patience or Patience()
+    times = in_turn(children, turn, chosen, None, patience.share(1), patience.tell)
+    return {"threads": threads, **figures(times)}
 
 
 def in_turn(
@@ -118,31 +158,48 @@ def in_turn(
     turn: Callable[[Process], float],
     limits: Sequence[Limit],
     narrow: float | None,
+    until: float = math.inf,
+    tell: Callable[[str], None] = print,
 ) -> Times:
-    """Return the milliseconds of each candidate, round by round, until the limits are decided."""
+    """Return the milliseconds of each candidate, round by round, until the limits are decided.
+
+    Where it is later than `until` (`time.monotonic`), the first look at the figures comes after
+    FEWEST rounds already; what is open then goes on all the same, which is told. When one looks
+    depends on the clock alone, so the looks keep their confidence.
+    """
     times: Times = {child.name: [] for child in children}
+    began = time.monotonic()
     for rounds in LOOKS:
         done = len(times[children[0].name])
         for number in range(done, rounds):
+            if not done and number >= FEWEST and time.monotonic() > until:
+                break
             # Each round begins with another candidate, so that none always follows the same one.
             first = number % len(children)
             for child in (*children[first:], *children[:first]):
                 times[child.name].append(turn(child))
-        if not _goes_on(times, limits, narrow):
+        is_open = _open(times, limits, narrow)
+        if not is_open:
             break
+        now, done = time.monotonic(), len(times[children[0].name])
+        if now > until and rounds < LOOKS[-1]:
+            longest = (now - began) / done * (LOOKS[-1] - done)
+            tell(f"goes on, since {is_open}: {longest:.0f} s at most")
     return times
 
 
-def _goes_on(times: Times, limits: Sequence[Limit], narrow: float | None) -> bool:
+def _open(times: Times, limits: Sequence[Limit], narrow: float | None) -> str | None:
+    """Return what the rounds have not decided yet, or None."""
     ratios = ratios_to(times)
     own = spread(next(iter(times.values())))
     for limit in limits:
         judged = own if limit.against is None else ratios[limit.against]
         if side(judged.median_from, judged.median_to, limit.ceiling) == "across":
-            return True
-    return narrow is not None and any(
+            return f"the gate on {limit.text()} is open"
+    wide = narrow is not None and any(
         item.median_to - item.median_from > narrow * item.median for item in ratios.values()
     )
+    return "the interval is wider than the gate on regression needs" if wide else None
 
 
 def ratios_to(times: Times) -> dict[str, Spread]:

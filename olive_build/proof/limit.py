@@ -19,3 +19,7 @@ class Limit:
     ceiling: float
     tokens: int | None = None
     threads: int | None = None
+
+    def text(self) -> str:
+        """Return what is limited, as a person reads it."""
+        return f"{self.what} against {self.against}" if self.against else self.what

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors
-from olive_build.recipe.report import Report
+from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors, Report
 from olive_build.recipe.tree import Node
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     from olive_build.recipe.passes import check_passes
     from olive_build.recipe.resolve import resolve_targets
     from olive_build.recipe.schema_errors import check_schema
-    from olive_build.recipe.training_section import check_training
+    from olive_build.recipe.sections import sections
     from olive_build.recipe.unused import check_unused
     from olive_build.recipe.words import with_words_written_out
 
@@ -61,7 +60,9 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     recipe, dropped = check_schema(tree, report)
     if recipe is None:
         return None
-    context = check_training(Context(path, tree, recipe, report, dropped))
+    context = Context(path, tree, recipe, report, dropped)
+    for kind in sections():
+        context = kind.check(context)
     check_recipe(context)
     check_passes(context)
     builds = resolve_targets(context, tuple(recipe.targets), recipe.model.source)

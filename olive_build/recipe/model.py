@@ -15,7 +15,6 @@ from olive_build.recipe.budgets import BudgetsSpec
 from olive_build.recipe.fields import Strict
 from olive_build.recipe.quantize import QuantizeSpec
 from olive_build.recipe.sections import Section, sections
-from olive_build.recipe.train import TrainSpec
 
 VERSION = 1
 LOWEST_OPSET = 17
@@ -298,11 +297,6 @@ class _TargetSpec(Strict):
     export: ExportSpec | None = Field(default=None, description="Wins over the recipe's `export`.")
     fuse: FuseSpec | None = Field(default=None, description="Wins over the recipe's `fuse`.")
     compose: Compose | None = Field(default=None, description="Wins over the recipe's `compose`.")
-    train: TrainSpec | None = Field(
-        default=None,
-        description="Wins over the recipe's `train`, field by field; without one there, this "
-        "target alone goes on learning.",
-    )
     quantize: QuantizeSpec | None = Field(
         default=None,
         description="Wins, field by field, over each variant of this target with the same method.",
@@ -319,11 +313,7 @@ class _TargetSpec(Strict):
 if TYPE_CHECKING:
     TargetSpec = _TargetSpec
 else:
-    TargetSpec = _with_sections(
-        _TargetSpec,
-        "TargetSpec",
-        lambda kind: f"Wins over the recipe's `{kind.section}`, field by field.",
-    )
+    TargetSpec = _with_sections(_TargetSpec, "TargetSpec", lambda kind: kind.wins())
 
 
 class _Recipe(Strict):
@@ -352,11 +342,6 @@ class _Recipe(Strict):
         description="single-file puts pre- and post-processing into the graph: text in, vector "
         "out; none ships the bare graph beside its tokenizer files; split ships one file a "
         "component. Left out, the target's default.",
-    )
-    train: TrainSpec | None = Field(
-        default=None,
-        description="What goes on learning on the device, and how: each target gets files that "
-        "train beside the model. For families that train.",
     )
     variants: dict[str, VariantSpec] = Field(
         default_factory=dict,
@@ -387,4 +372,4 @@ class _Recipe(Strict):
 if TYPE_CHECKING:
     Recipe = _Recipe
 else:
-    Recipe = _with_sections(_Recipe, "Recipe", lambda kind: kind.__doc__.partition("\n")[0])
+    Recipe = _with_sections(_Recipe, "Recipe", lambda kind: kind.about())

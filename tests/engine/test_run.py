@@ -11,9 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_steps import Alone, Join, Odd, Slow
+from tiny_steps import Alone, Join, Odd, Slow, Tells
 
-from olive_build.engine.events import Event, NotReproducible, StepFinished, StepStarted, Waiting
+from olive_build.engine.events import (
+    Event,
+    NotReproducible,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+    StepTold,
+    StillRunning,
+    Waiting,
+)
 from olive_build.engine.explain import ArtifactMissing, FirstRun, Forced, UpToDate
 from olive_build.engine.fingerprint import describe
 from olive_build.engine.graph import Graph, GraphBuilder
@@ -244,8 +253,19 @@ def test_a_step_that_another_build_makes_is_waited_for(store: Store) -> None:
     threading.Timer(0.2, lock.release).start()
     events: list[Event] = []
     run_graph(graph, store, on_event=events.append)
-    assert events[0] == Waiting("chain/0", key)
-    assert [type(event) for event in events[1:]] == [StepStarted, StepFinished]
+    events = [event for event in events if event != StillRunning()]
+    assert events[:2] == [RunStarted(1), Waiting("chain/0", key)]
+    assert [type(event) for event in events[2:]] == [StepStarted, StepFinished]
+
+
+def test_what_a_step_tells_comes_as_it_runs(store: Store) -> None:
+    builder = GraphBuilder()
+    builder.add(Tells("half \u00bd\nof it"), {}, "talk")
+    events: list[Event] = []
+    run_graph(builder.build(), store, on_event=events.append)
+    started, *told, finished = [event for event in events[1:] if event != StillRunning()]
+    assert (type(started), type(finished)) == (StepStarted, StepFinished)
+    assert told == [StepTold("talk", "half \u00bd\nof it"), StepTold("talk", "done")]
 
 
 def test_steps_run_at_once_but_exclusive_ones_alone(store: Store, notes: Notes) -> None:

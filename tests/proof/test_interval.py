@@ -8,10 +8,18 @@ import statistics
 
 import pytest
 
-from olive_build.proof.interval import CONFIDENCE, ERROR, LOOKS, median_interval, side, spread
+from olive_build.proof.interval import (
+    CONFIDENCE,
+    ERROR,
+    FEWEST,
+    LOOKS,
+    median_interval,
+    side,
+    spread,
+)
 
 
-@pytest.mark.parametrize("count", LOOKS)
+@pytest.mark.parametrize("count", [FEWEST, *LOOKS])
 def test_the_interval_is_the_narrowest_that_is_sure_enough(count: int) -> None:
     low, high = median_interval([float(i) for i in range(1, count + 1)])
     rank = int(low)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from olive_build.report.building import figures_text, quality_head, speed_size, speed_text
+from olive_build.report.building import quality_text, speed_size, speed_text, told
 from olive_build.report.html.numbers import limit_text, short_title, text_of, title_of
 
 WRITTEN = {
@@ -19,25 +18,16 @@ WRITTEN = {
 
 
 def test_the_column_of_quality_has_perplexity_beside_pytorchs_and_what_is_alike() -> None:
-    assert figures_text([WRITTEN]) == "perplexity 21.35 (1.012 x PyTorch), 90% alike"
-    worse = {**WRITTEN, "perplexity": 30.0, "perplexity_ratio": 1.4, "generate_agreement": 0.95}
-    expected = "perplexity 30 (1.400 x PyTorch), 90% alike"
-    assert figures_text([WRITTEN, worse]) == figures_text([worse, WRITTEN]) == expected
+    proof = SimpleNamespace(training=None, quality={"onnx": WRITTEN})
+    named = told(WRITTEN)
+    assert quality_text(proof, named) == "21.35, 90.00 %"  # type: ignore[arg-type]
+    assert [figure.title for figure in named][-1] == "generated alike"
 
 
 def test_a_file_that_searches_by_itself_has_no_perplexity() -> None:
-    assert figures_text([{"generate_agreement": 0.96875}]) == "97% alike"
-
-
-def test_the_heads_of_cosines_stand_where_there_are_cosines() -> None:
-    def head(*qualities: dict[str, Any]) -> str:
-        proofs = [SimpleNamespace(quality={"onnx": quality}) for quality in qualities]
-        return quality_head(SimpleNamespace(bundles=[SimpleNamespace(proofs=proofs)]))  # type: ignore[arg-type]
-
-    assert head(WRITTEN, {"generate_agreement": 1.0}) == "quality"
-    cosines = {"cosine_lowest": 0.98, "cosine_p1": 0.99, "cosine_mean": 0.995}
-    assert head(WRITTEN, cosines) == "lowest cosine or other"
-    assert head(cosines) == "lowest cosine"
+    assert [figure.name for figure in told({"generate_agreement": 0.96875})] == [
+        "generate_agreement"
+    ]
 
 
 def test_the_speed_that_is_told_is_that_of_a_token() -> None:

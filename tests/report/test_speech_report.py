@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from olive_build.report.building import figures_text, quality_head
+from olive_build.report.building import quality_text, told_of_all
 from olive_build.report.html.bundles import read_bundle
 from olive_build.report.html.comparison import changes
 from olive_build.report.html.numbers import limit_text, text_of
@@ -24,7 +24,7 @@ COSINES = {"cosine_lowest": 0.98, "cosine_p1": 0.99, "cosine_mean": 0.995}
 
 
 def reported(*qualities: dict[str, Any]) -> Any:
-    proofs = [SimpleNamespace(quality={"onnx": quality}) for quality in qualities]
+    proofs = [SimpleNamespace(quality={"onnx": quality}, training=None) for quality in qualities]
     return SimpleNamespace(bundles=[SimpleNamespace(proofs=proofs)])
 
 
@@ -46,20 +46,23 @@ def report_of(folder: Path) -> Page:
     return Page(report_page(find_subject(str(folder), folder), (), []))
 
 
-def test_the_column_of_quality_has_the_words_wrong_beside_pytorchs() -> None:
-    assert figures_text([HEARD]) == "WER 2.4% (PyTorch 2.3%)"
-    better = {**HEARD, "wer": 0.02, "wer_loss": -1.0}
-    assert figures_text([better]) == "WER 2.0% (PyTorch 3.0%)"
-    assert figures_text([better, HEARD]) == figures_text([HEARD, better])
-    assert figures_text([better, HEARD]).startswith("WER 2.4%")
-    assert figures_text([{**HEARD, "wer": 0.0, "wer_loss": 1e-7}]) == "WER 0.0% (PyTorch 0.0%)"
+def test_the_column_of_quality_tells_the_worst_of_the_files() -> None:
+    def text(*forms: dict[str, float]) -> str:
+        proof = SimpleNamespace(training=None, quality=dict(enumerate(forms)))
+        return quality_text(proof)  # type: ignore[arg-type]
+
+    better = {**HEARD, "wer": 0.02, "generate_agreement": 0.96}
+    assert text(HEARD) == "word error rate 2.41 %"
+    assert text(better, HEARD) == text(HEARD, better) == "word error rate 2.41 %"
+    assert text({**HEARD, "wer": 0.0}) == "word error rate 0.00 %"
 
 
-def test_the_heads_of_cosines_stand_where_there_are_cosines() -> None:
-    assert quality_head(reported(HEARD, HEARD)) == "quality"
-    assert quality_head(reported()) == "quality"
-    assert quality_head(reported(COSINES)) == "lowest cosine"
-    assert quality_head(reported(HEARD, COSINES)) == "lowest cosine or other"
+def test_figures_that_are_told_of_all_are_named_by_the_head() -> None:
+    assert told_of_all(reported()) == told_of_all(reported(HEARD, COSINES)) == ()
+    named = told_of_all(reported(HEARD, HEARD))
+    assert [figure.name for figure in named] == ["wer"]
+    (proof,) = reported(HEARD).bundles[0].proofs
+    assert quality_text(proof, named) == "2.41 %"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ FIGURES = (
         never_above=("cosine_p1", "cosine_mean"),
         regression="quality",
         drawn=6,
+        told=(TEXTS, IMAGES),
     ),
     Figure(
         "cosine_p1",

@@ -26,6 +26,7 @@ FIGURES = (
         metrics={SPEECH: Limits()},
         regression="quality",
         drawn=1,
+        told=(SPEECH,),
     ),
     Figure(
         "wer_loss",

@@ -28,6 +28,7 @@ FIGURES = (
         "probability of a token.",
         metrics={TEXTS: Limits()},
         regression="perplexity",
+        told=(TEXTS,),
     ),
     Figure(
         "perplexity_ratio",
@@ -89,6 +90,7 @@ FIGURES = (
         "write: prompts alone and in padded batches, with and without penalties, to the token.",
         metrics={TEXTS: Limits({"fp32": 1.0, "fp16": 0.9}), SPEECH: Limits({"fp32": 0.9})},
         regression="quality",
+        told=(TEXTS,),
         tolerance=0.1,
     ),
 )

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from olive_build.engine.step import Step
+from olive_build.engine.telling import tell
 from olive_build.errors import ProofError
 
 
@@ -38,6 +39,20 @@ class OtherMode:
 
 class _Tiny(Step):
     worker = "tiny"
+
+
+@dataclass(frozen=True)
+class Tells(_Tiny):
+    """Tells its text, prints another, and tells that it is done."""
+
+    text: str
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        """Tell."""
+        tell(self.text)
+        print("this is for the log")
+        tell("done")
+        (out / "text").write_text(self.text)
 
 
 @dataclass(frozen=True)
