@@ -86,17 +86,19 @@ def _peers(build: TargetBuild, bundle: Path, scratch: Path) -> list[Peer]:
     from olive_build.engine.fingerprint import to_fields
     from olive_build.families import family_module
     from olive_build.recipe.build import PathSource
+    from olive_build.recipe.sections.train import train_of
     from olive_build.toolchains.provision import python_of
 
-    assert build.train and isinstance(build.source, PathSource)
+    train = train_of(build)
+    assert train and isinstance(build.source, PathSource)
     folder = ROOT / "recipes" / build.source.folder
-    side, shapes = family_module(build.family, "training"), dict(build.shapes)
-    batch = shapes.get("batch_size", build.train.batch_size)
+    side, shapes = family_module(build.family, "training").side, dict(build.shapes)
+    batch = shapes.get("batch_size", train.batch_size)
     feeds = side.examples(folder, batch, shapes, 0)
     path = scratch / f"{build.recipe}.npz"
-    labels = np.arange(batch) % (build.train.head.classes if build.train.head else 2)
+    labels = np.arange(batch) % (train.head.classes if train.head else 2)
     np.savez(path, labels=labels.astype(np.int64), **{f"input.{k}": v for k, v in feeds.items()})
-    given = {"batch": str(path), "order": list(side.INPUTS), "train": to_fields(build.train)}
+    given = {"batch": str(path), "order": list(side.inputs), "train": to_fields(train)}
     ours = {**given, "path": str(bundle / "training")}
     theirs = {**given, "path": str(folder), "family": build.family}
     return [

@@ -12,6 +12,7 @@ from olive_build.bundle.assemble import Assembled, VariantProof, assemble
 from olive_build.bundle.index import write_index
 from olive_build.bundle.layouts.check import is_for_client, require_layout
 from olive_build.bundle.publish import (
+    DamagedSource,
     is_published,
     publish,
     remove_leftovers,
@@ -191,6 +192,7 @@ class _Bundles:
         self._nodes = [bundle.nodes() for bundle in plan.bundles]
         self._artifacts: dict[str, Artifact] = {}
         self._done: dict[int, BundleResult] = {}
+        self._damaged: set[str] = set()
 
     def take(self, outcome: Outcome) -> None:
         """Note how a step ended, and finish the bundles that lacked nothing else."""
@@ -207,7 +209,14 @@ class _Bundles:
                     self._report(f"published: {found.folder}")
 
     def results(self, outcomes: Mapping[str, Outcome]) -> list[BundleResult]:
-        """Return what became of each bundle, in the order of the plan."""
+        """Return what became of each bundle, in the order of the plan.
+
+        What was found damaged is set aside now that no step reads the store.
+        """
+        if self._damaged:
+            with self._store.writing(), self._store.exclusively():
+                for digest in self._damaged:
+                    self._store.set_aside(digest)
         return [
             self._done.get(number) or self._unfinished(bundle, outcomes)
             for number, bundle in enumerate(self._plan.bundles)
@@ -229,6 +238,11 @@ class _Bundles:
                 return BundleResult(recipe, target, "failed", folder, assembled, error)
             status = _publish(folder, assembled, self._store.stamps, bundle)
         except OliveBuildError as failure:
+            if isinstance(failure, DamagedSource):
+                path = Path(failure.where or "")
+                self._damaged |= {
+                    item.digest for item in artifacts.values() if path.is_relative_to(item.path)
+                }
             return BundleResult(recipe, target, "failed", folder, error=failure)
         return BundleResult(recipe, target, status, folder, assembled)
 

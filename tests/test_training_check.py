@@ -17,6 +17,7 @@ from olive_build.plan.types import Request
 from olive_build.recipe.build import PathSource, TargetBuild
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve
+from olive_build.recipe.sections.train import Training
 from olive_build.training.settings import Head
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -40,9 +41,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build_of(**changes: Any) -> TargetBuild:
     build = resolve(load_recipe(RECIPES / "topics-lora.yaml"), "desktop")
-    assert build.train
-    train = replace(build.train, lora=None, head=None, requires_grad=("classifier.*",), **changes)
-    return replace(build, source=PathSource("bert"), train=train)
+    build = replace(build, source=PathSource("bert"))
+    return learning(build, lora=None, head=None, requires_grad=("classifier.*",), **changes)
+
+
+def learning(build: TargetBuild, **changes: Any) -> TargetBuild:
+    """Return the build with other fields of its `train`."""
+    found = build.section(Training)
+    assert found
+    return replace(build, sections=(replace(found, train=replace(found.train, **changes)),))
 
 
 def said(build: TargetBuild, store: Store, folder: Path) -> list[str]:
@@ -71,11 +78,9 @@ def test_a_pattern_that_names_nothing_is_refused(store: Store, folder: Path) -> 
 
 
 def test_a_head_that_is_not_the_last_layer_is_refused(store: Store, folder: Path) -> None:
-    build = build_of()
-    assert build.train
     head = Head("bert.pooler.dense", 5, FIVE)
     with pytest.raises(PlanError) as caught:
-        said(replace(build, train=replace(build.train, head=head)), store, folder)
+        said(learning(build_of(), head=head), store, folder)
     error = caught.value
     assert error.what == "the new head 'bert.pooler.dense' is not the model's last layer"
     assert error.where == "topics-lora, train.head.replace"

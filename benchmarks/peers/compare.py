@@ -32,10 +32,10 @@ from olive_build.families.sentence_embedding.sample import text_of
 from olive_build.families.sentence_embedding.spec import inspect
 from olive_build.proof.candidate import Process
 from olive_build.proof.embedding import Floats
-from olive_build.proof.embedding_reference import EmbeddingReference
 from olive_build.proof.latency import compare_running
 from olive_build.proof.quality import Comparison
 from olive_build.proof.reference import read_reference
+from olive_build.proof.references.embedding import EmbeddingReference
 from olive_build.report.style import table
 
 TOKENS = (16, 128)

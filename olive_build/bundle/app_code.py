@@ -98,6 +98,11 @@ def _inference(manifest: Mapping[str, Any], facts: Facts, provider: Provider) ->
             sections += _filled(path, text, language, provider, names | given)
         sections += [known["limits"]] if not title and known.get("limits") else []
         provider = load_provider(EVERYWHERE)
+    if not sections:
+        raise BundleError(
+            f"the family {manifest['model']['family']} brings no code that loads a bundle",
+            hint="name templates in `templates` of its facts",
+        )
     return sections
 
 

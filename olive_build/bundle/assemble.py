@@ -36,6 +36,7 @@ from olive_build.proof.verdict import (
     undecided,
 )
 from olive_build.recipe.build import TargetBuild, Variant
+from olive_build.recipe.sections.train import personalisation_of
 from olive_build.steps.describe import DESCRIPTION
 from olive_build.steps.footprint import MEMORY
 from olive_build.steps.latency import LATENCY, LOAD
@@ -264,7 +265,7 @@ def _trained(
     that of what a device trains with.
     """
     figures = measured(bundle, artifacts)
-    held = None if smoke else bundle.build.personalisation
+    held = None if smoke else personalisation_of(bundle.build)
     gates = (*proof.gates, *training_gates(figures, held.equal_error_rate if held else None))
     if held and held.errors_at_margin is not None:
         gates = (*gates, *margin_gates(figures["personalised"], held.errors_at_margin))

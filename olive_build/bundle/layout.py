@@ -11,6 +11,7 @@ from olive_build.errors import PlanError
 from olive_build.families.facts import SINGLE
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.types import BundlePlan, VariantPlan
+from olive_build.recipe.sections.train import train_of
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, REQUIRED_OPERATORS
 from olive_build.steps.training_reference import STORED_STEPS
 
@@ -109,7 +110,8 @@ def _beside(bundle: BundlePlan, name: str) -> Placed:
 
 def _with_new_head(bundle: BundlePlan, beside: Sequence[str]) -> dict[str, bytes]:
     """Return config.json with the classes of a head that took the place of the model's own."""
-    head = bundle.build.train.head if bundle.build.train else None
+    train = train_of(bundle.build)
+    head = train.head if train else None
     if head is None or CONFIG not in beside:
         return {}
     text = (Path(bundle.model.folder) / CONFIG).read_text(encoding="utf-8")

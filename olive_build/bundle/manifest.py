@@ -14,6 +14,7 @@ from olive_build.bundle.layout import model_files
 from olive_build.errors import BundleError
 from olive_build.plan.measured import OWN_PROVIDER_RUNS
 from olive_build.plan.types import BundlePlan
+from olive_build.recipe.sections.train import train_of
 from olive_build.targets import Provider, RuntimePackage, load_provider, load_target
 from olive_build.targets.requirement import required_packages, required_runtime, version_key
 from olive_build.toolchains.provision import version_of
@@ -69,7 +70,7 @@ def manifest(
         "target": build.target,
         "provider": build.provider,
         "execution_provider": provider.execution_provider,
-        "status": status_of(build.target, build.provider, trains=build.train is not None),
+        "status": status_of(build.target, build.provider, trains=train_of(build) is not None),
         "model": {
             "family": build.family,
             "origin": bundle.model.origin,

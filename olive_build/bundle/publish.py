@@ -24,6 +24,10 @@ PIECE = 1 << 20
 OURS = {"manifest_version", "recipe", "target", "variants", "files"}
 
 
+class DamagedSource(BundleError):
+    """What was to be copied from the cache is not what its step wrote."""
+
+
 @dataclass(frozen=True)
 class BundleFile:
     """A file to be published: from a path with a known digest, or from bytes."""
@@ -143,11 +147,11 @@ def _write(file: BundleFile, path: Path) -> None:
         out.flush()
         os.fsync(out.fileno())
     if digest.hexdigest() != file.sha256:
-        raise BundleError(
+        raise DamagedSource(
             f"{file.path} changed on its way into the bundle",
             where=str(file.source),
             why="its bytes are not those that were recorded when its step ran",
-            hint="run `olive-build cache verify`, then build again",
+            hint="build again: it was set aside, and is made anew",
         )
 
 

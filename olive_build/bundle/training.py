@@ -10,6 +10,7 @@ from olive_build.bundle.layout import Placed
 from olive_build.engine.store import Artifact
 from olive_build.plan.types import BundlePlan
 from olive_build.proof.training_verdict import training_figures
+from olive_build.recipe.sections.train import personalisation_of, train_of
 from olive_build.steps.convert_ort import REQUIRED_OPERATORS
 from olive_build.steps.personalise import PERSONALISED
 from olive_build.steps.training_cost import TRAINING_COST
@@ -24,7 +25,7 @@ CHECKPOINT, NOMINAL_CHECKPOINT = "checkpoint", "nominal_checkpoint"
 
 def training_files(bundle: BundlePlan) -> dict[str, Placed]:
     """Return the artifacts by role: training_model, training_model_ort, checkpoint and so on."""
-    training, train = bundle.training, bundle.build.train
+    training, train = bundle.training, train_of(bundle.build)
     if training is None or train is None:
         return {}
     formats = bundle.build.formats
@@ -42,7 +43,7 @@ def training_files(bundle: BundlePlan) -> dict[str, Placed]:
 
 def training_section(bundle: BundlePlan, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     """Return what the manifest says of training: files, inputs, loss, optimizer, parameters."""
-    training, train = bundle.training, bundle.build.train
+    training, train = bundle.training, train_of(bundle.build)
     assert training is not None and train is not None
     described = artifacts[training.artifacts].json(TRAINING)
     sizes = [_count(item["shape"]) for item in described["trainable"]]
@@ -61,7 +62,7 @@ def training_section(bundle: BundlePlan, artifacts: Mapping[str, Artifact]) -> d
 
 def _decision(bundle: BundlePlan) -> dict[str, Any]:
     """Return how an application decides whose voice it hears, where the recipe says it."""
-    held = bundle.build.personalisation
+    held = personalisation_of(bundle.build)
     return {"decision": {"margin": held.margin}} if held else {}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import time
@@ -35,9 +36,10 @@ from olive_build.untrusted import read_bytes
 
 FORMAT = "v1"
 # Files up to this size are hashed whenever their artifact is looked up: what was measured is in
-# such, and nothing else would show that a figure was changed. Larger ones are hashed on their way
-# into a bundle, and by `cache verify`.
+# such. Larger ones are when their times say that they were touched since they were hashed last, on
+# their way into a bundle, and by `cache verify`.
 SMALL_BYTES = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,21 @@ class Record:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Record:
-        """Read what `as_json` gave; raises KeyError, TypeError or ValueError if damaged."""
+        """Read what `as_json` gave; raises KeyError, TypeError or ValueError if damaged.
+
+        Its digest and the names in it become paths: neither may lead out of the store.
+        """
         files = tuple(FileEntry(*entry) for entry in data["files"])
         rest = {name: data[name] for name in _PLAIN}
+        digests = [rest["artifact"], *(entry.sha256 for entry in files)]
+        paths = [rest["log"], *(entry.path for entry in files)]
+        if not all(map(_DIGEST.fullmatch, digests)) or not all(map(_is_below, paths)):
+            raise ValueError("it names what no step of a store gave")
         return cls(Description.from_json(data), files=files, **rest)
+
+
+def _is_below(path: str) -> bool:
+    return not (set(path.split("/")) & {"", ".", ".."} or set(path) & set("\\\0"))
 
 
 _PLAIN = ("artifact", "seconds", "peak_bytes", "log", "finished")
@@ -146,7 +159,7 @@ class Store:
         self._lease()
         try:
             record = Record.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         try:
             os.utime(path)
@@ -159,16 +172,31 @@ class Store:
     def artifact(self, record: Record) -> Artifact | None:
         """Return the record's artifact, None if it is not there or damaged.
 
-        A file is damaged if its size is wrong, and a small one if its bytes are: then the step
-        runs again.
+        A damaged one is not what its record says: the step runs again, and takes its place.
         """
         path = self.artifact_path(record.artifact)
         try:
-            if not all(_is_right(path, entry) for entry in record.files):
+            if not self.holds(record) or not all(self._is_right(path, e) for e in record.files):
                 return None
         except OSError:
             return None
         return Artifact(record.artifact, path, record.files)
+
+    def holds(self, record: Record) -> bool:
+        """Say whether the record's artifact is there, by names and sizes."""
+        path = self.artifact_path(record.artifact)
+        try:
+            status = {file.relative_to(path).as_posix(): file.lstat() for file in files_below(path)}
+        except OSError:
+            return False
+        return all(stat.S_ISREG(found.st_mode) for found in status.values()) and {
+            name: found.st_size for name, found in status.items()
+        } == {entry.path: entry.size_bytes for entry in record.files}
+
+    def _is_right(self, artifact: Path, entry: FileEntry) -> bool:
+        path = artifact / entry.path
+        small = entry.size_bytes <= SMALL_BYTES
+        return (sha256_of(path) if small else self.stamps.digest(path).sha256) == entry.sha256
 
     def last(self, slot: str) -> Description | None:
         """Return what was last built for a slot, None if nothing was."""
@@ -223,7 +251,24 @@ class Store:
             with self.exclusively():
                 self._place(record, out)
                 write_atomically(self.record_path(record.key), record.as_json(), sync=True)
+            for entry in record.files:
+                if entry.size_bytes > SMALL_BYTES:
+                    self.stamps.note(self.artifact_path(record.artifact) / entry.path, entry.sha256)
             return record
+
+    def set_aside(self, digest: str) -> bool:
+        """Move a damaged artifact away, so that its step runs again; False if it is gone already.
+
+        To be called with the store locked (`exclusively`).
+        """
+        path = self.artifact_path(digest)
+        aside = self.root / "damaged" / f"{digest}-{uuid.uuid4().hex[:8]}"
+        aside.parent.mkdir(exist_ok=True)
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return False
+        return True
 
     def remember(self, slot: str, description: Description) -> None:
         """Note what was built for a slot, unless that is known; history is never worth an error."""
@@ -233,6 +278,7 @@ class Store:
 
     def close(self) -> None:
         """Give up the lease and remove what attempts left."""
+        self.stamps.save()
         self._close()
         self._attempts, self._close = None, lambda: None
 
@@ -297,14 +343,6 @@ class Store:
             self._close = weakref.finalize(self, _end_lease, folder, lease, lock)
             remove_stale_attempts(self.root)
         return self._attempts
-
-
-def _is_right(artifact: Path, entry: FileEntry) -> bool:
-    path = artifact / entry.path
-    status = path.lstat()
-    if status.st_size != entry.size_bytes or not stat.S_ISREG(status.st_mode):
-        return False
-    return entry.size_bytes > SMALL_BYTES or sha256_of(path) == entry.sha256
 
 
 def _end_lease(folder: Path, lease: Path, lock: Lock) -> None:

@@ -113,9 +113,8 @@ class Stamps:
     def digest(self, path: Path) -> FileEntry:
         """Return the file's entry, named by its absolute path."""
         known = self._load()
-        stat = path.stat()
-        stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
-        name = str(path.absolute())
+        stat, name = path.stat(), str(path.absolute())
+        stamp = _stamp(stat)
         match known.get(name):
             case [list(old), int(hashed_at), str(sha256)]:
                 newest = max(stat.st_mtime_ns, stat.st_ctime_ns)
@@ -127,11 +126,17 @@ class Stamps:
         self._changed = True
         return FileEntry(name, sha256, stat.st_size)
 
+    def note(self, path: Path, sha256: str) -> None:
+        """Remember the digest of a file that nobody writes to any more."""
+        trusted = time.time_ns() + _RACY_NS + 1
+        self._load()[str(path.absolute())] = [_stamp(path.stat()), trusted, sha256]
+        self._changed = True
+
     def save(self) -> None:
         """Write what was learnt; failing to is not an error, as it only costs time later."""
         if self._changed and self._known is not None:
             try:
-                write_atomically(self._path, self._known)
+                write_atomically(self._path, dict(self._known))
             except OSError:
                 return
             self._changed = False
@@ -147,10 +152,15 @@ class Stamps:
         if self._known is None:
             try:
                 loaded = json.loads(self._path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 loaded = None
             self._known = loaded if isinstance(loaded, dict) else {}
         return self._known
+
+
+def _stamp(status: os.stat_result) -> list[int]:
+    times = [status.st_mtime_ns, status.st_ctime_ns]
+    return [status.st_size, *times, status.st_ino, status.st_dev]
 
 
 def digest_of_leaf(path: Path, stamps: Stamps) -> TreeDigest:

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -62,8 +63,8 @@ def ls(store: Store) -> tuple[Entry, ...]:
             used = path.stat().st_mtime
             slot = PurePosixPath(record.log).parent.relative_to("logs").as_posix()
             size = sum(entry.size_bytes for entry in record.files)
-            present = store.artifact(record) is not None
-        except (OSError, ValueError, KeyError, TypeError):
+            present = store.holds(record)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
         entries.append(Entry(record, slot, size, used, present))
     return tuple(sorted(entries, key=lambda entry: entry.last_used))
@@ -73,24 +74,25 @@ def verify(store: Store) -> tuple[Damage, ...]:
     """Read every byte of every artifact; return those that are damaged or missing.
 
     A damaged one is moved to the folder `damaged` and its records are dropped, so that the next
-    build makes it again. Raises StepError if the store cannot be written.
+    build makes it again. What a `gc` beside it removes meanwhile is neither. Raises StepError if
+    the store cannot be written.
     """
     entries = ls(store)
     found = []
     for path in sorted(store.root.glob("artifacts/*/*")):
-        if _digest(path) != path.name:
-            found.append(Damage(path.name, "damaged", _slots(entries, path.name)))
-            with store.writing(), store.exclusively():
-                quarantine = store.root / "damaged" / f"{path.name}-{uuid.uuid4().hex[:8]}"
-                quarantine.parent.mkdir(exist_ok=True)
-                path.rename(quarantine)
+        if _digest(path) == path.name:
+            continue
+        with store.writing(), store.exclusively():
+            if store.set_aside(path.name):
+                found.append(Damage(path.name, "damaged", _slots(entries, path.name)))
                 for entry in entries:
                     if entry.record.artifact == path.name:
                         store.record_path(entry.record.key).unlink(missing_ok=True)
-    for digest in sorted({entry.record.artifact for entry in entries}):
-        if not store.artifact_path(digest).exists() and digest not in {d.digest for d in found}:
-            found.append(Damage(digest, "missing", _slots(entries, digest)))
-    return tuple(found)
+    known = {damage.digest for damage in found}
+    with store.writing(), store.exclusively():
+        recorded = {entry.record.artifact for entry in ls(store)} - known
+        missing = sorted(item for item in recorded if not store.artifact_path(item).exists())
+    return (*found, *(Damage(item, "missing", _slots(entries, item)) for item in missing))
 
 
 def gc(
@@ -110,17 +112,21 @@ def gc(
     if not store.root.exists():
         return Collected(0, 0, 0)
     trash = store.root / "tmp" / f"gc-{uuid.uuid4().hex[:12]}"
-    with store.writing():
+    # Its lock is held: what opens the store meanwhile takes it for no leftover.
+    lease = store.root / "locks" / f"{trash.name}.lease"
+    with store.writing(), try_lock(lease) or nullcontext():
         with store.exclusively():
             entries = ls(store)
             doomed = _doomed(entries, _oldest_lease(store), max_age_days, max_size_mb)
             if not dry_run:
                 trash.mkdir(parents=True)
                 doomed = [entry for entry in doomed if _drop(store, entry, trash)]
+                with suppress(FileNotFoundError):
+                    (store.root / "damaged").rename(trash / "damaged")
             kept = {entry.record.key for entry in entries} - {e.record.key for e in doomed}
             collected = _collect(store, entries, kept, None if dry_run else trash)
         if not dry_run:
-            shutil.rmtree(trash)
+            shutil.rmtree(trash, ignore_errors=True)
             logs = {entry.record.log for entry in entries if entry.record.key in kept}
             _sweep(store, logs, _LOG_DAYS if max_age_days is None else max_age_days)
     return collected
@@ -146,10 +152,11 @@ def _slots(entries: tuple[Entry, ...], digest: str) -> tuple[str, ...]:
 def _oldest_lease(store: Store) -> float:
     """Return when the oldest open store was opened, infinity if none is."""
     oldest = float("inf")
-    for lease in store.root.glob("locks/*.lease"):
+    for lease in store.root.glob("locks/[!g]*.lease"):  # of builds, not of a `gc`
         lock = try_lock(lease)
         if lock is None:
-            oldest = min(oldest, lease.stat().st_mtime)
+            with suppress(FileNotFoundError):  # it ended a moment ago
+                oldest = min(oldest, lease.stat().st_mtime)
         else:
             lock.release()
     return oldest
@@ -206,21 +213,22 @@ def _collect(
 
 
 def _sweep(store: Store, logs: set[str], max_age_days: float) -> None:
-    """Remove leftovers of dead builds, damaged artifacts, old logs and free locks."""
+    """Remove leftovers of dead builds, old logs and free locks; another may do so beside it."""
     remove_stale_attempts(store.root)
-    shutil.rmtree(store.root / "damaged", ignore_errors=True)
     oldest = time.time() - max_age_days * _DAY_SECONDS
     for log in _files(store.root / "logs"):
-        if log.stat().st_mtime < oldest and log.relative_to(store.root).as_posix() not in logs:
-            log.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if log.stat().st_mtime < oldest and log.relative_to(store.root).as_posix() not in logs:
+                log.unlink()
     for path in _files(store.root / "locks"):
         lock = try_lock(path)
         if lock is not None:
             path.unlink(missing_ok=True)
             lock.release()
     for path in store.root.glob("records/*/.*"):  # a writer died between its text and the rename
-        if path.stat().st_mtime < time.time() - _DAY_SECONDS:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - _DAY_SECONDS:
+                path.unlink()
     store.stamps.drop_missing()
 
 

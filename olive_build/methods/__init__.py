@@ -218,19 +218,7 @@ def no_calibration(use: Use, field: str, what: str, hint: str) -> Problem:
 
 def methods() -> dict[str, type[Method]]:
     """Return every method by the name that recipes call it by, in the order of the files."""
-    found: dict[str, type[Method]] = {}
-    for name in rooms.names("methods"):
-        module = rooms.module("methods", name)
-        for kind in vars(module).values():
-            here = isinstance(kind, type) and kind.__module__ == module.__name__
-            if here and issubclass(kind, Method):
-                found[name_of(kind)] = kind
-    return found
-
-
-def name_of(kind: type[Method]) -> str:
-    """Return the name by which recipes call a method."""
-    return str(next(item.default for item in fields(kind) if item.name == "method"))
+    return {kind().method: kind for kind in rooms.kinds("methods", Method)}
 
 
 def precision_of(method: Method | None) -> str:

@@ -16,12 +16,14 @@ from olive_build.engine.graph import Graph, GraphBuilder
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError, StepError
+from olive_build.families import module_of
 from olive_build.families.folder_checks import check_folder
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.sources import ModelFiles, fetch_hub, fetch_package, use_folder
 from olive_build.plan.types import Inspected, Model, Request
 from olive_build.recipe.build import DataSource, HubSource, PackageSource, PathSource, TargetBuild
 from olive_build.recipe.named_layers import layers_named
+from olive_build.recipe.sections.train import personalisation_of, train_of
 
 Report = Callable[[str], None]
 # A recipe that trains has neither proof data nor calibration: path and digest of each.
@@ -48,9 +50,10 @@ def inspect_models(
     result = []
     for request in requests:
         build = request.build
-        head = build.train.head.replace if build.train and build.train.head else None
+        train = train_of(build)
+        head = train.head.replace if train and train.head else None
         # All targets of a recipe have one miniature, so that they share its steps.
-        real = (build.source, request.folder, bool(build.train), head)
+        real = (build.source, request.folder, bool(train), head)
         key = (build.family, build.recipe if smoke else real)
         if key not in known:
             if smoke:
@@ -60,7 +63,7 @@ def inspect_models(
             else:
                 model = _inspected(build.family, _fetch(request, store, report), store, head)
                 known[key] = _loaded(build, model, head, store, report)
-        if build.train:
+        if train:
             _check_training(build, known[key], store, report)
             result.append(Inspected(build, known[key], *NO_SAMPLES, trials=_trials(request, store)))
             continue
@@ -105,7 +108,7 @@ def _miniature(family: str, layers: int, store: Store) -> ModelFiles:
     from olive_build.steps.miniature import Miniature
 
     graph = GraphBuilder()
-    node = graph.add(Miniature(family, layers), {}, f"miniature/{family}")
+    node = graph.add(Miniature(module_of(family, "miniature"), layers), {}, f"miniature/{family}")
     made = _made(graph.build(), node, store)
     return ModelFiles(made, "miniature with seeded weights", "")
 
@@ -118,7 +121,9 @@ def _loaded(
 
     graph = GraphBuilder()
     source = graph.leaf(model.folder, model.digest)
-    step = LoadCheck(build.family, bool(build.train), head)
+    trains = bool(train_of(build))
+    loader = module_of(build.family, "training" if trains else "torch_side")
+    step = LoadCheck(loader, trains, head)
     node = graph.add(step, {"source": source}, f"{build.recipe}/load-check")
     made = _made(graph.build(), node, store, lambda: report(f"loading {model.folder} once"))
     notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]
@@ -129,10 +134,11 @@ def _check_training(build: TargetBuild, model: Model, store: Store, report: Repo
     """Raise PlanError where `train` does not fit the model: its names, its head, its gradients."""
     from olive_build.steps.check_training import CheckTraining
 
-    assert build.train
+    train = train_of(build)
+    assert train
     graph = GraphBuilder()
     source = graph.leaf(model.folder, model.digest)
-    step = CheckTraining(build.family, build.shapes, build.train)
+    step = CheckTraining(module_of(build.family, "training"), build.shapes, train)
     slot = f"{build.recipe}/check-training"
     node = graph.add(step, {"source": source}, slot)
     try:
@@ -224,9 +230,10 @@ def _samples(
 
 def _trials(request: Request, store: Store) -> tuple[str, str] | None:
     """Return path and digest of the trials of what trains, where its recipe has some."""
-    if request.build.personalisation is None:
+    personalisation = personalisation_of(request.build)
+    if personalisation is None:
         return None
-    path = _file(request, request.build.personalisation.trials, "the trials")
+    path = _file(request, personalisation.trials, "the trials")
     return str(path), store.digest_tree(path).digest
 
 

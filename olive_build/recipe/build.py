@@ -13,7 +13,6 @@ from typing import Any, Literal, TypeVar
 
 from olive_build.methods import Method
 from olive_build.recipe.sections import Section
-from olive_build.training.settings import Train
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -153,25 +152,10 @@ class DataSource:
 
 
 @dataclass(frozen=True)
-class Personalisation:
-    """The recordings that a personalised model is tried on, and the shares of errors it may make.
-
-    An application takes a voice for the owner's where its logit is above the other by more than
-    `margin`.
-    """
-
-    trials: DataSource
-    equal_error_rate: float
-    margin: float
-    errors_at_margin: float | None
-
-
-@dataclass(frozen=True)
 class TargetBuild:
     """One recipe for one target: overrides merged, defaults filled.
 
-    Where it has a `train`, it is built to go on learning, and its one variant is what the training
-    files export for inference.
+    Where it trains, its one variant is what the training files export for inference.
     """
 
     recipe: str
@@ -194,8 +178,6 @@ class TargetBuild:
     metric: str
     timing: bool
     sections: tuple[Section, ...] = ()
-    train: Train | None = None
-    personalisation: Personalisation | None = None
 
     def section(self, kind: type[SectionT]) -> SectionT | None:
         """Return what a section asks of this target's model; None where it says nothing to it."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from olive_build.errors import UsageError
 from olive_build.methods.blocks import BlockWeights
-from olive_build.recipe import model, train
+from olive_build.recipe import model
 from olive_build.recipe.budgets import BudgetsSpec, RegressionSpec
 from olive_build.recipe.docs_tables import TABLES, code, link, table, value
 from olive_build.recipe.fields import Strict, spec_of
@@ -37,13 +37,6 @@ SECTIONS: Mapping[str, type[Strict]] = {
     "export": model.ExportSpec,
     "fuse": model.FuseSpec,
     **{name: spec for kind in sections() for name, spec in kind.specs().items()},
-    "train": train.TrainSpec,
-    "train.head": train.HeadSpec,
-    "train.lora": train.LoraSpec,
-    **{f"train.loss.{method}": spec for method, spec in train.LOSSES.items()},
-    **{f"train.optimizer.{method}": spec for method, spec in train.OPTIMIZERS.items()},
-    "train.personalisation": train.PersonalisationSpec,
-    "train.personalisation.trials": train.TrialsSpec,
     "variants": model.VariantSpec,
     **{f"quantize.{method}": spec for method, spec in METHODS.items()},
     "quantize.overrides": spec_of(BlockWeights),

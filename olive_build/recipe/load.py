@@ -54,7 +54,7 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     from olive_build.recipe.passes import check_passes
     from olive_build.recipe.resolve import resolve_targets
     from olive_build.recipe.schema_errors import check_schema
-    from olive_build.recipe.training_section import check_training
+    from olive_build.recipe.sections import sections
     from olive_build.recipe.unused import check_unused
     from olive_build.recipe.words import with_words_written_out
 
@@ -62,7 +62,9 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     recipe, dropped = check_schema(without_not_built(tree, report), report)
     if recipe is None:
         return None
-    context = check_training(Context(path, tree, recipe, report, dropped))
+    context = Context(path, tree, recipe, report, dropped)
+    for kind in sections():
+        context = kind.check(context)
     check_recipe(context)
     check_passes(context)
     builds = resolve_targets(context, tuple(recipe.targets), recipe.model.source)

@@ -15,7 +15,6 @@ from olive_build.recipe.budgets import BudgetsSpec
 from olive_build.recipe.fields import Strict
 from olive_build.recipe.quantize import QuantizeSpec
 from olive_build.recipe.sections import Section, sections
-from olive_build.recipe.train import TrainSpec
 
 VERSION = 1
 LOWEST_OPSET = 17
@@ -265,11 +264,6 @@ class _TargetSpec(Strict):
     export: ExportSpec | None = Field(default=None, description="Wins over the recipe's `export`.")
     fuse: FuseSpec | None = Field(default=None, description="Wins over the recipe's `fuse`.")
     compose: Compose | None = Field(default=None, description="Wins over the recipe's `compose`.")
-    train: TrainSpec | None = Field(
-        default=None,
-        description="Wins over the recipe's `train`, field by field; without one there, this "
-        "target alone goes on learning.",
-    )
     quantize: QuantizeSpec | None = Field(
         default=None,
         description="Wins, field by field, over each variant of this target with the same method.",
@@ -283,11 +277,7 @@ class _TargetSpec(Strict):
 if TYPE_CHECKING:
     TargetSpec = _TargetSpec
 else:
-    TargetSpec = _with_sections(
-        _TargetSpec,
-        "TargetSpec",
-        lambda kind: f"Wins over the recipe's `{kind.section}`, field by field.",
-    )
+    TargetSpec = _with_sections(_TargetSpec, "TargetSpec", lambda kind: kind.wins())
 
 
 class _Recipe(Strict):
@@ -317,11 +307,6 @@ class _Recipe(Strict):
         "out; none ships the bare graph beside its tokenizer files; split ships one file a "
         "component. Left out, the target's default.",
     )
-    train: TrainSpec | None = Field(
-        default=None,
-        description="What goes on learning on the device, and how: each target gets files that "
-        "train beside the model. For families that train.",
-    )
     variants: dict[str, VariantSpec] = Field(
         default_factory=dict,
         description="Precisions by name: your own, or changes to fp32, fp16, int8, q8 and q4, "
@@ -346,4 +331,4 @@ class _Recipe(Strict):
 if TYPE_CHECKING:
     Recipe = _Recipe
 else:
-    Recipe = _with_sections(_Recipe, "Recipe", lambda kind: kind.__doc__.partition("\n")[0])
+    Recipe = _with_sections(_Recipe, "Recipe", lambda kind: kind.about())

@@ -38,7 +38,5 @@ def _patterns(build: TargetBuild) -> Iterator[str]:
             yield from method.node_patterns() if method else ()
     for request in build.passes:
         yield from re.findall(r'"([^"]*)"', request.options)
-    if build.train:
-        yield from (*build.train.requires_grad, *build.train.frozen)
-        yield from build.train.lora.modules if build.train.lora else ()
-        yield from [build.train.head.replace] if build.train.head else []
+    for section in build.sections:
+        yield from section.patterns()

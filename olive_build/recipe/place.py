@@ -9,29 +9,27 @@ from typing import TYPE_CHECKING
 from olive_build.families.registry import Family
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
+from olive_build.recipe.sections import Owner
 from olive_build.recipe.tree import KeyPath
 from olive_build.targets import Provider, Target
 
 if TYPE_CHECKING:
     from olive_build.recipe.model import TargetSpec
 
-TRAIN = "train"
-
 
 @dataclass(frozen=True)
 class Place:
-    """What a target's settings are made of: the recipe's, its own, and the platform's facts."""
+    """What a target's settings are made of: the recipe's, its own, and the platform's facts.
+
+    `owner` is the section that decides what is built, in place of variants for inference.
+    """
 
     context: Context
     spec: TargetSpec
     target: Target
     provider: Provider
     family: Family
-
-    @property
-    def trains(self) -> bool:
-        """Whether what is built for the target goes on learning there."""
-        return trains(self.context, self.target.name)
+    owner: type[Owner] | None = None
 
     def where(self, *field: str) -> KeyPath:
         """Return where a setting is written: under the target or the recipe; else the target."""
@@ -46,14 +44,3 @@ class Place:
         """Report something about this target."""
         at_name = path == ("targets", self.target.name)
         self.context.add(code, path, message, hint=hint, notes=notes, key=at_name)
-
-
-def trains(context: Context, target: str) -> bool:
-    """Return whether the recipe or one of its targets has a `train` for it."""
-    recipe = context.recipe
-    return recipe.train is not None or recipe.targets[target].train is not None
-
-
-def train_is_lost(context: Context, target: str) -> bool:
-    """Return whether a `train` for the target is no map, so that nobody knows what is meant."""
-    return bool({(TRAIN,), ("targets", target, TRAIN)} & context.dropped)

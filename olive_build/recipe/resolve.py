@@ -22,22 +22,22 @@ from olive_build.recipe.load import LoadedRecipe
 from olive_build.recipe.measuring import samples
 from olive_build.recipe.model import LOWEST_OPSET
 from olive_build.recipe.passes import passes_for
-from olive_build.recipe.place import Place, train_is_lost, trains
+from olive_build.recipe.place import Place
 from olive_build.recipe.report import Report
-from olive_build.recipe.sections import sections
+from olive_build.recipe.sections import Opsets, owner_of, owners, sections
 from olive_build.recipe.shapes import given_shapes, shapes_for
 from olive_build.recipe.suggest import did_you_mean, listed
-from olive_build.recipe.training_build import (
-    HIGHEST_OPSET,
-    LOWEST_BECAUSE,
-    LOWEST_TRAINED_OPSET,
-    OPSET_BECAUSE,
-    training_parts,
-    training_provider,
-)
 from olive_build.recipe.tree import KeyPath
 from olive_build.recipe.variants import variants_for
 from olive_build.targets import Provider, Target, load_provider, load_target, target_names
+
+OPSETS = Opsets(
+    LOWEST_OPSET,
+    "the exporter writes LayerNormalization, which is new in 17",
+    None,
+    "",
+    "is built",
+)
 
 
 def resolve(loaded: LoadedRecipe, target: str, *, source: str | None = None) -> TargetBuild:
@@ -82,14 +82,16 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
         return None
     target = load_target(name)
     provider = _provider(context, target)
-    if provider is not None and trains(context, name):
-        provider = training_provider(context, target, provider)
-    # What is wrong with `train` is reported where it is read.
-    lost = train_is_lost(context, name) or (family.only_trains and not trains(context, name))
+    owner = owner_of(context, name)
+    if provider is not None and owner is not None:
+        provider = owner.provider(context, target, provider)
+    # What is wrong with a section that decides all is reported where it is read.
+    lost = any(kind.is_lost(context, name) for kind in owners())
+    lost = lost or (family.only_trains and owner is None)
     if provider is None or lost:
         return None
-    place = Place(context, context.recipe.targets[name], target, provider, family)
-    parts = training_parts(place) if place.trains else _inference_parts(place)
+    place = Place(context, context.recipe.targets[name], target, provider, family, owner)
+    parts = owner.parts(place) if owner else _inference_parts(place)
     formats, opset, shapes = _formats(place), _opset(place), shapes_for(place, family)
     chosen = _source(context, source)
     return (
@@ -113,7 +115,7 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
 
 
 def _inference_parts(place: Place) -> dict[str, Any]:
-    """Return the fields of a TargetBuild that are decided otherwise where it trains."""
+    """Return the fields of a TargetBuild that another section can decide (`Owner`)."""
     family = place.family
     variants = variants_for(place)
     metric, timing = _verify(place, family)
@@ -167,26 +169,23 @@ def _formats(place: Place) -> tuple[str, ...]:
 
 def _opset(place: Place) -> int:
     runtime = min(place.target.opset_max, place.provider.opset_max or place.target.opset_max)
-    ceiling = min(runtime, HIGHEST_OPSET) if place.trains else runtime
+    rules = place.owner.opsets if place.owner else OPSETS
+    ceiling = min(runtime, rules.highest or runtime)
     own = place.spec.export.opset if place.spec.export else None
     opset = own if own is not None else place.context.recipe.export.opset
     if opset is None:
         return min(place.target.opset_default, ceiling)
     path = place.where("export", "opset")
-    floor = LOWEST_TRAINED_OPSET if place.trains else LOWEST_OPSET
-    if opset < floor:
-        whose = "can be trained" if place.trains else "is built"
-        message = f"opset {opset} is below {floor}, the lowest that {whose}"
-        why = "the exporter writes LayerNormalization, which is new in 17"
-        notes = (LOWEST_BECAUSE if place.trains else why,)
-        hint = f"use {floor} to {ceiling}"
-        place.add(Code.CANNOT_RUN, path, message, hint=hint, notes=notes)
+    if opset < rules.lowest:
+        message = f"opset {opset} is below {rules.lowest}, the lowest that {rules.whose}"
+        hint = f"use {rules.lowest} to {ceiling}"
+        place.add(Code.CANNOT_RUN, path, message, hint=hint, notes=(rules.lowest_because,))
     elif opset > ceiling:
         limit = place.target.name if runtime == place.target.opset_max else place.provider.name
-        whose = f"'{limit}' loads" if ceiling == runtime else "can be trained"
-        because = () if ceiling == runtime else (OPSET_BECAUSE,)
+        whose = f"'{limit}' loads" if ceiling == runtime else rules.whose
+        because = () if ceiling == runtime else (rules.highest_because,)
         message = f"opset {opset} is above {ceiling}, the highest that {whose}"
-        hint = f"use {floor} to {ceiling}, or set it under the other targets only"
+        hint = f"use {rules.lowest} to {ceiling}, or set it under the other targets only"
         place.add(Code.CANNOT_RUN, path, message, hint=hint, notes=because)
     return opset
 

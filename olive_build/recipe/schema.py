@@ -12,25 +12,9 @@ from typing import Any
 from olive_build.families.registry import FAMILIES
 from olive_build.recipe import model
 from olive_build.recipe.catalogue import load_catalogue
-from olive_build.recipe.training_optimizer import NOT_IN_ADAMW, NOT_IN_SGD
+from olive_build.recipe.sections import sections
 from olive_build.targets import load_target, target_names
 
-# Bounds of numbers that do not depend on others, for editors; the loader gives the reasons.
-_LOWEST = {
-    "HeadSpec": {"classes": ("minimum", 1)},
-    "LoraSpec": {"rank": ("minimum", 1), "alpha": ("exclusiveMinimum", 0)},
-    "AdamWSpec": {
-        "lr": ("exclusiveMinimum", 0),
-        "eps": ("exclusiveMinimum", 0),
-        "weight_decay": ("minimum", 0),
-    },
-    "SgdSpec": {"lr": ("exclusiveMinimum", 0)},
-    "TrainSpec": {
-        "batch_size": ("minimum", 1),
-        "epochs": ("minimum", 1),
-        "seed": ("minimum", 0),
-    },
-}
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -42,7 +26,8 @@ def recipe_schema() -> dict[str, Any]:
     _close_model(definitions)
     _close_passes(definitions["PassSpec"])
     _close_verify(definitions["VerifySpec"])
-    _close_train(definitions)
+    for kind in sections():
+        kind.close_schema(definitions)
     # The word that stands for {method: auto}.
     definitions["VariantSpec"]["properties"]["quantize"]["anyOf"].insert(0, {"const": "auto"})
     definitions["ExportSpec"]["properties"]["opset"]["anyOf"][0]["minimum"] = model.LOWEST_OPSET
@@ -102,18 +87,6 @@ def _close_verify(spec: dict[str, Any]) -> None:
     for choice in spec["properties"]["data"]["anyOf"][0]["oneOf"]:
         if choice.get("type") == "string":
             choice["enum"] = data
-
-
-def _close_train(definitions: dict[str, Any]) -> None:
-    for spec, fields in _LOWEST.items():
-        for field, (word, lowest) in fields.items():
-            entry = definitions[spec]["properties"][field]
-            entry.get("anyOf", [entry])[0][word] = lowest
-    definitions["AdamWSpec"]["properties"]["betas"] |= {"minItems": 2, "maxItems": 2}
-    for spec, names in (("SgdSpec", NOT_IN_SGD), ("AdamWSpec", NOT_IN_ADAMW)):
-        for name in names:
-            entry = definitions[spec]["properties"][name]
-            entry["const"] = entry["default"]
 
 
 def _untitled(value: Any) -> Any:

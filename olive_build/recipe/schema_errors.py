@@ -15,10 +15,8 @@ from pydantic import BaseModel, ValidationError
 from olive_build.recipe.codes import Code
 from olive_build.recipe.fields import Strict
 from olive_build.recipe.model import DataFileSpec, Recipe
-from olive_build.recipe.quantize import METHODS
 from olive_build.recipe.report import Report
 from olive_build.recipe.suggest import did_you_mean, listed
-from olive_build.recipe.train import LOSSES, OPTIMIZERS
 from olive_build.recipe.tree import Json, Key, KeyPath, Node, Span, replaced, without
 
 _MOST_ROUNDS = 12
@@ -37,11 +35,8 @@ _WANTED = {
     "model_type": "a map of fields",
     "model_attributes_type": "a map of fields",
 }
-# Members of unions by the tag that pydantic puts into the place of an error.
+# Members of unions without a `method`, by the tag that pydantic puts into the place of an error.
 _TAGS: dict[str, Any] = {
-    **METHODS,
-    **LOSSES,
-    **OPTIMIZERS,
     "file": DataFileSpec,
     "name": str,
     "number": float,
@@ -224,7 +219,7 @@ def _path(loc: Sequence[Key]) -> tuple[KeyPath, Any]:
     for part in loc:
         annotation = _without_none(annotation)
         if get_origin(annotation) in (Union, types.UnionType):
-            annotation = _TAGS.get(str(part), Any)
+            annotation = _methods(annotation).get(str(part)) or _TAGS.get(str(part), Any)
             continue
         path.append(part)
         annotation = _below(annotation, part)

@@ -9,6 +9,7 @@ from olive_build.recipe.build import TargetBuild
 from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
 from olive_build.recipe.model import VARIANT_PATTERN
+from olive_build.recipe.sections import owner_of
 from olive_build.recipe.suggest import listed
 from olive_build.recipe.tree import KeyPath
 from olive_build.recipe.variants import known_variants
@@ -21,9 +22,9 @@ def check_unused(context: Context, builds: Mapping[str, TargetBuild]) -> None:
     """
     recipe = context.recipe
     all_known = len(builds) == len(recipe.targets)
-    # What a build that trains makes is no variant of the recipe's.
+    # What an owner builds is no variant of the recipe's.
     built = {
-        name: {v.name for v in build.variants} if build.train is None else set[str]()
+        name: set[str]() if owner_of(context, name) else {v.name for v in build.variants}
         for name, build in builds.items()
     }
     everywhere = {name for names in built.values() for name in names} if all_known else None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olive_build.errors import UsageError
+from olive_build.proof.figures import find
 from olive_build.report.attribution_plot import Bar, write_plot
 from olive_build.report.attribution_sources import (
     Compared,
@@ -123,10 +124,10 @@ def lines(explained: Explained) -> Iterator[str]:
 
 def _stage_lines(stages: Sequence[Stage]) -> Iterator[str]:
     names = list(dict.fromkeys(name for stage in stages for name in stage.figures))
-    rows = [["step", *(name.replace("_", " ") for name in names), "lost here"]]
+    rows = [["step", *(find(name).title for name in names), "lost here"]]
     before: float | None = None
     for stage in stages:
-        figures = [f"{stage.figures[n]:.5f}" if n in stage.figures else "-" for n in names]
+        figures = [find(n).text(stage.figures[n]) if n in stage.figures else "-" for n in names]
         now = stage.figures.get("cosine_mean")
         lost = "" if now is None or before is None else _small(max(0.0, before - now))
         before = now if now is not None else before

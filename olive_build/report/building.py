@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -187,19 +187,19 @@ def print_result(result: BuildReport, progress: Progress) -> None:
         + f", {failed} failed" * bool(failed)
         + f", in {progress.elapsed}"
     )
-    alone = only_figure(result)
+    named = told_of_all(result)
     heads = (
         "recipe",
         "target",
         "variant",
         "size",
         "of fp32",
-        alone.head.lower() if alone else "quality",
+        ", ".join(figure.title for figure in named) or "quality",
         "speed",
         "verdict",
     )
     click.echo()
-    rows = [row for item in result.bundles for row in bundle_rows(item, alone)]
+    rows = [row for item in result.bundles for row in bundle_rows(item, named)]
     for line in table([heads, *rows], right=(3, 4)):
         click.echo(line)
     sizes = {text: None for item in result.bundles for p in item.proofs if (text := speed_size(p))}
@@ -255,13 +255,13 @@ def without_vnni(item: BundleResult) -> list[str]:
         result = proof.without_vnni or {"status": "same"}
         name = f"{item.target} {proof.name} on x86 without VNNI"
         if result["status"] == "emulated":
-            found.append(f"{name}, emulated: quality {told(worst([result['quality']]))}")
+            found.append(f"{name}, emulated: {in_words(worst([result['quality']]))}")
         elif result["status"] == "not measured":
             found.append(f"{name}: not measured, {result['note']}")
     return found
 
 
-def bundle_rows(item: BundleResult, alone: Figure | None = None) -> list[list[str]]:
+def bundle_rows(item: BundleResult, named: Sequence[Figure] = ()) -> list[list[str]]:
     """Return the table's rows of one bundle, a row for each variant; see `quality_text`."""
     if not item.proofs:
         return [[item.recipe, item.target, "-", "-", "-", "-", "-", item.status]]
@@ -272,7 +272,7 @@ def bundle_rows(item: BundleResult, alone: Figure | None = None) -> list[list[st
             proof.name,
             megabytes(proof.size_bytes),
             f"{proof.size_bytes / proof.fp32_bytes:.1%}",
-            quality_text(proof, alone),
+            quality_text(proof, named),
             speed_text(proof),
             proof.verdict,
         ]
@@ -280,31 +280,38 @@ def bundle_rows(item: BundleResult, alone: Figure | None = None) -> list[list[st
     ]
 
 
-def quality_text(proof: VariantProof, alone: Figure | None = None) -> str:
-    """Return the worst of the variant's files in words; of `alone`, which the head names, less."""
+def quality_text(proof: VariantProof, named: Sequence[Figure] = ()) -> str:
+    """Return the worst of the variant's files; `named` are the figures that the head names."""
     if proof.training:
         return training_text(proof.training)
     found = worst(list(proof.quality.values()))
-    return alone.text(found[alone.name]) if alone else told(found)
+    if named:
+        return ", ".join(figure.text(found[figure.name]) for figure in named)
+    return in_words({figure.name: found[figure.name] for figure in told(found)})
 
 
-def told(found: Mapping[str, float]) -> str:
-    """Return what is told of figures: `WER 2.41 %, 97.50 % alike`."""
-    return ", ".join(item.told.format(item.text(found[item.name])) for item in _told(found))
+def in_words(found: Mapping[str, float]) -> str:
+    """Return figures with their names: `word error rate 2.41 %, generated alike 97.50 %`."""
+    return ", ".join(f"{find(name).title} {find(name).text(found[name])}" for name in found)
 
 
-def _told(found: Mapping[str, float]) -> list[Figure]:
-    return [find(name) for name in found if find(name).told]
+def told(found: Collection[str]) -> tuple[Figure, ...]:
+    """Return those of the figures of a file that say most in models like its own."""
+    figures = [find(name) for name in found]
+    metrics = set[str]().union(*(figure.metrics for figure in figures))
+    for figure in figures:
+        metrics &= {*figure.metrics}
+    return tuple(figure for figure in figures if metrics & {*figure.told})
 
 
-def only_figure(result: BuildReport) -> Figure | None:
-    """Return the figure that alone is told of every variant; None where others are too."""
-    rows = [
-        [] if proof.training else _told(worst(list(proof.quality.values())))
+def told_of_all(result: BuildReport) -> tuple[Figure, ...]:
+    """Return the figures that are told of every variant; none where they differ."""
+    rows = {
+        () if proof.training else told(worst(list(proof.quality.values())))
         for item in result.bundles
         for proof in item.proofs
-    ]
-    return rows[0][0] if rows and len(rows[0]) == 1 and all(r == rows[0] for r in rows) else None
+    }
+    return rows.pop() if len(rows) == 1 else ()
 
 
 def training_text(figures: dict[str, Any]) -> str:

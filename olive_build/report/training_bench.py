@@ -122,8 +122,8 @@ def _write_batch(bundle: TrainingBundle, batch: int, path: Path) -> None:
     """Write the inputs of the bundle's reference, repeated as needed, and then a target."""
     import numpy as np
 
-    from olive_build.proof.logits_reference import LogitsReference
     from olive_build.proof.reference import read_reference
+    from olive_build.proof.references.logits import LogitsReference
 
     manifest = bundle.manifest
     try:

@@ -13,7 +13,7 @@ from olive_build.bundle.manifest import read_manifest
 from olive_build.bundle.training_manifest import is_training
 from olive_build.bundle.verify import VerifiedFile, verify
 from olive_build.errors import OliveBuildError, UsageError
-from olive_build.proof.figures import of_quality
+from olive_build.proof.figures import find, of_quality
 from olive_build.proof.verdict import Gate
 from olive_build.report.style import paint, table
 from olive_build.report.training_verification import train_again
@@ -89,8 +89,8 @@ def _print(result: Verified) -> None:
     files = result.files
     # A bundle's files are of one family, so all have the same figures.
     names = [name for name in of_quality() if files and name in files[0].figures]
-    rows = [["file", *(name.removeprefix("cosine_").replace("_", " ") for name in names)]]
-    rows += [[item.path, *(_figure(name, item.figures[name]) for name in names)] for item in files]
+    rows = [["file", *(find(name).title for name in names)]]
+    rows += [[item.path, *(find(n).text(item.figures[n]) for n in names)] for item in files]
     for line in table(rows, right=range(1, len(names) + 1)):
         click.echo(f"  {line}")
     for line in _last_lines(result):
@@ -109,11 +109,6 @@ def _last_lines(result: Verified) -> list[str]:
         if gate.figure.endswith("_difference") and gate.limit
     )
     return [f"{TRAINED}: {near}", NOT_AGAIN]
-
-
-def _figure(name: str, value: float) -> str:
-    # Of a difference the power of ten counts; five digits of it would be zeros.
-    return f"{value:.1e}" if name.endswith("_difference") else f"{value:.5f}"
 
 
 def _json(result: Verified) -> dict[str, object]:

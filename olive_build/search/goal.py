@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from statistics import geometric_mean
 from typing import Any
 
-from olive_build.proof.figures import find
+from olive_build.proof.figures import Figure, find
 from olive_build.recipe.build import Budgets
 
 # The search's data are not the proof's: a candidate must keep to this share of what it may lose.
@@ -63,14 +63,19 @@ class Goal:
         """
         return standing.loss <= (max(standing.speed, COMFORT) if self.has_speed_floors else 1)
 
+    def judged(self, figures: Collection[str]) -> list[tuple[Figure, float]]:
+        """Return those of the figures that have a limit and that quantizing moves, with it."""
+        found = [(find(name), limit) for name, limit in self.budgets.figures if name in figures]
+        return [item for item in found if item[0].metrics and item[0].searched]
+
     def loss(self, figures: Mapping[str, Any]) -> tuple[float, str]:
         """Return the largest loss of quality over what may be lost, and the figure's name."""
         shares = [(0.0, "")]
         share = 1.0 if self.has_speed_floors else SHARE
-        for name, limit in self.budgets.figures:
-            figure = find(name)
-            if figure.metrics and figure.searched and name in figures:
-                shares.append((figure.lost(figures[name], limit, share), name))
+        shares += [
+            (figure.lost(figures[figure.name], limit, share), figure.name)
+            for figure, limit in self.judged(figures)
+        ]
         return max(shares)
 
     def standing(

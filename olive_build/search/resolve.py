@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -216,7 +216,8 @@ def _decision(search: Search, best: Candidate, goal: Goal) -> Decision:
 
 
 def _line(found: Candidate, goal: Goal) -> str:
-    figures = ", ".join(_figures(found))
+    judged = (figure for figure, _ in goal.judged(found.figures))
+    told = [f"{item.title} {item.text(found.figures[item.name])}" for item in judged]
     speeds = "not timed"
     if found.times:
         pairs = ((s, 1 / (t * goal.pytorch[s])) for s, t in sorted(found.times.items()))
@@ -224,13 +225,8 @@ def _line(found: Candidate, goal: Goal) -> str:
     holds = (
         "holds" if found.standing.holds else f"{found.standing.worst:.2f} of {found.standing.limit}"
     )
-    return f"{found.name}: {figures}, size {found.size_ratio:.1%}, {speeds}: {holds}"
-
-
-def _figures(found: Candidate) -> Iterator[str]:
-    for name in ("cosine_lowest", "cosine_p1", "cosine_mean", "accuracy"):
-        if name in found.figures:
-            yield f"{name.removeprefix('cosine_')} {found.figures[name]:.5f}"
+    told += [f"size {found.size_ratio:.1%}", speeds]
+    return f"{found.name}: {', '.join(told)}: {holds}"
 
 
 def _as_json(found: Candidate, goal: Goal, *, chosen: bool) -> dict[str, Any]:

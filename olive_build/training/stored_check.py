@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from olive_build.errors import BundleError
-from olive_build.proof.logits_reference import LogitsReference
 from olive_build.proof.reference import read_reference
+from olive_build.proof.references.logits import LogitsReference
 from olive_build.training.checkpoint_file import put_state, read_checkpoint
 from olive_build.training.differences import (
     SMALLEST_SHARE,

@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType
 from typing import Any
 
 import numpy.typing as npt
 import torch
 
+from olive_build import rooms
 from olive_build.errors import StepError
-from olive_build.families import family_module
+from olive_build.families.training_side import Arrays, TrainingSide
 from olive_build.training.settings import Loss, Train
 from olive_build.training.torch_batch_norm import Folded, fold_batch_norms
 from olive_build.training.torch_freezing import Chosen, choose, plain_where_frozen
@@ -29,8 +30,6 @@ from olive_build.training.torch_rename import graph_names
 BATCH = "batch_size"
 # For an axis that is free: enough to see a batch, and little to compute.
 FEW = 2
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -69,19 +68,22 @@ class Trainable:
 
 
 def build(
-    folder: Path, family: str, train: Train, shapes: Mapping[str, int] | None = None
+    folder: Path, training: str, train: Train, shapes: Mapping[str, int] = MappingProxyType({})
 ) -> Trainable:
     """Return the model in `folder` as `train` describes it, the same whenever it is asked for.
 
-    `shapes` are the axes that are fixed. Raises StepError where a name or pattern of the recipe
-    does not fit the model, and where a parameter that is to be trained has no effect on the loss.
+    `training` is the family's module; `shapes` are the axes that are fixed. Raises StepError
+    where a name or pattern of the recipe does not fit the model, and where a parameter that is
+    to be trained has no effect on the loss.
     """
-    side = family_module(family, "training")
-    shapes = shapes or {}
+    side: TrainingSide = rooms.look_up(training).side
     model = side.load(folder, train.head.replace if train.head else None).eval()
-    examples = partial(_examples, side, folder, shapes)
+
+    def examples(batch: int, seed: int) -> Arrays:
+        return side.examples(folder, batch, shapes, seed)
+
     example = examples(shapes.get(BATCH, FEW), train.seed)
-    values = [torch.from_numpy(example[name]) for name in side.INPUTS]
+    values = [torch.from_numpy(example[name]) for name in side.inputs]
     run = partial(side.forward, model, *values)
     chosen, folded, adapters = _change(model, run, train)
     output = run()
@@ -91,10 +93,10 @@ def build(
     return Trainable(
         model=model,
         forward=side.forward,
-        inputs=tuple(side.INPUTS),
-        output=side.OUTPUT,
+        inputs=side.inputs,
+        output=side.output,
         outputs=outputs,
-        names=graph_names(side.INPUTS, side.OUTPUT, train, parameters),
+        names=graph_names(side.inputs, side.output, train, parameters),
         axes=_axes(side, shapes, example, outputs),
         batch=shapes.get(BATCH),
         examples=examples,
@@ -119,19 +121,12 @@ def _change(
     return chosen, folded, adapted.own
 
 
-def _examples(
-    side: ModuleType, folder: Path, shapes: Mapping[str, int], batch: int, seed: int
-) -> Arrays:
-    found: Arrays = side.examples(folder, batch, shapes, seed)
-    return found
-
-
 def _axes(
-    side: ModuleType, shapes: Mapping[str, int], example: Arrays, outputs: int
+    side: TrainingSide, shapes: Mapping[str, int], example: Arrays, outputs: int
 ) -> dict[str, tuple[int | str, ...]]:
     """Return all axes of each input and the output; a family names the first ones of them."""
     named = side.axes(shapes)
-    sizes = {name: example[name].shape for name in side.INPUTS} | {side.OUTPUT: (0, outputs)}
+    sizes = {name: example[name].shape for name in side.inputs} | {side.output: (0, outputs)}
     # What is not named has the size that every example has.
     return {name: (*named[name], *size[len(named[name]) :]) for name, size in sizes.items()}
 

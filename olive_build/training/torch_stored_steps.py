@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from olive_build.families.training_side import Arrays
 from olive_build.training.settings import Train
 from olive_build.training.sketch import sketch
 from olive_build.training.stored_steps import (
@@ -23,7 +24,7 @@ from olive_build.training.stored_steps import (
     key,
 )
 from olive_build.training.torch_loss import loss_function, seeded_targets
-from olive_build.training.torch_model import FEW, Arrays, Trainable
+from olive_build.training.torch_model import FEW, Trainable
 from olive_build.training.torch_steps import MOMENTS, deterministic, torch_optimizer
 
 # Of targets; inputs are the reference's.

@@ -19,7 +19,9 @@ from olive_build.errors import BundleError, PlanError
 from olive_build.families.sentence_embedding.modules import Pooling
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
+from olive_build.recipe.sections.train import train_of
 from olive_build.targets import (
+    DataError,
     asking,
     language_names,
     load_language,
@@ -125,10 +127,10 @@ def test_every_recipe_has_code_for_each_of_its_targets(path: Path) -> None:
     """A recipe's own provider is asked for, or the CPU where it trains."""
     for build in resolve_all(load_recipe(path)):
         target = load_target(build.target)
-        language = target.training_language if build.train else target.language
+        language = target.training_language if train_of(build) else target.language
         assert asking(load_language(language), load_provider(build.provider)) is not None
         for family in FAMILIES:
-            if family[0] != build.family or build.train:
+            if family[0] != build.family or train_of(build):
                 continue
             whole = build.compose == "single-file"
             for takes in family[2] if whole else family[3]:
@@ -202,6 +204,10 @@ def test_a_template_that_lacks_the_place_or_is_not_there_is_an_error() -> None:
     with pytest.raises(BundleError, match="would not ask for NNAPI") as caught:
         module._filled("text.kotlin", "no place", language, load_provider("nnapi"), {})
     assert "$provider" in (caught.value.why or "")
+    bare = replace(IMAGES)
+    object.__setattr__(bare, "templates", lambda language, takes: {})
+    with pytest.raises(BundleError, match="the family image-classification brings no code"):
+        code_sections(manifest("ios", "cpu", "image", "image-classification"), bare)
     with pytest.raises(BundleError, match=r"no template image\.transformers\.md"):
         module._template("families.image_classification.templates", "image.transformers")
 
@@ -217,24 +223,48 @@ sys.exit(main())
 """
 
 
-def test_a_target_whose_language_cannot_ask_for_its_provider_is_told_by_the_plan(
-    tmp_path: Path,
-) -> None:
-    """The target is joined by a program, and so could be the pair that it lacks."""
-    joined = tmp_path / "joined"
-    (joined / "targets").mkdir(parents=True)
+def kiosk(folder: Path) -> tuple[Path, Path]:
+    """Write a target in C# of which the default provider is XNNPACK, and a recipe for it."""
+    targets = folder / "joined" / "targets"
+    (targets / "providers").mkdir(parents=True)
     text = next(rooms.files("targets", "android.yaml")).read_text(encoding="utf-8")
     text = text.replace("language: kotlin", "language: csharp")
-    (joined / "targets" / "kiosk.yaml").write_text(text, encoding="utf-8")
+    (targets / "kiosk.yaml").write_text(text, encoding="utf-8")
     recipe = (ROOT / "recipes" / "neo-tiny.yaml").read_text(encoding="utf-8")
-    shutil.copytree(ROOT / "recipes" / "neo-tiny", tmp_path / "neo-tiny")
-    path = tmp_path / "neo-tiny.yaml"
-    path.write_text(
-        re.sub(
-            r"\ntargets:\n(?:  .*\n|\n)+", "\ntargets:\n  kiosk:\n    variants: [int8]\n", recipe
-        )
-    )
-    command = [sys.executable, "-c", JOINED, str(joined), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    shutil.copytree(ROOT / "recipes" / "neo-tiny", folder / "neo-tiny")
+    here = "\ntargets:\n  kiosk:\n    variants: [int8]\n"
+    path = folder / "neo-tiny.yaml"
+    path.write_text(re.sub(r"\ntargets:\n(?:  .*\n|\n)+", here, recipe), encoding="utf-8")
+    return targets, path
+
+
+def plan(joined: Path, recipe: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", JOINED, str(joined), str(recipe)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_a_joined_target_whose_language_cannot_ask_for_its_provider_is_told_by_the_plan(
+    tmp_path: Path,
+) -> None:
+    targets, recipe = kiosk(tmp_path)
+    done = plan(targets.parent, recipe)
     assert done.returncode == 3, done.stderr
     assert "no code in C# asks for XNNPACK" in done.stderr
+
+
+def test_a_joined_provider_says_how_code_asks_for_it(tmp_path: Path) -> None:
+    targets, recipe = kiosk(tmp_path)
+    target = targets / "kiosk.yaml"
+    target.write_text(target.read_text("utf-8").replace("xnnpack", "toy"), encoding="utf-8")
+    text = next(rooms.files("targets.providers", "xnnpack.yaml")).read_text(encoding="utf-8")
+    text += "operators_of: xnnpack\ncode:\n  csharp: {code: options.Toy();, source: assumed}\n"
+    (targets / "providers" / "toy.yaml").write_text(text, encoding="utf-8")
+    done = plan(targets.parent, recipe)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_pair_is_said_once() -> None:
+    language, provider = load_language("kotlin"), load_provider("nnapi")
+    twice = replace(provider, code={"kotlin": language.providers["nnapi"]})
+    with pytest.raises(DataError, match=r"'code\.kotlin' of nnapi is in its language's file too"):
+        asking(language, twice)

@@ -104,7 +104,9 @@ def test_a_damaged_manifest_is_named(published: Project) -> None:
 
 def test_a_bundle_out_of_its_budgets_names_the_command_that_says_where(project: Project) -> None:
     """It was not published, so its files are those in the cache."""
-    project.write_recipe(RECIPE.replace("targets:\n", "  budgets: {int8: {cosine_p1: 1.0}}\ntargets:\n"))
+    project.write_recipe(
+        RECIPE.replace("targets:\n", "  budgets: {int8: {cosine_p1: 1.0}}\ntargets:\n")
+    )
     result = project.run("build", "tiny", "--target", "desktop")
     assert result.code == 5, result.err
     command = result.err.partition("which layers of int8 lose it: ")[2].splitlines()[0]

@@ -21,7 +21,7 @@ from olive_build.toolchains import provision
 from olive_build.training.settings import Loss, Optimizer, Train
 
 ROOT = Path(__file__).resolve().parents[2]
-SIDE, WIDTH = 8, 16
+side, WIDTH = 8, 16
 LABELS = ("bar", "dot", "ring")
 FILES = ("training_model.onnx", "eval_model.onnx", "optimizer_model.onnx", "checkpoint")
 MAKE = """
@@ -61,7 +61,7 @@ def weights(classes: int = 3, width: int = WIDTH) -> dict[str, npt.NDArray[np.fl
     """Return the parameters; `body.bias` is frozen."""
     random = np.random.default_rng(0)
     shapes = {
-        "body.weight": (SIDE * SIDE, width),
+        "body.weight": (side * side, width),
         "body.bias": (width,),
         "head.weight": (width, classes),
         "head.bias": (classes,),
@@ -80,7 +80,7 @@ def write_model(path: Path, tiny: Tiny) -> None:
     """Write the graph: pixels [batch, 1, 8, 8] -> hidden [batch, width] -> logits."""
     batch = tiny.batch or "batch_size"
     values = {
-        tiny.input: [batch, 1, SIDE, SIDE],
+        tiny.input: [batch, 1, side, side],
         "hidden": [batch, tiny.width],
         "logits": [batch, len(tiny.labels)],
     }
@@ -199,7 +199,7 @@ def _described(tiny: Tiny) -> dict[str, Any]:
                 "name": tiny.input,
                 "family_name": "pixel_values",
                 "type": "float32",
-                "axes": [batch, 1, SIDE, SIDE],
+                "axes": [batch, 1, side, side],
             }
         ],
         "target": {"name": "labels", "type": "int64", "axes": [batch]}
@@ -212,8 +212,8 @@ def _described(tiny: Tiny) -> dict[str, Any]:
         "patterns": {"*": 4},
         "data": {
             "kind": "images",
-            "height": SIDE,
-            "width": SIDE,
+            "height": side,
+            "width": side,
             "channels": 1,
             "rescale": 1 / 255,
             "mean": [0.5],
@@ -224,8 +224,8 @@ def _described(tiny: Tiny) -> dict[str, Any]:
 
 def image(kind: int, random: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Return a noisy picture [8, 8] of a bar, a dot or a ring."""
-    found = random.integers(0, 60, (SIDE, SIDE))
-    y, x = np.mgrid[:SIDE, :SIDE]
+    found = random.integers(0, 60, (side, side))
+    y, x = np.mgrid[:side, :side]
     away = np.hypot(y - 3.5, x - 3.5)
     shape = (np.abs(x - random.integers(2, 6)) < 1, away < 1.8, (away > 2) & (away < 3.6))[kind]
     return np.where(shape, random.integers(150, 256), found).astype(np.uint8)
@@ -239,6 +239,6 @@ def write_images(folder: Path, counts: Sequence[int] = (20, 20, 20), seed: int =
             (folder / label).mkdir(parents=True)
         for number in range(count):
             pixels = image(kind, random)
-            header = f"P5 {SIDE} {SIDE} 255\n".encode()
+            header = f"P5 {side} {side} 255\n".encode()
             (folder / label / f"{number:03}.pgm").write_bytes(header + pixels.tobytes())
     return folder

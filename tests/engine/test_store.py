@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from olive_build.engine import store as store_module
 from olive_build.engine.events import Outcome
 from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.run import run_graph
-from olive_build.engine.store import Store
+from olive_build.engine.store import SMALL_BYTES, Store
 from olive_build.engine.upkeep import Collected, Damage, gc, ls, verify
 from olive_build.errors import StepError, UsageError
 
@@ -153,7 +154,7 @@ from olive_build.steps.tiny_steps import Join
 from olive_build.engine.fingerprint import tool_version
 from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.run import run_graph
-from olive_build.engine.store import Store
+from olive_build.engine.store import SMALL_BYTES, Store
 from olive_build.errors import StepError
 tool_version("pytest")  # nobody may not be allowed to read the interpreter's own files
 if os.geteuid() == 0:
@@ -291,3 +292,90 @@ def test_stamps_spare_reading_and_distrust_young_files(
     (store.root / "stamps.json").write_text('{"damaged')
     with pytest.raises(TypeError):
         Store().digest_tree(data)
+
+
+BIG = SMALL_BYTES + 1
+
+
+def test_a_large_file_is_made_again_where_its_bytes_changed_and_its_size_did_not(
+    store: Store,
+) -> None:
+    (outcome,) = build(store, "m" * BIG)
+    assert build(store, "m" * BIG)[0].status == "cached"
+    with file_of(outcome).open("r+b") as file:
+        file.seek(1000)
+        file.write(b"n")
+    with Store() as later:
+        (again,) = build(later, "m" * BIG)
+        assert again.status == "ran"
+        assert set(file_of(again).read_text()) == {"m"}
+        assert build(later, "m" * BIG)[0].status == "cached"
+
+
+def test_a_large_file_is_not_hashed_again_until_it_is_touched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Store() as store:
+        build(store, "m" * BIG)
+    with monkeypatch.context() as patched:
+        patched.setattr("olive_build.engine.trees.sha256_of", None)
+        with Store() as later:
+            assert build(later, "m" * BIG)[0].status == "cached"
+    os.utime(file_of(outcome := build(later, "m" * BIG)[0]))
+    assert outcome.status == "cached"
+    with Store() as later:
+        assert build(later, "m" * BIG)[0].status == "cached"
+
+
+def test_a_file_that_was_added_to_an_artifact_is_none_of_it(store: Store) -> None:
+    (outcome,) = build(store, "abc")
+    file_of(outcome).with_name("notes.txt").write_text("all is well")
+    (again,) = build(store, "abc")
+    assert again.status == "ran"
+    assert again.artifact is not None
+    assert not (again.artifact.path / "notes.txt").exists()
+
+
+OUTSIDE = "../../../outside"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"artifact": OUTSIDE},
+        {"artifact": "/tmp"},
+        {"artifact": "A" * 64},
+        {"artifact": "0" * 63},
+        {"artifact": 7},
+        {"log": OUTSIDE},
+        {"log": "/etc/passwd"},
+        {"files": [[OUTSIDE, "0" * 64, 3]]},
+        {"files": [["text", "0" * 63 + "\n", 3]]},
+    ],
+    ids=str,
+)
+def test_what_a_record_names_lies_in_the_store(
+    store: Store, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "text").write_text("abc")
+    (outcome,) = build(store, "abc")
+    assert outcome.key is not None
+    path = store.record_path(outcome.key)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert store.find(outcome.key) is None
+    assert ls(store) == ()
+    (again,) = build(store, "abc")
+    assert again.status == "ran"
+    assert again.artifact is not None and again.artifact.path.is_relative_to(store.root)
+
+
+def test_gc_and_verify_beside_each_other_find_no_fault() -> None:
+    for _ in range(5):
+        with Store() as store:
+            build(store, *(f"{number}" for number in range(30)))
+        with ThreadPoolExecutor(5) as pool:
+            checks = [pool.submit(verify, Store()) for _ in range(3)]
+            gone = [pool.submit(gc, Store(), max_size_mb=0) for _ in range(2)]
+        assert [check.result() for check in checks] == [(), (), ()]
+        assert sum(item.result().records for item in gone) == 30

@@ -18,7 +18,7 @@ from PIL import Image
 from olive_build.clients.onnxruntime_client import open_session, run_named
 
 ROOT = Path(__file__).resolve().parents[2]
-SIDE = 32
+side = 32
 RECIPE = """recipe: 1
 name: {name}
 description: a classifier as it was saved
@@ -42,7 +42,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {
             "image_processor_type": "MobileViTImageProcessor",
             "size": {"shortest_edge": 36},
-            "crop_size": {"height": SIDE, "width": SIDE},
+            "crop_size": {"height": side, "width": side},
         },
         "  desktop: {variants: [fp32]}\n  android: {provider: xnnpack, variants: [fp32]}\n",
     ),
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"num_labels": 4, "problem_type": "multi_label_classification"},
         {
             "image_processor_type": "ViTImageProcessor",
-            "size": {"height": SIDE, "width": SIDE},
+            "size": {"height": side, "width": side},
             "crop_pct": 0.9,  # of another class
         },
         "  desktop: {variants: [fp32]}\n",
@@ -59,7 +59,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     # Two classes by default; the processor in the file of version 5 alone; the web prepares.
     "nested": (
         {},
-        {"image_processor_type": "DeiTImageProcessorFast", "size": 40, "crop_size": SIDE},
+        {"image_processor_type": "DeiTImageProcessorFast", "size": 40, "crop_size": side},
         "  web: {variants: [fp32]}\n",
     ),
 }
@@ -94,7 +94,7 @@ def write_model(
 ) -> None:
     torch.manual_seed(0)
     made = transformers.ViTConfig(
-        image_size=SIDE,
+        image_size=side,
         patch_size=8,
         hidden_size=16,
         num_hidden_layers=1,

@@ -13,9 +13,10 @@ import transformers
 from labelled_folders import RATE, refused, tone, write_wav
 
 from olive_build.errors import PlanError
-from olive_build.families.audio_classification import examples, training
+from olive_build.families.audio_classification import examples
 from olive_build.families.audio_classification.miniature import write_miniature
 from olive_build.families.audio_classification.spec import inspect
+from olive_build.families.audio_classification.training import side as training
 from olive_build.families.registry import FAMILIES, family_of_task
 
 LABELS = ("other", "owner")

@@ -14,7 +14,7 @@ import transformers
 from labelled_folders import refused
 
 from olive_build.errors import PlanError
-from olive_build.families.image_classification import examples, torch_side, training
+from olive_build.families.image_classification import examples, torch_side
 from olive_build.families.image_classification.miniature import write_miniature
 from olive_build.families.image_classification.preparation import (
     Crop,
@@ -26,6 +26,7 @@ from olive_build.families.image_classification.preparation import (
     Step,
 )
 from olive_build.families.image_classification.spec import inspect
+from olive_build.families.image_classification.training import side as training
 from olive_build.families.labelled_data import LabelledExamples
 from olive_build.families.registry import FAMILIES
 

@@ -15,9 +15,10 @@ from labelled_folders import refused
 
 from olive_build.errors import PlanError
 from olive_build.families.registry import FAMILIES
-from olive_build.families.text_classification import examples, training
+from olive_build.families.text_classification import examples
 from olive_build.families.text_classification.miniature import write_miniature
 from olive_build.families.text_classification.spec import inspect
+from olive_build.families.text_classification.training import side as training
 
 LABELS = ("river", "house")
 LOSS = "cross-entropy"
@@ -147,7 +148,7 @@ def test_distilbert_is_loaded_as_it_is(folder: Path, tmp_path: Path) -> None:
 
 def test_examples_and_axes_are_as_the_recipe_fixes_them(folder: Path) -> None:
     found = training.examples(folder, 5, {"sequence_length": 12}, 0)
-    assert list(found) == list(training.INPUTS)
+    assert list(found) == list(training.inputs)
     ids, mask = found.values()
     assert ids.shape == mask.shape == (5, 12) and ids.dtype == mask.dtype == np.int64
     assert (mask.sum(1) >= 6).all() and (mask.sum(1) < 12).any()
@@ -167,7 +168,7 @@ def test_tokens_are_those_of_the_tokenizer(folder: Path, length: int | None) -> 
         padding="max_length" if length else "longest",
         return_tensors="np",
     )
-    for name in training.INPUTS:
+    for name in training.inputs:
         np.testing.assert_array_equal(found[name], expected[name])
 
 

@@ -16,14 +16,14 @@ from olive_build.errors import RecipeError
 from olive_build.recipe.build import (
     Budgets,
     DataSource,
-    Personalisation,
     TargetBuild,
     Variant,
 )
 from olive_build.recipe.diagnostics import RecipeErrors
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve, resolve_all
-from olive_build.recipe.training_optimizer import NOT_IN_ADAMW, NOT_IN_SGD
+from olive_build.recipe.sections.train import Personalisation, personalisation_of, train_of
+from olive_build.recipe.sections.train.fields import NOT_IN_ADAMW, NOT_IN_SGD
 from olive_build.training.settings import Head, Lora, Loss, Optimizer, Train
 
 Write = Callable[..., Path]
@@ -47,7 +47,7 @@ def built(path: Path, target: str = "ios") -> TargetBuild:
 
 
 def trained(path: Path, target: str = "ios") -> Train:
-    train = built(path, target).train
+    train = train_of(built(path, target))
     assert train is not None
     return train
 
@@ -162,8 +162,8 @@ def test_only_the_target_that_has_a_section_trains(written: Write) -> None:
     targets = {"ios": {"train": {"head": HEAD}}, "desktop": {"variants": ["fp32"]}}
     path = written(recipe(None, targets=targets, verify=verify, variants={"int8": {}}))
     ios, desktop = resolve_all(load_recipe(path))
-    assert ios.train is not None and ios.data == DataSource(None, None)
-    assert desktop.train is None and desktop.data == DataSource(None, "d.npz")
+    assert train_of(ios) is not None and ios.data == DataSource(None, None)
+    assert train_of(desktop) is None and desktop.data == DataSource(None, "d.npz")
     assert [variant.name for variant in desktop.variants] == ["fp32"]
     # A training build makes no variant of the recipe's: the one that nobody builds is named.
     (warning,) = load_recipe(path).warnings
@@ -192,9 +192,12 @@ def test_what_a_training_build_is(
     assert (build.compose, build.attention, build.passes) == ("none", "plain", ())
     assert (build.metric, build.timing, build.opset) == ("logits", False, 18)
     assert build.data == build.calibration == DataSource(None, None)
-    assert build.sections == () and build.personalisation is None
+    assert personalisation_of(build) is None
     assert hash(build) == hash(built(written(recipe({"head": HEAD}, targets={target: {}})), target))
-    assert json.loads(json.dumps(asdict(build)))["train"]["head"]["replace"] == "classifier"
+    assert (
+        json.loads(json.dumps(asdict(build)))["sections"][0]["train"]["head"]["replace"]
+        == "classifier"
+    )
 
 
 def test_the_provider_may_be_named_and_formats_chosen(written: Write) -> None:
@@ -227,11 +230,11 @@ def test_trials_are_relative_to_the_recipe(written: Write) -> None:
     path = written(recipe(section, model=model), "recipes/it.yaml")
     build = built(path)
     trials = DataSource(None, "../voices/trials.npz")
-    assert build.personalisation == Personalisation(trials, 0.05, 0.0, None)
+    assert personalisation_of(build) == Personalisation(trials, 0.05, 0.0, None)
     more = {"equal_error_rate": 0.1, "margin": 0.5, "errors_at_margin": 0.2}
     again = section["personalisation"] | more  # type: ignore[operator]
     path = written(recipe(section | {"personalisation": again}, model=model), "recipes/it.yaml")
-    assert built(path).personalisation == Personalisation(trials, 0.1, 0.5, 0.2)
+    assert personalisation_of(built(path)) == Personalisation(trials, 0.1, 0.5, 0.2)
 
 
 def test_a_target_may_switch_off_what_the_exceptions_are_of(written: Write) -> None:
@@ -341,7 +344,7 @@ def test_what_is_accepted_means_something(
     if refusal is not None:
         assert refusal.diagnostics and all(found.hint for found in refusal.diagnostics)
     for build in builds:
-        assert_sound(build.train, shapes)
+        assert_sound(train_of(build), shapes)
 
 
 def assert_sound(train: Train | None, fixed: int | None) -> None:

@@ -29,11 +29,11 @@ tiny/int8/quantize
 against tiny/fuse (fp32), on 48 texts of the proof
 without the build's cache
 
-step      cosine lowest  cosine mean  lost here
---------  -------------  -----------  ------------------
-export          1.00000      1.00000
-quantize        0.98120      0.99480  5.2e-03
-compose               -            -  it cannot be loaded
+step      cosine, lowest  cosine, mean  lost here
+--------  --------------  ------------  ------------------
+export           1.00000       1.00000
+quantize         0.98120       0.99480  5.2e-03
+compose                -             -  it cannot be loaded
 
 layer     precision  own noise   damage  share    so far                size
 --------  ---------  ---------  -------  -----  --------  ------------------

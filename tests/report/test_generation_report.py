@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from olive_build.report.building import speed_size, speed_text, told
+from olive_build.report.building import quality_text, speed_size, speed_text, told
 from olive_build.report.html.numbers import limit_text, short_title, text_of, title_of
 
 WRITTEN = {
@@ -18,11 +18,16 @@ WRITTEN = {
 
 
 def test_the_column_of_quality_has_perplexity_beside_pytorchs_and_what_is_alike() -> None:
-    assert told(WRITTEN) == "perplexity 21.35, 1.0123 \u00d7 PyTorch's, 90.00 % alike"
+    proof = SimpleNamespace(training=None, quality={"onnx": WRITTEN})
+    named = told(WRITTEN)
+    assert quality_text(proof, named) == "21.35, 90.00 %"  # type: ignore[arg-type]
+    assert [figure.title for figure in named][-1] == "generated alike"
 
 
 def test_a_file_that_searches_by_itself_has_no_perplexity() -> None:
-    assert told({"generate_agreement": 0.96875}) == "96.88 % alike"
+    assert [figure.name for figure in told({"generate_agreement": 0.96875})] == [
+        "generate_agreement"
+    ]
 
 
 def test_the_speed_that_is_told_is_that_of_a_token() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from olive_build.report.building import only_figure, quality_text
+from olive_build.report.building import quality_text, told_of_all
 from olive_build.report.html.bundles import read_bundle
 from olive_build.report.html.comparison import changes
 from olive_build.report.html.numbers import limit_text, text_of
@@ -52,19 +52,17 @@ def test_the_column_of_quality_tells_the_worst_of_the_files() -> None:
         return quality_text(proof)  # type: ignore[arg-type]
 
     better = {**HEARD, "wer": 0.02, "generate_agreement": 0.96}
-    assert text(HEARD) == "WER 2.41 %, 97.50 % alike"
-    assert text(better, HEARD) == text(HEARD, better) == "WER 2.41 %, 96.00 % alike"
-    assert text({**HEARD, "wer": 0.0}).startswith("WER 0.00 %")
+    assert text(HEARD) == "word error rate 2.41 %"
+    assert text(better, HEARD) == text(HEARD, better) == "word error rate 2.41 %"
+    assert text({**HEARD, "wer": 0.0}) == "word error rate 0.00 %"
 
 
-def test_a_figure_that_is_told_alone_is_named_by_the_head() -> None:
-    assert only_figure(reported(HEARD, HEARD)) is only_figure(reported()) is None
-    assert only_figure(reported(HEARD, COSINES)) is None
-    alone = only_figure(reported(COSINES, COSINES))
-    assert alone is not None
-    assert alone.head == "Lowest cosine"
-    (proof,) = reported(COSINES).bundles[0].proofs
-    assert quality_text(proof, alone) == "0.98000"
+def test_figures_that_are_told_of_all_are_named_by_the_head() -> None:
+    assert told_of_all(reported()) == told_of_all(reported(HEARD, COSINES)) == ()
+    named = told_of_all(reported(HEARD, HEARD))
+    assert [figure.name for figure in named] == ["wer"]
+    (proof,) = reported(HEARD).bundles[0].proofs
+    assert quality_text(proof, named) == "2.41 %"
 
 
 @pytest.mark.parametrize(

@@ -4,64 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 import transformers
 
 from olive_build.families.audio_classification.spec import inspect
-from olive_build.families.loading import Loaded
-from olive_build.families.still import load_still
-
-INPUTS = ("input_values",)
-OUTPUT = "logits"
-# Rows of the inputs by which it is found out what outputs read.
-PROBE_BATCH = 2
+from olive_build.families.training_side import BATCH, Arrays, TrainingSide
 
 
-def loading(folder: Path, head: str | None = None) -> Loaded:
-    """Return the model with what is to be said of its files.
-
-    What they lack of `head`, the layer that a new one takes the place of, is zero. Raises PlanError
-    where an output reads anything else that they lack.
-    """
-
-    def run(model: torch.nn.Module) -> torch.Tensor:
-        given = examples(folder, PROBE_BATCH, {}, 0)
-        return forward(model, *(torch.from_numpy(given[name]) for name in INPUTS))
-
-    return load_still(transformers.AutoModelForAudioClassification, folder, run, head)
-
-
-def load(folder: Path, head: str | None = None) -> torch.nn.Module:
-    """Return the model in eval mode, fp32; nothing is dropped, masked or skipped by chance."""
-    model: torch.nn.Module = loading(folder, head).model
-    return model
-
-
-def forward(model: torch.nn.Module, input_values: torch.Tensor) -> torch.Tensor:
-    """Return logits [batch_size, classes] of prepared clips [batch_size, samples]."""
-    logits: torch.Tensor = model(input_values=input_values).logits
-    return logits
-
-
-def axes(shapes: Mapping[str, int]) -> dict[str, tuple[int | str, ...]]:
-    """Return the first axes of each input and of the output: a number, or a name where free.
-
-    Axes that are not named are the model's own, as `examples` and `forward` have them.
-    """
-    batch: int | str = shapes.get("batch_size", "batch_size")
-    return {
-        "input_values": (batch, shapes.get("samples", "samples")),
-        OUTPUT: (batch,),
-    }
-
-
-def examples(
-    folder: Path, batch: int, shapes: Mapping[str, int], seed: int
-) -> dict[str, npt.NDArray[Any]]:
+def _examples(folder: Path, batch: int, shapes: Mapping[str, int], seed: int) -> Arrays:
     """Return seeded noise as prepared clips are, [batch, samples]; a second where free.
 
     Raises PlanError where `shapes` fix fewer samples than the model takes.
@@ -70,3 +21,8 @@ def examples(
     samples = data["samples"] or max(data["sampling_rate"], data["shortest"])
     noise = np.random.default_rng(seed).standard_normal((batch, samples))
     return {"input_values": noise.astype(np.float32)}
+
+
+side = TrainingSide(
+    transformers.AutoModelForAudioClassification, {"input_values": (BATCH, "samples")}, _examples
+)

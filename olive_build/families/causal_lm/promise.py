@@ -1,6 +1,6 @@
 """What a client does otherwise than generate, said before anything is built for it.
 
-What a recipe says by itself is refused where it is read, in olive_build/recipe/generation.py. Here
+What a recipe says by itself is refused where it is read, in recipe/sections/generation.py. Here
 the model's own generation_config.json counts too.
 """
 

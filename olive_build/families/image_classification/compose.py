@@ -17,7 +17,7 @@ from olive_build.errors import StepError
 from olive_build.families.graph_writer import free_names
 from olive_build.families.image_classification.preparing import image_axes, preparing
 from olive_build.families.image_classification.spec import inspect
-from olive_build.proof.classification_reference import (
+from olive_build.proof.references.classification import (
     IMAGE,
     LOGITS,
     PIXEL_VALUES,

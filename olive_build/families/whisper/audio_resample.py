@@ -17,7 +17,7 @@ from onnx import TensorProto
 from olive_build.families.graph_writer import GraphWriter
 
 BLOCKS_A_SECOND = 25
-SIDE = 32
+side = 32
 
 
 def resampled(g: GraphWriter, samples: str, found: str, rate: int, window: int) -> str:
@@ -36,8 +36,8 @@ def resampled(g: GraphWriter, samples: str, found: str, rate: int, window: int) 
     line = g.add("Slice", [line, g.constant("line_from", [0]), most], "kept_line")
     size = g.add("Shape", [line], "line_size")
     # Zeros on either side, and behind for the last block, which may have begun only.
-    behind = g.add("Add", [old, g.constant("side", [SIDE])], "zeros_behind")
-    around = g.add("Concat", [g.constant("zeros_ahead", [SIDE]), behind], "zeros", axis=0)
+    behind = g.add("Add", [old, g.constant("side", [side])], "zeros_behind")
+    around = g.add("Concat", [g.constant("zeros_ahead", [side]), behind], "zeros", axis=0)
     line = g.add("Pad", [line, around], "padded_line")
     less = g.add("Sub", [g.add("Add", [size, old], "size_and_block"), one], "size_rounded")
     count = g.add("Div", [less, old], "blocks")
@@ -60,7 +60,7 @@ def _frames(g: GraphWriter, line: str, old: str, count: str) -> str:
     """The old samples that each block needs; float32 [blocks, old samples of a block and sides]."""
     starts = g.add("Mul", [_range(g, count, "block_number"), old], "block_start")
     starts = g.add("Unsqueeze", [starts, g.constant("column_axis", [1])], "block_start_column")
-    reach = g.add("Add", [old, g.constant("both_sides", [2 * SIDE])], "reach")
+    reach = g.add("Add", [old, g.constant("both_sides", [2 * side])], "reach")
     places = g.add("Add", [starts, _range(g, reach, "place")], "places")
     return g.add("Gather", [line, places], "frames")
 
@@ -73,18 +73,18 @@ def _weights(g: GraphWriter, old: str, new: int) -> str:
 
     size = g.add("Cast", [old], "block_as_float", to=TensorProto.FLOAT)
     steps = g.constant("new_places", np.arange(new) / new, np.float32)
-    at = g.add("Add", [g.add("Mul", [steps, size], "new_at"), number("shift", SIDE)], "new_shifted")
-    reach = g.add("Add", [old, g.constant("sides", [2 * SIDE])], "weights_reach")
+    at = g.add("Add", [g.add("Mul", [steps, size], "new_at"), number("shift", side)], "new_shifted")
+    reach = g.add("Add", [old, g.constant("sides", [2 * side])], "weights_reach")
     place = g.add("Cast", [_range(g, reach, "old_place")], "old_at", to=TensorProto.FLOAT)
     place = g.add("Unsqueeze", [place, g.constant("old_axis", [1])], "old_column")
     apart = g.add("Sub", [place, at], "apart")
     far = g.add("Abs", [apart], "far")
-    outside = g.add("Greater", [far, number("widest", SIDE)], "is_outside")
+    outside = g.add("Greater", [far, number("widest", side)], "is_outside")
     # sin(x) / x has no value at 0; it is 1 there, and as good as 1 so close to it.
     safe = g.add("Max", [far, number("closest", 1e-4)], "far_enough")
     angle = g.add("Mul", [safe, number("pi", np.pi)], "angle")
     sinc = g.add("Div", [g.add("Sin", [angle], "sine"), angle], "sinc")
-    slow = g.add("Mul", [safe, number("hann_pi", np.pi / SIDE)], "hann_angle")
+    slow = g.add("Mul", [safe, number("hann_pi", np.pi / side)], "hann_angle")
     half = number("half", 0.5)
     hann = g.add("Mul", [g.add("Cos", [slow], "cosine"), half], "hann_wave")
     hann = g.add("Add", [hann, half], "hann")

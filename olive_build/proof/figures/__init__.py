@@ -77,7 +77,7 @@ class Limits:
     by_variant: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Figure:
     """A number with a direction.
 
@@ -87,8 +87,8 @@ class Figure:
     it. `limit` is the one for every model. `never_above` are figures of the same samples that are
     as high or higher. `regression` is the budget on losses against the build before that it falls
     under. `searched` is false where no quantization moves it. `drawn` is the place in which it is
-    taken for plots, 1 first. `told` is how the table of a build says it, with `{}` for the value;
-    without it, the table does not. `tolerance` is how far it may be off where it is measured again
+    taken for plots, 1 first. `told` are the metrics in whose models the table of a build
+    tells it. `tolerance` is how far it may be off where it is measured again
     on another machine, for each whole 1 of what was recorded, and 1 at least. `measure` gives the
     figure of a file's outputs and PyTorch's, where the kind of reference does not do so itself.
     """
@@ -106,7 +106,7 @@ class Figure:
     regression: Literal["quality", "perplexity"] | None = None
     searched: bool = True
     drawn: int | None = None
-    told: str = ""
+    told: tuple[str, ...] = ()
     tolerance: float = 0.02
     measure: Callable[[Reference, Any, Any], float] | None = None
 

@@ -24,7 +24,7 @@ FIGURES = (
         metrics={IMAGES: Limits()},
         regression="quality",
         drawn=4,
-        told="{} right",
+        told=(IMAGES,),
     ),
     Figure(
         "accuracy_loss",
@@ -90,7 +90,7 @@ FIGURES = (
         DIFFERENCE,
         "less",
         short="Logits within",
-        told="logits within {}",
+        told=(TRAINED,),
         # The exported inference model that a training bundle begins with.
         metrics={TRAINED: Limits({"fp32": 1e-4})},
     ),

@@ -38,7 +38,7 @@ FIGURES = (
         never_above=("cosine_p1", "cosine_mean"),
         regression="quality",
         drawn=6,
-        told="cosine {}",
+        told=(TEXTS, IMAGES),
     ),
     Figure(
         "cosine_p1",

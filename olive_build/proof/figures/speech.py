@@ -26,7 +26,7 @@ FIGURES = (
         metrics={SPEECH: Limits()},
         regression="quality",
         drawn=1,
-        told="WER {}",
+        told=(SPEECH,),
     ),
     Figure(
         "wer_loss",

@@ -28,7 +28,7 @@ FIGURES = (
         "probability of a token.",
         metrics={TEXTS: Limits()},
         regression="perplexity",
-        told="perplexity {}",
+        told=(TEXTS,),
     ),
     Figure(
         "perplexity_ratio",
@@ -54,7 +54,6 @@ FIGURES = (
         },
         regression="perplexity",
         drawn=2,
-        told="{} PyTorch's",
     ),
     Figure(
         "token_agreement",
@@ -91,7 +90,7 @@ FIGURES = (
         "write: prompts alone and in padded batches, with and without penalties, to the token.",
         metrics={TEXTS: Limits({"fp32": 1.0, "fp16": 0.9}), SPEECH: Limits({"fp32": 0.9})},
         regression="quality",
-        told="{} alike",
+        told=(TEXTS,),
         tolerance=0.1,
     ),
 )

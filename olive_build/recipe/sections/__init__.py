@@ -17,8 +17,10 @@ from olive_build.recipe.codes import Code
 from olive_build.recipe.suggest import listed
 
 if TYPE_CHECKING:
+    from olive_build.recipe.context import Context
     from olive_build.recipe.fields import Strict
     from olive_build.recipe.place import Place
+    from olive_build.targets import Provider, Target
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,30 @@ class Section:
         return {cls.section: spec_of(cls, needed=False)}  # type: ignore[arg-type]
 
     @classmethod
+    def about(cls) -> str:
+        """Return what it is for: the first paragraph of its docstring."""
+        return " ".join(str(cls.__doc__).partition("\n\n")[0].split())
+
+    @classmethod
+    def wins(cls) -> str:
+        """Return what it does under a target."""
+        return f"Wins over the recipe's `{cls.section}`, field by field."
+
+    @classmethod
+    def close_schema(cls, definitions: dict[str, Any]) -> None:
+        """Add to the schema's definitions what types do not say, such as bounds of numbers."""
+
+    @classmethod
+    def in_recipe(cls, spec: Strict) -> Any:
+        """Return what the recipe, or a target of it, gives; None where it gives nothing."""
+        return getattr(spec, cls.section)
+
+    @classmethod
+    def check(cls, context: Context) -> Context:
+        """Report what is wrong with it whatever the target; return the context to go on with."""
+        return context
+
+    @classmethod
     def speaks_to(cls, family: Family) -> bool:
         """Return whether it says something to models of a family."""
         return cls.section in family.options
@@ -50,7 +76,7 @@ class Section:
         if not cls.speaks_to(place.family):
             cls._report_other_family(place)
             return None
-        layers = (getattr(place.context.recipe, cls.section), getattr(place.spec, cls.section))
+        layers = (cls.in_recipe(place.context.recipe), cls.in_recipe(place.spec))
         given: dict[str, Any] = {}
         for layer in layers:
             given |= layer.model_dump(exclude_none=True) if layer is not None else {}
@@ -64,6 +90,10 @@ class Section:
     def options(self) -> dict[str, Any]:
         """Return what the family's steps need to know of it, by name; what is None is left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def patterns(self) -> Iterator[str]:
+        """Yield the names and shell patterns of modules and parameters that it has."""
+        yield from ()
 
     @classmethod
     def _report_other_family(cls, place: Place) -> None:
@@ -80,11 +110,62 @@ class Section:
         )
 
 
+@dataclass(frozen=True)
+class Opsets:
+    """The lowest and highest opset of what is built, and why; `whose` completes "that ..."."""
+
+    lowest: int
+    lowest_because: str
+    highest: int | None
+    highest_because: str
+    whose: str
+
+
+class Owner(Section):
+    """A section that decides what is built of a target, in place of variants for inference."""
+
+    opsets: ClassVar[Opsets]
+
+    @classmethod
+    def resolved(cls, place: Place, compose: str) -> Self | None:
+        """Return None: where it says something, all is in its `parts`."""
+        return None
+
+    @classmethod
+    def owns(cls, context: Context, target: str) -> bool:
+        """Return whether the recipe or one of its targets has the section for a target."""
+        layers = (context.recipe, context.recipe.targets[target])
+        return any(cls.in_recipe(spec) is not None for spec in layers)
+
+    @classmethod
+    def is_lost(cls, context: Context, target: str) -> bool:
+        """Return whether it is no map for a target, so that nobody knows what is meant."""
+        return bool({(cls.section,), ("targets", target, cls.section)} & context.dropped)
+
+    @classmethod
+    def provider(cls, context: Context, target: Target, chosen: Provider) -> Provider | None:
+        """Return the provider that it builds for; None where the target has none.
+
+        Reports that, and another provider that the target's `provider` names.
+        """
+        return chosen
+
+    @classmethod
+    def parts(cls, place: Place) -> dict[str, Any]:
+        """Return the fields of a TargetBuild that it decides, its own value in `sections`."""
+        raise NotImplementedError
+
+
 def sections() -> Iterator[type[Section]]:
     """Yield every section, in the order of the files."""
-    for name in rooms.names("recipe.sections"):
-        module = rooms.module("recipe.sections", name)
-        for kind in vars(module).values():
-            here = isinstance(kind, type) and kind.__module__ == module.__name__
-            if here and issubclass(kind, Section):
-                yield kind
+    return rooms.kinds("recipe.sections", Section)
+
+
+def owners() -> list[type[Owner]]:
+    """Return the sections that decide what is built of a target."""
+    return [kind for kind in sections() if issubclass(kind, Owner)]
+
+
+def owner_of(context: Context, target: str) -> type[Owner] | None:
+    """Return the section that decides what is built of a target, if any does."""
+    return next((kind for kind in owners() if kind.owns(context, target)), None)

@@ -1,7 +1,7 @@
 """The section `train`: what goes on learning on the device. What each field does, and its default.
 
 Names and defaults are PyTorch's (torch.optim.AdamW, torch.optim.SGD and the losses of torch.nn),
-and those of LoRA are peft's. What a field may be beyond its type is checked in `training_checks`.
+and those of LoRA are peft's. What a field may be beyond its type is said in `checks`.
 """
 
 from __future__ import annotations
@@ -135,6 +135,10 @@ class SgdSpec(Strict):
     maximize: bool = _MAXIMIZE
 
 
+# Sources: `SGDOptimizerV2` and `AdamWOptimizer` in orttraining/core/graph/training_op_defs.cc of
+# onnxruntime 1.19.2, their inputs and attributes.
+NOT_IN_SGD = ("momentum", "dampening", "weight_decay", "nesterov", "maximize")
+NOT_IN_ADAMW = ("amsgrad", "maximize")
 LOSSES: dict[str, type[Strict]] = {
     "cross-entropy": CrossEntropySpec,
     "mse": MseSpec,
@@ -239,3 +243,21 @@ class TrainSpec(Strict):
         description="A proof on an owner's and others' voices; for audio classification with two "
         "classes. Left out, none.",
     )
+
+
+# Bounds of numbers that do not depend on others, for editors; the loader gives the reasons.
+LOWEST = {
+    "HeadSpec": {"classes": ("minimum", 1)},
+    "LoraSpec": {"rank": ("minimum", 1), "alpha": ("exclusiveMinimum", 0)},
+    "AdamWSpec": {
+        "lr": ("exclusiveMinimum", 0),
+        "eps": ("exclusiveMinimum", 0),
+        "weight_decay": ("minimum", 0),
+    },
+    "SgdSpec": {"lr": ("exclusiveMinimum", 0)},
+    "TrainSpec": {
+        "batch_size": ("minimum", 1),
+        "epochs": ("minimum", 1),
+        "seed": ("minimum", 0),
+    },
+}

@@ -224,3 +224,6 @@ class ClassificationReference:
             str(described.get("scores", SOFTMAX)),
             bool(described.get("resizes", False)),
         )
+
+
+REFERENCE = ClassificationReference

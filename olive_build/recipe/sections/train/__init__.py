@@ -1,0 +1,391 @@
+"""The section `train`: what a target's files go on learning, in place of variants for inference.
+
+Families that train have it, and sections for inference say nothing beside it. What is built runs
+on the CPU, in fp32, and has a proof of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from olive_build.families.registry import FAMILIES, Family, family_of_task
+from olive_build.proof.figures import shipped
+from olive_build.recipe.build import Budgets, DataSource, TargetBuild, Variant
+from olive_build.recipe.codes import Code
+from olive_build.recipe.sections import Opsets, Owner
+from olive_build.recipe.shapes import given_shapes
+from olive_build.recipe.suggest import listed
+from olive_build.targets import Provider, Target, load_provider
+from olive_build.training.settings import Train
+
+if TYPE_CHECKING:
+    from olive_build.recipe.context import Context
+    from olive_build.recipe.fields import Strict
+    from olive_build.recipe.place import Place
+    from olive_build.recipe.sections.train.checks import Reading
+    from olive_build.recipe.tree import KeyPath
+
+TRAIN = "train"
+# What the packages that train compute on; targets have one of them.
+CPU_PROVIDERS = ("cpu", "wasm")
+VARIANT = "inference"
+METRIC = "logits"
+BATCH_SIZE, EPOCHS = 8, 10
+BATCH_AXIS = "batch_size"
+# The only family with owners: the proof needs voices.
+PERSONALISED = ("audio-classification",)
+TRIALS_SUFFIX = ".npz"
+_FP32 = "what learns is fp32: quantized numbers have no gradients"
+# The sections that a training bundle has no use for, and why.
+IDLE: Mapping[str, str] = {
+    "fuse": "fused operators have no gradients, so all of them stay plain",
+    "compose": "the files take what the model takes; the application prepares it",
+    "speech": "it is for models that transcribe",
+    "generation": "it is for models that write",
+    "variants": _FP32,
+    "quantize": _FP32,
+    "passes": "Olive's passes make graphs for inference, without gradients",
+    "verify": "training has a proof of its own: losses, gradients and weights against PyTorch's",
+}
+
+
+@dataclass(frozen=True)
+class Personalisation:
+    """The recordings that a personalised model is tried on, and the shares of errors it may make.
+
+    An application takes a voice for the owner's where its logit is above the other by more than
+    `margin`.
+    """
+
+    trials: DataSource
+    equal_error_rate: float
+    margin: float
+    errors_at_margin: float | None
+
+
+@dataclass(frozen=True)
+class Training(Owner):
+    """What goes on learning on the device, and how; for families that train."""
+
+    train: Train
+    personalisation: Personalisation | None
+
+    section: ClassVar[str] = TRAIN
+    # PyTorch's exporter writes 18 at least (torch/onnx/_internal/exporter/_constants.py), and
+    # leaves a model at 18 where it cannot be converted to what was asked for. The highest are
+    # kMaxSupportedOpset and IR_VERSION of the onnx that onnxruntime-training 1.19.2 was built
+    # with: its files have to load in it, wherever they are deployed.
+    opsets: ClassVar[Opsets] = Opsets(
+        18,
+        "PyTorch's exporter writes opset 18 at least, and the graph is trained as exported",
+        21,
+        "onnxruntime-training 1.19.2, the last release, loads opset 21 and IR 10 at most",
+        "can be trained",
+    )
+
+    @classmethod
+    def specs(cls) -> Mapping[str, type[Strict]]:
+        from olive_build.recipe.sections.train import fields as read
+
+        return {
+            TRAIN: read.TrainSpec,
+            "train.head": read.HeadSpec,
+            "train.lora": read.LoraSpec,
+            **{f"train.loss.{method}": spec for method, spec in read.LOSSES.items()},
+            **{f"train.optimizer.{method}": spec for method, spec in read.OPTIMIZERS.items()},
+            "train.personalisation": read.PersonalisationSpec,
+            "train.personalisation.trials": read.TrialsSpec,
+        }
+
+    @classmethod
+    def about(cls) -> str:
+        files = "each target gets files that train beside the model"
+        return f"What goes on learning on the device, and how: {files}. For families that train."
+
+    @classmethod
+    def wins(cls) -> str:
+        own = "without one there, this target alone goes on learning."
+        return f"Wins over the recipe's `train`, field by field; {own}"
+
+    @classmethod
+    def close_schema(cls, definitions: dict[str, Any]) -> None:
+        from olive_build.recipe.sections.train import fields as read
+
+        for spec, fields in read.LOWEST.items():
+            for field, (word, lowest) in fields.items():
+                entry = definitions[spec]["properties"][field]
+                entry.get("anyOf", [entry])[0][word] = lowest
+        definitions["AdamWSpec"]["properties"]["betas"] |= {"minItems": 2, "maxItems": 2}
+        for spec, names in (("SgdSpec", read.NOT_IN_SGD), ("AdamWSpec", read.NOT_IN_ADAMW)):
+            for name in names:
+                entry = definitions[spec]["properties"][name]
+                entry["const"] = entry["default"]
+
+    @classmethod
+    def check(cls, context: Context) -> Context:
+        """Report a `train` that the family lacks or needs, and what says nothing beside it."""
+        family = _family(context)
+        if family is not None and not family.trains:
+            return _refused(context, family)
+        if family is not None and family.only_trains:
+            _check_all_train(context, family)
+        targets = context.recipe.targets
+        own: list[KeyPath] = [
+            ("targets", target, section)
+            for target in targets
+            if cls.owns(context, target)
+            for section in IDLE
+        ]
+        everywhere = bool(targets) and all(cls.owns(context, name) for name in targets)
+        common: list[KeyPath] = [(section,) for section in IDLE] if everywhere else []
+        idle = [path for path in (*common, *own) if _is_given(context, path)]
+        for path in idle:
+            _report_idle(context, path)
+        return replace(context, dropped=context.dropped | frozenset(idle))
+
+    @classmethod
+    def provider(cls, context: Context, target: Target, chosen: Provider) -> Provider | None:
+        own: KeyPath = ("targets", target.name)
+        cpu = next((name for name in target.providers if name in CPU_PROVIDERS), None)
+        if cpu is None or not target.training_packages:
+            context.add(
+                Code.CANNOT_RUN,
+                (*own, TRAIN) if context.written((*own, TRAIN)) else own,
+                f"no package for '{target.name}' can train",
+                hint="remove the target; a recipe without `train` can build the model for it",
+                notes=("training on devices runs on CPUs and in WebAssembly, and it has neither",),
+                key=True,
+            )
+            return None
+        if chosen.name != cpu and context.recipe.targets[target.name].provider is not None:
+            context.add(
+                Code.CANNOT_RUN,
+                (*own, "provider"),
+                f"training for '{target.name}' runs on '{cpu}', not on '{chosen.name}'",
+                hint=f"remove it, or write `provider: {cpu}`",
+                notes=("the packages that train have kernels for gradients on the CPU alone",),
+            )
+        return load_provider(cpu)
+
+    @classmethod
+    def parts(cls, place: Place) -> dict[str, Any]:
+        budgets = Budgets.of(shipped((METRIC,), "fp32"))
+        return {
+            "attention": "plain",
+            "compose": "none",
+            "variants": (Variant(VARIANT, "fp32", None, "gated", None, budgets),),
+            "passes": (),
+            "data": DataSource(None, None),
+            "calibration": DataSource(None, None),
+            "metric": METRIC,
+            "timing": False,
+            "sections": (cls(_train(place), _personalisation(place)),),
+        }
+
+    def options(self) -> dict[str, Any]:
+        """Return nothing: its steps are given all of it."""
+        return {}
+
+    def patterns(self) -> Iterator[str]:
+        yield from (*self.train.requires_grad, *self.train.frozen)
+        yield from self.train.lora.modules if self.train.lora else ()
+        yield from [self.train.head.replace] if self.train.head else []
+
+
+def train_of(build: TargetBuild) -> Train | None:
+    """Return what a target's files go on learning; None where they do not."""
+    found = build.section(Training)
+    return found.train if found else None
+
+
+def personalisation_of(build: TargetBuild) -> Personalisation | None:
+    """Return what a personalised model is tried on, where a recipe says it."""
+    found = build.section(Training)
+    return found.personalisation if found else None
+
+
+def _family(context: Context) -> Family | None:
+    named = context.recipe.model
+    both = named.family is not None and named.task is not None
+    if both or ("model",) in context.dropped:
+        return None  # reported where it is written
+    return FAMILIES.get(named.family or "") or family_of_task(named.task or "")
+
+
+def _refused(context: Context, family: Family) -> Context:
+    """Report every `train` of a family that has none; return the context as if there were none."""
+    recipe = context.recipe
+    where: list[KeyPath] = [(TRAIN,)] if Training.in_recipe(recipe) is not None else []
+    where += [
+        ("targets", t, TRAIN) for t, spec in recipe.targets.items() if Training.in_recipe(spec)
+    ]
+    for path in where:
+        context.add(
+            Code.CANNOT_RUN,
+            path,
+            f"models of {family.name} cannot be trained",
+            hint="remove `train`",
+            notes=(f"those that can: {listed(n for n, spec in FAMILIES.items() if spec.trains)}",),
+            key=True,
+        )
+    nothing = {TRAIN: None}
+    targets = {name: spec.model_copy(update=nothing) for name, spec in recipe.targets.items()}
+    return replace(context, recipe=recipe.model_copy(update={**nothing, "targets": targets}))
+
+
+def _is_given(context: Context, path: KeyPath) -> bool:
+    node = context.tree.find(path)
+    return node is not None and node.value is not None
+
+
+def _check_all_train(context: Context, family: Family) -> None:
+    targets = context.recipe.targets
+    lacking = [
+        name
+        for name in targets
+        if not Training.owns(context, name) and not Training.is_lost(context, name)
+    ]
+    named: KeyPath = ("model", "family" if context.recipe.model.family else "task")
+    places: list[KeyPath] = [("targets", name) for name in lacking]
+    for path in [named] if lacking and len(lacking) == len(targets) else places:
+        context.add(
+            Code.MISSING_FIELD,
+            path,
+            f"models of {family.name} are built to be trained, and there is no `train`",
+            hint="add `train:`, such as `train: {head: {replace: classifier, classes: 2}}`",
+            notes=("nothing else is built of them",),
+            key=len(path) == 2 and path[0] == "targets",
+        )
+
+
+def _report_idle(context: Context, path: KeyPath) -> None:
+    section = str(path[-1])
+    places: list[KeyPath] = [(*path[:-1], TRAIN), (TRAIN,)]
+    places += [("targets", target, TRAIN) for target in context.recipe.targets]
+    context.add(
+        Code.CONFLICT,
+        path,
+        f"`{section}` says nothing where `train` is",
+        hint="remove it",
+        notes=(IDLE[section],),
+        key=True,
+        also=(next(at for at in places if _is_given(context, at)), "`train` is here"),
+    )
+
+
+def _train(place: Place) -> Train:
+    """Return what a target's files learn and how.
+
+    Reports everything that the section cannot mean, but for names that only the model knows.
+    """
+    from olive_build.recipe.sections.train import checks
+
+    read = checks.reading_of(place)
+    fields, loss = read.fields, checks.loss_of(read)
+    train = Train(
+        requires_grad=checks.check_patterns(read, fields.requires_grad, "requires_grad"),
+        frozen=checks.check_patterns(read, fields.frozen, "frozen"),
+        head=checks.head_of(read),
+        lora=checks.lora_of(read),
+        loss=loss,
+        optimizer=checks.optimizer_of(read),
+        rename=checks.rename_of(read, loss),
+        batch_size=_batch_size(read),
+        epochs=EPOCHS if fields.epochs is None else fields.epochs,
+        seed=fields.seed or 0,
+        nominal_checkpoint=bool(fields.nominal_checkpoint),
+    )
+    checks.check_number(read, ("epochs",), train.epochs, checks.COUNT)
+    checks.check_number(read, ("seed",), train.seed, checks.SEED)
+    checks.check_something_learns(read)
+    _check_personalisation(read, train)
+    return train
+
+
+def _batch_size(read: Reading) -> int:
+    from olive_build.recipe.sections.train.checks import COUNT, check_number
+
+    given, fixed = read.fields.batch_size, given_shapes(read.place).get(BATCH_AXIS)
+    if given is None:
+        return BATCH_SIZE if fixed is None else fixed
+    sound = check_number(read, (BATCH_AXIS,), given, COUNT)
+    if sound and fixed is not None and given != fixed:
+        name = read.place.target.name
+        shapes = (*read.place.where("export", "shapes"), BATCH_AXIS)
+        read.add(
+            Code.CONFLICT,
+            (BATCH_AXIS,),
+            f"`batch_size` is {given}, and the graphs for '{name}' take {fixed} at once",
+            hint=f"leave it out, or write {fixed}",
+            notes=(
+                "`export.shapes` fixes the size, and no other batch would fit",
+                f"`targets.{name}.train` can say it for '{name}' alone",
+            ),
+            also=(shapes, "the fixed size"),
+        )
+    return given
+
+
+def _personalisation(place: Place) -> Personalisation | None:
+    """Return what a target's personalised model is tried on and held to, if anything."""
+    from olive_build.recipe.sections.train.checks import reading_of
+
+    read = reading_of(place)
+    spec = read.fields.personalisation
+    if spec is None:
+        return None
+    found = place.context.file(spec.trials.file, read.where("personalisation", "trials", "file"))
+    trials = DataSource(None, place.context.relative(found) if found else spec.trials.file)
+    return Personalisation(trials, spec.equal_error_rate, spec.margin, spec.errors_at_margin)
+
+
+def _check_personalisation(read: Reading, train: Train) -> None:
+    from olive_build.recipe.sections.train.checks import BELOW_HALF, CROSS_ENTROPY, check_number
+
+    family = read.place.family
+    spec, path = read.fields.personalisation, ("personalisation",)
+    if spec is None:
+        return
+    if family.name not in PERSONALISED:
+        message = f"`personalisation` says nothing to models of {family.name}"
+        notes = (f"it is for {', '.join(PERSONALISED)}: it tells an owner's voice from others'",)
+        read.add(Code.CANNOT_RUN, path, message, hint="remove it", notes=notes, key=True)
+        return
+    check_number(read, (*path, "equal_error_rate"), spec.equal_error_rate, BELOW_HALF)
+    if spec.errors_at_margin is not None:
+        check_number(read, (*path, "errors_at_margin"), spec.errors_at_margin, BELOW_HALF)
+    _check_trials(read, spec.trials.file)
+    if train.loss.name != CROSS_ENTROPY and not read.is_lost("loss"):
+        read.add(
+            Code.CONFLICT,
+            ("loss", "method"),
+            f"`personalisation` needs cross-entropy, not {train.loss.name}",
+            hint="write `method: cross-entropy`, or remove `personalisation`",
+            notes=("a trial is scored by how far the second class, the owner, is above the first",),
+            also=(read.where(*path), "the proof that needs it"),
+        )
+    if train.head is not None and train.head.classes != 2:
+        read.add(
+            Code.CONFLICT,
+            ("head", "classes"),
+            f"`personalisation` needs 2 classes, and the head has {train.head.classes}",
+            hint="write `classes: 2`, or remove `personalisation`",
+            notes=("the first is everybody else, the second the owner",),
+            also=(read.where(*path), "the proof that needs it"),
+        )
+
+
+def _check_trials(read: Reading, text: str) -> None:
+    path = ("personalisation", "trials", "file")
+    found = read.place.context.file(text, read.where(*path))
+    if found is None:
+        return
+    if Path(text).suffix != TRIALS_SUFFIX:
+        message, hint = f"'{text}' is no {TRIALS_SUFFIX} file", "use numpy.savez_compressed"
+        read.add(Code.BAD_PATH, path, message, hint=hint)
+    elif not found.is_file():
+        message, hint = f"there is no file '{text}'", "give its path relative to this file"
+        read.add(Code.BAD_PATH, path, message, hint=hint)

@@ -1,0 +1,94 @@
+"""A method of a folder that a program joins is one like ours, from the recipe to the bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.extending.test_figure import ran
+from tests.extending.test_verb import PROGRAM, TOY, called
+
+RECIPE = """recipe: 1
+name: it
+description: A small model
+model:
+  family: sentence-embedding
+  licence: MIT
+  source: path
+  sources: {path: {folder: model}}
+variants: {coarse: {quantize: {method: toy-rounding, grid: %s}}}
+targets: {desktop: {variants: [coarse]}}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    (tmp_path / "recipes" / "model").mkdir(parents=True)
+    path = tmp_path / "recipes" / "it.yaml"
+    path.write_text(RECIPE % "0.01", encoding="utf-8")
+    return path
+
+
+def test_a_recipe_may_name_it_where_the_folder_is_joined(recipe: Path, tmp_path: Path) -> None:
+    assert called("validate", str(recipe)).returncode == 0, called("validate", str(recipe)).stderr
+    alone = called("validate", str(recipe), folder=tmp_path)
+    assert (alone.returncode, "cannot be the text 'toy-rounding'" in alone.stderr) == (2, True)
+
+
+def test_its_fields_and_checks_are_the_languages(recipe: Path) -> None:
+    recipe.write_text(RECIPE % "0.01, gird: 1", encoding="utf-8")
+    wrong = called("validate", str(recipe)).stderr
+    assert "unknown field 'variants.coarse.quantize.gird'" in wrong and "mean 'grid'" in wrong
+    recipe.write_text(RECIPE % "-1.0", encoding="utf-8")
+    refused = called("validate", str(recipe)).stderr
+    assert "no grid has the distance -1" in refused and "it.yaml:9:" in refused
+
+
+def test_the_schema_and_the_docs_tables_have_it() -> None:
+    found = ran(
+        "import json\n"
+        "from olive_build.recipe.docs import SECTIONS, fields_of\n"
+        "from olive_build.recipe.docs_tables import TABLES\n"
+        "from olive_build.recipe.schema import recipe_schema\n"
+        "schema = recipe_schema()['$defs']['ToyRoundingSpec']\n"
+        "table = fields_of(SECTIONS['quantize.toy-rounding'])\n"
+        "print(json.dumps([schema['properties']['grid'], table, TABLES['methods']()]))"
+    )
+    assert found[0]["default"] == 0.001 and found[0]["type"] == "number"
+    assert any("| `grid` | number | `0.001` | The distance" in row for row in found[1])
+    assert any("Weights on a grid" in row for row in found[2])
+
+
+def test_a_search_climbs_its_ladder_and_remembers_what_it_chose() -> None:
+    found = ran(
+        "import json\n"
+        "from olive_build.engine.fingerprint import from_fields\n"
+        "from olive_build.methods import ladders_for, methods\n"
+        "from olive_build.search.recipe_writer import as_yaml\n"
+        "from olive_build.search.resolve import Decision\n"
+        "ladder = ladders_for(('int8',), convolutional=False)[-1]\n"
+        "method = ladder.assigned({'a': 0, 'b': 1})\n"
+        "told = Decision(method, True, '', ()).as_json()['method']\n"
+        "again = from_fields(methods()['toy-rounding'], told)\n"
+        "print(json.dumps([ladder.name, again == method, as_yaml(method)]))"
+    )
+    assert found == ["toy-rounding", True, {"method": "toy-rounding", "exclude": ["b"]}]
+
+
+def test_a_bundle_is_built_with_it(recipe: Path, tmp_path: Path, shared_cache: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(TOY), "build", str(recipe), "--smoke"]
+    command += ["--outputs", str(tmp_path / "out")]
+    environment = {**os.environ, "OLIVE_BUILD_CACHE": str(shared_cache)}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads(
+        (tmp_path / "out" / "smoke" / "it" / "desktop" / "manifest.json").read_text()
+    )
+    made = manifest["variants"]["coarse"]
+    assert made["quantize"] == {"grid": 0.01, "exclude": [], "method": "toy-rounding"}
+    assert made["precision"] == "weight-int8"
