@@ -13,10 +13,9 @@ from collections.abc import Set
 from typing import Any
 
 from olive_build import rooms
-from olive_build.engine.reach import DATA, TOP, WHOLE
+from olive_build.engine.reach import DATA, MODULE, TOP, WHOLE
 
 _DATA_NAME = re.compile(rf"\*?[\w.-]*\.(?:{'|'.join(DATA)})", re.ASCII)
-_OURS = re.compile(rf"{rooms.PACKAGE}(\.\w+)+", re.ASCII)
 
 
 def units_of(content: bytes, module: str) -> dict[str, Any]:
@@ -59,7 +58,7 @@ class _Unit:
                     self.names.add(name)
                 case ast.Call() if asked := _asked_for(node):
                     self.modules.add(asked)
-                case ast.Constant(value=str() as text) if _OURS.fullmatch(text):
+                case ast.Constant(value=str() as text) if MODULE.fullmatch(text):
                     self.modules.add(text)
                 case ast.Constant(value=str() as text) if _DATA_NAME.fullmatch(text):
                     self.texts.add(text)
@@ -94,8 +93,6 @@ class _Unit:
 def _asked_for(call: ast.Call) -> str | None:
     """Return which modules a call asks a registry for, as a pattern; None for another call."""
     match call:
-        case ast.Call(ast.Name("family_module"), [_, ast.Constant(value=str() as name)]):
-            return f"{rooms.PACKAGE}.families.*.{name}"
         case ast.Call(
             ast.Attribute(ast.Name("rooms"), "module"), [ast.Constant(value=str() as room), _]
         ):

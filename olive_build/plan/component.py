@@ -14,6 +14,7 @@ from typing import Protocol
 
 from olive_build.engine.step import Step
 from olive_build.errors import PlanError
+from olive_build.families import module_of
 from olive_build.families.facts import Component
 from olive_build.methods import Method, Quantized
 from olive_build.methods.chain import Chain
@@ -54,7 +55,7 @@ class ComponentPlanner:
     def core(self, variant: Variant | None) -> Quantized:
         """Return the nodes of the graph itself, and of the fp32 graph with the same layers."""
         build = self.build
-        export = Export(build.family, build.opset, self.component.name)
+        export = Export(module_of(build.family, "torch_side"), build.opset, self.component.name)
         node = self._step(export, {"source": self.source}, None, "export")
         if self.component.tied:
             node = self._step(ShareTiedWeight(), {"model": node}, None, "tied-weight")

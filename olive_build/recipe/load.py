@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors
-from olive_build.recipe.report import Report
+from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors, Report
 from olive_build.recipe.tree import Node
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from olive_build.recipe.codes import Code
+from olive_build.recipe.diagnostics import Report
 from olive_build.recipe.model import NOT_BUILT_YET
-from olive_build.recipe.report import Report
 from olive_build.recipe.tree import Node, without
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from olive_build.bundle.manifest import MANIFEST, file_of, read_manifest
 from olive_build.engine.store import Store
 from olive_build.errors import BundleError, OliveBuildError, UsageError
+from olive_build.families import module_of
 from olive_build.families.registry import FAMILIES, Family
 from olive_build.plan.types import Model, Plan
 from olive_build.proof.candidate import Candidate, candidate_for
@@ -126,19 +127,21 @@ def _named_apart(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
 def _variants(bundle: _Bundle, *, several: bool) -> list[Candidate]:
     prefix = f"{bundle.recipe}/{bundle.target}/" if several else ""
     return [
-        candidate_for(prefix + name, path, bundle.family) for name, path in bundle.files.items()
+        candidate_for(prefix + name, path, module_of(bundle.family, "sample"))
+        for name, path in bundle.files.items()
     ]
 
 
 def _opponent(name: str, bundle: _Bundle, plan: Plan, store: Store, outputs: Path) -> Candidate:
     if name == "pytorch":
         return _pytorch(plan)
+    sample = module_of(bundle.family, "sample")
     if name == "fp32":
-        return candidate_for("fp32 graph", _fp32_graph(plan, store), bundle.family)
+        return candidate_for("fp32 graph", _fp32_graph(plan, store), sample)
     if Path(name).suffix in (".onnx", ".ort"):
         if not Path(name).is_file():
             raise UsageError(f"there is no file '{name}'", hint="--against takes a path to a model")
-        return candidate_for(Path(name).name, Path(name), bundle.family)
+        return candidate_for(Path(name).name, Path(name), sample)
     return _peer(name, bundle, plan, outputs)
 
 
@@ -147,7 +150,12 @@ def _pytorch(plan: Plan) -> Candidate:
     bundle = plan.bundles[0]
     composed, bare = FAMILIES[bundle.build.family].takes
     takes = composed if bundle.build.compose == "single-file" else bare
-    return Candidate("pytorch", f"pytorch-{takes}", bundle.model.folder, bundle.build.family)
+    return Candidate(
+        "pytorch",
+        f"pytorch-{takes}",
+        bundle.model.folder,
+        module_of(bundle.build.family, "torch_side"),
+    )
 
 
 def _fp32_graph(plan: Plan, store: Store) -> Path:

@@ -80,10 +80,10 @@ def test_a_search_climbs_its_ladder_and_remembers_what_it_chose() -> None:
     assert found == ["toy-rounding", True, {"method": "toy-rounding", "exclude": ["b"]}]
 
 
-def test_a_bundle_is_built_with_it(recipe: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_built_with_it(recipe: Path, tmp_path: Path, shared_cache: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, str(TOY), "build", str(recipe), "--smoke"]
     command += ["--outputs", str(tmp_path / "out")]
-    environment = {**os.environ, "OLIVE_BUILD_CACHE": str(tmp_path / "cache")}
+    environment = {**os.environ, "OLIVE_BUILD_CACHE": str(shared_cache)}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     manifest = json.loads(

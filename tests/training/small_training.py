@@ -15,6 +15,7 @@ import onnx
 import torch
 from torch import nn
 
+from olive_build.families import family_module, module_of
 from olive_build.proof.reference import write_reference
 from olive_build.proof.training_verdict import training_figures, training_gates
 from olive_build.steps.prepare_training import PrepareTraining
@@ -384,10 +385,11 @@ def of_recipe(
     training_python: Path, family: str, folders: dict[str, Path], train: Train
 ) -> dict[str, Any]:
     """Make and prove artifacts as the steps of a recipe do."""
-    source = {"source": folders["source"]}
-    TrainingExport(family, 18, (), train).run(source, folders["exported"])
+    source, side = {"source": folders["source"]}, module_of(family, "training")
+    data = json.dumps(family_module(family, "spec").inspect(folders["source"]).training_data({}))
+    TrainingExport(side, 18, (), train, data).run(source, folders["exported"])
     PrepareTraining().run({"model": folders["exported"]}, folders["m"])
-    TrainingReference(family, (), train).run(source, folders["m"])
+    TrainingReference(side, (), train).run(source, folders["m"])
     (folders["m"] / "train.json").write_text(json.dumps(asdict(train)))
     assert generated(training_python, folders["m"], folders["a"]) == ""
     return proved(training_python, folders["m"], folders["a"], folders["a"].with_name("p"))
