@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
 
 from olive_build.bundle.layout import model_files
+from olive_build.methods import Method
 from olive_build.plan.measured import OWN_PROVIDER_RUNS
 from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.record.codec import encode
@@ -87,15 +88,20 @@ def manifest_of(
 
 
 def _variant(bundle: BundlePlan, item: VariantPlan, graph: Graph) -> Variant:
-    method = item.variant.quantize
+    components = item.variant.components
     described = {field.name: getattr(graph, field.name) for field in fields(Graph)}
     return Variant(
         precision=item.variant.precision,
-        quantize=None if method is None else encode(asdict(method)),
+        quantize=_settings(item.variant.quantize),
+        components={one.component: _settings(one.quantize) for one in components} or None,
         files={role: placed.path for role, placed in model_files(bundle, item).items()},
         # What is measured of a graph without running it stands in the proof.
         **{**described, "mobile_usability": None},
     )
+
+
+def _settings(method: Method | None) -> Mapping[str, object] | None:
+    return None if method is None else encode(asdict(method))
 
 
 def _runtime(bundle: BundlePlan, provider: Provider, graphs: Mapping[str, Graph]) -> Runtime:
@@ -110,7 +116,7 @@ def _runtime(bundle: BundlePlan, provider: Provider, graphs: Mapping[str, Graph]
             graph.operators,
             graph.opset,
             graph.ir_version,
-            bits=getattr(item.variant.quantize, "bits", 4),
+            bits=min((getattr(method, "bits", 4) for method in item.variant.methods), default=4),
         )
         packages = required_packages(target, provider.name, needed)
         if EXTENSIONS_DOMAIN in graph.operators:

@@ -90,7 +90,7 @@ def _compared(under: str | None = None) -> dict[str, Figure]:
     return {
         name: figure
         for name, figure in figures.every().items()
-        if figure.regression and under in (None, figure.regression)
+        if figure.falls_under and under in (None, figure.falls_under)
     }
 
 
@@ -117,7 +117,7 @@ def _quality(
 
 
 def _lost(figure: Figure, new: float, old: float) -> float:
-    if figure.regression == "perplexity":
+    if figure.falls_under == "perplexity":
         return new / old
     rise = (new - old) / (figure.unit.whole or 1.0)
     # Seven digits are kept in the figures; what is beyond comes from subtracting them.

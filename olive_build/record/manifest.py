@@ -148,11 +148,13 @@ class Graph:
 class Variant(Graph):
     """One form of the model: its files by role, and what its graphs are.
 
-    `quantize` has the settings of its method, None where it is not quantized.
+    `quantize` has the settings of its method, None where it is not quantized; `components` those of
+    components that are not made as the whole.
     """
 
     precision: str
     quantize: Mapping[str, object] | None
+    components: Mapping[str, Mapping[str, object] | None] | None = optional()
     files: Mapping[str, FilePath]
 
     @property

@@ -336,9 +336,14 @@ class VariantProof:
     @property
     def problems(self) -> list[str]:
         """What keeps the variant from being published, as a person reads it."""
-        found = [gate.text() for gate in self.gates if gate.status == "failed"]
+        found = [gate.text() for gate in self.failed]
         errors = (item for item in self.static_check if item.severity == "error")
         return found + [f"{item.what}: {item.why}" for item in errors]
+
+    @property
+    def failed(self) -> list[Gate]:
+        """The gates that do not hold."""
+        return [gate for gate in self.gates if gate.status == "failed"]
 
     @property
     def undecided(self) -> list[Gate]:

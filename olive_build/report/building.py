@@ -70,13 +70,17 @@ def run_build(
 def print_errors(result: BuildReport) -> None:
     """Print why each target failed, with the log of the step where a step did."""
     logs = {id(outcome.error): outcome.log for outcome in result.outcomes.values()}
+    failed: dict[int, list[BundleResult]] = {}
     for item in result.bundles:
-        if item.error:
-            text = item.error.render()
-            log = logs.get(id(item.error))
+        failed.setdefault(id(item.error), []).append(item)
+    for items in failed.values():
+        error = items[0].error
+        if error:
+            text, log = error.render(), logs.get(id(error))
             if log and str(log) not in text:
                 text += f"\n  log:     {log}"
-            click.echo(f"\n{item.recipe}, target {item.target}:\n{text}", err=True)
+            who = f"{items[0].recipe}, target {', '.join(item.target for item in items)}"
+            click.echo(f"\n{who}:\n{text}", err=True)
 
 
 class Progress:
