@@ -126,6 +126,11 @@ def test_a_step_reaches_the_module_that_a_field_names_and_no_registry() -> None:
     assert not any("sentence_embedding" in name for name in with_family)
 
 
+def test_a_process_that_a_step_starts_is_reached() -> None:
+    files = reached("olive_build.steps.latency:MeasureLatency").files
+    assert {"steps/latency_child.py", "clients/onnxruntime_client.py"} <= files.keys()
+
+
 def test_data_that_code_reads_is_reached() -> None:
     files = reached(kind(Describe)).files
     assert "targets/providers/coreml.operators.yaml" in files
