@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from olive_build.bundle.layout import DEMO
-from olive_build.bundle.manifest import read_manifest
 from olive_build.clients.client_packages import PLAIN_RUNTIME, runtime_files
 from olive_build.clients.web_server import WebServer
 from olive_build.errors import BundleError, UsageError
+from olive_build.record.read import read_manifest
 from olive_build.report.style import paint
 
 HOME = f"/bundle/{DEMO}/"
@@ -46,7 +46,7 @@ def serve_bundle(folder: Path, port: int) -> None:
     mounts |= {f"{HOME}runtime/{name}": path for name, path in runtime.items()}
     with _listen(mounts, port) as server:
         try:
-            click.echo(f"{manifest.get('recipe', folder)} is at {paint(server.url + HOME, 'bold')}")
+            click.echo(f"{manifest.recipe} is at {paint(server.url + HOME, 'bold')}")
             click.echo("Ctrl-C stops it.")
             server.serve_forever()
         except KeyboardInterrupt:
