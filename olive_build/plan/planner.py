@@ -15,8 +15,9 @@ from pathlib import Path
 
 from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.step import Step
+from olive_build.errors import PlanError
 from olive_build.families import module_of
-from olive_build.families.facts import SINGLE, Asked, Component
+from olive_build.families.facts import SINGLE, Asked, Component, Facts
 from olive_build.families.registry import FAMILIES, Family
 from olive_build.methods import Quantized
 from olive_build.plan.component import ComponentPlanner
@@ -79,6 +80,7 @@ def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     where = f"recipe {build.recipe}, target {build.target}"
     asked = Asked(where, build.layout, build.compose, dict(build.options))
     model.facts.check(Path(model.folder), asked)
+    _check_components(build, model.facts, where)
     source = graph.leaf(model.folder, model.digest)
     reference = graph.add(
         Reference(
@@ -100,6 +102,31 @@ def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
         tokenizer = planner.add(files, {"source": source}, None, "client-tokenizer")
     searches = dict(item.searches)
     return BundlePlan(build, model, reference, variants, searches, parts, tokenizer=tokenizer)
+
+
+def _check_components(build: TargetBuild, facts: Facts, where: str) -> None:
+    """Raise PlanError where a recipe says something of a component that the model lacks.
+
+    What is joined into one file has operators of one version, so that has to be said alike too.
+    """
+    names = [item.name for item in facts.components]
+    for name in sorted(build.named_components - set(names)):
+        raise PlanError(
+            f"the model has no component '{name}'",
+            where=where,
+            why=f"it is a {facts.architecture} with {', '.join(names)}",
+            hint="correct or remove it under `components`",
+        )
+    files = {"": tuple(names)} if build.compose == "single-file" else facts.split
+    for joined in files.values():
+        opsets = {name: build.component(name).opset for name in joined}
+        if len(set(opsets.values())) > 1:
+            raise PlanError(
+                "components that are joined into one file have operators of two versions",
+                where=where,
+                why=", ".join(f"{name}: opset {opset}" for name, opset in opsets.items()),
+                hint="give them the same `export: {opset: ...}`",
+            )
 
 
 def _training_bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:

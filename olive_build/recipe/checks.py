@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from olive_build.families.registry import FAMILIES, Family, family_of_task
 from olive_build.recipe import model
@@ -22,7 +23,7 @@ _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 def check_recipe(context: Context) -> None:
     """Report all that is wrong with the recipe whatever it is built for."""
     _check_head(context)
-    family_of(context)
+    _check_components(context, family_of(context))
     _check_sources(context)
     _check_variants(context)
     for where in (("verify",), *(("targets", t, "verify") for t in context.recipe.targets)):
@@ -170,6 +171,20 @@ def _check_weights(context: Context, text: str, here: KeyPath) -> None:
             hint="save them as safetensors: `model.save_pretrained(folder)`",
             notes=("loading a pickle runs whatever code its author put into it",),
         )
+
+
+def _check_components(context: Context, family: Family | None) -> None:
+    """Report what is said of components that models of the family do not have."""
+    if family is None:
+        return
+    recipe = context.recipe
+    layers: dict[KeyPath, Iterable[str]] = {(): recipe.components}
+    layers |= {("variants", name): item.components for name, item in recipe.variants.items()}
+    layers |= {("targets", name): item.components for name, item in recipe.targets.items()}
+    for where, names in layers.items():
+        for name in names:
+            path: KeyPath = (*where, "components", name)
+            context.known("component", name, family.components, path, key=True)
 
 
 def _check_variants(context: Context) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from olive_build.recipe.codes import Code
-from olive_build.recipe.places import locate, relative_to_recipe, repository_of
-from olive_build.recipe.report import Report
+from olive_build.recipe.diagnostics import Report
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath, Node
 
 if TYPE_CHECKING:
     from olive_build.recipe.model import Recipe
+
+_MARKS_OF_A_REPOSITORY = (".git", "pyproject.toml")
 
 
 @dataclass(frozen=True)
@@ -81,3 +83,31 @@ class Context:
     def relative(self, path: Path) -> str:
         """Return a path as builds hold it: posix, relative to the recipe's folder."""
         return relative_to_recipe(path, self.path)
+
+
+def repository_of(recipe: Path) -> Path:
+    """Return the nearest folder above the recipe with .git or pyproject.toml, else its own."""
+    folder = recipe.parent
+    for candidate in (folder, *folder.parents):
+        if any((candidate / mark).exists() for mark in _MARKS_OF_A_REPOSITORY):
+            return candidate
+    return folder
+
+
+def locate(text: str, file: Path, repository: Path) -> tuple[Path | None, str | None]:
+    """Return the path that `text` in `file` names, or None and what is wrong with it."""
+    if not text.strip() or "\0" in text:
+        return None, "names nothing"
+    if os.path.isabs(text) or "\\" in text or text[1:2] == ":" or text.startswith("~"):
+        return None, "is not a relative path with forward slashes"
+    lexical = Path(os.path.normpath(file.parent / text))
+    if not lexical.is_relative_to(repository):
+        return None, "leaves the repository"
+    if not lexical.resolve().is_relative_to(repository.resolve()):
+        return None, "leaves the repository by a symbolic link"
+    return lexical, None
+
+
+def relative_to_recipe(path: Path, recipe: Path) -> str:
+    """Return `path` as posix, relative to the folder of the recipe's file."""
+    return Path(os.path.relpath(path, recipe.parent)).as_posix()

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors
-from olive_build.recipe.report import Report
+from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors, Report
 from olive_build.recipe.tree import Node
 
 if TYPE_CHECKING:
@@ -50,7 +49,6 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     """Run every check; return the recipe, or what is sound of it."""
     from olive_build.recipe.checks import check_recipe
     from olive_build.recipe.context import Context
-    from olive_build.recipe.not_built import without_not_built
     from olive_build.recipe.passes import check_passes
     from olive_build.recipe.resolve import resolve_targets
     from olive_build.recipe.schema_errors import check_schema
@@ -59,7 +57,7 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     from olive_build.recipe.words import with_words_written_out
 
     tree = with_words_written_out(tree)
-    recipe, dropped = check_schema(without_not_built(tree, report), report)
+    recipe, dropped = check_schema(tree, report)
     if recipe is None:
         return None
     context = Context(path, tree, recipe, report, dropped)

@@ -34,7 +34,8 @@ def _highest(text: str) -> int:
 def _patterns(build: TargetBuild) -> Iterator[str]:
     """Yield the names and patterns of nodes, modules and parameters that a build has."""
     for variant in build.variants:
-        for method in (variant.quantize, variant.convolutional and variant.convolutional.quantize):
+        convolutional = variant.convolutional.methods if variant.convolutional else ()
+        for method in (*variant.methods, *convolutional):
             yield from method.node_patterns() if method else ()
     for request in build.passes:
         yield from re.findall(r'"([^"]*)"', request.options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from olive_build.families.registry import Family
 from olive_build.recipe.codes import Code
@@ -37,6 +37,21 @@ class Place:
         if self.context.written(own):
             return own
         return field if self.context.written(field) else own[:2]
+
+    def said(self, *field: str, component: str = "") -> tuple[Any, KeyPath]:
+        """Return a setting and where it is written: the target's, else the recipe's; None if none.
+
+        Of a `component`, only what is said of it alone.
+        """
+        path = ("components", component, *field) if component else field
+        recipe, own = self.context.recipe, ("targets", self.target.name)
+        layers: tuple[tuple[Any, KeyPath], ...] = ((self.spec, own), (recipe, ()))
+        for value, where in layers:
+            for key in path:
+                value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+            if value is not None:
+                return value, (*where, *path)
+        return None, self.where(*path)
 
     def add(
         self, code: Code, path: KeyPath, message: str, *, hint: str, notes: Sequence[str] = ()

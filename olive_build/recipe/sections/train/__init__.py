@@ -45,6 +45,7 @@ IDLE: Mapping[str, str] = {
     "compose": "the files take what the model takes; the application prepares it",
     "speech": "it is for models that transcribe",
     "generation": "it is for models that write",
+    "components": "what learns is one graph, exported as it is",
     "variants": _FP32,
     "quantize": _FP32,
     "passes": "Olive's passes make graphs for inference, without gradients",
