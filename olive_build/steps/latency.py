@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from olive_build import rooms
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 from olive_build.engine.telling import tell
 from olive_build.proof.limit import Limit
 from olive_build.steps.notes import note
@@ -74,5 +73,4 @@ class MeasureLatency(Step):
             rows = [{**row, "unit": self.unit} for row in rows]
             load = compare_loads(children, self.limits, patience=patience)
         for name, figures in ((LATENCY, rows), (LOAD, load)):
-            text = json.dumps(figures, indent=2, sort_keys=True)
-            (out / name).write_text(text + "\n", encoding="utf-8")
+            write_json(out / name, figures)
