@@ -22,9 +22,8 @@ from olive_build.targets import Provider, Target, load_provider
 from olive_build.training.settings import Train
 
 if TYPE_CHECKING:
-    from olive_build.recipe.context import Context
+    from olive_build.recipe.context import Context, Place
     from olive_build.recipe.fields import Strict
-    from olive_build.recipe.place import Place
     from olive_build.recipe.sections.train.checks import Reading
     from olive_build.recipe.tree import KeyPath
 
