@@ -58,6 +58,7 @@ def search_figures(environment: Mapping[str, str], outputs: Path) -> list[Figure
 
 def print_control(environment: Mapping[str, str], outputs: Path) -> None:
     """Print the searched files' figures on texts that no design, search or gate has seen."""
+    from olive_build.families import module_of
     from olive_build.proof.quality import measure_quality
     from olive_build.proof.reference import read_reference
     from olive_build.steps.reference import Reference
@@ -65,7 +66,7 @@ def print_control(environment: Mapping[str, str], outputs: Path) -> None:
     folder = outputs / "control"
     folder.mkdir(parents=True, exist_ok=True)
     inputs = {"source": model_folder(environment), "data": CONTROL}
-    Reference("sentence-embedding").run(inputs, folder)
+    Reference(module_of("sentence-embedding", "torch_side")).run(inputs, folder)
     reference = read_reference(folder)
     for name in SEARCHED:
         path = outputs / RECIPE / "desktop" / name / "model.onnx"

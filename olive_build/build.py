@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from olive_build.bundle.assemble import Assembled, VariantProof, assemble
+from olive_build.bundle.assemble import Assembled, Judged, assemble
 from olive_build.bundle.index import write_index
 from olive_build.bundle.layouts.check import is_for_client, require_layout
 from olive_build.bundle.publish import (
@@ -17,17 +18,18 @@ from olive_build.bundle.publish import (
     remove_leftovers,
     require_replaceable,
 )
-from olive_build.engine.events import Event, Outcome
+from olive_build.engine.events import Event, Outcome, StepFinished
 from olive_build.engine.graph import Node
 from olive_build.engine.run import ignore, run_graph
 from olive_build.engine.store import Artifact, Store
 from olive_build.engine.trees import Stamps
 from olive_build.errors import OliveBuildError, ProofError, StepError
-from olive_build.plan.types import BundlePlan, Plan, Request
+from olive_build.plan.types import BundlePlan, Plan, Request, joined
 from olive_build.prepare import plan_builds
+from olive_build.proof.figures import of_quality
 from olive_build.proof.training_verdict import training_hint
-from olive_build.proof.verdict import undecided
 from olive_build.recipe.build import TargetBuild
+from olive_build.steps.convert_ort import MODEL_NAME
 
 STAGES = ("load", "export", "fuse", "quantize", "compose", "prove", "bundle")
 """What `--until` may name; a step says to which it belongs."""
@@ -58,7 +60,7 @@ class BundleResult:
     error: OliveBuildError | None = None
 
     @property
-    def proofs(self) -> tuple[VariantProof, ...]:
+    def proofs(self) -> tuple[Judged, ...]:
         return self.assembled.variants if self.assembled else ()
 
 
@@ -83,38 +85,75 @@ def build(
     on_event: Callable[[Event], None] = ignore,
     report: Callable[[str], None],
 ) -> BuildReport:
-    """Build all targets and publish what holds its budgets.
+    """Build all targets, and publish each that holds its budgets as soon as it is done.
 
     A failure of one target is in the report, not raised: the others go on under keep_going, and
-    what was complete before the failure is published in any case. Raises the errors of loading
-    and planning, which concern all targets, and BundleError, before anything runs, for a folder
-    that a bundle must not take the place of.
+    what was complete before the failure is published in any case. Of several recipes one that
+    cannot be planned fails alone under keep_going. Raises the errors of loading and planning
+    otherwise, and BundleError, before anything runs, for a folder that a bundle must not take the
+    place of.
     """
     _require_room(requests, options)
-    plan = plan_builds(
-        requests,
-        store,
+    plan, unplanned = _planned(requests, store, options, report)
+    bundles = _Bundles(plan, store, options, report)
+
+    def take(event: Event) -> None:
+        on_event(event)
+        if isinstance(event, StepFinished):
+            bundles.take(event.outcome)
+
+    try:
+        outcomes = run_graph(
+            plan.graph,
+            store,
+            jobs=options.jobs,
+            force=options.force,
+            keep_going=options.keep_going,
+            wanted=_wanted(plan, options.until),
+            on_event=take,
+        )
+        result = BuildReport([*bundles.results(outcomes), *unplanned], outcomes)
+    finally:
+        # Where it is interrupted, some bundles were published all the same.
+        if options.until == "bundle" and options.outputs.is_dir():
+            write_index(options.outputs)
+        store.stamps.save()
+    return result
+
+
+def _planned(
+    requests: Sequence[Request], store: Store, options: Options, report: Callable[[str], None]
+) -> tuple[Plan, list[BundleResult]]:
+    """Return the plan, and what became of the recipes that have none: under keep_going alone."""
+    plan_of = partial(
+        plan_builds,
+        store=store,
         smoke=options.smoke,
         report=report,
         may_search=True,
         jobs=options.jobs,
     )
-    outcomes = run_graph(
-        plan.graph,
-        store,
-        jobs=options.jobs,
-        force=options.force,
-        keep_going=options.keep_going,
-        wanted=_wanted(plan, options.until),
-        on_event=on_event,
-    )
-    result = BuildReport(outcomes=outcomes)
-    for bundle in plan.bundles:
-        result.bundles.append(_finish(bundle, outcomes, store, options))
-    if options.until == "bundle" and options.outputs.is_dir():
-        write_index(options.outputs)
-    store.stamps.save()
-    return result
+    recipes = dict.fromkeys(request.build.recipe for request in requests)
+    if not options.keep_going or len(recipes) == 1:
+        return plan_of(requests), []
+    plans, unplanned = [], []
+    for recipe in recipes:
+        own = [request for request in requests if request.build.recipe == recipe]
+        try:
+            plans.append(plan_of(own))
+        except OliveBuildError as error:
+            report(f"{recipe} cannot be planned, and is left out: {error.what}")
+            unplanned += [
+                BundleResult(
+                    recipe,
+                    item.build.target,
+                    "failed",
+                    bundle_folder(item.build, options),
+                    error=error,
+                )
+                for item in own
+            ]
+    return joined(plans), unplanned
 
 
 def _require_room(requests: Sequence[Request], options: Options) -> None:
@@ -142,41 +181,91 @@ def bundle_folder(build_: TargetBuild, options: Options) -> Path:
     return root / build_.recipe / build_.target
 
 
-def _finish(
-    bundle: BundlePlan, outcomes: dict[str, Outcome], store: Store, options: Options
-) -> BundleResult:
-    recipe, target = bundle.build.recipe, bundle.build.target
-    folder = bundle_folder(bundle.build, options)
-    if options.until != "bundle":
+class _Bundles:
+    """The bundles of a plan: each is judged and published when the last of its steps is done."""
+
+    def __init__(
+        self, plan: Plan, store: Store, options: Options, report: Callable[[str], None]
+    ) -> None:
+        self._plan, self._store, self._options, self._report = plan, store, options, report
+        self._nodes = [bundle.nodes() for bundle in plan.bundles]
+        self._artifacts: dict[str, Artifact] = {}
+        self._done: dict[int, BundleResult] = {}
+        self._damaged: set[str] = set()
+
+    def take(self, outcome: Outcome) -> None:
+        """Note how a step ended, and finish the bundles that lacked nothing else."""
+        if outcome.artifact is None or self._options.until != "bundle":
+            return
+        # A step may end twice: what was made of its first result is then made again.
+        again = self._artifacts.get(outcome.id) not in (None, outcome.artifact)
+        self._artifacts[outcome.id] = outcome.artifact
+        for number, nodes in enumerate(self._nodes):
+            lacks = number not in self._done or again
+            if lacks and outcome.id in nodes and nodes <= self._artifacts.keys():
+                self._done[number] = found = self._finish(self._plan.bundles[number])
+                if found.status == "published" and len(self._done) < len(self._nodes):
+                    self._report(f"published: {found.folder}")
+
+    def results(self, outcomes: Mapping[str, Outcome]) -> list[BundleResult]:
+        """Return what became of each bundle, in the order of the plan.
+
+        What was found damaged is set aside now that no step reads the store.
+        """
+        if self._damaged:
+            with self._store.writing(), self._store.exclusively():
+                for digest in self._damaged:
+                    self._store.set_aside(digest)
+        return [
+            self._done.get(number) or self._unfinished(bundle, outcomes)
+            for number, bundle in enumerate(self._plan.bundles)
+        ]
+
+    def _finish(self, bundle: BundlePlan) -> BundleResult:
+        recipe, target = bundle.build.recipe, bundle.build.target
+        folder = bundle_folder(bundle.build, self._options)
+        where, strict = f"{recipe}, target {target}", self._options.strict
+        artifacts = {node: self._artifacts[node] for node in bundle.nodes()}
+        try:
+            smoke = self._options.smoke
+            assembled = assemble(bundle, artifacts, smoke=smoke, published=folder)
+            error = out_of_budget(where, assembled, strict=strict)
+            if error:
+                error.hint = "\n".join(
+                    filter(None, (error.hint, *_layers(bundle, assembled, artifacts)))
+                )
+                return BundleResult(recipe, target, "failed", folder, assembled, error)
+            status = _publish(folder, assembled, self._store.stamps, bundle)
+        except OliveBuildError as failure:
+            if isinstance(failure, DamagedSource):
+                path = Path(failure.where or "")
+                self._damaged |= {
+                    item.digest for item in artifacts.values() if path.is_relative_to(item.path)
+                }
+            return BundleResult(recipe, target, "failed", folder, error=failure)
+        return BundleResult(recipe, target, status, folder, assembled)
+
+    def _unfinished(self, bundle: BundlePlan, outcomes: Mapping[str, Outcome]) -> BundleResult:
         error = _first_error(bundle, outcomes)
-        return BundleResult(recipe, target, "failed" if error else "not built", folder, error=error)
-    artifacts: dict[str, Artifact] = {}
-    for node in bundle.nodes():
-        outcome = outcomes[node]
-        if outcome.artifact is None:
-            error = _first_error(bundle, outcomes)
-            status = "failed" if error else "not built"
-            return BundleResult(recipe, target, status, folder, error=error)
-        artifacts[node] = outcome.artifact
-    try:
-        assembled = assemble(bundle, artifacts, smoke=options.smoke, published=folder)
-        error = out_of_budget(f"{recipe}, target {target}", assembled, strict=options.strict)
-        if error:
-            return BundleResult(recipe, target, "failed", folder, assembled, error)
-        status = _publish(folder, assembled, store.stamps, bundle)
-    except DamagedSource as failure:
-        damaged = Path(failure.where or "")
-        with store.writing(), store.exclusively():
-            for artifact in artifacts.values():
-                if damaged.is_relative_to(artifact.path):
-                    store.set_aside(artifact.digest)
-        return BundleResult(recipe, target, "failed", folder, error=failure)
-    except OliveBuildError as failure:
-        return BundleResult(recipe, target, "failed", folder, error=failure)
-    return BundleResult(recipe, target, status, folder, assembled)
+        build = bundle.build
+        status, folder = "failed" if error else "not built", bundle_folder(build, self._options)
+        return BundleResult(build.recipe, build.target, status, folder, error=error)
 
 
-def _first_error(bundle: BundlePlan, outcomes: dict[str, Outcome]) -> OliveBuildError | None:
+def _layers(
+    bundle: BundlePlan, assembled: Assembled, artifacts: Mapping[str, Artifact]
+) -> Iterator[str]:
+    """Yield, for each variant whose quality failed, the command that says which layers lose it."""
+    quality = {*of_quality(), "regression of quality"}
+    for item, judged in zip(bundle.variants, assembled.variants, strict=True):
+        lost = any(gate.figure in quality for gate in judged.proof.failed)
+        if lost and len(item.graphs) == 1 and item.model != item.fp32:
+            files = (artifacts[node].path / MODEL_NAME for node in (item.fp32, item.model))
+            words = shlex.join(["olive-build", "explain", "--quality", *map(str, files)])
+            yield f"which layers of {judged.name} lose it: {words}"
+
+
+def _first_error(bundle: BundlePlan, outcomes: Mapping[str, Outcome]) -> OliveBuildError | None:
     """Return why the bundle has no artifacts: its own failed step, or the one that stopped all."""
     ended = [outcomes[node] for node in bundle.nodes() if node in outcomes]
     blocked = {outcome.blocked_by for outcome in ended if outcome.blocked_by}
@@ -195,7 +284,7 @@ def _first_error(bundle: BundlePlan, outcomes: dict[str, Outcome]) -> OliveBuild
 def out_of_budget(where: str, assembled: Assembled, *, strict: bool) -> ProofError | None:
     """Return why the bundle must not be published; `strict` counts what noise left open."""
     lines = [
-        f"{proof.name}: {problem}" for proof in assembled.variants for problem in proof.problems
+        f"{item.name}: {problem}" for item in assembled.variants for problem in item.proof.problems
     ]
     if not lines and strict:
         return _undecided(where, assembled)
@@ -205,7 +294,7 @@ def out_of_budget(where: str, assembled: Assembled, *, strict: bool) -> ProofErr
         "the bundle is out of its budgets and was not published",
         where=where,
         why="\n".join(lines),
-        hint=training_hint([gate for proof in assembled.variants for gate in proof.gates])
+        hint=training_hint([gate for item in assembled.variants for gate in item.proof.gates])
         or "choose another method or exclude what is hurt most; if the loss is acceptable, "
         "loosen verify.budgets in the recipe; a variant that may be slower says so with "
         "`speed: any` and a reason",
@@ -214,9 +303,9 @@ def out_of_budget(where: str, assembled: Assembled, *, strict: bool) -> ProofErr
 
 def _undecided(where: str, assembled: Assembled) -> ProofError | None:
     lines = [
-        f"{proof.name}: {gate.text()}"
-        for proof in assembled.variants
-        for gate in undecided(proof.gates)
+        f"{item.name}: {gate.text()}"
+        for item in assembled.variants
+        for gate in item.proof.undecided
     ]
     if not lines:
         return None

@@ -8,6 +8,7 @@ program in Python can do: neither a recipe nor a bundle, nor a variable of the e
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -25,6 +26,11 @@ def names(room: str) -> tuple[str, ...]:
 
     The room "" holds the rooms. Those that begin with `_` are no things of the room.
     """
+    return _names(room, extensions())
+
+
+@cache
+def _names(room: str, joined: tuple[Path, ...]) -> tuple[str, ...]:
     found = {item.name for item in iter_modules(getattr(_package(room), "__path__", ()))}
     return tuple(sorted(name for name in found if not name.startswith("_")))
 
@@ -34,6 +40,19 @@ def module(room: str, name: str) -> ModuleType:
     if name not in names(room):
         raise LookupError(f"nothing in olive_build/{room} is called {name!r}")
     return import_module(f"{PACKAGE}.{room}.{name}")
+
+
+def look_up(dotted: str) -> ModuleType:
+    """Import the module of a dotted name, looked up from room to room.
+
+    For names out of a plan or a record: nothing is imported because a text names it. Raises
+    LookupError where the rooms hold no such module.
+    """
+    package, *path = dotted.split(".")
+    parts = enumerate(path)
+    if package != PACKAGE or any(part not in names(".".join(path[:at])) for at, part in parts):
+        raise LookupError(f"{dotted!r} is in no room of {PACKAGE}")
+    return import_module(dotted)
 
 
 def kinds(room: str, base: type[Kind]) -> Iterator[type[Kind]]:

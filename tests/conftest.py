@@ -23,7 +23,8 @@ EXPORT = """
 import sys
 from pathlib import Path
 from olive_build.steps.export import Export
-Export("sentence-embedding", int(sys.argv[3])).run({"source": Path(sys.argv[1])}, Path(sys.argv[2]))
+step = Export("olive_build.families.sentence_embedding.torch_side", int(sys.argv[3]))
+step.run({"source": Path(sys.argv[1])}, Path(sys.argv[2]))
 """
 OPSET = 18
 # A test has a cache of its own; a toolchain in each would be made again for each.

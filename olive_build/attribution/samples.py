@@ -15,15 +15,15 @@ from olive_build.attribution.damage import cosine_loss
 from olive_build.attribution.inputs import Feed
 from olive_build.attribution.session import Arrays
 from olive_build.errors import UsageError
-from olive_build.proof.classification_reference import ClassificationReference
-from olive_build.proof.embedding_reference import EmbeddingReference
-from olive_build.proof.reference import StoredReference
+from olive_build.proof.reference import Reference
+from olive_build.proof.references.classification import ClassificationReference
+from olive_build.proof.references.embedding import EmbeddingReference
 
 AnyReference = EmbeddingReference | ClassificationReference
 _TYPES = {onnx.TensorProto.FLOAT16: "tensor(float16)"}
 
 
-def some_of(reference: StoredReference, count: int) -> AnyReference:
+def some_of(reference: Reference, count: int) -> AnyReference:
     """Return a reference of `count` samples, spread evenly over all of it.
 
     Raises UsageError for a kind whose outputs are no vectors, such as transcripts.

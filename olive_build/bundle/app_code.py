@@ -20,15 +20,10 @@ from string import Template
 from typing import Any
 
 from olive_build import rooms
-from olive_build.bundle.training_manifest import (
-    GraphInput,
-    TrainingManifest,
-    is_training,
-    read_training,
-)
 from olive_build.bundle.training_notes import labels_are, notes, output_is, preparing, rate_note
 from olive_build.errors import BundleError
 from olive_build.families.facts import Facts
+from olive_build.record.manifest import Manifest, Training, Value
 from olive_build.targets import (
     Batches,
     Inputs,
@@ -60,7 +55,7 @@ FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ADDED = "values"
 
 
-def code_sections(manifest: Mapping[str, Any], facts: Facts) -> str:
+def code_sections(manifest: Manifest, facts: Facts) -> str:
     """Return the code that loads a bundle, and what else there is to say of it.
 
     The first variant is the one that the code runs; of a bundle that trains it is the training.
@@ -68,29 +63,33 @@ def code_sections(manifest: Mapping[str, Any], facts: Facts) -> str:
     Raises BundleError for an input that no code of ours can give and for a template that is not
     there, PlanError where nothing says how the code asks for the provider.
     """
-    provider = load_provider(manifest["provider"])
-    sections = _training(manifest, provider) if is_training(manifest) else []
-    return "\n\n".join(sections or _inference(manifest, facts, provider))
+    provider = load_provider(manifest.provider)
+    sections = (
+        _training(manifest, manifest.training, provider)
+        if manifest.training
+        else _inference(manifest, facts, provider)
+    )
+    return "\n\n".join(sections)
 
 
-def _inference(manifest: Mapping[str, Any], facts: Facts, provider: Provider) -> list[str]:
-    room = f"families.{manifest['model']['family'].replace('-', '_')}.templates"
-    name, variant = next(iter(manifest["variants"].items()))
-    inputs, output = variant["inputs"], variant["outputs"][-1]
-    takes = {item["name"]: tuple(item["axes"]) for item in inputs}
-    known = facts.placeholders(takes, manifest["model"].get("options", {}))
+def _inference(manifest: Manifest, facts: Facts, provider: Provider) -> list[str]:
+    room = f"families.{manifest.model.family.replace('-', '_')}.templates"
+    name, variant = manifest.first
+    inputs, output = variant.inputs, variant.outputs[-1]
+    takes = {item.name: item.axes for item in inputs}
+    known = facts.placeholders(takes, manifest.model.options)
     names = {
-        "recipe": manifest["recipe"],
+        "recipe": manifest.recipe,
         "variant": name,
-        "file": _file(variant["files"]),
-        "input": inputs[0]["name"],
-        "output": output["name"],
-        "dimensions": output["axes"][-1],
-        "length": inputs[0]["axes"][-1],
+        "file": variant.loaded,
+        "input": inputs[0].name,
+        "output": output.name,
+        "dimensions": output.axes[-1],
+        "length": inputs[0].axes[-1],
         **known,
     }
     sections = []
-    for title, paths in facts.templates(load_target(manifest["target"]).language, takes).items():
+    for title, paths in facts.templates(load_target(manifest.target).language, takes).items():
         sections += [f"### {title}"] if title else []
         for path in paths:
             text, language = _template(room, path)
@@ -100,15 +99,14 @@ def _inference(manifest: Mapping[str, Any], facts: Facts, provider: Provider) ->
         provider = load_provider(EVERYWHERE)
     if not sections:
         raise BundleError(
-            f"the family {manifest['model']['family']} brings no code that loads a bundle",
+            f"the family {manifest.model.family} brings no code that loads a bundle",
             hint="name templates in `templates` of its facts",
         )
     return sections
 
 
-def _training(manifest: Mapping[str, Any], provider: Provider) -> list[str]:
-    training = read_training(manifest)
-    path = f"training.{load_target(training.target).training_language}"
+def _training(manifest: Manifest, training: Training, provider: Provider) -> list[str]:
+    path = f"training.{load_target(manifest.target).training_language}"
     text, language = _template(TRAINING_ROOM, path)
     assert language
     names = _of_training(training, manifest, language, text)
@@ -171,14 +169,7 @@ def fill(text: str, names: Mapping[str, Any]) -> str:
     return "\n".join(lines).strip()
 
 
-def _file(roles: Mapping[str, str]) -> str:
-    """Return the file that code loads: the .onnx, or what comes first where there are several."""
-    return roles.get("onnx") or roles.get("ort") or next(iter(roles.values()))
-
-
-def _given(
-    language: Language, inputs: Sequence[Mapping[str, Any]], known: Mapping[str, str]
-) -> dict[str, str]:
+def _given(language: Language, inputs: Sequence[Value], known: Mapping[str, str]) -> dict[str, str]:
     """Return what a template names of the inputs of a graph that takes audio.
 
     `audio` is the value of the audio, which must be the first of `inputs`; `name`, `given` and
@@ -188,24 +179,24 @@ def _given(
     Raises BundleError for an input whose value or type no application could know from here.
     """
     forms, first = language.inputs, inputs[0]
-    if forms is None or first["name"] not in AUDIO:
+    if forms is None or first.name not in AUDIO:
         return {}
     values = VALUES | {"max_length": int(known["longest_text"])}
-    name, kind = AUDIO[first["name"]], _of_type(forms.types, first["name"], first["type"])
+    name, kind = AUDIO[first.name], _of_type(forms.types, first.name, first.type)
     return {
         "name": name,
         "given": language.parameter.format(name=name, type=kind),
         "array": kind,
-        "imports": forms.imports.get(first["type"], ""),
-        "audio": forms.array[first["type"]].format(name=name),
+        "imports": forms.imports.get(first.type, ""),
+        "audio": forms.array[first.type].format(name=name),
         "feeds": "\n".join(_entry(forms, item, values) for item in inputs[1:]),
     }
 
 
-def _entry(forms: Inputs, item: Mapping[str, Any], values: Mapping[str, float]) -> str:
-    name, kind = item["name"], item["type"]
-    if name not in values or item["axes"] != [1]:
-        raise _unknown(name, f"its axes are {item['axes']}, and no value is known for it")
+def _entry(forms: Inputs, item: Value, values: Mapping[str, float]) -> str:
+    name, kind = item.name, item.type
+    if name not in values or item.axes != (1,):
+        raise _unknown(name, f"its axes are {list(item.axes)}, and no value is known for it")
     number = _of_type(forms.number, name, kind)
     value = float(values[name]) if kind == "float" else int(values[name])
     return forms.entry.format(input=name, value=number.format(value=value))
@@ -235,11 +226,11 @@ class Step:
 
     language: Language
     forms: Batches
-    inputs: tuple[GraphInput, ...]
+    inputs: tuple[Value, ...]
     ends: Mapping[str, str]
     axes: Mapping[str, str]
 
-    def variable(self, item: GraphInput) -> str:
+    def variable(self, item: Value) -> str:
         return self.ends[item.name]
 
     def joined(self, form: str, by: str = ", ") -> str:
@@ -274,7 +265,7 @@ class Step:
         free = {axis: item for item in reversed(self.inputs) for axis in item.axes[1:]}
         return "\n".join([*lines, *(self._free(free[axis], axis) for axis in self.axes)])
 
-    def _free(self, item: GraphInput, axis: str) -> str:
+    def _free(self, item: Value, axis: str) -> str:
         others = [other for other in item.axes[1:] if other != axis]
         if any(isinstance(other, str) for other in others):
             raise _unknown(
@@ -288,17 +279,16 @@ class Step:
         value = " / ".join([size, *map(str, divisors)])
         return self.forms.local.format(name=self.axes[axis], value=value)
 
-    def shape(self, item: GraphInput) -> str:
+    def shape(self, item: Value) -> str:
         first, *rest = item.axes
         named = [str(axis) if isinstance(axis, int) else self.axes[axis] for axis in rest]
         return ", ".join([str(first) if isinstance(first, int) else COUNT, *named])
 
-    def outputs(self, training: TrainingManifest, manifest: Mapping[str, Any]) -> dict[str, str]:
+    def outputs(self, training: Training, manifest: Manifest) -> dict[str, str]:
         """Return what a language needs of the outputs whose arrays its caller makes, as C# does."""
         if not self.forms.output:
             return {}
-        first = next(iter(manifest["variants"].values()))
-        described = {str(item["name"]): GraphInput.read(item) for item in first["outputs"]}
+        described = {item.name: item for item in manifest.first[1].outputs}
         taken = [COUNT, *self.ends.values(), *self.axes.values()]
         named = variables([f"{name}_{ADDED}" for name in described], self.language, "", taken)
         tensor, arrays, feeds = self.forms.tensor["float32"], [], []
@@ -314,7 +304,7 @@ class Step:
 
 
 def _of_training(
-    training: TrainingManifest, manifest: Mapping[str, Any], language: Language, template: str
+    training: Training, manifest: Manifest, language: Language, template: str
 ) -> dict[str, Any]:
     """Return what a template that trains names of a bundle."""
     inputs = (*training.inputs, training.goal)
@@ -326,10 +316,10 @@ def _of_training(
     step = Step(language, language.batches, inputs, ends, axes)
     return {
         **{role: PurePosixPath(path).name for role, path in training.graphs.items()},
-        "checkpoint": PurePosixPath(training.files["checkpoint"]).name,
-        "folder": PurePosixPath(training.files["checkpoint"]).parent,
-        "inference": training.files["inference"],
-        "rate": f"{training.learning_rate:g}",
+        "checkpoint": PurePosixPath(training.checkpoint).name,
+        "folder": PurePosixPath(training.checkpoint).parent,
+        "inference": manifest.first[1].loaded,
+        "rate": f"{training.optimizer.lr:g}",
         "rate_note": rate_note(training),
         "epochs": training.epochs,
         "batch": training.first_batch,
@@ -347,12 +337,12 @@ def _of_training(
         "output_is": output_is(training),
         "output_place": 1 + training.outputs.index(training.loss_output),
         "outputs": ", ".join(f'"{output}"' for output in training.outputs),
-        "trainable_values": f"{sum(prod(shape) for shape in training.trainable.values()):,}",
+        "trainable_values": f"{sum(prod(item.shape) for item in training.trainable):,}",
         **step.outputs(training, manifest),
     }
 
 
-def _axes(item: GraphInput) -> str:
+def _axes(item: Value) -> str:
     return ", ".join(map(str, item.axes))
 
 

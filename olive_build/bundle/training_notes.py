@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
+from typing import Any
 
-from olive_build.bundle.training_manifest import MODELS, TrainingManifest
+from olive_build.record.manifest import NOMINAL_CHECKPOINT, ONNX, ORT, TRAINING_GRAPHS, Training
 from olive_build.training.settings import RUNTIME_RATE
 
 # So many classes are named one by one.
 MOST_NAMED = 6
 
 
-def preparing(training: TrainingManifest) -> str:
+def preparing(training: Training) -> str:
     """Return how an application makes the inputs of what a user gives it."""
-    data, names = training.data, " and ".join(f"`{item.name}`" for item in training.inputs)
+    data: Mapping[str, Any] = training.data
+    names = " and ".join(f"`{item.name}`" for item in training.inputs)
     match data["kind"]:
         case "audio":
             length = data["samples"]
@@ -50,7 +53,7 @@ def _numbers(values: list[float]) -> str:
     return " ".join(f"{value:g}" for value in values)
 
 
-def labels_are(training: TrainingManifest) -> str:
+def labels_are(training: Training) -> str:
     """Return what the target of an example is, and how many a batch must have."""
     fixed = training.fixed_batch
     size = f" A batch has exactly {fixed}." if fixed else ""
@@ -65,7 +68,7 @@ def labels_are(training: TrainingManifest) -> str:
     return f"Labels: {told}.{size}"
 
 
-def output_is(training: TrainingManifest) -> str:
+def output_is(training: Training) -> str:
     """Return what the output of an example is."""
     if not training.has_classes:
         return f"numbers as `{training.goal.name}` has them"
@@ -74,18 +77,18 @@ def output_is(training: TrainingManifest) -> str:
     return f"{len(labels)} logits each{named}"
 
 
-def rate_note(training: TrainingManifest) -> str:
+def rate_note(training: Training) -> str:
     """Return what a page must know of the learning rate, empty where it is the runtime's own."""
-    if training.learning_rate == RUNTIME_RATE:
+    if training.optimizer.lr == RUNTIME_RATE:
         return ""
     return (
         f"\n\nNor can it set the learning rate, which stays at {RUNTIME_RATE:g}: this bundle's "
-        f"optimizer model multiplies it, so that a page steps with {training.learning_rate:g}, as "
+        f"optimizer model multiplies it, so that a page steps with {training.optimizer.lr:g}, as "
         "the recipe says."
     )
 
 
-def notes(training: TrainingManifest, language: str) -> list[str]:
+def notes(training: Training, language: str) -> list[str]:
     """Return paragraphs on the ORT form, the nominal checkpoint, and trying it on a desktop."""
     found = []
     if training.margin is not None:
@@ -95,18 +98,18 @@ def notes(training: TrainingManifest, language: str) -> list[str]:
             f"{training.margin:g}. The larger logit alone does not say it after so few steps; more "
             "examples or more epochs want another margin."
         )
-    if training.form == "ort":
+    if training.form == ORT:
         found.append(
             "These graphs are of the ORT form alone, from which the runtime exports no model for "
             "inference, so `export` above fails, and `olive-build train` refuses the bundle: build "
             "it with `formats: [onnx, ort]` for both."
         )
-    elif f"{MODELS[0]}_ort" in training.files:
+    elif f"{TRAINING_GRAPHS[0]}_ort" in training.files:
         found.append(
             "The `.ort` graphs take the place of the `.onnx` ones in a reduced build of the "
             "runtime (`required_operators.config`). Exporting needs `eval_model.onnx` all the same."
         )
-    if "nominal_checkpoint" in training.files:
+    if NOMINAL_CHECKPOINT in training.files:
         native = (
             " Java's API takes no such buffer: that is done by the runtime's C++ API, with "
             "`TrainingSession::FromBuffer`."
@@ -117,7 +120,7 @@ def notes(training: TrainingManifest, language: str) -> list[str]:
             "parameters, in the checkpoint's order), and train from there."
             + (native if language == "kotlin" else "")
         )
-    if training.form != "ort":
+    if training.form == ONNX:
         kept = "a folder of examples for each class" if training.has_classes else "a `labels.csv`"
         found.append(
             "Before there is an app, `olive-build train <this folder> --data <folder>` does the "

@@ -8,26 +8,27 @@ Needs onnxruntime and numpy, no torch: this is what a release pipeline or a reci
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle.contradictions import FORMS, contradictions
-from olive_build.bundle.layout import models
 from olive_build.bundle.layouts.check import is_for_client, require_layout
-from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json, read_manifest
-from olive_build.bundle.training_manifest import is_training
 from olive_build.bundle.training_verify import training_problems
 from olive_build.engine.machine import this_machine
-from olive_build.engine.trees import files_below, sha256_of
+from olive_build.engine.trees import files_below
 from olive_build.errors import BundleError, OliveBuildError, ProofError
 from olive_build.proof.figures import of_quality
-from olive_build.proof.verdict import Gate, quality_gates
-from olive_build.untrusted import Unreadable, plain_below
+from olive_build.proof.verdict import held, quality_gates
+from olive_build.record.files import file_problem
+from olive_build.record.manifest import ONNX, Manifest, Variant
+from olive_build.record.proof import Gate, Proof, Quality, VariantProof
+from olive_build.record.read import AGAIN, MANIFEST, PROOF, SEAL, Record, read_record, seal_holds
 
 # On the machine that built it the same kernels run; seven digits are kept in the figures.
 SAME_MACHINE_TOLERANCE = 1e-6
+PUBLISHED = ("passed", "undecided")
 
 
 @dataclass(frozen=True)
@@ -49,30 +50,27 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
     model no longer holds its limits or, on the machine that built it, gives other figures than were
     recorded.
     """
-    manifest = read_manifest(folder)
-    proof = read_json(folder / PROOF)
-    _check_version(manifest, folder)
+    record = read_record(folder)
+    manifest, proof = record.manifest, record.proof
+    _check_seal(record)
     _check_files(manifest, folder)
-    _check_layout(manifest, folder)
-    problems: list[str] = []
+    if manifest.training is None and is_for_client(manifest.target):
+        require_layout(folder, folder)
+    problems = list(contradictions(manifest, proof))
+    if manifest.training:
+        problems += training_problems(folder, manifest.training)
     results = []
-    try:
-        problems += contradictions(manifest, proof)
-        if is_training(manifest):
-            problems += training_problems(folder, manifest)
-        for name, files, recorded, limits in _models(manifest, proof):
-            result = _run(folder, name, files, manifest["model"], limits)
+    for name, variant in manifest.variants.items():
+        proved = proof.variants[name]
+        for role, files in _models(variant):
+            if role not in proved.quality:
+                problems.append(f"{name}: nothing is recorded of the quality of its {role} file")
+                continue
+            result = _run(record, name, files, proved.limits.figures)
             failed = [gate for gate in result.gates if gate.status == "failed"]
             problems += [f"{result.path}: {gate.text()}" for gate in failed]
-            problems += _drift(result, recorded, proof)
+            problems += _drift(result, proved.quality[role], record)
             results.append(result)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BundleError(
-            "the bundle's proof.json or manifest.json lacks what verifying needs",
-            where=str(folder),
-            why=f"{type(error).__name__}: {error}",
-            hint="build the bundle again",
-        ) from error
     if problems:
         raise ProofError(
             "the bundle does not do what its proof says",
@@ -83,122 +81,111 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
     return tuple(results)
 
 
-def _check_version(manifest: dict[str, Any], folder: Path) -> None:
-    found = manifest.get("manifest_version")
-    if found != MANIFEST_VERSION:
+def _check_seal(record: Record) -> None:
+    if seal_holds(record.folder, record.proof_sha256) is False:
         raise BundleError(
-            f"the manifest's version is {found!r}",
-            where=str(folder / MANIFEST),
-            why=f"this olive-build reads version {MANIFEST_VERSION}",
-            hint="verify with the olive-build that made the bundle",
+            f"{PROOF} is not the one that was sealed",
+            where=str(record.folder / SEAL),
+            why=f"{SEAL} has another digest than {PROOF}",
+            hint=AGAIN,
         )
 
 
-def _check_layout(manifest: dict[str, Any], folder: Path) -> None:
-    if "training" not in manifest and is_for_client(manifest.get("target")):
-        require_layout(folder, folder)
-
-
-def _check_files(manifest: dict[str, Any], folder: Path) -> None:
-    try:
-        listed = {
-            str(item["path"]): (item["sha256"], item["size_bytes"]) for item in manifest["files"]
-        }
-        named = {
-            str(path) for item in manifest["variants"].values() for path in item["files"].values()
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BundleError(
-            "the manifest's list of files is damaged",
-            where=str(folder / MANIFEST),
-            why=f"{type(error).__name__}: {error}",
-            hint="build or download the bundle again",
-        ) from error
-    if not manifest["variants"]:
-        raise BundleError(
-            "there is nothing to verify",
-            where=str(folder / MANIFEST),
-            why="the manifest names no variant, so nothing is proved",
-            hint="build or download the bundle again",
-        )
+def _check_files(manifest: Manifest, folder: Path) -> None:
+    listed = {item.path: item for item in manifest.files}
+    named = {path for item in manifest.variants.values() for path in item.files.values()}
     problems = [f"{path}: not listed, but a variant's file" for path in sorted(named - set(listed))]
-    for path, (sha256, size) in sorted(listed.items()):
-        problems += _file_problem(folder, path, sha256, size)
+    found = (file_problem(folder, listed[path]) for path in sorted(listed))
+    problems += [problem for problem in found if problem]
     there = {path.relative_to(folder).as_posix() for path in files_below(folder)}
-    extra = sorted(there - set(listed) - {MANIFEST, PROOF})
+    extra = sorted(there - set(listed) - {MANIFEST, PROOF, SEAL})
     problems += [f"{path}: not in the manifest" for path in extra]
     if problems:
         raise BundleError(
             "the bundle's files are not those of its manifest",
             where=str(folder),
             why="\n".join(problems),
-            hint="build or download the bundle again",
+            hint=AGAIN,
         )
 
 
-def _file_problem(folder: Path, path: str, sha256: str, size: int) -> list[str]:
-    try:
-        found = plain_below(folder, path)
-        if found.stat().st_size != size:
-            return [f"{path}: has {found.stat().st_size} bytes, not {size}"]
-        return [] if sha256_of(found) == sha256 else [f"{path}: its bytes were changed"]
-    except Unreadable as error:
-        return [f"{path}: {error}"]
-    except OSError:
-        return [f"{path}: missing"]
+def contradictions(manifest: Manifest, proof: Proof) -> Iterator[str]:
+    """Yield what a proof says of a bundle and its manifest, or the proof itself, says otherwise.
+
+    Nothing is run: whoever writes a proof by hand can make it agree with itself, and is found out
+    by the files.
+    """
+    for name, proved in proof.variants.items():
+        for problem in _contradictions(manifest, manifest.variants[name], proved):
+            yield f"{name}: {problem}"
 
 
-def _models(
-    manifest: dict[str, Any], proof: dict[str, Any]
-) -> Iterator[tuple[str, dict[str, str], dict[str, Any], dict[str, float]]]:
-    for name, variant in manifest["variants"].items():
-        proved = proof["variants"][name]
-        files = models(variant["files"])
-        forms = [role for role in files if role in FORMS]
-        for role in forms:
-            yield name, {role: files[role]}, proved["quality"][role], proved["limits"]
-        if not forms:
-            yield name, files, proved["quality"]["onnx"], proved["limits"]
+def _contradictions(manifest: Manifest, made: Variant, proved: VariantProof) -> Iterator[str]:
+    """Yield what is recorded of a variant and does not agree, or would not have been published."""
+    if proved.verdict not in PUBLISHED:
+        yield f"its verdict is {proved.verdict!r}"
+    for form, quality in proved.quality.items():
+        gates = quality_gates(quality.figures, proved.limits.figures)
+        if not any(math.isfinite(gate.limit) and gate.value is not None for gate in gates):
+            yield f"no limit is set on the quality of its {form} file"
+        for gate in gates:
+            if gate.status == "failed" or not math.isfinite(gate.limit):
+                yield f"recorded of its {form} file is {gate.text()}"
+    if manifest.training is None:
+        sizes = [manifest.sizes[path] for path in made.models.values()]
+        size = max(sizes) if made.is_one_graph else sum(sizes)
+        if proved.size_bytes != size:
+            yield f"its files have {size} bytes, not {proved.size_bytes}"
+
+
+def _models(variant: Variant) -> list[tuple[str, dict[str, str]]]:
+    """Return what is run: each form of one graph, or several files together, which are `onnx`."""
+    models = variant.models
+    if not variant.is_one_graph:
+        return [(ONNX, models)]
+    return [(role, {role: path}) for role, path in models.items()]
 
 
 def _run(
-    folder: Path, name: str, files: dict[str, str], model: dict[str, Any], limits: dict[str, float]
+    record: Record, name: str, files: Mapping[str, str], limits: Mapping[str, float]
 ) -> VerifiedFile:
     from olive_build.proof.quality import measure_quality
     from olive_build.proof.reference import read_reference
 
-    reference = read_reference(folder / "reference")
+    reference = read_reference(record.folder / "reference")
     path = ", ".join(files.values())
     try:
-        figures = measure_quality(_opened(folder, files, model), reference).as_json()
+        figures = measure_quality(_opened(record, files), reference).as_json()
     except OliveBuildError as error:
-        failed = Gate("runs", None, 1.0, "failed", f"{error.what}: {error.why}")
+        failed = held("runs", None, 1.0, "failed", f"{error.what}: {error.why}")
         return VerifiedFile(name, path, {}, (failed,))
     return VerifiedFile(name, path, figures, tuple(quality_gates(figures, limits)))
 
 
-def _opened(folder: Path, files: dict[str, str], model: dict[str, Any]) -> Any:
+def _opened(record: Record, files: Mapping[str, str]) -> Any:
     """Return the path of a single file, or a session of several."""
     from olive_build.families import family_module
     from olive_build.families.registry import FAMILIES
 
+    folder, model = record.folder, record.manifest.model
     paths = {role: folder / path for role, path in files.items()}
-    if set(paths) <= set(FORMS):
+    if len(paths) == 1:
         return next(iter(paths.values()))
-    family = model["family"]
-    parts = {name: folder / "reference" / f"{name}.onnx" for name in FAMILIES[family].parts}
-    session = family_module(family, "session")
-    return session.open_files(paths, folder, model["options"], parts)
+    parts = {name: folder / "reference" / f"{name}.onnx" for name in FAMILIES[model.family].parts}
+    session = family_module(model.family, "session")
+    return session.open_files(paths, folder, dict(model.options), parts)
 
 
-def _drift(result: VerifiedFile, recorded: dict[str, Any], proof: dict[str, Any]) -> list[str]:
-    if not result.figures or proof["machine"]["fingerprint"] != this_machine().fingerprint:
+def _drift(result: VerifiedFile, recorded: Quality, record: Record) -> list[str]:
+    fingerprint = record.proof.machine.fingerprint
+    if not result.figures or fingerprint != this_machine().fingerprint:
         return []
+    was = recorded.figures
     return [
-        f"{result.path}: {name} is {result.figures[name]:.7f}, recorded was {recorded[name]:.7f}"
+        f"{result.path}: {name} is {result.figures[name]:.7f}, recorded was {was[name]:.7f}"
         for name in of_quality()
         # Of a file that searches by itself, what its steps say was measured before it was composed.
-        if name in recorded
+        if name in was
         and name in result.figures
-        and not abs(result.figures[name] - recorded[name]) <= SAME_MACHINE_TOLERANCE
+        and not abs(result.figures[name] - was[name]) <= SAME_MACHINE_TOLERANCE
     ]

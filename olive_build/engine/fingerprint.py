@@ -7,14 +7,14 @@ import json
 import re
 import sys
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from olive_build.engine.machine import this_machine
-from olive_build.engine.reach import reached
+from olive_build.engine.reach import MODULE, reached
 from olive_build.engine.registry import toolchains, worker_kind
 from olive_build.engine.step import Step
 
@@ -23,7 +23,7 @@ from olive_build.engine.step import Step
 DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
     "PIL": ("pillow",),
     "google": ("protobuf",),
-    "olive": ("olive-ai", "onnxscript", "onnx-ir", "onnxconverter-common", "onnxruntime"),
+    "olive": ("olive-ai", "onnxscript", "onnx-ir", "onnxruntime"),
     "onnx_ir": ("onnx-ir",),
     "torch": ("torch", "onnxscript"),
     "yaml": ("pyyaml",),
@@ -131,13 +131,27 @@ class Description:
         return cls(**{f.name: data[f.name] for f in fields(cls)})
 
 
+def _modules(value: object) -> Iterator[str]:
+    """Yield the texts in a step's fields that may be names of modules of ours."""
+    match value:
+        case str() if MODULE.fullmatch(value):
+            yield value
+        case dict():
+            for item in value.values():
+                yield from _modules(item)
+        case list():
+            for item in value:
+                yield from _modules(item)
+
+
 def describe(step: Step, inputs: Mapping[str, str]) -> Description:
     """Describe a step whose inputs (name -> digest) are known.
 
     Tools of a step that runs in a toolchain are all that its lock pins: it need not be made yet,
     and what is installed here is something else. Its Python is made from the one that runs this.
     """
-    code = reached(type(step))
+    fields = to_fields(step)
+    code = reached(step.kind, tuple(sorted(_modules(fields))))
     toolchain = worker_kind(step.worker).toolchain
     if toolchain:
         tools = dict(toolchains().pins(toolchain))
@@ -145,4 +159,4 @@ def describe(step: Step, inputs: Mapping[str, str]) -> Description:
         tools = {name: tool_version(name) for name in distributions(code.libraries)}
     tools["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
     machine = this_machine().fingerprint if step.measures else None
-    return Description(step.kind, dict(code.files), to_fields(step), dict(inputs), tools, machine)
+    return Description(step.kind, dict(code.files), fields, dict(inputs), tools, machine)

@@ -3,7 +3,8 @@
 Found by reading, never by importing. A module falls into units: what it does when it is imported,
 and each function and class at its top. A unit reaches what it imports, wherever in it that stands,
 and what it mentions; a module that is imported is reached too, for its top runs then. A text that
-is the name of a module of ours counts as an import: child processes are started by such. Whoever
+is the name of a module of ours counts as an import: child processes are started by such, and
+steps have them as fields. Whoever
 asks a room by its name for modules (`rooms.module`) reaches all that it holds.
 
 Comments and docstrings are no code, and what only a type checker imports is not reached.
@@ -15,9 +16,10 @@ import fnmatch
 import hashlib
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -30,7 +32,10 @@ TOP, WHOLE = "", "*"
 """The unit that is a module's own, and all of them."""
 DATA = ("yaml", "json", "jsonl", "npz", "txt")
 """Endings of the files that code of ours reads as data."""
+MODULE = re.compile(rf"{rooms.PACKAGE}(\.\w+)+", re.ASCII)
+"""A text that may be the name of a module of ours."""
 _MOST_KNOWN = 3000  # files of all versions
+_RUNS_STEPS = ("engine/", "rooms.py", "errors.py", "processes.py", "toolchains/run.py")
 _RACY_NS = 2_000_000_000
 
 
@@ -45,17 +50,30 @@ class Reached:
 
 
 @cache
-def reached(step: type) -> Reached:
-    """Return what a class of steps reaches. Raises LookupError for one outside of the rooms."""
-    kind, known = f"{step.__module__}:{step.__qualname__}", _kept("reached")
+def reached(kind: str, modules: tuple[str, ...] = ()) -> Reached:
+    """Return what a kind of step reaches that has names of modules of ours in its fields.
+
+    Raises LookupError for a kind outside of the rooms.
+    """
+    known, asked = _kept("reached"), " ".join((kind, *modules))
     if known.content.get("stamp") != _sources().stamp:
         known.content = {"stamp": _sources().stamp}
-    if kind not in known.content:
-        found = _Walk().from_class(step.__module__, step.__qualname__)
-        known.content[kind] = [found.files, found.libraries]
+    if asked not in known.content:
+        found = _Walk().through(kind, modules)
+        known.content[asked] = [found.files, found.libraries]
         known.changed = True
-    files, libraries = known.content[kind]
+    files, libraries = known.content[asked]
     return Reached(files, tuple(libraries))
+
+
+def unreached(files: Mapping[str, str], modules: Iterable[str]) -> list[str]:
+    """Return the files of modules that ran in a step and are not in what it reaches; sorted.
+
+    What runs steps is in no step's key.
+    """
+    known = _sources().modules
+    ran = {known[name].name for name in modules if name in known}
+    return sorted(name for name in ran - files.keys() if not name.startswith(_RUNS_STEPS))
 
 
 def remember() -> None:
@@ -71,7 +89,7 @@ def remember() -> None:
 
 
 class _Walk:
-    """A way through the units, beginning with one class."""
+    """A way through the units, beginning with the class of a step."""
 
     def __init__(self) -> None:
         self.seen: dict[str, set[str]] = {}
@@ -79,10 +97,11 @@ class _Walk:
         self.todo: list[tuple[str, str]] = []
         self.libraries: set[str] = set()
 
-    def from_class(self, module: str, name: str) -> Reached:
+    def through(self, kind: str, modules: tuple[str, ...]) -> Reached:
+        module, _, name = kind.partition(":")
         if module not in _sources().modules:
             raise LookupError(f"{module} is in no room of {rooms.PACKAGE}")
-        self.todo.append((module, name))
+        self.todo = [(module, name), *((text, WHOLE) for text in modules)]
         while self.todo:
             self._visit(*self.todo.pop())
         files = {}

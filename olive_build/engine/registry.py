@@ -73,20 +73,13 @@ def toolchains() -> Toolchains:
 def step_class(kind: str) -> type[Step]:
     """Return the class of a kind, looked up among the steps that lie in rooms.
 
-    Raises LookupError if there is none: nothing is imported because a text names it.
+    Raises LookupError if there is none.
     """
     module, _, name = kind.partition(":")
-    package, *path = module.split(".")
-    room = ""
-    for part in path if package == rooms.PACKAGE else ():
-        if part not in rooms.names(room):
-            break
-        room = f"{room}.{part}".lstrip(".")
-    if room and f"{package}.{room}" == module:
-        found = getattr(import_module(module), name, None)
-        if isinstance(found, type) and issubclass(found, Step) and found.__module__ == module:
-            return found
-    raise LookupError(f"no step of kind {kind!r} is in the rooms of {rooms.PACKAGE}")
+    found = getattr(rooms.look_up(module), name, None)
+    if isinstance(found, type) and issubclass(found, Step) and found.__module__ == module:
+        return found
+    raise LookupError(f"no step is called {kind!r}")
 
 
 def worker_kind(name: str) -> WorkerKind:

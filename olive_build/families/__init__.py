@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import ModuleType
 
+from olive_build import rooms
 
-def family_module(family: str, room: str) -> ModuleType:
-    """Return a family's module that only workers import.
+
+def module_of(family: str, name: str) -> str:
+    """Return what a family's module is called that only workers import.
 
     Those are `torch_side`, `calibration`, `sample`, `compose`, `miniature`, and of families that
-    train `training` and `examples`.
+    train `training` and `examples`. A step has it as a field, and imports it where it runs.
     """
-    return import_module(f"olive_build.families.{family.replace('-', '_')}.{room}")
+    return f"{rooms.PACKAGE}.families.{family.replace('-', '_')}.{name}"
+
+
+def family_module(family: str, name: str) -> ModuleType:
+    """Import a family's module."""
+    return rooms.look_up(module_of(family, name))

@@ -21,10 +21,7 @@ from olive_build.methods import (
     smooth,
 )
 from olive_build.methods.blocks import BlockWeights, slow_overrides
-from olive_build.methods.steps.dynamic_int8 import QuantizeDynamicInt8
-from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
 from olive_build.methods.weight_only import WeightOnly
-from olive_build.steps.fuse import PerTokenScale, TanhGelu
 
 if TYPE_CHECKING:
     from olive_build.methods.chain import Chain
@@ -105,6 +102,10 @@ class DynamicInt8(Method):
             yield from item.nodes
 
     def steps(self, chain: Chain, node: str) -> Quantized:
+        from olive_build.methods.steps.dynamic_int8 import QuantizeDynamicInt8
+        from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
+        from olive_build.steps.fuse import PerTokenScale, TanhGelu
+
         scope = self.per_token if isinstance(self.per_token, str) else "nodes"
         node = chain.smoothed(self.smooth, "per-token" if scope == "all" else "per-tensor", node)
         kept = tuple(pattern for item in self.overrides for pattern in item.nodes)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from olive_build.knobs import knob
 from olive_build.methods import Method, Quantized, exclude, keep_io_types
-from olive_build.methods.steps.fp16 import ConvertToFp16
 
 if TYPE_CHECKING:
     from olive_build.methods.chain import Chain
@@ -31,6 +30,8 @@ class Fp16(Method):
         return "fp16"
 
     def steps(self, chain: Chain, node: str) -> Quantized:
+        from olive_build.methods.steps.fp16 import ConvertToFp16
+
         excluded = chain.patterns(self.exclude)
         step = ConvertToFp16(self.keep_io_types, self.exclude_operators, excluded)
         # Without calibration inputs its weights alone are looked at for what overflows.

@@ -22,8 +22,6 @@ from olive_build.methods import (
     rounding,
     smooth,
 )
-from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
-from olive_build.methods.steps.static_int8 import QuantizeStaticInt8
 
 if TYPE_CHECKING:
     from olive_build.methods.chain import Chain
@@ -67,6 +65,9 @@ class StaticInt8(Method):
             yield no_calibration(use, "method", "`static-int8`", f"use {UNCALIBRATED}")
 
     def steps(self, chain: Chain, node: str) -> Quantized:
+        from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
+        from olive_build.methods.steps.static_int8 import QuantizeStaticInt8
+
         node = before = chain.smoothed(self.smooth, "per-tensor", node)
         if not chain.convolutional:
             node = chain.add(QuantizeEmbeddings(()), {"model": node}, "embeddings")

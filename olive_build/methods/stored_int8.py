@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 
 from olive_build.knobs import knob
 from olive_build.methods import Method, Quantized, exclude
-from olive_build.methods.steps.stored_int8 import StoreInt8
 
 if TYPE_CHECKING:
     from olive_build.methods.chain import Chain
@@ -31,5 +30,7 @@ class StoredInt8(Method):
         return "weight-int8"
 
     def steps(self, chain: Chain, node: str) -> Quantized:
+        from olive_build.methods.steps.stored_int8 import StoreInt8
+
         store = StoreInt8(chain.patterns(self.exclude))
         return Quantized(chain.add(store, {"model": node}, "quantize"), node)

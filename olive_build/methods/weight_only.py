@@ -18,11 +18,6 @@ from olive_build.methods import (
     smooth,
 )
 from olive_build.methods.blocks import BlockWeights, slow_blocks, slow_overrides
-from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
-from olive_build.methods.steps.fp16 import ConvertToFp16
-from olive_build.methods.steps.qdq_weights import QuantizeConvWeights
-from olive_build.methods.steps.tied_tables import QuantizeTiedTables
-from olive_build.methods.steps.weight_only import QuantizeWeights
 
 if TYPE_CHECKING:
     from olive_build.methods.chain import Chain
@@ -127,6 +122,9 @@ class WeightOnly(Method):
 
     def steps(self, chain: Chain, node: str) -> Quantized:
         """Add its steps. Raises PlanError where it leaves a model of convolutions as it is."""
+        from olive_build.methods.steps.fp16 import ConvertToFp16
+        from olive_build.methods.steps.weight_only import QuantizeWeights
+
         node = before = chain.smoothed(self.smooth, "block", node, self.block_size)
         if chain.convolutional:
             return Quantized(self._convolutions(chain, node), before)
@@ -149,6 +147,8 @@ class WeightOnly(Method):
         return Quantized(node, before)
 
     def _convolutions(self, chain: Chain, node: str) -> str:
+        from olive_build.methods.steps.qdq_weights import QuantizeConvWeights
+
         if not self.convolutions:
             raise PlanError(
                 "nothing is left to quantize",
@@ -160,6 +160,9 @@ class WeightOnly(Method):
         return chain.add(step, {"model": node}, "quantize")
 
     def _tables(self, chain: Chain, node: str) -> str:
+        from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
+        from olive_build.methods.steps.tied_tables import QuantizeTiedTables
+
         if chain.mixed and self.embeddings:
             # The words' table is multiplied by too, and a product takes no blocks of rows.
             return chain.add(QuantizeEmbeddings(()), {"model": node}, "embeddings")

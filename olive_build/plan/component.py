@@ -14,6 +14,7 @@ from typing import Protocol
 
 from olive_build.engine.step import Step
 from olive_build.errors import PlanError
+from olive_build.families import module_of
 from olive_build.families.facts import Component
 from olive_build.methods import Method, Quantized
 from olive_build.methods.chain import Chain
@@ -53,22 +54,23 @@ class ComponentPlanner:
 
     def core(self, variant: Variant | None) -> Quantized:
         """Return the nodes of the graph itself, and of the fp32 graph with the same layers."""
-        build = self.build
-        export = Export(build.family, build.opset, self.component.name)
+        settings = self.build.component(self.component.name)
+        side = module_of(self.build.family, "torch_side")
+        export = Export(side, settings.opset, self.component.name)
         node = self._step(export, {"source": self.source}, None, "export")
         if self.component.tied:
             node = self._step(ShareTiedWeight(), {"model": node}, None, "tied-weight")
         node = self.passes("after", "export", variant, node)
         node = self.passes("before", "fuse", variant, node)
-        if build.attention == "fused" and self.component.attentions:
+        if settings.attention == "fused" and self.component.attentions:
             node = self._fused_graph(variant, node)
         node = self.passes("after", "fuse", variant, node)
-        if build.shapes:
-            node = self._step(FixShapes(build.shapes), {"model": node}, None, "fix-shapes")
+        if settings.shapes:
+            node = self._step(FixShapes(settings.shapes), {"model": node}, None, "fix-shapes")
         node = self.passes("before", "quantize", variant, node)
         core = Quantized(node, node)
-        if variant is not None and variant.quantize is not None:
-            core = self._quantize(variant, variant.quantize, node)
+        if (made := self._made(variant)) is not None and variant is not None:
+            core = self._quantize(variant, made, node)
         return Quantized(self.passes("after", "quantize", variant, core.node), core.before)
 
     def passes(self, placement: str, stage: str, variant: Variant | None, node: str) -> str:
@@ -76,6 +78,8 @@ class ComponentPlanner:
         name = variant.name if variant else "fp32"
         for request in self.build.passes:
             if (request.placement, request.stage) != (placement, stage):
+                continue
+            if request.component not in (None, self.component.name):
                 continue
             if request.variants is None or name in request.variants:
                 step = OlivePass(request.name, request.options)
@@ -89,12 +93,16 @@ class ComponentPlanner:
             # Its projections stay apart, and rules for graphs without a cache know none.
             return self._step(FuseCachedAttention(attentions), {"model": node}, None, "fuse")
         node = self._step(FuseAttention(attentions), {"model": node}, None, "fuse")
-        method = variant.quantize if variant else None
+        method = self._made(variant)
         on_cpu = self.build.provider == "cpu"
         if method.keeps_packed_attention if method else not on_cpu:
             return node
         node = self._step(SeparateProjection(), {"model": node}, None, "separate-projection")
         return self._step(SimplifyForCpu(), {"model": node}, None, "simplify") if on_cpu else node
+
+    def _made(self, variant: Variant | None) -> Method | None:
+        """Return the method by which a variant makes the component smaller."""
+        return variant.of(self.component.name).quantize if variant else None
 
     def _quantize(self, variant: Variant, method: Method, node: str) -> Quantized:
         def add(step: Step, inputs: Mapping[str, str], stage: str) -> str:
@@ -108,7 +116,7 @@ class ComponentPlanner:
             mixed=self.component.weights == "both",
             tied=self.component.tied,
             miniature=self.miniature,
-            by_default=variant.by_default,
+            by_default=variant.of(self.component.name).by_default,
             level=load_provider(build.provider).block_level,
         )
         return method.steps(chain, node)

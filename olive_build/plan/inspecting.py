@@ -16,12 +16,19 @@ from olive_build.engine.graph import Graph, GraphBuilder
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError, StepError
+from olive_build.families import module_of
 from olive_build.families.folder_checks import check_folder
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.sources import ModelFiles, fetch_hub, fetch_package, use_folder
 from olive_build.plan.types import Inspected, Model, Request
-from olive_build.recipe.build import DataSource, HubSource, PackageSource, PathSource, TargetBuild
-from olive_build.recipe.named_layers import layers_named
+from olive_build.recipe.build import (
+    DataSource,
+    HubSource,
+    PackageSource,
+    PathSource,
+    TargetBuild,
+    layers_named,
+)
 from olive_build.recipe.sections.train import personalisation_of, train_of
 
 Report = Callable[[str], None]
@@ -107,7 +114,7 @@ def _miniature(family: str, layers: int, store: Store) -> ModelFiles:
     from olive_build.steps.miniature import Miniature
 
     graph = GraphBuilder()
-    node = graph.add(Miniature(family, layers), {}, f"miniature/{family}")
+    node = graph.add(Miniature(module_of(family, "miniature"), layers), {}, f"miniature/{family}")
     made = _made(graph.build(), node, store)
     return ModelFiles(made, "miniature with seeded weights", "")
 
@@ -120,7 +127,9 @@ def _loaded(
 
     graph = GraphBuilder()
     source = graph.leaf(model.folder, model.digest)
-    step = LoadCheck(build.family, bool(train_of(build)), head)
+    trains = bool(train_of(build))
+    loader = module_of(build.family, "training" if trains else "torch_side")
+    step = LoadCheck(loader, trains, head)
     node = graph.add(step, {"source": source}, f"{build.recipe}/load-check")
     made = _made(graph.build(), node, store, lambda: report(f"loading {model.folder} once"))
     notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]
@@ -135,7 +144,7 @@ def _check_training(build: TargetBuild, model: Model, store: Store, report: Repo
     assert train
     graph = GraphBuilder()
     source = graph.leaf(model.folder, model.digest)
-    step = CheckTraining(build.family, build.shapes, train)
+    step = CheckTraining(module_of(build.family, "training"), build.shapes, train)
     slot = f"{build.recipe}/check-training"
     node = graph.add(step, {"source": source}, slot)
     try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from olive_build.errors import PlanError
+from olive_build.families import module_of
 from olive_build.families.facts import Facts
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.component import AddStep
@@ -59,7 +60,8 @@ class MeasuringPlanner:
         regression = variant.budgets.regression
         allowed = regression.latency if regression else None
         step = MeasureLatency(
-            self.build.family,
+            *self._modules,
+            unit=FAMILIES[self.build.family].size_unit,
             takes=self._takes,
             tokens=self._timed_tokens(variant),
             threads=TIMED_THREADS,
@@ -73,7 +75,7 @@ class MeasuringPlanner:
     def _memory(self, variant: Variant, shipped: str, fp32: str) -> dict[str, str]:
         """Return the nodes that take the peak memory, by candidate."""
         tokens = self._timed_tokens(variant)
-        step = MeasureFootprint(self.build.family, self._takes, tokens)
+        step = MeasureFootprint(*self._modules, self._takes, tokens)
         source = {"source": self.source}
         found = {
             "this file": self.add(step, {"model": shipped, **source}, variant, "footprint"),
@@ -98,6 +100,12 @@ class MeasuringPlanner:
         build = self.build
         here = (build.target, build.provider) == OWN_PROVIDER_RUNS
         return here and build.timing and not self.smoke
+
+    @property
+    def _modules(self) -> tuple[str, str]:
+        """The family's modules that give a file its samples and load the model in PyTorch."""
+        family = self.build.family
+        return module_of(family, "sample"), module_of(family, "torch_side")
 
     @property
     def _takes(self) -> str:

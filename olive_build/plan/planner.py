@@ -8,13 +8,16 @@ variants are one node, so work that targets share is done once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.step import Step
-from olive_build.families.facts import SINGLE, Asked, Component
+from olive_build.errors import PlanError
+from olive_build.families import module_of
+from olive_build.families.facts import SINGLE, Asked, Component, Facts
 from olive_build.families.registry import FAMILIES, Family
 from olive_build.methods import Quantized
 from olive_build.plan.component import ComponentPlanner
@@ -77,9 +80,14 @@ def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     where = f"recipe {build.recipe}, target {build.target}"
     asked = Asked(where, build.layout, build.compose, dict(build.options))
     model.facts.check(Path(model.folder), asked)
+    _check_components(build, model.facts, where)
     source = graph.leaf(model.folder, model.digest)
     reference = graph.add(
-        Reference(build.family, dict(build.shapes).get("sequence_length"), build.options),
+        Reference(
+            module_of(build.family, "torch_side"),
+            dict(build.shapes).get("sequence_length"),
+            build.options,
+        ),
         {"source": source, "data": graph.leaf(item.data, item.data_digest)},
         f"{build.recipe}/reference",
         otherwise=f"{build.recipe}/{build.target}/reference",
@@ -96,6 +104,31 @@ def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     return BundlePlan(build, model, reference, variants, searches, parts, tokenizer=tokenizer)
 
 
+def _check_components(build: TargetBuild, facts: Facts, where: str) -> None:
+    """Raise PlanError where a recipe says something of a component that the model lacks.
+
+    What is joined into one file has operators of one version, so that has to be said alike too.
+    """
+    names = [item.name for item in facts.components]
+    for name in sorted(build.named_components - set(names)):
+        raise PlanError(
+            f"the model has no component '{name}'",
+            where=where,
+            why=f"it is a {facts.architecture} with {', '.join(names)}",
+            hint="correct or remove it under `components`",
+        )
+    files = {"": tuple(names)} if build.compose == "single-file" else facts.split
+    for joined in files.values():
+        opsets = {name: build.component(name).opset for name in joined}
+        if len(set(opsets.values())) > 1:
+            raise PlanError(
+                "components that are joined into one file have operators of two versions",
+                where=where,
+                why=", ".join(f"{name}: opset {opset}" for name, opset in opsets.items()),
+                hint="give them the same `export: {opset: ...}`",
+            )
+
+
 def _training_bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     """Return the bundle of a recipe that trains; its variant is the model before any training."""
     build, model = item.build, item.model
@@ -106,12 +139,12 @@ def _training_bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> Bu
         own = f"{build.recipe}/{build.target}/{stage}"
         return graph.add(step, inputs, f"{build.recipe}/{stage}", otherwise=own)
 
-    model.facts.training_data(dict(build.shapes))  # or examples are not read as the model's
+    data = json.dumps(model.facts.training_data(dict(build.shapes)), sort_keys=True)
     source = graph.leaf(model.folder, model.digest)
     trials = graph.leaf(*item.trials) if item.trials else None
-    training = plan_training(build, train, source, trials, smoke=smoke, add=add)
+    training = plan_training(build, train, source, trials, data, smoke=smoke, add=add)
     graphs, reference = {SINGLE: training.artifacts}, {"reference": training.reference}
-    run = RunReference(MODEL_NAME, build.family)
+    run = RunReference(MODEL_NAME)
     outputs = add(run, {"model": training.artifacts, **reference}, "outputs-onnx")
     describe = Describe(build.layout == "mobile", _estimated(build.provider))
     described = add(describe, {"model": training.artifacts}, "describe")
@@ -195,11 +228,14 @@ class TargetPlanner:
         self, variant: Variant | None, stage: str, graphs: Mapping[str, str], file: str
     ) -> str:
         inputs = {"reference": self.reference, **_inputs("model", graphs)}
+        step = RunReference(file)
         if SINGLE not in graphs:
-            inputs |= {"source": self.source, **self.parts()}
+            parts = self.parts()
+            inputs |= {"source": self.source, **parts}
+            session = module_of(self.build.family, "session")
+            step = RunReference(file, session, tuple(parts), self.build.options)
         if self._family.hides_steps and self.build.compose == "single-file":
             inputs["step"] = self.core(variant).node
-        step = RunReference(file, self.build.family, self.build.options)
         return self.add(step, inputs, variant, stage)
 
     def _graphs_of(self, variant: Variant | None) -> dict[str, str]:
@@ -225,7 +261,7 @@ class TargetPlanner:
         }
         if build.compose == "single-file":
             inputs = {**nodes, **self.parts(), "source": self.source}
-            step = Compose(build.family, build.options)
+            step = Compose(self._compose, build.options)
             shipped = {"model": self.add(step, inputs, variant, "compose")}
         elif len(nodes) > 1:
             shipped = {
@@ -234,7 +270,7 @@ class TargetPlanner:
             }
         elif self.model.facts.embeds:
             inputs = {**nodes, "source": self.source}
-            giving = GiveEmbedding(build.family)
+            giving = GiveEmbedding(self._compose)
             shipped = {"model": self.add(giving, inputs, variant, "embedding")}
         else:
             shipped = dict(nodes)
@@ -248,7 +284,7 @@ class TargetPlanner:
         build, source = self.build, {"source": self.source}
         return {
             name: self.add(
-                BuildPart(build.family, name, build.opset, build.options), source, None, name
+                BuildPart(self._compose, name, build.opset, build.options), source, None, name
             )
             for name in self._family.parts
         }
@@ -256,7 +292,7 @@ class TargetPlanner:
     def _joined(self, variant: Variant | None, file: str, nodes: Mapping[str, str]) -> str:
         if len(nodes) == 1:
             return next(iter(nodes.values()))
-        step = Join(self.build.family, file)
+        step = Join(self._compose, file)
         return self.add(step, {**nodes, "source": self.source}, variant, f"{file}/join")
 
     def _component(self, component: Component) -> ComponentPlanner:
@@ -275,7 +311,8 @@ class TargetPlanner:
         """Return the node of the calibration inputs that quantizers learn from, or the others."""
         data = self.add(SplitSamples(part), {"data": self.calibration}, None, f"samples-{part}")
         inputs = {"source": self.source, "data": data}
-        step = CalibrationInputs(self.build.family, self.build.shapes)
+        family = self.build.family
+        step = CalibrationInputs(module_of(family, "calibration"), self.build.shapes)
         return self.add(step, inputs, None, f"calibration-{part}")
 
     def _ort(self, variant: Variant, shipped: str) -> str:
@@ -285,6 +322,11 @@ class TargetPlanner:
         own = own and self.build.provider != "cpu"
         step = ConvertToOrt("runtime" if own else "fixed")
         return self.add(step, {"model": shipped}, variant, "convert-ort")
+
+    @property
+    def _compose(self) -> str:
+        """The family's module that builds, joins and composes graphs."""
+        return module_of(self.build.family, "compose")
 
     @property
     def _family(self) -> Family:

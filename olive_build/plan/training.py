@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from olive_build.engine.step import Step
+from olive_build.families import module_of
 from olive_build.recipe.build import TargetBuild
 from olive_build.recipe.sections.train import personalisation_of
 from olive_build.steps.personalise import Personalise
@@ -52,20 +53,21 @@ def plan_training(
     train: Train,
     source: str,
     trials: str | None,
+    data: str,
     *,
     smoke: bool,
     add: Add,
 ) -> TrainingNodes:
     """Add the steps of one target; `add` takes a step, its inputs and a stage.
 
-    `source` and `trials` are nodes of the model's folder and of the file of trials. With `smoke`,
+    `source` and `trials` are nodes of the model's folder and of the file of trials, `data` is what
+    examples are read as. With `smoke`,
     one owner is personalised for one epoch, since a miniature learns nothing of a voice.
     """
-    export = TrainingExport(build.family, build.opset, build.shapes, train)
+    side = module_of(build.family, "training")
+    export = TrainingExport(side, build.opset, build.shapes, train, data)
     exported = add(export, {"source": source}, "training-export")
-    reference = add(
-        TrainingReference(build.family, build.shapes, train), {"source": source}, "reference"
-    )
+    reference = add(TrainingReference(side, build.shapes, train), {"source": source}, "reference")
     prepared = add(PrepareTraining(), {"model": exported}, "prepare-training")
     made_of = TrainingArtifacts(train, build.formats, _client_rate(build, train))
     artifacts = add(made_of, {"model": prepared}, "artifacts")
@@ -74,7 +76,9 @@ def plan_training(
     proof = add(proving, {**made, "reference": reference}, "training-proof")
     personalisation = personalisation_of(build)
     margin = personalisation.margin if personalisation else 0.0
-    personalise = Personalise(build.family, train, 1 if smoke else None, margin)
+    personalise = Personalise(
+        module_of(build.family, "trials"), train, 1 if smoke else None, margin
+    )
     return TrainingNodes(
         artifacts=artifacts,
         reference=reference,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,3 +130,11 @@ class Plan:
 
     graph: Graph
     bundles: tuple[BundlePlan, ...]
+
+
+def joined(plans: Sequence[Plan]) -> Plan:
+    """Return one plan of several: what they have in common is one node."""
+    leaves = {leaf.id: leaf for plan in plans for leaf in plan.graph.leaves}
+    nodes = {node.id: node for plan in plans for node in plan.graph.nodes}
+    bundles = tuple(bundle for plan in plans for bundle in plan.bundles)
+    return Plan(Graph(tuple(leaves.values()), tuple(nodes.values())), bundles)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from olive_build import rooms
 from olive_build.errors import StepError
 from olive_build.processes import environment
 
@@ -21,6 +22,7 @@ CHILD = (sys.executable, "-m", "olive_build.steps.latency_child")
 class Candidate:
     """What is timed: `kind` is onnxruntime (a file), pytorch-text or pytorch-tokens (a folder).
 
+    `module` is the family's: `sample`, which feeds a file, or `torch_side`, which loads a folder.
     `command` starts its process, and `more` are fields of the line that a process of another
     project's environment reads first.
     """
@@ -28,19 +30,20 @@ class Candidate:
     name: str
     kind: str
     path: str
-    family: str = ""
+    module: str = ""
     command: tuple[str, ...] = CHILD
     more: tuple[tuple[str, Any], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the first line that the candidate's process reads."""
-        own = {"name": self.name, "kind": self.kind, "path": self.path, "family": self.family}
-        return own | dict(self.more)
+        own = {"name": self.name, "kind": self.kind, "path": self.path, "module": self.module}
+        joined = [str(folder) for folder in rooms.extensions()]
+        return own | {"rooms": joined} | dict(self.more)
 
 
-def candidate_for(name: str, model: Path, family: str = "sentence-embedding") -> Candidate:
-    """Return the candidate that runs an ONNX or ORT file."""
-    return Candidate(name, "onnxruntime", str(model), family)
+def candidate_for(name: str, model: Path, sample: str) -> Candidate:
+    """Return the candidate that runs an ONNX or ORT file on a family's samples."""
+    return Candidate(name, "onnxruntime", str(model), sample)
 
 
 class Process:

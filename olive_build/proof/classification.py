@@ -1,4 +1,4 @@
-"""How near two sets of class scores are, to each other and to the labels. numpy only."""
+"""Scores from logits, and how near logits are to others and to the labels. numpy only."""
 
 from __future__ import annotations
 
@@ -9,12 +9,26 @@ import numpy.typing as npt
 
 from olive_build.proof.embedding import Floats, cosine_figures
 
+SOFTMAX, SIGMOID, NONE = "softmax", "sigmoid", "none"
 POINTS = 100
 # Pixels this near, in grey levels, were rounded to the same bytes: logits can be held together.
 SAME_PIXELS = 0.02
 LEVEL_DIGITS = 3
 # Of the largest logit: nearer than that, single precision does not tell two classes apart.
 TIED = 1e-4
+
+
+def scores_of(logits: npt.NDArray[np.float32], function: str) -> npt.NDArray[np.float64]:
+    """Return scores [samples, classes] of logits. Raises ValueError for an unknown function."""
+    values = logits.astype(np.float64)
+    if function == NONE:
+        return values
+    if function == SIGMOID:
+        return np.asarray(1 / (1 + np.exp(-values)))
+    if function == SOFTMAX:
+        powers = np.exp(values - values.max(axis=-1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+    raise ValueError(f"there is no function '{function}' from logits to scores")
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from olive_build.proof.generation_reference import (
+from olive_build.proof.predictions import Predictions
+from olive_build.proof.quality import Outputs, run_reference
+from olive_build.proof.reference import Reference
+from olive_build.proof.references.generation import (
     GenerationReference,
     restored_predictions,
     stored_predictions,
 )
-from olive_build.proof.predictions import Predictions
-from olive_build.proof.quality import Outputs, run_reference
-from olive_build.proof.reference import StoredReference
 from olive_build.proof.transcription import Transcripts
 
 ARRAYS, TEXTS = "outputs.npz", "outputs.json"
@@ -43,7 +43,7 @@ def write_outputs(outputs: Outputs, folder: Path) -> None:
         np.savez(file, **arrays)
 
 
-def of_steps(outputs: Outputs, step: Path, reference: StoredReference) -> Outputs:
+def of_steps(outputs: Outputs, step: Path, reference: Reference) -> Outputs:
     """Return the outputs of a file that searches by itself with what its graph says of the texts.
 
     `step` is the graph inside, with a cache; what was written stays the file's own.

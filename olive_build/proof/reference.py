@@ -1,7 +1,8 @@
 """Reference inputs with PyTorch's outputs, stored with every bundle for `verify`.
 
 A kind of model has a kind of reference: what is stored, how a file is run on it, and how outputs
-are compared. All kinds write reference.json, whose `kind` says which it is, and reference.npz.
+are compared. All kinds write reference.json, whose `kind` says which file of `references/` it is
+of, and reference.npz.
 """
 
 from __future__ import annotations
@@ -16,12 +17,8 @@ from typing import Any, BinaryIO, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from olive_build import rooms
 from olive_build.errors import BundleError
-from olive_build.proof.classification_reference import ClassificationReference
-from olive_build.proof.embedding_reference import EmbeddingReference
-from olive_build.proof.generation_reference import GenerationReference
-from olive_build.proof.logits_reference import LogitsReference
-from olive_build.proof.transcription_reference import TranscriptionReference
 from olive_build.untrusted import open_plain, read_bytes
 
 DESCRIPTION = "reference.json"
@@ -82,24 +79,10 @@ class Reference(Protocol):
         """Return what is written: plain data, and arrays."""
         ...
 
-
-StoredReference = (
-    EmbeddingReference
-    | ClassificationReference
-    | TranscriptionReference
-    | GenerationReference
-    | LogitsReference
-)
-KINDS: Mapping[str, type[StoredReference]] = {
-    kind.kind: kind
-    for kind in (
-        EmbeddingReference,
-        ClassificationReference,
-        TranscriptionReference,
-        GenerationReference,
-        LogitsReference,
-    )
-}
+    @staticmethod
+    def restored(described: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Reference:
+        """Return the reference of what was stored. Raises ValueError, KeyError or TypeError."""
+        ...
 
 
 def write_reference(reference: Reference, out: Path) -> None:
@@ -111,7 +94,7 @@ def write_reference(reference: Reference, out: Path) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_reference(folder: Path) -> StoredReference:
+def read_reference(folder: Path) -> Reference:
     """Return the reference below `folder`. Raises BundleError when it is missing or damaged."""
     try:
         described = json.loads(read_bytes(folder / DESCRIPTION, MOST_TEXT))
@@ -119,9 +102,11 @@ def read_reference(folder: Path) -> StoredReference:
             _require_size(stored)
             with np.load(stored, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-        if described["kind"] not in KINDS:
-            raise ValueError(f"a reference of kind '{described['kind']}' is not known")
-        return KINDS[described["kind"]].restored(described, arrays)
+        kind = described["kind"]
+        if kind not in rooms.names("proof.references"):
+            raise ValueError(f"a reference of kind '{kind}' is not known")
+        found: type[Reference] = rooms.module("proof.references", kind).REFERENCE
+        return found.restored(described, arrays)
     except DAMAGED as error:
         raise BundleError(
             "the stored references cannot be read",

@@ -40,8 +40,8 @@ class RegressionSpec(Strict):
     )
     quality: float | None = Field(
         default=None,
-        description="The most that any figure of quality may fall. Held only where both builds "
-        "were measured on the same inputs.",
+        description="The most that any share or cosine may fall, or an error rate rise; a point is "
+        "0.01. Held only where both builds were measured on the same inputs.",
     )
     perplexity: float | None = Field(
         default=None,

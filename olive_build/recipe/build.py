@@ -7,7 +7,8 @@ build can be compared, hashed and written as JSON.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
@@ -107,6 +108,25 @@ class Budgets:
 
 
 @dataclass(frozen=True)
+class ComponentMethod:
+    """How a variant makes one component smaller, where it is not as the whole; None leaves it."""
+
+    component: str
+    quantize: Method | None
+    by_default: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ComponentBuild:
+    """How one component is exported and fused, where something of that is said of it."""
+
+    name: str
+    opset: int
+    shapes: tuple[tuple[str, int], ...]
+    attention: Literal["fused", "plain"]
+
+
+@dataclass(frozen=True)
 class Variant:
     """A named precision: how it is made, and what it is held to.
 
@@ -126,6 +146,19 @@ class Variant:
     by_default: tuple[str, ...] = ()
     convolutional: Variant | None = None
     slow: str | None = None
+    components: tuple[ComponentMethod, ...] = ()
+    """The components that are made otherwise than `quantize` says."""
+
+    def of(self, component: str) -> ComponentMethod:
+        """Return how a component is made smaller."""
+        whole = ComponentMethod(component, self.quantize, self.by_default)
+        return next((item for item in self.components if item.component == component), whole)
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """All methods that it is made by."""
+        found = (self.quantize, *(item.quantize for item in self.components))
+        return tuple(method for method in found if method is not None)
 
 
 @dataclass(frozen=True)
@@ -133,7 +166,7 @@ class PassRequest:
     """An Olive pass that the recipe asks for.
 
     `options` is canonical JSON, so equal options are equal requests. `variants` is None where the
-    pass runs for all.
+    pass runs for all, and so is `component`.
     """
 
     name: str
@@ -141,6 +174,7 @@ class PassRequest:
     placement: Literal["before", "after"]
     stage: Stage
     variants: tuple[str, ...] | None
+    component: str | None = None
 
 
 @dataclass(frozen=True)
@@ -177,7 +211,21 @@ class TargetBuild:
     calibration: DataSource
     metric: str
     timing: bool
+    components: tuple[ComponentBuild, ...] = ()
+    """Those of which something else is said than of the whole."""
     sections: tuple[Section, ...] = ()
+
+    def component(self, name: str) -> ComponentBuild:
+        """Return how a component is exported and fused."""
+        whole = ComponentBuild(name, self.opset, self.shapes, self.attention)
+        return next((item for item in self.components if item.name == name), whole)
+
+    @property
+    def named_components(self) -> set[str]:
+        """The components of which the recipe says something."""
+        of_variants = {item.component for each in self.variants for item in each.components}
+        of_passes = {item.component for item in self.passes if item.component}
+        return {item.name for item in self.components} | of_variants | of_passes
 
     def section(self, kind: type[SectionT]) -> SectionT | None:
         """Return what a section asks of this target's model; None where it says nothing to it."""
@@ -191,3 +239,39 @@ class TargetBuild:
             for found in self.sections
             for name, value in found.options().items()
         )
+
+
+# A layer's number stands between dots or slashes: `encoder.layer.[0-5].output`, `/layers.11/mlp`.
+_NUMBER = re.compile(r"(?<![^./])(?:\d|\[[\d-]+\])+(?![^./])")
+_DIGIT = re.compile(r"\d|\[[\d-]+\]")
+# A miniature with more layers would be none.
+MOST_LAYERS = 64
+
+
+def layers_named(builds: Iterable[TargetBuild]) -> int:
+    """Return how many layers a model has that has all those which the builds name; 0 for none."""
+    numbers = (
+        number + 1
+        for build in builds
+        for pattern in _patterns(build)
+        for found in _NUMBER.findall(pattern)
+        if (number := _highest(found)) < MOST_LAYERS
+    )
+    return max(numbers, default=0)
+
+
+def _highest(text: str) -> int:
+    """Return the highest number that digits and sets of digits match: `1[0-3]` is 13."""
+    return int("".join(max(re.findall(r"\d", part), default="0") for part in _DIGIT.findall(text)))
+
+
+def _patterns(build: TargetBuild) -> Iterator[str]:
+    """Yield the names and patterns of nodes, modules and parameters that a build has."""
+    for variant in build.variants:
+        convolutional = variant.convolutional.methods if variant.convolutional else ()
+        for method in (*variant.methods, *convolutional):
+            yield from method.node_patterns() if method else ()
+    for request in build.passes:
+        yield from re.findall(r'"([^"]*)"', request.options)
+    for section in build.sections:
+        yield from section.patterns()

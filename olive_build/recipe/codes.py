@@ -39,7 +39,6 @@ class Code(StrEnum):
     CANNOT_RUN = "R026", "something that the provider, target or family cannot do"
     CONFLICT = "R027", "two settings that exclude each other, or one named twice"
     BAD_PASS = "R028", "a pass or option that Olive does not have, or one that has no place"
-    NOT_BUILT_YET = "R030", "a word of the language that no release builds yet"
     BUDGET_CONTRADICTION = "R040", "budgets that no file could keep, or that exclude each other"
     LOOSE_BUDGET = "W001", "a budget looser than the shipped default"
     UNUSED_BUDGET = "W002", "budgets of a variant that is not built"

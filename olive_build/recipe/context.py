@@ -1,20 +1,25 @@
-"""What the checks of one recipe share: its sound part, where things are written, the report."""
+"""What the checks of one recipe share, and those of one of its targets while it is resolved."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from olive_build.families.registry import Family
 from olive_build.recipe.codes import Code
-from olive_build.recipe.places import locate, relative_to_recipe, repository_of
-from olive_build.recipe.report import Report
+from olive_build.recipe.diagnostics import Report
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath, Node
+from olive_build.targets import Provider, Target
 
 if TYPE_CHECKING:
-    from olive_build.recipe.model import Recipe
+    from olive_build.recipe.model import Recipe, TargetSpec
+    from olive_build.recipe.sections import Owner
+
+_MARKS_OF_A_REPOSITORY = (".git", "pyproject.toml")
 
 
 @dataclass(frozen=True)
@@ -81,3 +86,75 @@ class Context:
     def relative(self, path: Path) -> str:
         """Return a path as builds hold it: posix, relative to the recipe's folder."""
         return relative_to_recipe(path, self.path)
+
+
+def repository_of(recipe: Path) -> Path:
+    """Return the nearest folder above the recipe with .git or pyproject.toml, else its own."""
+    folder = recipe.parent
+    for candidate in (folder, *folder.parents):
+        if any((candidate / mark).exists() for mark in _MARKS_OF_A_REPOSITORY):
+            return candidate
+    return folder
+
+
+def locate(text: str, file: Path, repository: Path) -> tuple[Path | None, str | None]:
+    """Return the path that `text` in `file` names, or None and what is wrong with it."""
+    if not text.strip() or "\0" in text:
+        return None, "names nothing"
+    if os.path.isabs(text) or "\\" in text or text[1:2] == ":" or text.startswith("~"):
+        return None, "is not a relative path with forward slashes"
+    lexical = Path(os.path.normpath(file.parent / text))
+    if not lexical.is_relative_to(repository):
+        return None, "leaves the repository"
+    if not lexical.resolve().is_relative_to(repository.resolve()):
+        return None, "leaves the repository by a symbolic link"
+    return lexical, None
+
+
+def relative_to_recipe(path: Path, recipe: Path) -> str:
+    """Return `path` as posix, relative to the folder of the recipe's file."""
+    return Path(os.path.relpath(path, recipe.parent)).as_posix()
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a target's settings are made of: the recipe's, its own, and the platform's facts.
+
+    `owner` is the section that decides what is built, in place of variants for inference.
+    """
+
+    context: Context
+    spec: TargetSpec
+    target: Target
+    provider: Provider
+    family: Family
+    owner: type[Owner] | None = None
+
+    def where(self, *field: str) -> KeyPath:
+        """Return where a setting is written: under the target or the recipe; else the target."""
+        own: KeyPath = ("targets", self.target.name, *field)
+        if self.context.written(own):
+            return own
+        return field if self.context.written(field) else own[:2]
+
+    def said(self, *field: str, component: str = "") -> tuple[Any, KeyPath]:
+        """Return a setting and where it is written: the target's, else the recipe's; None if none.
+
+        Of a `component`, only what is said of it alone.
+        """
+        path = ("components", component, *field) if component else field
+        recipe, own = self.context.recipe, ("targets", self.target.name)
+        layers: tuple[tuple[Any, KeyPath], ...] = ((self.spec, own), (recipe, ()))
+        for value, where in layers:
+            for key in path:
+                value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+            if value is not None:
+                return value, (*where, *path)
+        return None, self.where(*path)
+
+    def add(
+        self, code: Code, path: KeyPath, message: str, *, hint: str, notes: Sequence[str] = ()
+    ) -> None:
+        """Report something about this target."""
+        at_name = path == ("targets", self.target.name)
+        self.context.add(code, path, message, hint=hint, notes=notes, key=at_name)

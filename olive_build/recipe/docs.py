@@ -1,7 +1,8 @@
 """Fills the generated regions of docs/recipes.md from the models, the targets and the codes.
 
 Run as `python -m olive_build.recipe.docs`; with `--check` it only says whether the page is up to
-date. A region begins with `<!-- generated: NAME -->` and ends with `<!-- end -->`.
+date. A region begins with `<!-- generated: NAME -->` and ends with `<!-- end -->`. What has none of
+its own, such as a method or a section that was added, is described in `further sections`.
 """
 
 from __future__ import annotations
@@ -41,12 +42,15 @@ SECTIONS: Mapping[str, type[Strict]] = {
     **{f"quantize.{method}": spec for method, spec in METHODS.items()},
     "quantize.overrides": spec_of(BlockWeights),
     "passes": model.PassSpec,
+    "components": model.ComponentSpec,
+    "variants.components": model.ComponentOfVariantSpec,
     "verify": model.VerifySpec,
     "verify.data": model.DataFileSpec,
     "verify.budgets": BudgetsSpec,
     "verify.budgets.regression": RegressionSpec,
     "targets": model.TargetSpec,
 }
+FURTHER = "further sections"
 _KINDS = {
     "string": "text",
     "integer": "whole number",
@@ -61,11 +65,11 @@ _NOTHING = {"type": "null"}
 
 def page(text: str) -> str:
     """Return the page's text with every region filled. Raises UsageError for an unknown region."""
-    return REGION.sub(lambda found: region(found["name"]), text)
+    return REGION.sub(lambda found: region(found["name"], text), text)
 
 
-def region(name: str) -> str:
-    """Return a region with its marks."""
+def region(name: str, text: str = "") -> str:
+    """Return a region of the page `text` with its marks."""
     kind, _, rest = name.partition(" of ")
     if kind == "fields" and rest in SECTIONS:
         body = fields_of(SECTIONS[rest])
@@ -73,10 +77,20 @@ def region(name: str) -> str:
         body = ["```yaml", *(ROOT / rest).read_text(encoding="utf-8").splitlines(), "```"]
     elif name in TABLES:
         body = TABLES[name]()
+    elif name == FURTHER:
+        body = list(_further(text))
     else:
         hint = ", ".join([*TABLES, *(f"fields of {section}" for section in SECTIONS)])
         raise UsageError(f"no region '{name}'", where=str(PAGE), hint=f"use one of {hint}")
     return "\n".join([f"<!-- generated: {name} -->", *body, "<!-- end -->"])
+
+
+def _further(text: str) -> Iterator[str]:
+    described = {found["name"] for found in REGION.finditer(text)}
+    for section, spec in SECTIONS.items():
+        if f"fields of {section}" not in described:
+            about = str(spec.__doc__).partition("\n\n")[0]
+            yield from (f"### {section}", about, "", *fields_of(spec), "")
 
 
 def fields_of(spec: type[Strict]) -> list[str]:

@@ -10,10 +10,9 @@ from olive_build.families.registry import FAMILIES
 from olive_build.methods import precision_of
 from olive_build.proof import figures
 from olive_build.recipe.catalogue import load_catalogue
-from olive_build.recipe.checks import BUILT_IN_VARIANTS, FOR_SIZE
 from olive_build.recipe.codes import Code
 from olive_build.recipe.quantize import METHODS, layered
-from olive_build.recipe.variants import BUILT_IN_METHODS, Q4_BECAUSE, built_in_layer
+from olive_build.recipe.variants import BUILT_IN_METHODS, FOR_SIZE, Q4_BECAUSE, built_in_layer
 from olive_build.targets import Provider, load_provider, load_target, target_names
 
 
@@ -55,8 +54,7 @@ def _methods() -> list[str]:
 
 def _built_in_variants() -> list[str]:
     rows = []
-    for name in BUILT_IN_VARIANTS:
-        method = BUILT_IN_METHODS[name]
+    for name, method in BUILT_IN_METHODS.items():
         precision = precision_of(layered([built_in_layer(name)], method))
         speed = f"any: {Q4_BECAUSE}" if name in FOR_SIZE else "gated"
         rows.append((code(name), code(method) if method else "none", precision, speed))

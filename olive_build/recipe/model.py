@@ -27,8 +27,6 @@ REPO_PATTERN = r"^[\w.-]+/[\w.-]+$"
 PACKAGE_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 VERSION_PATTERN = r"^[0-9][0-9A-Za-z.+!_-]*$"
 STAGES = ("export", "fuse", "quantize", "compose")
-# Words of the language that no version builds yet.
-NOT_BUILT_YET = ("components",)
 
 Attention = Literal["fused", "plain"]
 Compose = Literal["single-file", "split", "none"]
@@ -142,24 +140,6 @@ class FuseSpec(Strict):
     )
 
 
-class VariantSpec(Strict):
-    """A named precision. What is left out comes from the built-in variant of that name, if any."""
-
-    quantize: QuantizeSpec | None = Field(
-        default=None,
-        description="How it is made smaller. Left out, as the built-in variant of that name; a "
-        "variant of your own stays fp32.",
-    )
-    speed: Literal["gated", "any"] | None = Field(
-        default=None,
-        description="gated fails a build that breaks the budget `slowdown`; any lifts that budget "
-        "and needs a `because`. Left out, gated; any for q4.",
-    )
-    because: str | None = Field(
-        default=None, description="Why its speed does not matter; printed beside its figures."
-    )
-
-
 class PassSpec(Strict):
     """An Olive pass, run on the graph before or after a stage."""
 
@@ -179,6 +159,59 @@ class PassSpec(Strict):
     )
     variants: tuple[str, ...] | None = Field(
         default=None, description="Run it for these variants only. Left out, for all."
+    )
+
+
+class ComponentOfVariantSpec(Strict):
+    """What a variant does otherwise with one component of the model."""
+
+    quantize: QuantizeSpec | None = Field(
+        default=None,
+        description="How this component is made smaller; {method: fp32} leaves it as it is. Left "
+        "out, as the variant.",
+    )
+    passes: tuple[PassSpec, ...] = Field(
+        default=(), description="Olive passes to run on this component, in this variant alone."
+    )
+
+
+class ComponentSpec(Strict):
+    """What is different for one component of the model: its encoder, its decoder."""
+
+    export: ExportSpec | None = Field(
+        default=None, description="Wins, field by field, over `export` of the whole."
+    )
+    fuse: FuseSpec | None = Field(default=None, description="Wins over `fuse` of the whole.")
+    quantize: QuantizeSpec | None = Field(
+        default=None,
+        description="Wins, field by field, over each variant that makes this component smaller by "
+        "the same method; other variants ignore it.",
+    )
+    passes: tuple[PassSpec, ...] = Field(
+        default=(),
+        description="Olive passes to run on this component alone, after those of the whole.",
+    )
+
+
+class VariantSpec(Strict):
+    """A named precision. What is left out comes from the built-in variant of that name, if any."""
+
+    quantize: QuantizeSpec | None = Field(
+        default=None,
+        description="How it is made smaller. Left out, as the built-in variant of that name; a "
+        "variant of your own stays fp32.",
+    )
+    components: dict[str, ComponentOfVariantSpec] = Field(
+        default_factory=dict,
+        description="By component of the model: what this variant does otherwise with it.",
+    )
+    speed: Literal["gated", "any"] | None = Field(
+        default=None,
+        description="gated fails a build that breaks the budget `slowdown`; any lifts that budget "
+        "and needs a `because`. Left out, gated; any for q4.",
+    )
+    because: str | None = Field(
+        default=None, description="Why its speed does not matter; printed beside its figures."
     )
 
 
@@ -269,6 +302,9 @@ class _TargetSpec(Strict):
         description="Wins, field by field, over each variant of this target with the same method.",
     )
     passes: tuple[PassSpec, ...] = Field(default=(), description="Run after the recipe's `passes`.")
+    components: dict[str, ComponentSpec] = Field(
+        default_factory=dict, description="Wins, field by field, over the recipe's `components`."
+    )
     verify: VerifySpec | None = Field(
         default=None, description="Merged over the recipe's `verify`, field by field."
     )
@@ -318,6 +354,11 @@ class _Recipe(Strict):
     )
     passes: tuple[PassSpec, ...] = Field(
         default=(), description="Olive passes to run besides the plan's own, in this order."
+    )
+    components: dict[str, ComponentSpec] = Field(
+        default_factory=dict,
+        description="By component of the model, such as the encoder: what is different for it. "
+        "What is said of a component wins over what is said of the whole.",
     )
     verify: VerifySpec = Field(
         default_factory=VerifySpec,

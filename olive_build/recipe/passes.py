@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from olive_build.recipe.build import PassRequest
 from olive_build.recipe.catalogue import RUNS_CODE, CataloguePass, load_catalogue
 from olive_build.recipe.codes import Code
-from olive_build.recipe.context import Context
+from olive_build.recipe.context import Context, Place
 from olive_build.recipe.model import STAGES, PassSpec
-from olive_build.recipe.place import Place
 from olive_build.recipe.schema_errors import describe
 from olive_build.recipe.suggest import did_you_mean, listed, nearest
 from olive_build.recipe.tree import KeyPath, Node
@@ -42,9 +42,14 @@ def check_passes(context: Context) -> None:
         entry = _check_name(context, spec.name, (*path, "pass"))
         if entry is not None:
             _check_options(context, entry, (*path, "options"))
-        if len(path) > 2 and spec.targets is not None:
-            message = "`targets` has no place inside a target"
-            context.add(Code.CONFLICT, (*path, "targets"), message, hint="remove it", key=True)
+        for word, given in (("targets", spec.targets), ("variants", spec.variants)):
+            if path[0] == word and given is not None:
+                message = f"`{word}` has no place inside a {word[:-1]}"
+                context.add(Code.CONFLICT, (*path, word), message, hint="remove it", key=True)
+        if "components" in path and spec.after == "compose":
+            message = "a component is no graph of its own after compose"
+            hint = "write `before: compose`, or put the pass into `passes`, for what is composed"
+            context.add(Code.BAD_PASS, (*path, "after"), message, hint=hint)
         for index, name in enumerate(spec.targets or ()):
             context.known("target", name, target_names(), (*path, "targets", index), key=False)
         for index, name in enumerate(spec.variants or ()):
@@ -55,9 +60,10 @@ def check_passes(context: Context) -> None:
 def passes_for(place: Place, variants: tuple[str, ...]) -> tuple[PassRequest, ...]:
     """Return the passes of a target that builds these variants, the recipe's before its own."""
     requests = []
-    for spec in (*place.context.recipe.passes, *place.spec.passes):
+    for spec, component, variant in _of_target(place):
         here = spec.targets is None or place.target.name in spec.targets
-        chosen = tuple(name for name in variants if spec.variants is None or name in spec.variants)
+        wanted = [variant] if variant else spec.variants
+        chosen = tuple(name for name in variants if wanted is None or name in wanted)
         stage = spec.before or spec.after
         if not here or not chosen or stage is None:
             continue
@@ -67,17 +73,38 @@ def passes_for(place: Place, variants: tuple[str, ...]) -> tuple[PassRequest, ..
                 options=json.dumps(spec.options, sort_keys=True, separators=(",", ":")),
                 placement="before" if spec.before else "after",
                 stage=stage,
-                variants=None if spec.variants is None else chosen,
+                variants=None if wanted is None else chosen,
+                component=component,
             )
         )
     return tuple(requests)
 
 
+def _of_target(place: Place) -> Iterator[tuple[PassSpec, str | None, str | None]]:
+    """Yield a target's passes, each with its component and variant where it is for one alone."""
+    recipe = place.context.recipe
+    for spec in (*recipe.passes, *place.spec.passes):
+        yield spec, None, None
+    for component in place.family.components:
+        layers: list[tuple[Any, str | None]] = [(recipe, None)]
+        layers += [(item, name) for name, item in recipe.variants.items()]
+        for layer, variant in (*layers, (place.spec, None)):
+            if component in layer.components:
+                for spec in layer.components[component].passes:
+                    yield spec, component, variant
+
+
 def _all(context: Context) -> Iterator[tuple[PassSpec, KeyPath]]:
     """Yield each pass and where it is written; a refused one has moved those after it up."""
-    layers: list[tuple[tuple[PassSpec, ...], KeyPath]] = [(context.recipe.passes, ("passes",))]
+    recipe = context.recipe
+    whole: list[tuple[Any, KeyPath]] = [(recipe, ())]
+    whole += [(item, ("targets", name)) for name, item in recipe.targets.items()]
+    layers = [(item.passes, (*where, "passes")) for item, where in whole]
+    whole += [(item, ("variants", name)) for name, item in recipe.variants.items()]
     layers += [
-        (spec.passes, ("targets", t, "passes")) for t, spec in context.recipe.targets.items()
+        (component.passes, (*where, "components", name, "passes"))
+        for item, where in whole
+        for name, component in item.components.items()
     ]
     for specs, where in layers:
         node = context.tree.find(where)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from olive_build.errors import UsageError
 from olive_build.families.registry import FAMILIES, Family
 from olive_build.recipe.build import (
+    ComponentBuild,
     HubSource,
     PackageSource,
     PathSource,
@@ -16,14 +17,12 @@ from olive_build.recipe.build import (
 )
 from olive_build.recipe.checks import family_of
 from olive_build.recipe.codes import Code
-from olive_build.recipe.context import Context
-from olive_build.recipe.diagnostics import RecipeErrors
+from olive_build.recipe.context import Context, Place
+from olive_build.recipe.diagnostics import RecipeErrors, Report
 from olive_build.recipe.load import LoadedRecipe
 from olive_build.recipe.measuring import samples
 from olive_build.recipe.model import LOWEST_OPSET
 from olive_build.recipe.passes import passes_for
-from olive_build.recipe.place import Place
-from olive_build.recipe.report import Report
 from olive_build.recipe.sections import Opsets, owner_of, owners, sections
 from olive_build.recipe.shapes import given_shapes, shapes_for
 from olive_build.recipe.suggest import did_you_mean, listed
@@ -92,7 +91,10 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
         return None
     place = Place(context, context.recipe.targets[name], target, provider, family, owner)
     parts = owner.parts(place) if owner else _inference_parts(place)
-    formats, opset, shapes = _formats(place), _opset(place), shapes_for(place, family)
+    formats, opset, shapes = _formats(place), _opset(place) or 0, shapes_for(place, family)
+    if owner is None:
+        whole = {"opset": opset, "shapes": shapes, "attention": parts["attention"]}
+        parts["components"] = _components(place, **whole)
     chosen = _source(context, source)
     return (
         TargetBuild(
@@ -167,15 +169,30 @@ def _formats(place: Place) -> tuple[str, ...]:
     return tuple(formats)
 
 
-def _opset(place: Place) -> int:
+def _components(place: Place, **whole: Any) -> tuple[ComponentBuild, ...]:
+    """Return how those components are exported and fused of which something is said."""
+    found = []
+    for name in place.family.components:
+        own = {
+            "opset": _opset(place, name),
+            "shapes": shapes_for(place, place.family, name),
+            "attention": _attention(place, name),
+        }
+        said = {key: value for key, value in own.items() if value}
+        if said:
+            found.append(ComponentBuild(name, **{**whole, **said}))
+    return tuple(found)
+
+
+def _opset(place: Place, component: str = "") -> int | None:
+    """Return the version of ONNX's operators; of a component None where nothing is said of it."""
     runtime = min(place.target.opset_max, place.provider.opset_max or place.target.opset_max)
     rules = place.owner.opsets if place.owner else OPSETS
     ceiling = min(runtime, rules.highest or runtime)
-    own = place.spec.export.opset if place.spec.export else None
-    opset = own if own is not None else place.context.recipe.export.opset
+    opset, path = place.said("export", "opset", component=component)
     if opset is None:
-        return min(place.target.opset_default, ceiling)
-    path = place.where("export", "opset")
+        return None if component else min(place.target.opset_default, ceiling)
+    assert isinstance(opset, int)
     if opset < rules.lowest:
         message = f"opset {opset} is below {rules.lowest}, the lowest that {rules.whose}"
         hint = f"use {rules.lowest} to {ceiling}"
@@ -190,16 +207,19 @@ def _opset(place: Place) -> int:
     return opset
 
 
-def _attention(place: Place) -> Literal["fused", "plain"]:
-    own = place.spec.fuse.attention if place.spec.fuse else None
-    chosen = own or place.context.recipe.fuse.attention
+def _attention(place: Place, component: str = "") -> Literal["fused", "plain"] | None:
+    """Return what becomes of attention; of a component None where nothing is said of it."""
+    chosen: Literal["fused", "plain"] | None
+    chosen, path = place.said("fuse", "attention", component=component)
     able = place.provider.contrib_attention
     if chosen is None:
+        if component:
+            return None
         return "fused" if able and place.target.attention == "fused" else "plain"
     if chosen == "fused" and not able:
         place.add(
             Code.CONFLICT,
-            place.where("fuse", "attention"),
+            path,
             f"`attention: fused` does not go with the provider '{place.provider.name}' of "
             f"'{place.target.name}'",
             hint="write `plain`, or set `fused` under the other targets only",

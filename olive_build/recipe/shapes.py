@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from olive_build.families.registry import Family
 from olive_build.recipe.codes import Code
-from olive_build.recipe.place import Place
+from olive_build.recipe.context import Place
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath
 
@@ -15,17 +15,19 @@ LARGEST_SIZE = 65_536
 LARGEST_OF_AXIS: Mapping[str, int] = {"samples": 2**24}
 
 
-def shapes_for(place: Place, family: Family) -> tuple[tuple[str, int], ...]:
+def shapes_for(place: Place, family: Family, component: str = "") -> tuple[tuple[str, int], ...]:
     """Return the axes with their sizes, in the family's order; () where all are free.
+
+    Of a `component`, what is said of it alone.
 
     Reports axes that the family does not have or that lack a size, sizes that none can have, and
     a provider that takes no symbolic axes.
     """
-    given = given_shapes(place)
+    given, path = place.said("export", "shapes", component=component)
     if not given:
-        _check_provider(place, family)
+        if not component:
+            _check_provider(place, family)
         return ()
-    path = place.where("export", "shapes")
     known = [axis for axis, _ in family.axes]
     for axis, size in given.items():
         largest = LARGEST_OF_AXIS.get(axis, LARGEST_SIZE)
@@ -50,8 +52,7 @@ def shapes_for(place: Place, family: Family) -> tuple[tuple[str, int], ...]:
 
 def given_shapes(place: Place) -> Mapping[str, int]:
     """Return the sizes that the target or else the recipe gives."""
-    own = place.spec.export.shapes if place.spec.export else None
-    return (own if own is not None else place.context.recipe.export.shapes) or {}
+    return place.said("export", "shapes")[0] or {}
 
 
 def written_shapes(family: Family, given: Mapping[str, int]) -> str:

@@ -9,12 +9,10 @@ from typing import Any, Literal
 
 from olive_build.methods import Method, Problem, Use, precision_of
 from olive_build.recipe.budgets import BudgetsSpec, filled, looser
-from olive_build.recipe.build import Variant
-from olive_build.recipe.checks import BUILT_IN_VARIANTS, FOR_SIZE
+from olive_build.recipe.build import ComponentMethod, Variant
 from olive_build.recipe.codes import Code
-from olive_build.recipe.context import Context
+from olive_build.recipe.context import Context, Place
 from olive_build.recipe.model import VARIANT_PATTERN, VariantSpec, VerifySpec
-from olive_build.recipe.place import Place
 from olive_build.recipe.quantize import METHODS, layered, unwritten, written
 from olive_build.recipe.suggest import listed
 from olive_build.recipe.tree import KeyPath
@@ -36,6 +34,10 @@ BUILT_IN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "w8a16": {"activations": "uint16"},
     "q4f16": {"activations": "fp16"},
 }
+# A variant is held to what its least exact component can keep to.
+FROM_LEAST_EXACT = ("int4", "w8a8", "int8", "w8a16", "weight-int8", "fp16", "fp32")
+# Those that may be slower than fp32: their reason comes with them.
+FOR_SIZE = ("q4", "q4f16")
 Q4_BECAUSE = "4-bit weights are for download size, and slow in WebAssembly"
 # The dtypes that transformers.js 4.3 turns into file suffixes (its src/utils/dtypes.js).
 _TRANSFORMERS_JS = ("fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4")
@@ -45,7 +47,7 @@ def known_variants(context: Context) -> tuple[str, ...]:
     """Return the names of the built-in variants and of those that the recipe writes."""
     node = context.tree.find(("variants",))
     own = tuple(node.value) if node is not None and isinstance(node.value, dict) else ()
-    return (*BUILT_IN_VARIANTS, *(name for name in own if name not in BUILT_IN_VARIANTS))
+    return (*BUILT_IN_METHODS, *(name for name in own if name not in BUILT_IN_METHODS))
 
 
 def variants_for(place: Place) -> tuple[Variant, ...]:
@@ -108,11 +110,13 @@ def _made(
         written(item)
         for item in (place.context.recipe.quantize, spec.quantize, place.spec.quantize)
     ]
-    quantize = layered([*built_in, *layers], method)
-    if quantize is not None:
-        quantize = quantize.settled(place.provider)
-    precision, speed = precision_of(quantize), _speed(name, spec)
-    _check_runs(place, name, precision, path)
+    quantize = _settled(place, [*built_in, *layers], method)
+    _check_runs(place, name, precision_of(quantize), path)
+    components = tuple(_components(place, name, spec, layers, quantize))
+    speed = _speed(name, spec)
+    own = {item.component: item.quantize for item in components}
+    every = [own.get(component, quantize) for component in place.family.components]
+    precision = min(map(precision_of, every), key=FROM_LEAST_EXACT.index)
     because = spec.because if spec.because or name not in FOR_SIZE else Q4_BECAUSE
     return Variant(
         name=name,
@@ -123,7 +127,41 @@ def _made(
         budgets=filled(given, precision, speed, place.family.metrics, name),
         by_default=unwritten(layers, quantize),
         slow=_checked(place, name, quantize, path) if quantize else None,
+        components=components,
     )
+
+
+def _components(
+    place: Place,
+    name: str,
+    spec: VariantSpec,
+    layers: list[dict[str, Any]],
+    whole: Method | None,
+) -> Iterator[ComponentMethod]:
+    """Yield how a variant makes those components of which it is said, where not as the whole.
+
+    `layers` are the recipe's settings of the whole. A component's method is the variant's, unless
+    the variant names another for it.
+    """
+    for component in place.family.components:
+        holders = (place.context.recipe, spec, place.spec)
+        said = [written(getattr(x.components.get(component), "quantize", None)) for x in holders]
+        method = said[1].get("method", whole.method if whole else None)
+        if method is None or not any(item.get("method") == method for item in said):
+            continue
+        below = [*_built_in_layers(place, name, method), *layers]
+        quantize = _settled(place, [*below, *said], method)
+        path = _written(place, name, method, "", component) or ("variants", name)
+        if "auto" in (method, whole.method if whole else None):
+            message = f"a search makes '{name}' as a whole, and not its {component} by itself"
+            hint = "name a method for the variant, or leave the component out"
+            place.add(Code.CONFLICT, path, message, hint=hint)
+            continue
+        if quantize is not None:
+            _check_runs(place, name, quantize.precision, path)
+            _checked(place, name, quantize, path, component)
+        if quantize != whole:
+            yield ComponentMethod(component, quantize, unwritten([*layers, *said], quantize))
 
 
 def _convolutional(
@@ -138,7 +176,17 @@ def _convolutional(
     return _made(place, made.name, spec, given, path, [dict(layer)], layer["method"])
 
 
-def _checked(place: Place, name: str, quantize: Method, path: KeyPath) -> str | None:
+def _settled(place: Place, layers: list[dict[str, Any]], method: str | None) -> Method | None:
+    """Return a method with its settings from `layers`; None where weights stay as they are."""
+    found = layered(layers, method)
+    if found is None or found.precision == "fp32":
+        return None
+    return found.settled(place.provider)
+
+
+def _checked(
+    place: Place, name: str, quantize: Method, path: KeyPath, component: str = ""
+) -> str | None:
     """Report what a method cannot do here; return why the provider computes it slowly, if it does.
 
     The warning of that is left out where the recipe itself says why the variant may be slow, and of
@@ -148,7 +196,7 @@ def _checked(place: Place, name: str, quantize: Method, path: KeyPath) -> str | 
     use = Use(place.context.recipe.name, name, place.target, place.provider, place.family)
 
     def add(code: Code, found: Problem, message: str, hint: str) -> None:
-        at = _written(place, name, quantize.method, found.field) or path
+        at = _written(place, name, quantize.method, found.field, component) or path
         place.add(code, at, message, hint=hint, notes=(found.why,))
 
     for found in quantize.problems(use):
@@ -165,13 +213,17 @@ def _checked(place: Place, name: str, quantize: Method, path: KeyPath) -> str | 
     return f"{slow.message}: {slow.why}; {slow.hint}"
 
 
-def _written(place: Place, name: str, method: str, field: str) -> KeyPath | None:
+def _written(
+    place: Place, name: str, method: str, field: str, component: str = ""
+) -> KeyPath | None:
     """Return where the recipe sets an option of a variant's method; None where it does not.
 
     The last of the places that set it wins, so that is the one to change.
     """
     context = place.context
-    for layer in (("targets", place.target.name), ("variants", name), ()):
+    layers: list[KeyPath] = [("targets", place.target.name), ("variants", name), ()]
+    own = [(*layer, "components", component) for layer in layers] if component else []
+    for layer in (*own, *layers):
         settings: KeyPath = (*layer, "quantize")
         chosen = context.tree.find((*settings, "method"))
         at = (*settings, field) if field else settings

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from olive_build.bundle.manifest import read_manifest
-from olive_build.bundle.training_manifest import is_training
 from olive_build.bundle.verify import VerifiedFile, verify
 from olive_build.errors import OliveBuildError, UsageError
 from olive_build.proof.figures import find, of_quality
-from olive_build.proof.verdict import Gate
+from olive_build.record.codec import encode
+from olive_build.record.proof import Gate
+from olive_build.record.read import read_manifest
 from olive_build.report.style import paint, table
 from olive_build.report.training_verification import train_again
 
@@ -44,7 +44,7 @@ class Verified:
     @property
     def training(self) -> bool:
         """Whether it is a bundle for training; False where that cannot be told."""
-        return self.error is None and is_training(read_manifest(self.folder))
+        return self.error is None and read_manifest(self.folder).training is not None
 
 
 def verify_bundles(folders: Sequence[Path], *, train: bool, as_json: bool) -> int:
@@ -67,7 +67,7 @@ def _verified(folder: Path, *, train: bool) -> Verified:
         files = verify(folder)
         if not train:
             return Verified(folder, files)
-        if not is_training(read_manifest(folder)):
+        if read_manifest(folder).training is None:
             raise UsageError(
                 "--train is for training bundles",
                 where=str(folder),
@@ -122,7 +122,7 @@ def _json(result: Verified) -> dict[str, object]:
                 "variant": item.variant,
                 "path": item.path,
                 "figures": item.figures,
-                "gates": [gate.as_json() for gate in item.gates],
+                "gates": encode(item.gates),
             }
             for item in result.files
         ],
@@ -135,5 +135,5 @@ def _of_training(result: Verified) -> dict[str, object] | None:
         return None
     return {
         "steps": "repeated" if result.trained else "recorded, not run again",
-        "gates": [gate.as_json() for gate in result.trained],
+        "gates": encode(result.trained),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from olive_build.engine.graph import Graph, GraphBuilder
+from olive_build.families import module_of
 from olive_build.families.registry import FAMILIES
 from olive_build.methods import Method
 from olive_build.plan.planner import TargetPlanner
@@ -45,7 +46,7 @@ def plan_candidate(item: Inspected, method: Method | None) -> CandidatePlan:
     calibration = graph.leaf(item.calibration, item.calibration_digest)
     judged = graph.add(SplitSamples("judge"), {"data": calibration}, f"{build.recipe}/judge")
     reference = graph.add(
-        Reference(build.family, dict(build.shapes).get("sequence_length")),
+        Reference(module_of(build.family, "torch_side"), dict(build.shapes).get("sequence_length")),
         {"source": source, "data": judged},
         f"{build.recipe}/judge-reference",
     )
@@ -63,8 +64,13 @@ def plan_candidate(item: Inspected, method: Method | None) -> CandidatePlan:
         "calibration": planner.calibration_inputs("judge"),
     }
     judge = {"model": core.node, "reference": reference}
-    outputs = planner.add(RunReference(MODEL_NAME, build.family), judge, variant, "judge-outputs")
-    speed = MeasureSpeed(build.family, _sizes(item))
+    outputs = planner.add(RunReference(MODEL_NAME), judge, variant, "judge-outputs")
+    speed = MeasureSpeed(
+        module_of(build.family, "sample"),
+        module_of(build.family, "torch_side"),
+        takes=FAMILIES[build.family].takes[1],
+        sizes=_sizes(item),
+    )
     damage = MeasureDamage(DAMAGE_SAMPLES)
     nodes = {
         "shipped": planner.composed(variant, {"model": core.node})["model"],

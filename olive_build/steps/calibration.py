@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.step import Step
 
 
@@ -14,11 +15,12 @@ class CalibrationInputs(Step):
     """Write calibration.npz: the exported graph's inputs for each sample.
 
     Inputs: source (model folder), data (the family's file of texts or images). Raises StepError
-    for bad data. `shapes` are the axes of a graph of fixed shapes with their sizes, in the order
-    of the inputs' first axes: samples are padded or cut to them.
+    for bad data. `calibration` is the family's module that reads them, `shapes` are the axes of
+    a graph of fixed shapes with their sizes, in the order of the inputs' first axes: samples
+    are padded or cut to them.
     """
 
-    family: str
+    calibration: str
     shapes: tuple[tuple[str, int], ...] = ()
 
     worker = "torch"
@@ -26,10 +28,9 @@ class CalibrationInputs(Step):
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.calibration.inputs import CALIBRATION, fitted, write_inputs
-        from olive_build.families import family_module
         from olive_build.steps.samples import sample_file
 
         data = sample_file(inputs["data"])
-        feeds = family_module(self.family, "calibration").calibration_feeds
+        feeds = rooms.look_up(self.calibration).calibration_feeds
         sizes = [size for _, size in self.shapes]
         write_inputs(fitted(feeds(inputs["source"], data), sizes), out / CALIBRATION)

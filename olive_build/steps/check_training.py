@@ -21,7 +21,7 @@ class CheckTraining(Step):
     parameter that is to learn has no effect on the loss.
     """
 
-    family: str
+    training: str
     shapes: tuple[tuple[str, int], ...]
     train: Train
 
@@ -30,6 +30,6 @@ class CheckTraining(Step):
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.training.torch_model import build
 
-        side = build(inputs["source"], self.family, self.train, dict(self.shapes))
+        side = build(inputs["source"], self.training, self.train, dict(self.shapes))
         found = {"trainable": len(side.trainable), "frozen": len(side.frozen)}
         (out / CHECKED).write_text(json.dumps(found, sort_keys=True) + "\n", encoding="utf-8")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.step import Step
 
 SOURCE = "source"
@@ -19,7 +20,7 @@ class BuildPart(Step):
     says to this family alone.
     """
 
-    family: str
+    composition: str
     part: str
     opset: int
     options: tuple[tuple[str, str], ...] = ()
@@ -28,11 +29,10 @@ class BuildPart(Step):
     stage = "compose"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.families import family_module
         from olive_build.rewrites.clean import save_clean
         from olive_build.steps.model_check import MODEL
 
-        composition = family_module(self.family, "compose")
+        composition = rooms.look_up(self.composition)
         part = composition.part(self.part, inputs[SOURCE], self.opset, dict(self.options))
         save_clean(part, out / MODEL)
 
@@ -44,7 +44,7 @@ class Join(Step):
     Inputs: source (model folder), and the components by name. `file` is what the layout calls it.
     """
 
-    family: str
+    composition: str
     file: str
 
     worker = "onnxruntime"
@@ -52,11 +52,10 @@ class Join(Step):
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.clients.onnxruntime_client import open_session
-        from olive_build.families import family_module
         from olive_build.rewrites.clean import save_clean
         from olive_build.steps.model_check import MODEL, read
 
-        composition = family_module(self.family, "compose")
+        composition = rooms.look_up(self.composition)
         parts = {name: read(path / MODEL) for name, path in inputs.items() if name != SOURCE}
         save_clean(composition.join(self.file, parts, inputs[SOURCE]), out / MODEL)
         open_session(out / MODEL)
@@ -69,18 +68,17 @@ class GiveEmbedding(Step):
     Inputs: source (model folder), model.
     """
 
-    family: str
+    composition: str
 
     worker = "onnxruntime"
     stage = "compose"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.clients.onnxruntime_client import open_session
-        from olive_build.families import family_module
         from olive_build.rewrites.clean import save_clean
         from olive_build.steps.model_check import MODEL, read
 
-        composition = family_module(self.family, "compose")
+        composition = rooms.look_up(self.composition)
         save_clean(
             composition.with_embedding(read(inputs["model"] / MODEL), inputs[SOURCE]), out / MODEL
         )
@@ -96,7 +94,7 @@ class Compose(Step):
     lacks is found here and not on the device.
     """
 
-    family: str
+    composition: str
     options: tuple[tuple[str, str], ...] = ()
 
     worker = "onnxruntime"
@@ -104,11 +102,10 @@ class Compose(Step):
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.clients.onnxruntime_client import open_session
-        from olive_build.families import family_module
         from olive_build.rewrites.clean import save_clean
         from olive_build.steps.model_check import MODEL, read
 
-        composition = family_module(self.family, "compose")
+        composition = rooms.look_up(self.composition)
         parts = {name: read(path / MODEL) for name, path in inputs.items() if name != SOURCE}
         model = composition.compose(parts, inputs[SOURCE], dict(self.options))
         save_clean(model, out / MODEL)

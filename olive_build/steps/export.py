@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.step import Step
 from olive_build.errors import StepError
 
@@ -15,14 +16,15 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Export(Step):
-    """Write model.onnx: the family's module through Olive's OnnxConversion, dynamo exporter.
+    """Write model.onnx: a PyTorch module through Olive's OnnxConversion, dynamo exporter.
 
-    Inputs: source (model folder). `component` is which of the family's graphs is exported. Node
+    Inputs: source (model folder). `torch_side` is the family's module that loads the model, and
+    `component` which of its graphs is exported. Node
     names say which module they come from. Raises StepError when the conversion fails, or when an
     output differs from PyTorch's by more than 1e-4.
     """
 
-    family: str
+    torch_side: str
     opset: int
     component: str = "model"
 
@@ -30,10 +32,9 @@ class Export(Step):
     stage = "export"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.families import family_module
         from olive_build.olive_bridge import convert
 
-        side = family_module(self.family, "torch_side")
+        side = rooms.look_up(self.torch_side)
         folder = inputs["source"]
         convert(side.torch_export(folder, self.component), opset=self.opset, out=out)
         _same_as_torch(side.probe_outputs(folder, self.component), out / "model.onnx")

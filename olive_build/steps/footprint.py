@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.step import Step
 
 MEMORY = "memory.json"
@@ -20,7 +21,8 @@ class MeasureFootprint(Step):
     processor has.
     """
 
-    family: str
+    sample: str
+    torch_side: str
     takes: str
     tokens: tuple[int, ...]
 
@@ -29,17 +31,16 @@ class MeasureFootprint(Step):
     measures = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.families import family_module
         from olive_build.proof.candidate import Candidate, candidate_for
         from olive_build.proof.footprint import measure_memory
         from olive_build.steps.model_check import MODEL
 
-        sample = family_module(self.family, "sample")
+        sample = rooms.look_up(self.sample)
         if "model" in inputs:
-            candidate = candidate_for("this file", inputs["model"] / MODEL, self.family)
+            candidate = candidate_for("this file", inputs["model"] / MODEL, self.sample)
         else:
             kind = f"pytorch-{self.takes}"
-            candidate = Candidate("pytorch", kind, str(inputs["source"]), self.family)
+            candidate = Candidate("pytorch", kind, str(inputs["source"]), self.torch_side)
         rows = measure_memory(
             candidate,
             {count: sample.text_of(inputs["source"], count) for count in self.tokens},

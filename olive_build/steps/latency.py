@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.step import Step
 from olive_build.engine.telling import tell
 from olive_build.proof.limit import Limit
@@ -20,14 +21,17 @@ LOAD = "load.json"
 class MeasureLatency(Step):
     """Write latency.json and load.json. Inputs: model, source (model folder), maybe baseline.
 
-    `baseline` is the fp32 graph, left out where the model is that graph. `takes` is what the file
+    `sample` and `torch_side` are the family's modules, `unit` is what `tokens` count. `baseline`
+    is the fp32 graph, left out where the model is that graph. `takes` is what the file
     is given, `text` or `tokens`; PyTorch is given the same. Every combination of `tokens` and
     `threads` is timed. Rounds go on while one of `limits` is undecided or an interval is wider than
     `narrow` of its median; all else ends after `seconds`, and what that leaves out is told and
     noted.
     """
 
-    family: str
+    sample: str
+    torch_side: str
+    unit: str
     takes: str
     tokens: tuple[int, ...]
     threads: tuple[int, ...]
@@ -41,8 +45,6 @@ class MeasureLatency(Step):
     exclusive = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.families import family_module
-        from olive_build.families.registry import FAMILIES
         from olive_build.proof.candidate import Candidate, candidate_for
         from olive_build.proof.latency import Patience, compare_loads, compare_running, started
         from olive_build.steps.model_check import MODEL
@@ -56,20 +58,20 @@ class MeasureLatency(Step):
             "times the file, PyTorch and the fp32 graph in turn: "
             f"{self.seconds:.0f} s at most, longer while a gate is open"
         )
-        sample = family_module(self.family, "sample")
+        sample = rooms.look_up(self.sample)
         texts = {count: sample.text_of(inputs["source"], count) for count in self.tokens}
         candidates = [
-            candidate_for("this file", inputs["model"] / MODEL, self.family),
-            Candidate("pytorch", f"pytorch-{self.takes}", str(inputs["source"]), self.family),
+            candidate_for("this file", inputs["model"] / MODEL, self.sample),
+            Candidate("pytorch", f"pytorch-{self.takes}", str(inputs["source"]), self.torch_side),
         ]
         if "baseline" in inputs:
-            fp32 = candidate_for("fp32 graph", inputs["baseline"] / MODEL, self.family)
+            fp32 = candidate_for("fp32 graph", inputs["baseline"] / MODEL, self.sample)
             candidates.insert(1, fp32)
         with started(candidates) as children:
             rows = compare_running(
                 children, texts, self.threads, self.limits, self.narrow, patience
             )
-            rows = [{**row, "unit": FAMILIES[self.family].size_unit} for row in rows]
+            rows = [{**row, "unit": self.unit} for row in rows]
             load = compare_loads(children, self.limits, patience=patience)
         for name, figures in ((LATENCY, rows), (LOAD, load)):
             text = json.dumps(figures, indent=2, sort_keys=True)

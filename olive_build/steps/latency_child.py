@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from olive_build import rooms
 from olive_build.engine.memory import high_water, reset_high_water, resident
 from olive_build.processes import follow_parent
 
@@ -44,6 +45,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     candidate = json.loads(sys.stdin.readline())
+    for folder in candidate["rooms"]:
+        rooms.extend(Path(folder))
     is_file = candidate["kind"] == "onnxruntime"
     runner = _onnxruntime(candidate) if is_file else _pytorch(candidate)
     # What is used from here on is the model's; the libraries are imported.
@@ -106,13 +109,12 @@ def _time(call: Call, seconds: float) -> list[float]:
     return times
 
 
-def _onnxruntime(candidate: dict[str, str]) -> Runner:
+def _onnxruntime(candidate: dict[str, Any]) -> Runner:
     import onnxruntime  # noqa: F401 - before memory is counted
 
     from olive_build.clients.onnxruntime_client import open_session
-    from olive_build.families import family_module
 
-    sample = family_module(candidate["family"], "sample")
+    sample = rooms.look_up(candidate["module"])
 
     def load(threads: int) -> Any:
         return open_session(Path(candidate["path"]), threads=threads)
@@ -126,13 +128,11 @@ def _onnxruntime(candidate: dict[str, str]) -> Runner:
     return Runner(load, prepare)
 
 
-def _pytorch(candidate: dict[str, str]) -> Runner:
+def _pytorch(candidate: dict[str, Any]) -> Runner:
     import torch
 
-    from olive_build.families import family_module
-
     folder = Path(candidate["path"])
-    side = family_module(candidate["family"], "torch_side")
+    side = rooms.look_up(candidate["module"])
     takes = candidate["kind"].removeprefix("pytorch-")
 
     def load(threads: int) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.step import Step
 
 LOADING = "loading.json"
@@ -16,27 +17,25 @@ LOADING = "loading.json"
 class LoadCheck(Step):
     """Write loading.json: which tensors are missing, unexpected, mismatched or ignored, and notes.
 
-    Inputs: source (model folder). `head` is the layer that a new one takes the place of, where the
-    model `trains`. Raises PlanError where an output reads a tensor that the files do not have, and
-    for what else `from_files` refuses.
+    Inputs: source (model folder). `loader` is the family's module that loads the model; `head` is
+    the layer that a new one takes the place of, where the model `trains`. Raises PlanError where an
+    output reads a tensor that the files do not have, and for what else `from_files` refuses.
     """
 
-    family: str
+    loader: str
     trains: bool = False
     head: str | None = None
 
     worker = "torch"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.families import family_module
         from olive_build.families.configuration import read_value
 
         folder = inputs["source"]
         for path in sorted(folder.rglob("*.json")):
             read_value(path)  # what is read by a library is held to the same limits
-        if self.trains:
-            loaded = family_module(self.family, "training").side.loading(folder, self.head)
-        else:
-            loaded = family_module(self.family, "torch_side").loading(folder)
+        module = rooms.look_up(self.loader)
+        trains = self.trains
+        loaded = module.side.loading(folder, self.head) if trains else module.loading(folder)
         text = json.dumps(loaded.described(), indent=2, sort_keys=True)
         (out / LOADING).write_text(text + "\n", encoding="utf-8")

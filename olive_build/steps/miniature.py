@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.step import Step
 
 
@@ -13,15 +14,14 @@ from olive_build.engine.step import Step
 class Miniature(Step):
     """Write a model folder as the family's own tools would save it; seconds, no network.
 
-    It has at least `layers` layers, and one of each kind.
+    `miniature` is the family's module. It has at least `layers` layers, and one of each kind.
     """
 
-    family: str
+    miniature: str
     layers: int = 0
 
     worker = "torch"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.families import family_module
 
-        family_module(self.family, "miniature").write_miniature(out, self.layers)
+        rooms.look_up(self.miniature).write_miniature(out, self.layers)

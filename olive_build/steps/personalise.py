@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.step import Step
 from olive_build.training.settings import Train
 
@@ -25,7 +26,7 @@ class Personalise(Step):
     processors.
     """
 
-    family: str
+    trials: str
     train: Train
     epochs: int | None
     margin: float
@@ -35,13 +36,11 @@ class Personalise(Step):
     measures = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.families import family_module
         from olive_build.training.personalise import Clips, personalise
 
         artifacts = inputs["artifacts"]
         described = json.loads((artifacts / "training.json").read_text(encoding="utf-8"))
-        room = family_module(self.family, "trials")
-        trials = room.read_trials(inputs["trials"], described["data"])
+        trials = rooms.look_up(self.trials).read_trials(inputs["trials"], described["data"])
         batch = described["inputs"][0]["axes"][0]
         fixed = isinstance(batch, int)
         clips = Clips(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from olive_build import rooms
 from olive_build.engine.step import Step
 
 QUALITY = "quality.json"
@@ -19,13 +20,14 @@ class RunReference(Step):
 
     Inputs: model, reference. `file` is which file of the model's artifact is run (model.onnx or
     model.ort). It measures: int8 kernels differ between processors. Graphs of a layout of several
-    files come as `model.<file>`, with the model folder as `source` and the family's parts: the
-    `family` runs them together, by the recipe's `options`. Of a file that searches by itself the
-    graph inside comes as `step`, for what is said of texts.
+    files come as `model.<file>`, with the model folder as `source` and the family's `parts`: its
+    module `session` runs them together, by the recipe's `options`. Of a file that searches by
+    itself the graph inside comes as `step`, for what is said of texts.
     """
 
     file: str
-    family: str
+    session: str = ""
+    parts: tuple[str, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
 
     worker = "onnxruntime"
@@ -46,8 +48,6 @@ class RunReference(Step):
 
     def _model(self, inputs: Mapping[str, Path]) -> Any:
         """Return the path of a single file, or a session of several."""
-        from olive_build.families import family_module
-        from olive_build.families.registry import FAMILIES
         from olive_build.steps.model_check import MODEL
 
         if "model" in inputs:
@@ -57,8 +57,8 @@ class RunReference(Step):
             for name, path in inputs.items()
             if name.startswith("model.")
         }
-        parts = {name: inputs[name] / MODEL for name in FAMILIES[self.family].parts}
-        session = family_module(self.family, "session")
+        parts = {name: inputs[name] / MODEL for name in self.parts}
+        session = rooms.look_up(self.session)
         return session.open_files(files, inputs["source"], dict(self.options), parts)
 
 

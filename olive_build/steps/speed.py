@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.step import Step
 
 SPEED = "speed.json"
@@ -20,10 +21,12 @@ class MeasureSpeed(Step):
     Each size has a row for each of two pairs of processes: where a process's memory comes to lie
     changes its speed by some percent, and only another process tells. Inputs: model, source (model
     folder), maybe baseline (the fp32 graph). Without a baseline the model is timed against PyTorch
-    eager.
+    eager, which `takes` what the graph is given.
     """
 
-    family: str
+    sample: str
+    torch_side: str
+    takes: str
     sizes: tuple[int, ...]
 
     worker = "onnxruntime"
@@ -31,21 +34,20 @@ class MeasureSpeed(Step):
     exclusive = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.families import family_module
-        from olive_build.families.registry import FAMILIES
         from olive_build.proof.candidate import Candidate, candidate_for
         from olive_build.proof.latency import compare
         from olive_build.steps.model_check import MODEL
 
-        sample = family_module(self.family, "sample")
-        takes = FAMILIES[self.family].takes[1]
+        sample = rooms.look_up(self.sample)
         other = (
-            candidate_for("fp32 graph", inputs["baseline"] / MODEL, self.family)
+            candidate_for("fp32 graph", inputs["baseline"] / MODEL, self.sample)
             if "baseline" in inputs
-            else Candidate("pytorch", f"pytorch-{takes}", str(inputs["source"]), self.family)
+            else Candidate(
+                "pytorch", f"pytorch-{self.takes}", str(inputs["source"]), self.torch_side
+            )
         )
         texts = {size: sample.text_of(inputs["source"], size) for size in self.sizes}
-        both = [candidate_for("this file", inputs["model"] / MODEL, self.family), other]
+        both = [candidate_for("this file", inputs["model"] / MODEL, self.sample), other]
         rows = [row for _ in range(PAIRS) for row in compare(both, texts=texts, threads=(1,))]
         text = json.dumps(rows, indent=1, sort_keys=True)
         (out / SPEED).write_text(text + "\n", encoding="utf-8")

@@ -46,7 +46,9 @@ class TrainingProof(Step):
         output = chosen_output(self.train.loss, described["outputs"])
         figures = prove(artifacts, recorded, described, self.train.optimizer, output, out)
         record = figures.record
-        for found in check_stored(artifacts, inputs["reference"], described, output):
+        names = [str(item["name"]) for item in described["inputs"]]
+        index = described["outputs"].index(output)
+        for found in check_stored(artifacts, inputs["reference"], names, index):
             record = worse(record, found)
         text = json.dumps(record, indent=2, sort_keys=True)
         (out / TRAINING_PROOF).write_text(text + "\n", encoding="utf-8")

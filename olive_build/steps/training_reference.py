@@ -22,7 +22,7 @@ class TrainingReference(Step):
     free. The reference is of the model before the steps.
     """
 
-    family: str
+    training: str
     shapes: tuple[tuple[str, int], ...]
     train: Train
     steps: int = 20
@@ -36,7 +36,7 @@ class TrainingReference(Step):
         from olive_build.training.torch_steps import reference_of, take_steps, write_steps
         from olive_build.training.torch_stored_steps import stored_steps
 
-        side = build(inputs["source"], self.family, self.train, dict(self.shapes))
+        side = build(inputs["source"], self.training, self.train, dict(self.shapes))
         reference = reference_of(side)
         write_reference(reference, out)
         write_steps(stored_steps(side, self.train, reference.feeds), out / STORED_STEPS)

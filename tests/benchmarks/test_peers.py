@@ -19,7 +19,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from olive_build.errors import OliveBuildError
 from olive_build.proof.candidate import Process
 from olive_build.proof.embedding import pool
-from olive_build.proof.embedding_reference import EmbeddingReference
+from olive_build.proof.references.embedding import EmbeddingReference
 
 PEERS = Path(__file__).resolve().parents[2] / "benchmarks" / "peers"
 sys.path.insert(0, str(PEERS))

@@ -22,7 +22,7 @@ def test_a_build_publishes_whole_bundles_and_an_index(project: Project) -> None:
         assert hashlib.sha256(manifest).hexdigest() == item["manifest_sha256"]
         files = {f["path"]: f for f in json.loads(manifest)["files"]}
         there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-        assert there == {*files, "manifest.json", "proof.json"}
+        assert there == {*files, "manifest.json", "proof.json", "proof.json.sha256"}
         for path, entry in files.items():
             content = (folder / path).read_bytes()
             assert hashlib.sha256(content).hexdigest() == entry["sha256"]
@@ -129,6 +129,28 @@ def test_one_target_that_fails_stops_the_build_unless_it_keeps_going(
     error = next(item["error"] for item in result.json["bundles"] if item["error"])
     assert error["what"] == "exclude pattern 'no/such/*' matches no node"
     assert result.json["exit_code"] == 4
+
+
+def test_of_several_recipes_one_that_cannot_be_planned_stops_itself_alone(
+    project: Project,
+) -> None:
+    budgets = "timing: true\n  budgets: {int8: {speedup: {99999: 2}}}"  # no model takes so much
+    project.write_recipe(RECIPE.replace("timing: false", budgets), "other")
+    result = project.run("build", "other", "tiny", "--target", "desktop")
+    assert (result.code, project.bundle("desktop").exists()) == (3, False)
+    result = project.run("build", "other", "tiny", "--target", "desktop", "--keep-going")
+    assert result.code == 3
+    assert project.bundle("desktop").exists()
+    assert "other cannot be planned, and is left out: " in result.out
+    assert "\nother, target desktop:\nerror: " in result.err
+
+
+def test_a_bundle_is_published_as_soon_as_it_is_done(project: Project) -> None:
+    result = project.run("build", "tiny", "--jobs", "1", "--force")
+    assert result.code == 0, result.err
+    before, published, after = result.out.partition("published: outputs/tiny/")
+    assert published and " ran " in before
+    assert " ran " in after.partition("steps: ")[0]
 
 
 def test_until_a_stage_publishes_nothing(project: Project) -> None:

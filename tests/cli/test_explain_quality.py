@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -99,3 +100,17 @@ def test_a_damaged_manifest_is_named(published: Project) -> None:
     result = published.run("explain", "--quality", str(published.bundle("web")))
     assert result.code == 6
     assert "manifest.json" in result.err
+
+
+def test_a_bundle_out_of_its_budgets_names_the_command_that_says_where(project: Project) -> None:
+    """It was not published, so its files are those in the cache."""
+    project.write_recipe(
+        RECIPE.replace("targets:\n", "  budgets: {int8: {cosine_p1: 1.0}}\ntargets:\n")
+    )
+    result = project.run("build", "tiny", "--target", "desktop")
+    assert result.code == 5, result.err
+    command = result.err.partition("which layers of int8 lose it: ")[2].splitlines()[0]
+    assert command.startswith("olive-build explain --quality ")
+    explained = project.run(*shlex.split(command)[1:], "--json")
+    assert explained.code == 0, explained.err
+    assert explained.json["layers"]

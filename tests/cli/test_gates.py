@@ -36,7 +36,7 @@ def test_a_timed_build_measures_time_loading_and_memory_of_every_variant(project
         for row in (*found["latency"], found["load"]):
             assert set(row["ratio_to"]) == others
             assert set(row["milliseconds"]) == {"this file", *others}
-            assert row["rounds"] in (11, 22, 44)
+            assert 7 <= row["rounds"] <= 44
             own = row["milliseconds"]["this file"]
             assert 0 < own["median_from"] <= own["median"] <= own["median_to"]
         assert set(found["memory"]) == {"this file", *others}

@@ -20,7 +20,7 @@ from olive_build.families.whisper.clips import read_clips
 from olive_build.families.whisper.session import DECODER_FILE, ENCODER_FILE, open_files
 from olive_build.families.whisper.spec import inspect
 from olive_build.proof.reference import read_reference
-from olive_build.proof.transcription_reference import TranscriptionReference
+from olive_build.proof.references.transcription import TranscriptionReference
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "recipes" / "whisper-digits"

@@ -67,8 +67,8 @@ def test_changes_of_every_kind_are_named(store: Store, monkeypatch: pytest.Monke
     new = why(graph(digest="1" * 64), store)
     assert new["m/one"] == (InputChanged("data", "0" * 64, "1" * 64),)
     assert new["m/two"] == (InputWillRun("before", "m/one"),)
-    files = {**reached(Join).files, "steps/tiny_steps.py": "0" * 16}
-    monkeypatch.setattr(fingerprint, "reached", lambda step: Reached(files, ()))
+    files = {**reached(Join("a").kind).files, "steps/tiny_steps.py": "0" * 16}
+    monkeypatch.setattr(fingerprint, "reached", lambda *step: Reached(files, ()))
     assert why(graph(), store)["m/one"] == (CodeChanged(("steps/tiny_steps.py",)),)
     many = CodeChanged(tuple("abcdefg"))
     assert many.text() == "code changed: a, b, c, d, e and 2 more"

@@ -105,7 +105,7 @@ def test_a_file_is_measured_by_it() -> None:
     found = ran(
         "import json\n"
         "import numpy as np\n"
-        "from olive_build.proof.embedding_reference import EmbeddingReference\n"
+        "from olive_build.proof.references.embedding import EmbeddingReference\n"
         "from olive_build.proof.quality import Outputs, quality_of\n"
         "rows = np.eye(4, dtype=np.float32)\n"
         "tokens = tuple(np.arange(2) for _ in rows)\n"
@@ -114,6 +114,25 @@ def test_a_file_is_measured_by_it() -> None:
     )
     values = found["evenness"], found["single"]["evenness"], found["batched"]["evenness"]
     assert values == (0.75, 1.0, 0.75)
+
+
+def test_a_kind_of_reference_of_its_own_is_stored_and_read_with_its_figures() -> None:
+    found = ran(
+        "import json, tempfile\n"
+        "import numpy as np\n"
+        "from olive_build import rooms\n"
+        "from olive_build.proof.quality import Outputs, quality_of\n"
+        "from olive_build.proof.reference import read_reference, write_reference\n"
+        "rows = np.eye(4, dtype=np.float32)\n"
+        "tokens = tuple(np.arange(2) for _ in rows)\n"
+        "kind = rooms.module('proof.references', 'lengths').REFERENCE\n"
+        "with tempfile.TemporaryDirectory() as folder:\n"
+        "    write_reference(kind(tuple('abcd'), tokens, rows, 'mean', True), Path(folder))\n"
+        "    reference = read_reference(Path(folder))\n"
+        "print(json.dumps(quality_of(Outputs(rows, 0.75 * rows), reference).as_json()))\n"
+    )
+    assert found["batched"] == {"longest_difference": 0.25, "evenness": 0.75}
+    assert (found["longest_difference"], found["evenness"]) == (0.25, 0.75)
 
 
 def test_its_code_is_in_the_key_of_the_step_that_measures() -> None:

@@ -49,18 +49,18 @@ def test_its_fields_and_checks_are_the_languages(recipe: Path) -> None:
     assert "no grid has the distance -1" in refused and "it.yaml:9:" in refused
 
 
-def test_the_schema_and_the_docs_tables_have_it() -> None:
+def test_the_schema_and_the_docs_have_it() -> None:
     found = ran(
         "import json\n"
-        "from olive_build.recipe.docs import SECTIONS, fields_of\n"
+        "from olive_build.recipe.docs import PAGE, page\n"
         "from olive_build.recipe.docs_tables import TABLES\n"
         "from olive_build.recipe.schema import recipe_schema\n"
         "schema = recipe_schema()['$defs']['ToyRoundingSpec']\n"
-        "table = fields_of(SECTIONS['quantize.toy-rounding'])\n"
-        "print(json.dumps([schema['properties']['grid'], table, TABLES['methods']()]))"
+        "text = page(PAGE.read_text()).partition('### quantize.toy-rounding')[2]\n"
+        "print(json.dumps([schema['properties']['grid'], text, TABLES['methods']()]))"
     )
     assert found[0]["default"] == 0.001 and found[0]["type"] == "number"
-    assert any("| `grid` | number | `0.001` | The distance" in row for row in found[1])
+    assert "| `grid` | number | `0.001` | The distance" in found[1]
     assert any("Weights on a grid" in row for row in found[2])
 
 
@@ -80,10 +80,10 @@ def test_a_search_climbs_its_ladder_and_remembers_what_it_chose() -> None:
     assert found == ["toy-rounding", True, {"method": "toy-rounding", "exclude": ["b"]}]
 
 
-def test_a_bundle_is_built_with_it(recipe: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_built_with_it(recipe: Path, tmp_path: Path, shared_cache: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, str(TOY), "build", str(recipe), "--smoke"]
     command += ["--outputs", str(tmp_path / "out")]
-    environment = {**os.environ, "OLIVE_BUILD_CACHE": str(tmp_path / "cache")}
+    environment = {**os.environ, "OLIVE_BUILD_CACHE": str(shared_cache)}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     manifest = json.loads(

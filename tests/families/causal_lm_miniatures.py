@@ -14,6 +14,7 @@ import torch
 import transformers
 
 from olive_build.clients.onnxruntime_client import open_session
+from olive_build.families import module_of
 from olive_build.families.causal_lm.miniature import write_tokenizer
 from olive_build.families.causal_lm.spec import CausalLmFacts, inspect
 from olive_build.proof.generation import CachedModel
@@ -101,7 +102,7 @@ def exported(name: str) -> Exported:
     source.mkdir()
     out.mkdir()
     write_model(name, source)
-    Export("causal-lm", OPSET).run({"source": source}, out)
+    Export(module_of("causal-lm", "torch_side"), OPSET).run({"source": source}, out)
     return Exported(source, out / "model.onnx", inspect(source))
 
 

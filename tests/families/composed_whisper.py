@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.engine.run import run_graph
 from olive_build.engine.store import Store
+from olive_build.families import module_of
 from olive_build.families.whisper.beam_search import SEQUENCES
 from olive_build.families.whisper.clips import Clips, read_clips
 from olive_build.families.whisper.generation import decode, features_of, generate, load
@@ -28,7 +29,7 @@ from olive_build.families.whisper.names import COMPONENTS
 from olive_build.families.whisper.spec import WhisperFacts, inspect
 from olive_build.plan.types import Plan, Request
 from olive_build.prepare import plan_builds
-from olive_build.proof.transcription_reference import Decoding
+from olive_build.proof.references.transcription import Decoding
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
 from olive_build.rewrites.clean import graphs
@@ -134,8 +135,10 @@ def compose(components: Mapping[str, Path], source: Path, out: Path, **options: 
     for part in ("audio", "detokenizer"):
         inputs[part] = out / part
         inputs[part].mkdir(parents=True)
-        BuildPart("whisper", part, OPSET, settings).run({"source": source}, inputs[part])
-    Compose("whisper", settings).run(inputs, out)
+        BuildPart(module_of("whisper", "compose"), part, OPSET, settings).run(
+            {"source": source}, inputs[part]
+        )
+    Compose(module_of("whisper", "compose"), settings).run(inputs, out)
     return out / "model.onnx"
 
 

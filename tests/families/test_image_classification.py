@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from olive_build.calibration.inputs import count_inputs, read_inputs
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.errors import StepError
+from olive_build.families import module_of
 from olive_build.families.image_classification.calibration import calibration_feeds
 from olive_build.families.image_classification.compose import compose
 from olive_build.families.image_classification.images import read_images, read_labelled
@@ -193,7 +194,7 @@ def test_a_core_in_fp16_cannot_be_composed(miniature: Path) -> None:
 
 
 def test_the_miniature_is_proved_on_its_own_images(miniature: Path, tmp_path: Path) -> None:
-    Reference("image-classification").run(
+    Reference(module_of("image-classification", "torch_side")).run(
         {"source": miniature, "data": miniature / "test.npz"}, tmp_path
     )
     found = reference(miniature, miniature / "test.npz")
@@ -225,7 +226,9 @@ def test_calibration_gives_each_image_as_the_network_takes_it(
     miniature: Path, tmp_path: Path
 ) -> None:
     data = miniature / "calibration.npz"
-    CalibrationInputs("image-classification").run({"source": miniature, "data": data}, tmp_path)
+    CalibrationInputs(module_of("image-classification", "calibration")).run(
+        {"source": miniature, "data": data}, tmp_path
+    )
     path = tmp_path / "calibration.npz"
     images = np.load(data)["images"]
     assert count_inputs(path) == len(images)

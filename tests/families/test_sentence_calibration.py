@@ -12,6 +12,7 @@ import pytest
 
 from olive_build.calibration.inputs import read_inputs
 from olive_build.errors import StepError
+from olive_build.families import module_of
 from olive_build.families.sentence_embedding.calibration import calibration_feeds
 from olive_build.families.sentence_embedding.texts import read_texts
 from olive_build.families.sentence_embedding.torch_side import encode, library_model
@@ -33,7 +34,9 @@ def texts(path: Path, *lines: str) -> Path:
 
 def test_the_built_in_texts_have_the_ids_of_transformers(model: Path, tmp_path: Path) -> None:
     data = Path(str(files("olive_build.proof").joinpath("data", "calibration.jsonl")))
-    CalibrationInputs("sentence-embedding").run({"source": model, "data": data}, tmp_path)
+    CalibrationInputs(module_of("sentence-embedding", "calibration")).run(
+        {"source": model, "data": data}, tmp_path
+    )
     wanted = encode(library_model(model), read_texts(data))
     count = 0
     for ids, feeds in zip(wanted, read_inputs(tmp_path / "calibration.npz"), strict=True):

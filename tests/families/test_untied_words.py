@@ -15,6 +15,7 @@ from saved_models import BERT, Tensors, changed, save
 
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.engine.step import Step
+from olive_build.families import module_of
 from olive_build.families.causal_lm import spec as causal
 from olive_build.families.whisper import spec as whisper
 from olive_build.plan.component import ComponentPlanner
@@ -65,7 +66,7 @@ def test_a_whisper_with_scores_of_their_own_is_exported_as_transformers_has_it(
     tied: Path, untied: Path, tmp_path: Path
 ) -> None:
     facts = whisper.inspect(untied)
-    Export("whisper", OPSET, "decoder").run({"source": untied}, tmp_path)
+    Export(module_of("whisper", "torch_side"), OPSET, "decoder").run({"source": untied}, tmp_path)
     size = (1, facts.source_positions, facts.dimensions)
     states = torch.randn(size, generator=torch.manual_seed(0))
     ids = torch.tensor([[facts.start, facts.no_timestamps, 7, 3]])

@@ -12,11 +12,13 @@ from composed_whisper import MODEL, Built
 
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.errors import StepError
+from olive_build.families import module_of
 from olive_build.families.whisper.names import COMPONENTS, DECODER, DECODER_WITH_PAST
 from olive_build.families.whisper.spec import inspect
 from olive_build.families.whisper.torch_side import probe
 from olive_build.steps.compose import BuildPart, Compose, Join
 
+COMPOSITION = module_of("whisper", "compose")
 OPTIONS = (("input", "audio_pcm"), ("language", "en"), ("task", "transcribe"))
 
 
@@ -28,14 +30,14 @@ def made(step: Any, inputs: dict[str, Path], out: Path) -> Path:
 
 @pytest.mark.parametrize("part", ["audio", "detokenizer"])
 def test_a_part_has_the_same_bytes_each_time(tmp_path: Path, part: str) -> None:
-    step = BuildPart("whisper", part, 18, OPTIONS)
+    step = BuildPart(COMPOSITION, part, 18, OPTIONS)
     found = [made(step, {"source": MODEL}, tmp_path / name).read_bytes() for name in "ab"]
     assert found[0] == found[1]
 
 
 def test_a_part_takes_what_the_recipe_says(tmp_path: Path) -> None:
     for takes, kind in (("audio_pcm", "tensor(float)"), ("audio_stream", "tensor(uint8)")):
-        step = BuildPart("whisper", "audio", 18, (("input", takes),))
+        step = BuildPart(COMPOSITION, "audio", 18, (("input", takes),))
         session = open_session(made(step, {"source": MODEL}, tmp_path / takes))
         (given,) = session.get_inputs()
         assert (given.name, given.type) == (takes, kind)
@@ -46,7 +48,7 @@ def test_the_merged_decoder_does_both_steps(built: Built, tmp_path: Path) -> Non
     parts = built.components("fp32")
     inputs = {name: parts[name] for name in (DECODER, DECODER_WITH_PAST)} | {"source": MODEL}
     merged = open_session(
-        made(Join("whisper", "decoder_model_merged"), inputs, tmp_path / "merged")
+        made(Join(COMPOSITION, "decoder_model_merged"), inputs, tmp_path / "merged")
     )
     facts = inspect(MODEL)
     feeds = probe(facts, DECODER, prompt=5, past=0, batch=1)
@@ -83,11 +85,11 @@ def test_parts_of_two_opsets_are_not_composed(built: Built, tmp_path: Path) -> N
     inputs = {**parts, "source": MODEL}
     for part, opset in (("audio", 17), ("detokenizer", 18)):
         folder = tmp_path / part
-        made(BuildPart("whisper", part, opset, OPTIONS), {"source": MODEL}, folder)
+        made(BuildPart(COMPOSITION, part, opset, OPTIONS), {"source": MODEL}, folder)
         inputs[part] = folder
     (tmp_path / "out").mkdir()
     with pytest.raises(StepError) as caught:
-        Compose("whisper", OPTIONS).run(inputs, tmp_path / "out")
+        Compose(COMPOSITION, OPTIONS).run(inputs, tmp_path / "out")
     assert "opset" in caught.value.what
     assert caught.value.hint and "export" in caught.value.hint
 
@@ -99,7 +101,7 @@ def test_a_component_with_ends_in_half_precision_is_not_composed(
     parts = built.components("fp32")
     inputs = {**parts, "source": MODEL}
     for part in ("audio", "detokenizer"):
-        made(BuildPart("whisper", part, 18, OPTIONS), {"source": MODEL}, tmp_path / part)
+        made(BuildPart(COMPOSITION, part, 18, OPTIONS), {"source": MODEL}, tmp_path / part)
         inputs[part] = tmp_path / part
     half = tmp_path / "half"
     half.mkdir()
@@ -108,6 +110,6 @@ def test_a_component_with_ends_in_half_precision_is_not_composed(
     onnx.save(model, str(half / "model.onnx"))
     (tmp_path / "out").mkdir()
     with pytest.raises(StepError) as caught:
-        Compose("whisper", OPTIONS).run({**inputs, DECODER: half}, tmp_path / "out")
+        Compose(COMPOSITION, OPTIONS).run({**inputs, DECODER: half}, tmp_path / "out")
     assert DECODER in caught.value.what and "float16" in (caught.value.why or "")
     assert caught.value.hint and "keep_io_types" in caught.value.hint

@@ -28,9 +28,9 @@ from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.methods.weight_only import WeightOnly
 from olive_build.plan.planner import make_plan
 from olive_build.plan.types import DESCRIPTION, LATENCY, QUALITY, Inspected, Model, Plan
-from olive_build.recipe.build import Budgets, Variant
+from olive_build.recipe.build import Budgets, ComponentBuild, Variant
 from olive_build.recipe.load import load_recipe
-from olive_build.recipe.resolve import resolve_all
+from olive_build.recipe.resolve import resolve, resolve_all
 from olive_build.steps.latency import MeasureLatency
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -292,3 +292,53 @@ def test_a_table_that_a_product_reads_too_has_int8_rows_beside_blocks_of_weights
     assert not any(step.embeddings for step in steps if isinstance(step, QuantizeWeights))
     kept = [node.step for node in whisper_plan(replace(BLOCKS, embeddings=False)).graph.nodes]
     assert not any(isinstance(step, QuantizeEmbeddings) for step in kept)
+
+
+def mixed_plan(*overrides: str) -> Plan:
+    """The plan of whisper-digits' desktop: fp16, but for what the overrides say of components."""
+    recipe = ROOT / "recipes" / "whisper-digits.yaml"
+    said = ("variants.mixed.quantize={method: fp16}", "targets.desktop.variants=[mixed]")
+    build = resolve(load_recipe(recipe, overrides=(*said, *overrides)), "desktop")
+    facts = inspect(recipe.with_name("whisper-digits") / "model")
+    model = Model("/models/whisper", "a" * 64, "path", "", facts)
+    files = ("/data/test.npz", "b" * 64, "/data/calibration.npz", "c" * 64)
+    return make_plan([Inspected(build, model, *files)])
+
+
+def by_slot(plan: Plan, stage: str) -> dict[str, Any]:
+    """The steps of a stage by component."""
+    found = [node for node in plan.graph.nodes if node.slot.endswith(f"/{stage}")]
+    return {node.slot.split("/")[-2]: node.step for node in found}
+
+
+def test_each_component_is_planned_by_what_is_said_of_it() -> None:
+    plan = mixed_plan(
+        "variants.mixed.components={encoder: {quantize: {method: dynamic-int8}}}",
+        "targets.desktop.components={decoder: {fuse: {attention: plain}}}",
+    )
+    found = {name: type(step).__name__ for name, step in by_slot(plan, "quantize").items()}
+    fp16 = dict.fromkeys(("decoder", "decoder_with_past"), "ConvertToFp16")
+    assert found == {"encoder": "QuantizeDynamicInt8", **fp16}
+    assert set(by_slot(plan, "fuse")) == {"encoder", "decoder_with_past"}
+
+
+def test_passes_of_a_component_are_planned_for_it_alone() -> None:
+    said = "components.encoder.passes=[{pass: OnnxPeepholeOptimizer, before: quantize}]"
+    slots = [node.slot for node in mixed_plan(said).graph.nodes]
+    passes = {slot.split("/")[-2] for slot in slots if slot.endswith("OnnxPeepholeOptimizer")}
+    assert passes == {"encoder"}
+
+
+def test_what_the_model_has_no_component_for_is_refused_with_what_it_has() -> None:
+    build = resolve(load_recipe(ROOT / "recipes" / "all-minilm-l6-v2.yaml"), "desktop")
+    build = replace(build, components=(ComponentBuild("encoder", 18, (), "plain"),))
+    model = Model("/models/minilm", "a" * 64, "package x", "1.0", FACTS)
+    with pytest.raises(PlanError, match="no component 'encoder'") as caught:
+        make_plan([Inspected(build, model, "/d", "b" * 64, "/c", "c" * 64)])
+    assert caught.value.why == "it is a bert with model"
+
+
+def test_components_that_are_joined_need_one_opset() -> None:
+    with pytest.raises(PlanError, match="operators of two versions") as caught:
+        mixed_plan("components.encoder.export={opset: 17}")
+    assert "encoder: opset 17" in str(caught.value.why)

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.errors import StepError
+from olive_build.families import module_of
 from olive_build.proof.benchmark import Shape, benchmark, percentiles
 from olive_build.proof.candidate import candidate_for
 from olive_build.proof.footprint import measure_memory
@@ -26,6 +27,7 @@ from olive_build.proof.latency import (
 from olive_build.proof.limit import Limit
 
 TEXTS = {8: "a text"}
+SAMPLE = module_of("sentence-embedding", "sample")
 
 
 def write_model(path: Path, *, products: int = 1, width: int = 64) -> Path:
@@ -62,7 +64,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_slower_file_is_found_slower_and_the_row_says_how_sure(models: Path) -> None:
-    pair = [candidate_for(name, models / f"{name}.onnx") for name in ("slow", "light")]
+    pair = [candidate_for(name, models / f"{name}.onnx", SAMPLE) for name in ("slow", "light")]
     rows = compare(pair, texts=TEXTS, threads=(1,), limits=[Limit("latency", "light", 1.0)])
     assert len(rows) == 1
     row = rows[0]
@@ -74,7 +76,7 @@ def test_a_slower_file_is_found_slower_and_the_row_says_how_sure(models: Path) -
 
 
 def test_loading_is_timed_in_turn(models: Path) -> None:
-    pair = [candidate_for(name, models / f"{name}.onnx") for name in ("heavy", "light")]
+    pair = [candidate_for(name, models / f"{name}.onnx", SAMPLE) for name in ("heavy", "light")]
     with started(pair) as children:
         load = compare_loads(children, [Limit("load", None, 1e9)])
     assert load["rounds"] == LOOKS[0]
@@ -149,7 +151,7 @@ def test_a_machine_on_which_no_candidate_was_steady_is_called_noisy() -> None:
 
 def test_memory_is_what_the_model_adds_to_its_process(models: Path) -> None:
     light, heavy = (
-        measure_memory(candidate_for(name, models / f"{name}.onnx"), TEXTS)[0]
+        measure_memory(candidate_for(name, models / f"{name}.onnx", SAMPLE), TEXTS)[0]
         for name in ("light", "heavy")
     )
     assert heavy["low"] - light["high"] > 50
@@ -166,7 +168,11 @@ def test_a_process_that_dies_is_an_error_that_names_the_candidate(
     with (
         pytest.raises(StepError, match="timing broken failed") as caught,
         started(
-            [candidate_for("light", models / "light.onnx"), candidate_for("broken", broken)], log
+            [
+                candidate_for("light", models / "light.onnx", SAMPLE),
+                candidate_for("broken", broken, SAMPLE),
+            ],
+            log,
         ) as children,
     ):
         compare_loads(children)
@@ -175,7 +181,7 @@ def test_a_process_that_dies_is_an_error_that_names_the_candidate(
 
 
 def test_a_benchmark_has_every_shape_and_candidate(models: Path, tmp_path: Path) -> None:
-    pair = [candidate_for(name, models / f"{name}.onnx") for name in ("light", "slow")]
+    pair = [candidate_for(name, models / f"{name}.onnx", SAMPLE) for name in ("light", "slow")]
     shapes = [Shape(8, batch, 1, batch) for batch in (1, 3)]
     said: list[str] = []
     result = benchmark(

@@ -22,11 +22,11 @@ from olive_build.errors import BundleError, StepError, UsageError
 from olive_build.families.causal_lm.miniature import write_miniature
 from olive_build.families.causal_lm.torch_side import load, reference
 from olive_build.proof.generation import Decoding, Ends
-from olive_build.proof.generation_reference import Case, GenerationReference
 from olive_build.proof.outputs import of_steps, read_outputs, write_outputs
 from olive_build.proof.predictions import Confidence, Predictions
 from olive_build.proof.quality import measure_quality, quality_of, run_reference
 from olive_build.proof.reference import read_reference, write_reference
+from olive_build.proof.references.generation import Case, GenerationReference
 
 PENALTIES = Decoding(40, 1.3, 2)
 

@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import BundleError, StepError
-from olive_build.proof.logits_reference import LogitsReference
 from olive_build.proof.quality import measure_quality
 from olive_build.proof.reference import read_reference, write_reference
+from olive_build.proof.references.logits import LogitsReference
 from olive_build.proof.verdict import quality_gates
 
 RANDOM = np.random.default_rng(0)

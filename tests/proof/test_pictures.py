@@ -12,12 +12,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import StepError
-from olive_build.proof.classification_reference import ClassificationReference
+from olive_build.proof.classification import scores_of
 from olive_build.proof.pictures import Pictures
 from olive_build.proof.pixels import Pixels
 from olive_build.proof.quality import measure_quality
 from olive_build.proof.reference import read_reference, write_reference
-from olive_build.proof.scores import scores_of
+from olive_build.proof.references.classification import ClassificationReference
 from olive_build.proof.verdict import quality_gates
 
 PIXELS = Pixels(1 / 255, (0.5,) * 3, (0.25,) * 3)

@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.errors import StepError
-from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.pictures import Pictures
 from olive_build.proof.pixels import Pixels
 from olive_build.proof.quality import measure_quality
+from olive_build.proof.references.classification import ClassificationReference
 
 CLASSES = 3
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 2, 2, 1), dtype=np.uint8)

@@ -18,8 +18,8 @@ from olive_build.errors import BundleError, StepError, UsageError
 from olive_build.proof.audio import StoredClips, mu_law_encode
 from olive_build.proof.quality import measure_quality
 from olive_build.proof.reference import read_reference, write_reference
+from olive_build.proof.references.transcription import Case, Decoding, TranscriptionReference
 from olive_build.proof.transcription import Transcripts
-from olive_build.proof.transcription_reference import Case, Decoding, TranscriptionReference
 
 LENGTHS = np.array([20, 7, 31])
 # A clip is one level throughout, and the graph hears that: 1024 a row.

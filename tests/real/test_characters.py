@@ -19,8 +19,8 @@ from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.engine.trees import sha256_of
 from olive_build.families.image_classification.spec import inspect
 from olive_build.families.image_classification.torch_side import load, logits, pixels_of
-from olive_build.proof.classification_reference import ClassificationReference
 from olive_build.proof.reference import read_reference
+from olive_build.proof.references.classification import ClassificationReference
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "recipes" / "characters"

@@ -23,7 +23,7 @@ from olive_build.clients.onnxruntime_client import open_session
 from olive_build.families.whisper.beam_search import SEQUENCES
 from olive_build.families.whisper.generation import features_of, generate, load
 from olive_build.families.whisper.spec import inspect
-from olive_build.proof.transcription_reference import Decoding
+from olive_build.proof.references.transcription import Decoding
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "recipes" / "whisper-digits"

@@ -15,6 +15,7 @@ import onnx
 import torch
 from torch import nn
 
+from olive_build.families import family_module, module_of
 from olive_build.proof.reference import write_reference
 from olive_build.proof.training_verdict import training_figures, training_gates
 from olive_build.steps.prepare_training import PrepareTraining
@@ -58,7 +59,7 @@ PROVE = """
 from olive_build.steps.training_proof import TrainingProof
 reference, artifacts, out = (Path(path) for path in sys.argv[1:4])
 out.mkdir(parents=True, exist_ok=True)
-TrainingProof(train_of(reference / "train.json"), (), "this one").run(
+TrainingProof(train_of(reference / "train.json"), ()).run(
     {"artifacts": artifacts, "reference": reference}, out
 )
 """
@@ -76,6 +77,7 @@ TRAIN = Train(
     nominal_checkpoint=False,
 )
 STEPS, BATCH, OPSET = 20, 4, 18
+COST = {"threads": 1, "milliseconds_per_step": 1.0, "peak_bytes": 2, "baseline_bytes": 1}
 
 
 class Dense(nn.Module):
@@ -376,7 +378,7 @@ def with_other_steps(
 def failed(figures: dict[str, Any]) -> set[str]:
     """Return the gates that figures of the proof fail, whatever is inferred."""
     inference = {"difference": 0.0, "pytorch_difference": 0.0}
-    gates = training_gates(training_figures(figures, inference, {}, None), None)
+    gates = training_gates(training_figures(figures, inference, COST, None), None)
     return {gate.figure for gate in gates if gate.status == "failed"}
 
 
@@ -384,10 +386,11 @@ def of_recipe(
     training_python: Path, family: str, folders: dict[str, Path], train: Train
 ) -> dict[str, Any]:
     """Make and prove artifacts as the steps of a recipe do."""
-    source = {"source": folders["source"]}
-    TrainingExport(family, 18, (), train).run(source, folders["exported"])
+    source, side = {"source": folders["source"]}, module_of(family, "training")
+    data = json.dumps(family_module(family, "spec").inspect(folders["source"]).training_data({}))
+    TrainingExport(side, 18, (), train, data).run(source, folders["exported"])
     PrepareTraining().run({"model": folders["exported"]}, folders["m"])
-    TrainingReference(family, (), train).run(source, folders["m"])
+    TrainingReference(side, (), train).run(source, folders["m"])
     (folders["m"] / "train.json").write_text(json.dumps(asdict(train)))
     assert generated(training_python, folders["m"], folders["a"]) == ""
     return proved(training_python, folders["m"], folders["a"], folders["a"].with_name("p"))

@@ -20,6 +20,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
 
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import StepError
+from olive_build.families import module_of
 from olive_build.families.image_classification.miniature import write_miniature
 from olive_build.rewrites.clean import SCOPES
 from olive_build.steps.training_export import TrainingExport
@@ -43,7 +44,8 @@ def exported(
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
-    TrainingExport(family, 18, shapes, settings).run({"source": tmp_path}, out)
+    data = json.dumps({"kind": "stub", **dict(shapes)})
+    TrainingExport(family, 18, shapes, settings, data).run({"source": tmp_path}, out)
     described = json.loads((out / "training.json").read_text())
     return onnx.load(str(out / "model.onnx")), described
 
@@ -154,7 +156,9 @@ def test_a_speech_model_computes_its_weight_norm_only_where_it_is_trained(
     speech(tmp_path)
     settings = train(*trained, head=Head("classifier", 2, ("other", "owner")))
     shapes = (("batch_size", 1), ("samples", 8000))
-    model, described = exported(tmp_path, settings, "audio-classification", shapes)
+    model, described = exported(
+        tmp_path, settings, module_of("audio-classification", "training"), shapes
+    )
     names = {item.name for item in model.graph.initializer}
     prefix = "wav2vec2.encoder.pos_conv_embed.conv"
     assert (f"{prefix}.weight" not in names) == computes_norm
@@ -171,7 +175,8 @@ from pathlib import Path
 from olive_build.steps.training_export import TrainingExport
 sys.path.insert(0, sys.argv[1])
 from torch_stub_family import train
-step = TrainingExport("image-classification", 18, (), train("*"))
+family = "olive_build.families.image_classification.training"
+step = TrainingExport(family, 18, (), train("*"), "{}")
 step.run({"source": Path(sys.argv[2])}, Path(sys.argv[3]))
 """
 

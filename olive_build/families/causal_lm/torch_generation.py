@@ -21,8 +21,8 @@ from olive_build.families.causal_lm import generation
 from olive_build.families.causal_lm.spec import TOKENS_WRITTEN, CausalLmFacts, inspect
 from olive_build.families.sentence_embedding.texts import read_texts
 from olive_build.proof.generation import Decoding, Ends, padded, scored, until_end
-from olive_build.proof.generation_reference import Case, GenerationReference
 from olive_build.proof.predictions import Confidence, Predictions, Tokens
+from olive_build.proof.references.generation import Case, GenerationReference
 
 Ids = npt.NDArray[np.int64]
 

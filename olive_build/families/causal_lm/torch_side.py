@@ -31,7 +31,7 @@ from olive_build.families.causal_lm.spec import CausalLmFacts, inspect
 from olive_build.families.causal_lm.torch_generation import reference_of, runner
 from olive_build.families.loading import Loaded, from_files
 from olive_build.olive_bridge import TorchExport
-from olive_build.proof.generation_reference import GenerationReference
+from olive_build.proof.references.generation import GenerationReference
 
 __all__ = ["load", "loading", "probe_outputs", "reference", "runner", "torch_export"]
 

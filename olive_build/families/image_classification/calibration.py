@@ -12,7 +12,7 @@ from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.families.image_classification.images import read_images
 from olive_build.families.image_classification.preparing import preparing_model
 from olive_build.families.image_classification.spec import inspect
-from olive_build.proof.classification_reference import IMAGE, PIXEL_VALUES
+from olive_build.proof.references.classification import IMAGE, PIXEL_VALUES
 
 
 def calibration_feeds(folder: Path, data: Path) -> Iterator[dict[str, npt.NDArray[Any]]]:

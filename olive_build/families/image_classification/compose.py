@@ -17,13 +17,13 @@ from olive_build.errors import StepError
 from olive_build.families.graph_writer import free_names, tensor_info
 from olive_build.families.image_classification.preparing import image_axes, preparing
 from olive_build.families.image_classification.spec import inspect
-from olive_build.proof.classification_reference import (
+from olive_build.proof.classification import NONE, SIGMOID, SOFTMAX
+from olive_build.proof.references.classification import (
     IMAGE,
     LOGITS,
     PIXEL_VALUES,
     PROBABILITIES,
 )
-from olive_build.proof.scores import NONE, SIGMOID, SOFTMAX
 
 ANSWERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     SOFTMAX: ("Softmax", {"axis": -1}),

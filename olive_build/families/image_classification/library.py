@@ -18,9 +18,9 @@ from PIL import Image
 
 from olive_build.errors import StepError, first_line
 from olive_build.families.image_classification.spec import ImageClassificationFacts
+from olive_build.proof.classification import scores_of
 from olive_build.proof.pictures import Picture
 from olive_build.proof.pixels import Pixels
-from olive_build.proof.scores import scores_of
 
 # Of the largest value, of pixels and of scores: what single precision loses.
 TOLERANCE = 1e-4

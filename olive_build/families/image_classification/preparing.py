@@ -25,7 +25,7 @@ from olive_build.families.image_classification.preparation import (
     Within,
 )
 from olive_build.families.image_classification.resampling import resample
-from olive_build.proof.classification_reference import IMAGE, PIXEL_VALUES
+from olive_build.proof.references.classification import IMAGE, PIXEL_VALUES
 
 # Of [batch_size, channels, height, width].
 CHANNELS, HEIGHT, WIDTH = 1, 2, 3

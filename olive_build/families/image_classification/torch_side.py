@@ -23,13 +23,13 @@ from olive_build.families.image_classification.sample import images_of
 from olive_build.families.image_classification.spec import ImageClassificationFacts, inspect
 from olive_build.families.loading import Loaded, from_files
 from olive_build.olive_bridge import TorchExport
-from olive_build.proof.classification_reference import (
+from olive_build.proof.pictures import Picture, Pictures
+from olive_build.proof.pixels import Pixels
+from olive_build.proof.references.classification import (
     LOGITS,
     PIXEL_VALUES,
     ClassificationReference,
 )
-from olive_build.proof.pictures import Picture, Pictures
-from olive_build.proof.pixels import Pixels
 
 # Traced with a batch that is no power of two, so that the axis is not taken for a constant.
 EXAMPLE_BATCH = 3

@@ -10,8 +10,8 @@ import transformers
 
 from olive_build.families.image_classification.spec import inspect
 from olive_build.families.training_side import BATCH, Arrays, TrainingSide
-from olive_build.proof.classification_reference import LOGITS, PIXEL_VALUES
 from olive_build.proof.pixels import Pixels
+from olive_build.proof.references.classification import LOGITS, PIXEL_VALUES
 
 
 def _examples(folder: Path, batch: int, shapes: Mapping[str, int], seed: int) -> Arrays:

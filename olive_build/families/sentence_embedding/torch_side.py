@@ -23,7 +23,7 @@ from olive_build.families.sentence_embedding.settings import NO_LIMIT
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts, inspect
 from olive_build.families.sentence_embedding.texts import read_texts
 from olive_build.olive_bridge import TorchExport
-from olive_build.proof.embedding_reference import EmbeddingReference
+from olive_build.proof.references.embedding import EmbeddingReference
 
 OUTPUT = "last_hidden_state"
 # Traced with sizes that are no powers of two, so that no axis is taken for a constant.

@@ -21,7 +21,7 @@ from olive_build.families.whisper.clips import read_clips
 from olive_build.families.whisper.sample import length_of, sound
 from olive_build.families.whisper.spec import WhisperFacts, inspect
 from olive_build.proof.audio import samples_of
-from olive_build.proof.transcription_reference import Case, Decoding, TranscriptionReference
+from olive_build.proof.references.transcription import Case, Decoding, TranscriptionReference
 
 Ids = npt.NDArray[np.int64]
 

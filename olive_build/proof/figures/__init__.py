@@ -81,16 +81,16 @@ class Limits:
 class Figure:
     """A number with a direction.
 
-    `title` is its name in words, `short` the head of a column. `best` is where nothing is lost.
-    `budget` says what a recipe's budget of that name asks; without it, no recipe gives one. A
-    figure of quality has `metrics`: how it is limited in the models of each metric that measures
-    it. `limit` is the one for every model. `never_above` are figures of the same samples that are
-    as high or higher. `regression` is the budget on losses against the build before that it falls
-    under. `searched` is false where no quantization moves it. `drawn` is the place in which it is
-    taken for plots, 1 first. `told` are the metrics in whose models the table of a build
-    tells it. `tolerance` is how far it may be off where it is measured again
-    on another machine, for each whole 1 of what was recorded, and 1 at least. `measure` gives the
-    figure of a file's outputs and PyTorch's, where the kind of reference does not do so itself.
+    `title` is its name in words, `short` the head of a column. `best` is where nothing is lost: 1
+    or 0 unless it is said. `budget` says what a recipe's budget of that name asks; without it, no
+    recipe gives one. A figure of quality has `metrics`: how it is limited in the models of each
+    metric that measures it. `limit` is the one for every model. `never_above` are figures of the
+    same samples that are as high or higher. `regression` is the budget on losses against the build
+    before, for what is no share of anything. `searched` is false where no quantization moves it.
+    `drawn` is the place in which it is taken for plots, 1 first. `told` are the metrics in whose
+    models the table of a build tells it. `tolerance` is how far it may be off where it is measured
+    again on another machine, for each whole 1 of what was recorded, and 1 at least. `measure` gives
+    the figure of a file's outputs and PyTorch's, where the kind of reference does not do so itself.
     """
 
     name: str
@@ -98,12 +98,12 @@ class Figure:
     unit: Unit
     better: Literal["more", "less"]
     short: str = ""
-    best: float = 0.0
+    best: float | None = None
     budget: str = ""
     metrics: Mapping[str, Limits] = field(default_factory=dict)
     limit: float | None = None
     never_above: tuple[str, ...] = ()
-    regression: Literal["quality", "perplexity"] | None = None
+    regression: Literal["perplexity"] | None = None
     searched: bool = True
     drawn: int | None = None
     told: tuple[str, ...] = ()
@@ -128,11 +128,18 @@ class Figure:
         """Return the worst of some values. Raises ValueError for none at all."""
         return min(values) if self.better == "more" else max(values)
 
+    @property
+    def falls_under(self) -> Literal["quality", "perplexity"] | None:
+        """The budget on what it may lose against the build before; None where there is none."""
+        is_share = self.metrics and self.unit.whole is not None
+        return self.regression or ("quality" if is_share else None)
+
     def lost(self, value: float, limit: float, share: float = 1.0) -> float:
         """Return what is lost over that share of what a limit allows: at most 1 holds."""
         sign = -1.0 if self.better == "more" else 1.0
         # Whoever asks for more than the best that there is asks for that.
-        best = limit if sign * (limit - self.best) < 0 else self.best
+        best = self.best if self.best is not None else max(-sign, 0.0)
+        best = limit if sign * (limit - best) < 0 else best
         return sign * (value - best) / max(sign * (limit - best) * share, NO_LOSS)
 
     def is_near(self, value: float, recorded: float) -> bool:

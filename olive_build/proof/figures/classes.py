@@ -19,10 +19,8 @@ FIGURES = (
         "accuracy",
         SHARE,
         "more",
-        best=1.0,
         budget="The least share of images that it names right: 0.95 is 95 %.",
         metrics={IMAGES: Limits()},
-        regression="quality",
         drawn=4,
         told=(IMAGES,),
     ),
@@ -35,7 +33,6 @@ FIGURES = (
         budget="The most that it may lose of PyTorch's accuracy, in points: 0.5 is from 96.0 "
         "to 95.5 %.",
         metrics={IMAGES: Limits(_LOSS, {"fast": 0.5, "faithful": 0.25})},
-        regression="quality",
         tolerance=1.0,
     ),
     Figure(
@@ -44,10 +41,8 @@ FIGURES = (
         SHARE,
         "more",
         short="Same choice",
-        best=1.0,
         budget="The least share of images that it names as PyTorch does.",
         metrics={IMAGES: Limits(), TRAINED: Limits()},
-        regression="quality",
         drawn=7,
     ),
     Figure(
@@ -56,11 +51,9 @@ FIGURES = (
         SHARE,
         "more",
         short="Odd sizes alike",
-        best=1.0,
         budget="The least share of the proof's own pictures, of odd sizes, that it names as "
         "transformers does, where a grey level more or less does not change the answer.",
         metrics={IMAGES: Limits({"fp32": 1.0})},
-        regression="quality",
         tolerance=0.05,
     ),
     Figure(

@@ -24,7 +24,6 @@ FIGURES = (
         short="WER",
         budget="The largest word error rate: wrong words over words that were said, 0.05 is 5 %.",
         metrics={SPEECH: Limits()},
-        regression="quality",
         drawn=1,
         told=(SPEECH,),
     ),
@@ -37,7 +36,6 @@ FIGURES = (
         budget="The most that its word error rate may be above PyTorch's, in points: 0.5 is "
         "from 4.0 to 4.5 %.",
         metrics={SPEECH: Limits(_LOSS, {"fast": 1.0, "faithful": 0.5})},
-        regression="quality",
         tolerance=2.0,
     ),
     Figure(
@@ -48,6 +46,5 @@ FIGURES = (
         short="WER to PyTorch",
         budget="The largest word error rate with PyTorch's own texts taken for the truth.",
         metrics={SPEECH: Limits({"fp32": 0.005, "fp16": 0.02})},
-        regression="quality",
     ),
 )

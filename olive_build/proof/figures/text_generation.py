@@ -61,7 +61,6 @@ FIGURES = (
         SHARE,
         "more",
         short="Same tokens",
-        best=1.0,
         budget="The least share of the tokens of the proof's texts in whose place it finds "
         "the same token likeliest as PyTorch does.",
         metrics={
@@ -77,19 +76,16 @@ FIGURES = (
                 }
             )
         },
-        regression="quality",
     ),
     Figure(
         "generate_agreement",
         "generated alike",
         SHARE,
         "more",
-        best=1.0,
         budget="The least share of runs of generate that give PyTorch's result. Of speech: "
         "other ways to decode (beams, several texts, penalties), to the character. Of models that "
         "write: prompts alone and in padded batches, with and without penalties, to the token.",
         metrics={TEXTS: Limits({"fp32": 1.0, "fp16": 0.9}), SPEECH: Limits({"fp32": 0.9})},
-        regression="quality",
         told=(TEXTS,),
         tolerance=0.1,
     ),

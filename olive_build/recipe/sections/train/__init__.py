@@ -22,9 +22,8 @@ from olive_build.targets import Provider, Target, load_provider
 from olive_build.training.settings import Train
 
 if TYPE_CHECKING:
-    from olive_build.recipe.context import Context
+    from olive_build.recipe.context import Context, Place
     from olive_build.recipe.fields import Strict
-    from olive_build.recipe.place import Place
     from olive_build.recipe.sections.train.checks import Reading
     from olive_build.recipe.tree import KeyPath
 
@@ -45,6 +44,7 @@ IDLE: Mapping[str, str] = {
     "compose": "the files take what the model takes; the application prepares it",
     "speech": "it is for models that transcribe",
     "generation": "it is for models that write",
+    "components": "what learns is one graph, exported as it is",
     "variants": _FP32,
     "quantize": _FP32,
     "passes": "Olive's passes make graphs for inference, without gradients",

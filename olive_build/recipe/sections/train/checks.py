@@ -20,7 +20,7 @@ from olive_build.recipe.sections.train.fields import (
 from olive_build.training.settings import CLASS_LOSSES, Head, Lora, Loss, LossName, Optimizer
 
 if TYPE_CHECKING:
-    from olive_build.recipe.place import Place
+    from olive_build.recipe.context import Place
     from olive_build.recipe.tree import KeyPath
 
 TRAIN = "train"

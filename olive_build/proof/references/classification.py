@@ -20,11 +20,10 @@ import numpy.typing as npt
 
 from olive_build.clients.onnxruntime_client import run_named
 from olive_build.errors import StepError
-from olive_build.proof.classification import PictureFigures, class_agreement
+from olive_build.proof.classification import SOFTMAX, PictureFigures, class_agreement, scores_of
 from olive_build.proof.embedding import Floats
 from olive_build.proof.pictures import Pictures
 from olive_build.proof.pixels import Pixels
-from olive_build.proof.scores import SOFTMAX, scores_of
 
 BATCH = 8
 IMAGE = "image"
@@ -224,3 +223,6 @@ class ClassificationReference:
             str(described.get("scores", SOFTMAX)),
             bool(described.get("resizes", False)),
         )
+
+
+REFERENCE = ClassificationReference

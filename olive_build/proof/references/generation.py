@@ -248,3 +248,6 @@ def _whole_numbers(found: Any) -> Tokens:
     if not isinstance(found, list) or any(type(value) is not int for value in found):
         raise TypeError(f"{found!r} are no whole numbers")
     return tuple(found)
+
+
+REFERENCE = GenerationReference

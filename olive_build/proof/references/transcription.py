@@ -202,3 +202,6 @@ def _case(item: Mapping[str, Any], clips: int) -> Case:
             f"a case has {len(case.texts)} texts, and asks for {case.decoding.num_return_sequences}"
         )
     return case
+
+
+REFERENCE = TranscriptionReference

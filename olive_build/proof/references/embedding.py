@@ -159,3 +159,6 @@ class EmbeddingReference:
             bool(described["normalize"]),
             int(described["strange"]),
         )
+
+
+REFERENCE = EmbeddingReference

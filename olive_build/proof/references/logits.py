@@ -115,3 +115,6 @@ class LogitsReference:
         if not feeds or any(len(values) != len(logits) for values in feeds.values()):
             raise ValueError("inputs and logits differ in number")
         return LogitsReference(feeds, logits, str(described["output"]))
+
+
+REFERENCE = LogitsReference
