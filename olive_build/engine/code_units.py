@@ -116,7 +116,8 @@ def _asked_for(call: ast.Call) -> str | None:
     """Return which modules a call asks a registry for, as a pattern; None for another call."""
     match call:
         case ast.Call(
-            ast.Attribute(ast.Name("rooms"), "module"), [ast.Constant(value=str() as room), _]
+            ast.Attribute(ast.Name("rooms"), "module" | "kinds"),
+            [ast.Constant(value=str() as room), _],
         ):
             return f"{rooms.PACKAGE}.{room}.*"
     return None

@@ -126,6 +126,13 @@ def test_a_step_reaches_the_module_that_a_field_names_and_no_registry() -> None:
     assert not any("sentence_embedding" in name for name in with_family)
 
 
+def test_no_step_reaches_what_plans_and_tells() -> None:
+    above = ("recipe/", "plan/", "search/", "bundle/", "report/", "cli/", "families/registry.py")
+    for step in every_step():
+        files = reached(f"{step}:*", (SIDE,)).files
+        assert not [name for name in files if name.startswith(above)], step
+
+
 def test_a_process_that_a_step_starts_is_reached() -> None:
     files = reached("olive_build.steps.latency:MeasureLatency").files
     assert {"steps/latency_child.py", "clients/onnxruntime_client.py"} <= files.keys()
@@ -135,6 +142,12 @@ def test_data_that_code_reads_is_reached() -> None:
     files = reached(kind(Describe)).files
     assert "targets/providers/coreml.operators.yaml" in files
     assert "steps/describe.py" in files and "clients/requests.mjs" not in files
+
+
+def every_step() -> list[str]:
+    """Return the modules that hold our steps."""
+    holding = ("steps", "methods.steps")
+    return [f"olive_build.{room}.{name}" for room in holding for name in rooms.names(room)]
 
 
 def kind(step: type) -> str:
@@ -162,9 +175,7 @@ def test_a_kind_is_looked_up_among_the_steps_and_nothing_else(text: str) -> None
 def test_every_library_that_steps_import_is_installed_under_the_name_in_keys() -> None:
     assert reached(kind(Tooled)).libraries == ("pytest",)
     known = {name.lower().replace("_", "-") for names in installed().values() for name in names}
-    every = [f"olive_build.steps.{name}" for name in rooms.names("steps")]
-    every += [f"olive_build.methods.steps.{name}" for name in rooms.names("methods.steps")]
-    libraries = {lib for name in every for lib in reached(f"{name}:*", (SIDE,)).libraries}
+    libraries = {lib for name in every_step() for lib in reached(f"{name}:*", (SIDE,)).libraries}
     assert {"onnx", "torch", "olive", "yaml"} <= libraries
     assert set(distributions(libraries)) <= known
     assert all(kind.toolchain or kind.preload for kind in WORKERS.values())
