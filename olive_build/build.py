@@ -24,15 +24,13 @@ from olive_build.engine.run import ignore, run_graph
 from olive_build.engine.store import Artifact, Store
 from olive_build.engine.trees import Stamps
 from olive_build.errors import OliveBuildError, ProofError, StepError
+from olive_build.plan import STAGES
 from olive_build.plan.types import BundlePlan, Plan, Request, joined
 from olive_build.prepare import plan_builds
 from olive_build.proof.figures import of_quality
 from olive_build.proof.training_verdict import training_hint
 from olive_build.recipe.build import TargetBuild
 from olive_build.steps.convert_ort import MODEL_NAME
-
-STAGES = ("load", "export", "fuse", "quantize", "compose", "prove", "bundle")
-"""What `--until` may name; a step says to which it belongs."""
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,9 @@ def test_it_serves_the_page_the_bundle_and_the_runtime(running: subprocess.Popen
         with urllib.request.urlopen(urllib.request.urljoin(url, path), timeout=30) as answer:
             assert answer.read().decode() == content
             assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+            policy = answer.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy and "connect-src 'self'" in policy
+            assert "unsafe-inline" not in policy and "'unsafe-eval'" not in policy
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)

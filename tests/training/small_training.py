@@ -59,7 +59,7 @@ PROVE = """
 from olive_build.steps.training_proof import TrainingProof
 reference, artifacts, out = (Path(path) for path in sys.argv[1:4])
 out.mkdir(parents=True, exist_ok=True)
-TrainingProof(train_of(reference / "train.json"), (), "this one").run(
+TrainingProof(train_of(reference / "train.json"), ()).run(
     {"artifacts": artifacts, "reference": reference}, out
 )
 """
