@@ -3,7 +3,7 @@
 A method is a frozen dataclass of the kind `Method` in a module of this room; nothing lists them,
 `methods` finds them. Its fields, each a `knob`, are what a recipe's `quantize` may say. A knob's
 `calibrated` is the value that needs calibration inputs, and what to write where there are none.
-What several methods share lies below: `steps`, `algorithms`, and the `chain` that a plan adds to.
+What several methods share lies below: `steps`, `algorithms`, blocks, and the chain of a plan.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from olive_build.knobs import knob
 
 if TYPE_CHECKING:
     from olive_build.families.registry import Family
-    from olive_build.methods.chain import Chain
+    from olive_build.methods._chain import Chain
     from olive_build.targets import Provider, Target
 
 # What models are made smaller by whose inner values are not looked at.

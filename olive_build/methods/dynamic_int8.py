@@ -22,11 +22,11 @@ from olive_build.methods import (
     smooth,
     weight_type,
 )
-from olive_build.methods.blocks import BlockWeights, slow_overrides
+from olive_build.methods._blocks import BlockWeights, slow_overrides
 from olive_build.methods.weight_only import WeightOnly
 
 if TYPE_CHECKING:
-    from olive_build.methods.chain import Chain
+    from olive_build.methods._chain import Chain
     from olive_build.targets import Provider
 
 # What dynamic int8 takes of graphs that have convolutions too.

@@ -26,7 +26,7 @@ from olive_build.methods import (
 )
 
 if TYPE_CHECKING:
-    from olive_build.methods.chain import Chain
+    from olive_build.methods._chain import Chain
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def training_gates(found: Trained, equal_error_rate: float | None = None) -> lis
         _gate("gradient_difference", found.gradients.worst, _of(found.gradients.parameter)),
         _gate("parameters_difference", found.parameters.worst, _of(found.parameters.parameter)),
         *_where_measured("free_difference", found.free_difference),
-        _gate("start_difference", len(found.start_changed), _few(found.start_changed)),
+        *_start(found.start_changed),
         _gate(
             "optimizer_difference",
             len(found.optimizer_differences),
@@ -53,6 +53,10 @@ def training_gates(found: Trained, equal_error_rate: float | None = None) -> lis
         pooled = found.personalised.pooled
         gates.append(_gate("equal_error_rate", pooled.rate, trials(pooled), equal_error_rate))
     return gates
+
+
+def _start(changed: Sequence[str] | None) -> list[Gate]:
+    return [] if changed is None else [_gate("start_difference", len(changed), _few(changed))]
 
 
 def _where_measured(figure: str, value: float | None) -> list[Gate]:

@@ -14,6 +14,7 @@ from olive_build.recipe.diagnostics import Report
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath, Node
 from olive_build.targets import Provider, Target
+from olive_build.untrusted import followed
 
 if TYPE_CHECKING:
     from olive_build.recipe.model import Recipe, TargetSpec
@@ -106,7 +107,7 @@ def locate(text: str, file: Path, repository: Path) -> tuple[Path | None, str | 
     lexical = Path(os.path.normpath(file.parent / text))
     if not lexical.is_relative_to(repository):
         return None, "leaves the repository"
-    if not lexical.resolve().is_relative_to(repository.resolve()):
+    if not followed(lexical).is_relative_to(followed(repository)):
         return None, "leaves the repository by a symbolic link"
     return lexical, None
 

@@ -17,7 +17,7 @@ from typing import Any
 from olive_build.errors import UsageError
 from olive_build.families.registry import FAMILIES
 from olive_build.methods import precision_of
-from olive_build.methods.blocks import BlockWeights
+from olive_build.methods._blocks import BlockWeights
 from olive_build.proof import figures
 from olive_build.recipe import model
 from olive_build.recipe.budgets import BudgetsSpec, RegressionSpec

@@ -294,7 +294,7 @@ class Trained:
     exact_threads: int | None = None
     frozen_identical: bool | None = None
     frozen_changed: tuple[str, ...] = ()
-    start_changed: tuple[str, ...] = ()
+    start_changed: tuple[str, ...] | None = optional()
     optimizer_differences: tuple[str, ...] = ()
     faint: tuple[str, ...] = ()
     unmoved: tuple[str, ...] = ()

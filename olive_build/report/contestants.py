@@ -196,9 +196,8 @@ def _peer(name: str, bundle: _Bundle, plan: Plan, outputs: Path) -> Candidate:
         shown,
         kind,
         str(folder / model),
-        bundle.family,
-        (python, str(PEER_CHILD.absolute())),
-        _peer_fields(folder / model, plan.bundles[0].model),
+        command=(python, str(PEER_CHILD.absolute())),
+        more=_peer_fields(folder / model, plan.bundles[0].model),
     )
 
 
