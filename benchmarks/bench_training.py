@@ -84,7 +84,7 @@ def _peers(build: TargetBuild, bundle: Path, scratch: Path) -> list[Peer]:
     import numpy as np
 
     from olive_build.engine.fingerprint import to_fields
-    from olive_build.families import family_module
+    from olive_build.families import family_module, module_of
     from olive_build.recipe.build import PathSource
     from olive_build.recipe.sections.train import train_of
     from olive_build.toolchains.provision import python_of
@@ -100,7 +100,7 @@ def _peers(build: TargetBuild, bundle: Path, scratch: Path) -> list[Peer]:
     np.savez(path, labels=labels.astype(np.int64), **{f"input.{k}": v for k, v in feeds.items()})
     given = {"batch": str(path), "order": list(side.inputs), "train": to_fields(train)}
     ours = {**given, "path": str(bundle / "training")}
-    theirs = {**given, "path": str(folder), "family": build.family}
+    theirs = {**given, "path": str(folder), "training": module_of(build.family, "training")}
     return [
         Peer("this bundle", "onnxruntime", (str(python_of("training")), "-P", CHILD), ours),
         Peer("pytorch", "pytorch", (sys.executable, "-P", CHILD), theirs),

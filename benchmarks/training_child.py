@@ -106,7 +106,7 @@ def _eager(candidate: dict[str, Any], threads: int) -> Call:
     train = from_fields(Train, candidate["train"])
     inputs, labels = _batch(candidate)
     given, wanted = [torch.from_numpy(value) for value in inputs], torch.from_numpy(labels)
-    side = build(Path(candidate["path"]), candidate["family"], train)
+    side = build(Path(candidate["path"]), candidate["training"], train)
     loss_of = loss_function(train.loss, side.outputs)
     optimizer = torch_optimizer(train.optimizer, list(side.parameters().values()))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from olive_build.bundle.assemble import Assembled, VariantProof, assemble
+from olive_build.bundle.assemble import Assembled, Judged, assemble
 from olive_build.bundle.index import write_index
 from olive_build.bundle.layouts.check import is_for_client, require_layout
 from olive_build.bundle.publish import (
@@ -24,16 +24,13 @@ from olive_build.engine.run import ignore, run_graph
 from olive_build.engine.store import Artifact, Store
 from olive_build.engine.trees import Stamps
 from olive_build.errors import OliveBuildError, ProofError, StepError
+from olive_build.plan import STAGES
 from olive_build.plan.types import BundlePlan, Plan, Request, joined
 from olive_build.prepare import plan_builds
 from olive_build.proof.figures import of_quality
 from olive_build.proof.training_verdict import training_hint
-from olive_build.proof.verdict import failures, undecided
 from olive_build.recipe.build import TargetBuild
 from olive_build.steps.convert_ort import MODEL_NAME
-
-STAGES = ("load", "export", "fuse", "quantize", "compose", "prove", "bundle")
-"""What `--until` may name; a step says to which it belongs."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class BundleResult:
     error: OliveBuildError | None = None
 
     @property
-    def proofs(self) -> tuple[VariantProof, ...]:
+    def proofs(self) -> tuple[Judged, ...]:
         return self.assembled.variants if self.assembled else ()
 
 
@@ -258,12 +255,12 @@ def _layers(
 ) -> Iterator[str]:
     """Yield, for each variant whose quality failed, the command that says which layers lose it."""
     quality = {*of_quality(), "regression of quality"}
-    for item, proof in zip(bundle.variants, assembled.variants, strict=True):
-        lost = any(gate.figure in quality for gate in failures(proof.gates))
+    for item, judged in zip(bundle.variants, assembled.variants, strict=True):
+        lost = any(gate.figure in quality for gate in judged.proof.failed)
         if lost and len(item.graphs) == 1 and item.model != item.fp32:
             files = (artifacts[node].path / MODEL_NAME for node in (item.fp32, item.model))
             words = shlex.join(["olive-build", "explain", "--quality", *map(str, files)])
-            yield f"which layers of {proof.name} lose it: {words}"
+            yield f"which layers of {judged.name} lose it: {words}"
 
 
 def _first_error(bundle: BundlePlan, outcomes: Mapping[str, Outcome]) -> OliveBuildError | None:
@@ -285,7 +282,7 @@ def _first_error(bundle: BundlePlan, outcomes: Mapping[str, Outcome]) -> OliveBu
 def out_of_budget(where: str, assembled: Assembled, *, strict: bool) -> ProofError | None:
     """Return why the bundle must not be published; `strict` counts what noise left open."""
     lines = [
-        f"{proof.name}: {problem}" for proof in assembled.variants for problem in proof.problems
+        f"{item.name}: {problem}" for item in assembled.variants for problem in item.proof.problems
     ]
     if not lines and strict:
         return _undecided(where, assembled)
@@ -295,7 +292,7 @@ def out_of_budget(where: str, assembled: Assembled, *, strict: bool) -> ProofErr
         "the bundle is out of its budgets and was not published",
         where=where,
         why="\n".join(lines),
-        hint=training_hint([gate for proof in assembled.variants for gate in proof.gates])
+        hint=training_hint([gate for item in assembled.variants for gate in item.proof.gates])
         or "choose another method or exclude what is hurt most; if the loss is acceptable, "
         "loosen verify.budgets in the recipe; a variant that may be slower says so with "
         "`speed: any` and a reason",
@@ -304,9 +301,9 @@ def out_of_budget(where: str, assembled: Assembled, *, strict: bool) -> ProofErr
 
 def _undecided(where: str, assembled: Assembled) -> ProofError | None:
     lines = [
-        f"{proof.name}: {gate.text()}"
-        for proof in assembled.variants
-        for gate in undecided(proof.gates)
+        f"{item.name}: {gate.text()}"
+        for item in assembled.variants
+        for gate in item.proof.undecided
     ]
     if not lines:
         return None

@@ -49,9 +49,9 @@ def look_up(dotted: str) -> ModuleType:
     LookupError where the rooms hold no such module.
     """
     package, *path = dotted.split(".")
-    for depth, part in enumerate(path):
-        if package != PACKAGE or part not in names(".".join(path[:depth])):
-            raise LookupError(f"{dotted!r} is in no room of {PACKAGE}")
+    parts = enumerate(path)
+    if package != PACKAGE or any(part not in names(".".join(path[:at])) for at, part in parts):
+        raise LookupError(f"{dotted!r} is in no room of {PACKAGE}")
     return import_module(dotted)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from olive_build.build import BuildReport, BundleResult, out_of_budget
-from olive_build.bundle.assemble import Assembled, VariantProof
-from olive_build.proof.verdict import Gate, Measured, measured_gate
+from olive_build.bundle.assemble import Assembled, Judged
+from olive_build.proof.verdict import Measured, measured_gate, verdict_of
+from olive_build.record.proof import Gate, Limits, VariantProof
 from olive_build.report.building import print_undecided
 
 OPEN = measured_gate("slowdown", [Measured(0.99, 0.9, 1.1, noisy=True)], 1.0)
@@ -16,16 +17,15 @@ CLOSED = measured_gate("slowdown", [Measured(0.5, 0.4, 0.6)], 1.0)
 
 
 def assembled(*gates: Gate) -> Assembled:
-    nothing = dict.fromkeys(VariantProof.__dataclass_fields__)
-    own = {"name": "int8", "gates": gates, "findings": ()}
-    return Assembled([], b"", b"", (VariantProof(**{**nothing, **own}),))  # type: ignore[arg-type]
+    proof = VariantProof(verdict_of(gates, ()), Limits(), {}, gates, 1, 1)
+    return Assembled([], b"", b"", (Judged("int8", proof),))
 
 
 def test_the_verdict_of_a_variant_with_an_open_gate_is_undecided() -> None:
-    assert assembled(CLOSED, OPEN).variants[0].verdict == "undecided"
-    assert assembled(CLOSED).variants[0].verdict == "passed"
+    assert assembled(CLOSED, OPEN).variants[0].proof.verdict == "undecided"
+    assert assembled(CLOSED).variants[0].proof.verdict == "passed"
     failed = measured_gate("slowdown", [Measured(2, 1.9, 2.1)], 1.0)
-    assert assembled(OPEN, failed).variants[0].verdict == "failed"
+    assert assembled(OPEN, failed).variants[0].proof.verdict == "failed"
 
 
 def test_it_is_published_unless_strict() -> None:

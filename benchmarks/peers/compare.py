@@ -25,7 +25,6 @@ import numpy as np
 from environments import HERE
 from produce import PEERS, RECIPE, ROOT, model_folder
 
-from olive_build.bundle.manifest import MANIFEST, PROOF, read_json
 from olive_build.engine.machine import this_machine
 from olive_build.errors import BundleError, OliveBuildError
 from olive_build.families.sentence_embedding.sample import text_of
@@ -36,6 +35,7 @@ from olive_build.proof.latency import compare_running
 from olive_build.proof.quality import Comparison
 from olive_build.proof.reference import read_reference
 from olive_build.proof.references.embedding import EmbeddingReference
+from olive_build.record.read import read_record
 from olive_build.report.style import table
 
 TOKENS = (16, 128)
@@ -80,18 +80,18 @@ def our_entries(bundles: Sequence[Path], shared: dict[str, Any]) -> list[Entry]:
     """Return every variant of the bundles. Raises BundleError when one is none."""
     entries = []
     for folder in bundles:
-        manifest = read_json(folder / MANIFEST)
-        proof = read_json(folder / PROOF)
+        record = read_record(folder)
+        manifest = record.manifest
         prefix = f"{folder.name}/" if len(bundles) > 1 else ""
-        for name, variant in manifest["variants"].items():
-            if "onnx" not in variant["files"]:
+        for name, variant in manifest.variants.items():
+            if "onnx" not in variant.files:
                 continue
-            takes = {value["name"] for value in variant["inputs"]}
+            takes = {value.name for value in variant.inputs}
             kind = "onnx-text" if "text" in takes else "onnx"
-            model = str((folder / variant["files"]["onnx"]).absolute())
-            size = proof["variants"][name]["size_bytes"]
+            model = str((folder / variant.files["onnx"]).absolute())
+            size = record.proof.variants[name].size_bytes
             told = {**shared, "kind": kind, "model": model}
-            version = f"olive-build {manifest['tools']['olive-build']}"
+            version = f"olive-build {manifest.tools['olive-build']}"
             entries.append(Entry(f"ours {prefix}{name}", sys.executable, told, size, version))
     return entries
 
@@ -256,8 +256,8 @@ def compare(
     peers, missing = peer_entries(outputs, recipe, shared)
     entries = [*pytorch_entries(model, shared), *ours, *peers]
     results, failed = measure(entries, reference, model)
-    proof = read_json(bundles[0] / PROOF)
-    fp32 = max(variant["fp32_bytes"] for variant in proof["variants"].values())
+    proof = read_record(bundles[0]).proof
+    fp32 = max(variant.fp32_bytes for variant in proof.variants.values())
     return results, failed or missing, fp32
 
 

@@ -20,15 +20,17 @@ from string import Template
 from typing import Any
 
 from olive_build import rooms
-from olive_build.bundle.training_manifest import (
-    GraphInput,
-    TrainingManifest,
-    is_training,
-    read_training,
-)
-from olive_build.bundle.training_notes import labels_are, notes, output_is, preparing, rate_note
 from olive_build.errors import BundleError
 from olive_build.families.facts import Facts
+from olive_build.record.manifest import (
+    NOMINAL_CHECKPOINT,
+    ONNX,
+    ORT,
+    TRAINING_GRAPHS,
+    Manifest,
+    Training,
+    Value,
+)
 from olive_build.targets import (
     Batches,
     Inputs,
@@ -39,6 +41,7 @@ from olive_build.targets import (
     load_provider,
     load_target,
 )
+from olive_build.training.settings import RUNTIME_RATE
 
 TRAINING_ROOM = "bundle.templates"
 # The provider that every package has: what comes after the bundle's own code runs on it.
@@ -58,9 +61,11 @@ COUNT = "count"
 PLACEHOLDER = re.compile(r"\$\{?\w+\}?")
 FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ADDED = "values"
+# So many classes are named one by one.
+MOST_NAMED = 6
 
 
-def code_sections(manifest: Mapping[str, Any], facts: Facts) -> str:
+def code_sections(manifest: Manifest, facts: Facts) -> str:
     """Return the code that loads a bundle, and what else there is to say of it.
 
     The first variant is the one that the code runs; of a bundle that trains it is the training.
@@ -68,29 +73,33 @@ def code_sections(manifest: Mapping[str, Any], facts: Facts) -> str:
     Raises BundleError for an input that no code of ours can give and for a template that is not
     there, PlanError where nothing says how the code asks for the provider.
     """
-    provider = load_provider(manifest["provider"])
-    sections = _training(manifest, provider) if is_training(manifest) else []
-    return "\n\n".join(sections or _inference(manifest, facts, provider))
+    provider = load_provider(manifest.provider)
+    sections = (
+        _training(manifest, manifest.training, provider)
+        if manifest.training
+        else _inference(manifest, facts, provider)
+    )
+    return "\n\n".join(sections)
 
 
-def _inference(manifest: Mapping[str, Any], facts: Facts, provider: Provider) -> list[str]:
-    room = f"families.{manifest['model']['family'].replace('-', '_')}.templates"
-    name, variant = next(iter(manifest["variants"].items()))
-    inputs, output = variant["inputs"], variant["outputs"][-1]
-    takes = {item["name"]: tuple(item["axes"]) for item in inputs}
-    known = facts.placeholders(takes, manifest["model"].get("options", {}))
+def _inference(manifest: Manifest, facts: Facts, provider: Provider) -> list[str]:
+    room = f"families.{manifest.model.family.replace('-', '_')}.templates"
+    name, variant = manifest.first
+    inputs, output = variant.inputs, variant.outputs[-1]
+    takes = {item.name: item.axes for item in inputs}
+    known = facts.placeholders(takes, manifest.model.options)
     names = {
-        "recipe": manifest["recipe"],
+        "recipe": manifest.recipe,
         "variant": name,
-        "file": _file(variant["files"]),
-        "input": inputs[0]["name"],
-        "output": output["name"],
-        "dimensions": output["axes"][-1],
-        "length": inputs[0]["axes"][-1],
+        "file": variant.loaded,
+        "input": inputs[0].name,
+        "output": output.name,
+        "dimensions": output.axes[-1],
+        "length": inputs[0].axes[-1],
         **known,
     }
     sections = []
-    for title, paths in facts.templates(load_target(manifest["target"]).language, takes).items():
+    for title, paths in facts.templates(load_target(manifest.target).language, takes).items():
         sections += [f"### {title}"] if title else []
         for path in paths:
             text, language = _template(room, path)
@@ -100,15 +109,14 @@ def _inference(manifest: Mapping[str, Any], facts: Facts, provider: Provider) ->
         provider = load_provider(EVERYWHERE)
     if not sections:
         raise BundleError(
-            f"the family {manifest['model']['family']} brings no code that loads a bundle",
+            f"the family {manifest.model.family} brings no code that loads a bundle",
             hint="name templates in `templates` of its facts",
         )
     return sections
 
 
-def _training(manifest: Mapping[str, Any], provider: Provider) -> list[str]:
-    training = read_training(manifest)
-    path = f"training.{load_target(training.target).training_language}"
+def _training(manifest: Manifest, training: Training, provider: Provider) -> list[str]:
+    path = f"training.{load_target(manifest.target).training_language}"
     text, language = _template(TRAINING_ROOM, path)
     assert language
     names = _of_training(training, manifest, language, text)
@@ -171,14 +179,7 @@ def fill(text: str, names: Mapping[str, Any]) -> str:
     return "\n".join(lines).strip()
 
 
-def _file(roles: Mapping[str, str]) -> str:
-    """Return the file that code loads: the .onnx, or what comes first where there are several."""
-    return roles.get("onnx") or roles.get("ort") or next(iter(roles.values()))
-
-
-def _given(
-    language: Language, inputs: Sequence[Mapping[str, Any]], known: Mapping[str, str]
-) -> dict[str, str]:
+def _given(language: Language, inputs: Sequence[Value], known: Mapping[str, str]) -> dict[str, str]:
     """Return what a template names of the inputs of a graph that takes audio.
 
     `audio` is the value of the audio, which must be the first of `inputs`; `name`, `given` and
@@ -188,24 +189,24 @@ def _given(
     Raises BundleError for an input whose value or type no application could know from here.
     """
     forms, first = language.inputs, inputs[0]
-    if forms is None or first["name"] not in AUDIO:
+    if forms is None or first.name not in AUDIO:
         return {}
     values = VALUES | {"max_length": int(known["longest_text"])}
-    name, kind = AUDIO[first["name"]], _of_type(forms.types, first["name"], first["type"])
+    name, kind = AUDIO[first.name], _of_type(forms.types, first.name, first.type)
     return {
         "name": name,
         "given": language.parameter.format(name=name, type=kind),
         "array": kind,
-        "imports": forms.imports.get(first["type"], ""),
-        "audio": forms.array[first["type"]].format(name=name),
+        "imports": forms.imports.get(first.type, ""),
+        "audio": forms.array[first.type].format(name=name),
         "feeds": "\n".join(_entry(forms, item, values) for item in inputs[1:]),
     }
 
 
-def _entry(forms: Inputs, item: Mapping[str, Any], values: Mapping[str, float]) -> str:
-    name, kind = item["name"], item["type"]
-    if name not in values or item["axes"] != [1]:
-        raise _unknown(name, f"its axes are {item['axes']}, and no value is known for it")
+def _entry(forms: Inputs, item: Value, values: Mapping[str, float]) -> str:
+    name, kind = item.name, item.type
+    if name not in values or item.axes != (1,):
+        raise _unknown(name, f"its axes are {list(item.axes)}, and no value is known for it")
     number = _of_type(forms.number, name, kind)
     value = float(values[name]) if kind == "float" else int(values[name])
     return forms.entry.format(input=name, value=number.format(value=value))
@@ -235,11 +236,11 @@ class Step:
 
     language: Language
     forms: Batches
-    inputs: tuple[GraphInput, ...]
+    inputs: tuple[Value, ...]
     ends: Mapping[str, str]
     axes: Mapping[str, str]
 
-    def variable(self, item: GraphInput) -> str:
+    def variable(self, item: Value) -> str:
         return self.ends[item.name]
 
     def joined(self, form: str, by: str = ", ") -> str:
@@ -274,7 +275,7 @@ class Step:
         free = {axis: item for item in reversed(self.inputs) for axis in item.axes[1:]}
         return "\n".join([*lines, *(self._free(free[axis], axis) for axis in self.axes)])
 
-    def _free(self, item: GraphInput, axis: str) -> str:
+    def _free(self, item: Value, axis: str) -> str:
         others = [other for other in item.axes[1:] if other != axis]
         if any(isinstance(other, str) for other in others):
             raise _unknown(
@@ -288,17 +289,16 @@ class Step:
         value = " / ".join([size, *map(str, divisors)])
         return self.forms.local.format(name=self.axes[axis], value=value)
 
-    def shape(self, item: GraphInput) -> str:
+    def shape(self, item: Value) -> str:
         first, *rest = item.axes
         named = [str(axis) if isinstance(axis, int) else self.axes[axis] for axis in rest]
         return ", ".join([str(first) if isinstance(first, int) else COUNT, *named])
 
-    def outputs(self, training: TrainingManifest, manifest: Mapping[str, Any]) -> dict[str, str]:
+    def outputs(self, training: Training, manifest: Manifest) -> dict[str, str]:
         """Return what a language needs of the outputs whose arrays its caller makes, as C# does."""
         if not self.forms.output:
             return {}
-        first = next(iter(manifest["variants"].values()))
-        described = {str(item["name"]): GraphInput.read(item) for item in first["outputs"]}
+        described = {item.name: item for item in manifest.first[1].outputs}
         taken = [COUNT, *self.ends.values(), *self.axes.values()]
         named = variables([f"{name}_{ADDED}" for name in described], self.language, "", taken)
         tensor, arrays, feeds = self.forms.tensor["float32"], [], []
@@ -314,7 +314,7 @@ class Step:
 
 
 def _of_training(
-    training: TrainingManifest, manifest: Mapping[str, Any], language: Language, template: str
+    training: Training, manifest: Manifest, language: Language, template: str
 ) -> dict[str, Any]:
     """Return what a template that trains names of a bundle."""
     inputs = (*training.inputs, training.goal)
@@ -326,10 +326,10 @@ def _of_training(
     step = Step(language, language.batches, inputs, ends, axes)
     return {
         **{role: PurePosixPath(path).name for role, path in training.graphs.items()},
-        "checkpoint": PurePosixPath(training.files["checkpoint"]).name,
-        "folder": PurePosixPath(training.files["checkpoint"]).parent,
-        "inference": training.files["inference"],
-        "rate": f"{training.learning_rate:g}",
+        "checkpoint": PurePosixPath(training.checkpoint).name,
+        "folder": PurePosixPath(training.checkpoint).parent,
+        "inference": manifest.first[1].loaded,
+        "rate": f"{training.optimizer.lr:g}",
         "rate_note": rate_note(training),
         "epochs": training.epochs,
         "batch": training.first_batch,
@@ -347,12 +347,12 @@ def _of_training(
         "output_is": output_is(training),
         "output_place": 1 + training.outputs.index(training.loss_output),
         "outputs": ", ".join(f'"{output}"' for output in training.outputs),
-        "trainable_values": f"{sum(prod(shape) for shape in training.trainable.values()):,}",
+        "trainable_values": f"{sum(prod(item.shape) for item in training.trainable):,}",
         **step.outputs(training, manifest),
     }
 
 
-def _axes(item: GraphInput) -> str:
+def _axes(item: Value) -> str:
     return ", ".join(map(str, item.axes))
 
 
@@ -384,3 +384,119 @@ def _one_word(words: list[str], language: Language) -> str:
         return "_".join(words).lower()
     first, *rest = words
     return first[:1].lower() + first[1:] + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+def preparing(training: Training) -> str:
+    """Return how an application makes the inputs of what a user gives it."""
+    data: Mapping[str, Any] = training.data
+    names = " and ".join(f"`{item.name}`" for item in training.inputs)
+    match data["kind"]:
+        case "audio":
+            length = data["samples"]
+            size = f"{length} samples" if length else "clips of one length"
+            normal = (
+                " Of each clip its mean is taken away, and what is left divided by its standard "
+                "deviation."
+                if data["normalize"]
+                else ""
+            )
+            return (
+                f"{names} takes {size}, one channel at {data['sampling_rate']} Hz, as numbers from "
+                f"-1 to 1; repeat a clip that is too short, and cut one that is too long.{normal}"
+            )
+        case "images":
+            return (
+                f"{names} takes images of {data['width']} x {data['height']} pixels as [channels, "
+                f"height, width]: each byte times {data['rescale']:.6g}, less "
+                f"{_numbers(data['mean'])}, over {_numbers(data['std'])}."
+            )
+        case "texts":
+            fixed = (
+                f"filled up to {data['longest']}" if data["fixed"] else "filled up to the longest"
+            )
+            return (
+                f"{names} take the tokens of `{data['tokenizer']}`, at most {data['longest']} a "
+                f"text, {fixed} of a batch with {data['pad']}, where the mask is 0."
+            )
+        case _:
+            return f"{names} take what the model was trained with."
+
+
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)
+
+
+def labels_are(training: Training) -> str:
+    """Return what the target of an example is, and how many a batch must have."""
+    fixed = training.fixed_batch
+    size = f" A batch has exactly {fixed}." if fixed else ""
+    if not training.has_classes:
+        numbers = prod(axis for axis in training.goal.axes[1:] if isinstance(axis, int))
+        return f"`{training.goal.name}` has {numbers} for each example.{size}"
+    labels = training.labels
+    if len(labels) <= MOST_NAMED:
+        told = ", ".join(f"{number} {label}" for number, label in enumerate(labels))
+    else:
+        told = f"0 {labels[0]} to {len(labels) - 1} {labels[-1]}"
+    return f"Labels: {told}.{size}"
+
+
+def output_is(training: Training) -> str:
+    """Return what the output of an example is."""
+    if not training.has_classes:
+        return f"numbers as `{training.goal.name}` has them"
+    labels = training.labels
+    named = f" for {', '.join(labels)}" if len(labels) <= MOST_NAMED else ""
+    return f"{len(labels)} logits each{named}"
+
+
+def rate_note(training: Training) -> str:
+    """Return what a page must know of the learning rate, empty where it is the runtime's own."""
+    if training.optimizer.lr == RUNTIME_RATE:
+        return ""
+    return (
+        f"\n\nNor can it set the learning rate, which stays at {RUNTIME_RATE:g}: this bundle's "
+        f"optimizer model multiplies it, so that a page steps with {training.optimizer.lr:g}, as "
+        "the recipe says."
+    )
+
+
+def notes(training: Training, language: str) -> list[str]:
+    """Return paragraphs on the ORT form, the nominal checkpoint, and trying it on a desktop."""
+    found = []
+    if training.margin is not None:
+        other, owner = training.labels
+        found.append(
+            f"Which it is: {owner} where its logit is above that of {other} by more than "
+            f"{training.margin:g}. The larger logit alone does not say it after so few steps; more "
+            "examples or more epochs want another margin."
+        )
+    if training.form == ORT:
+        found.append(
+            "These graphs are of the ORT form alone, from which the runtime exports no model for "
+            "inference, so `export` above fails, and `olive-build train` refuses the bundle: build "
+            "it with `formats: [onnx, ort]` for both."
+        )
+    elif f"{TRAINING_GRAPHS[0]}_ort" in training.files:
+        found.append(
+            "The `.ort` graphs take the place of the `.onnx` ones in a reduced build of the "
+            "runtime (`required_operators.config`). Exporting needs `eval_model.onnx` all the same."
+        )
+    if NOMINAL_CHECKPOINT in training.files:
+        native = (
+            " Java's API takes no such buffer: that is done by the runtime's C++ API, with "
+            "`TrainingSession::FromBuffer`."
+        )
+        found.append(
+            "`nominal_checkpoint` has the names of the parameters and not their values. It is for "
+            "an update: ship it, load the values that a server sends as one buffer (all "
+            "parameters, in the checkpoint's order), and train from there."
+            + (native if language == "kotlin" else "")
+        )
+    if training.form == ONNX:
+        kept = "a folder of examples for each class" if training.has_classes else "a `labels.csv`"
+        found.append(
+            "Before there is an app, `olive-build train <this folder> --data <folder>` does the "
+            f"same on a desktop, with {kept}."
+        )
+    return found

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle.layout import OPERATORS_ROLE, Placed, model_files, side_files
-from olive_build.bundle.manifest import manifest, to_bytes
+from olive_build.bundle.layout import Placed, model_files, side_files
+from olive_build.bundle.manifest import manifest_of
 from olive_build.bundle.previous import previous_build, reference_digests
 from olive_build.bundle.publish import BundleFile, from_bytes
 from olive_build.bundle.readme import README, readme
@@ -24,85 +24,31 @@ from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.proof.figures import shipped
 from olive_build.proof.regression import regression_gates, summary
 from olive_build.proof.training_verdict import margin_gates, training_gates
-from olive_build.proof.verdict import (
-    Gate,
-    failures,
-    load_gates,
-    memory_gates,
-    quality_gates,
-    size_gates,
-    speed_gate,
-    speedup_gates,
-    undecided,
-)
-from olive_build.recipe.build import TargetBuild, Variant
+from olive_build.proof.verdict import gates_of, gates_on_quality, verdict_of
+from olive_build.recipe.build import TargetBuild
 from olive_build.recipe.sections.train import personalisation_of
+from olive_build.record.codec import decode, encode
+from olive_build.record.manifest import ONNX, OPERATORS, Graph, Told
+from olive_build.record.proof import Finding, Limits, Machine, Previous, Proof, VariantProof
+from olive_build.record.read import to_bytes
 from olive_build.steps.describe import DESCRIPTION
 from olive_build.steps.footprint import MEMORY
 from olive_build.steps.latency import LATENCY, LOAD
 from olive_build.steps.quality import QUALITY
 from olive_build.steps.without_vnni import WITHOUT_VNNI
 from olive_build.targets import load_provider, load_target
-from olive_build.targets.check import Finding, check_operators
+from olive_build.targets.check import check_operators
 
-PROOF_VERSION = 2
-AS_FAST = 1.0
-AGAINST_FP32 = ("size_ratio", "slowdown", "load_ratio", "memory_ratio")
 Artifacts = Mapping[str, Artifact]
 
 
 @dataclass(frozen=True)
-class VariantProof:
-    """What was measured of one variant, and the verdict."""
+class Judged:
+    """A variant's proof, with its name, and whether it is the fp32 graph itself."""
 
     name: str
-    limits: dict[str, Any]
-    quality: dict[str, dict[str, Any]]
-    latency: list[dict[str, Any]] | None
-    load: dict[str, Any] | None
-    memory: dict[str, list[dict[str, Any]]] | None
-    without_vnni: dict[str, Any] | None
-    gates: tuple[Gate, ...]
-    findings: tuple[Finding, ...]
-    size_bytes: int
-    fp32_bytes: int
-    is_fp32_graph: bool
-    usability: dict[str, Any] | None
-    partition: dict[str, Any] | None
-    search: dict[str, Any] | None
-    training: dict[str, Any] | None = None
-
-    @property
-    def problems(self) -> list[str]:
-        """What keeps the variant from being published, as a person reads it."""
-        found = [item.text() for item in failures(self.gates)]
-        return found + [f"{f.what}: {f.why}" for f in self.findings if f.severity == "error"]
-
-    @property
-    def verdict(self) -> str:
-        """`passed`, `failed`, or `undecided` where noise left a gate open."""
-        if self.problems:
-            return "failed"
-        return "undecided" if undecided(self.gates) else "passed"
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "verdict": self.verdict,
-            "limits": self.limits,
-            "quality": self.quality,
-            "latency": self.latency,
-            "load": self.load,
-            "memory": self.memory,
-            "without_vnni": self.without_vnni,
-            "gates": [item.as_json() for item in self.gates],
-            "static_check": [asdict(finding) for finding in self.findings],
-            "mobile_usability": self.usability,
-            "partition": self.partition,
-            "search": self.search,
-            "size_bytes": self.size_bytes,
-            "fp32_bytes": self.fp32_bytes,
-            **({"training": self.training} if self.training else {}),
-        }
+    proof: VariantProof
+    is_fp32_graph: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +58,7 @@ class Assembled:
     files: list[BundleFile]
     manifest: bytes
     proof: bytes
-    variants: tuple[VariantProof, ...]
+    variants: tuple[Judged, ...]
 
 
 def assemble(
@@ -123,132 +69,132 @@ def assemble(
     `published` is the folder where the bundle will be, and where the previous one may lie.
     """
     descriptions = {
-        item.variant.name: merged(_figures(item, types.DESCRIPTION, DESCRIPTION, artifacts))
+        item.variant.name: merged(
+            {
+                name: decode(Graph, found)
+                for name, found in _figures(item, types.DESCRIPTION, DESCRIPTION, artifacts).items()
+            }
+        )
         for item in bundle.variants
     }
-    proofs = tuple(
+    found = tuple(
         judge(bundle, item, artifacts, descriptions[item.variant.name], smoke=smoke)
         for item in bundle.variants
     )
     files = [_placed(bundle, placed, artifacts) for placed in _all_files(bundle)]
-    described = manifest(bundle, descriptions, [file.as_json() for file in files], smoke=smoke)
-    if bundle.training:
-        described["training"] = training_section(bundle, artifacts)
-    files.append(from_bytes(README, readme(described, bundle.model.facts)))
+    training = training_section(bundle, artifacts) if bundle.training else None
+    listed = tuple(file.listed for file in files)
+    manifest = manifest_of(bundle, descriptions, listed, training, smoke=smoke)
+    files.append(from_bytes(README, readme(manifest, bundle.model.facts)))
     files.sort(key=lambda file: file.path)
-    described["files"] = [file.as_json() for file in files]
-    proof = {
-        "proof_version": PROOF_VERSION,
-        "status": described["status"],
-        "machine": this_machine().as_json(),
-    }
-    if any("regression" in item.limits for item in proofs):
-        previous = previous_build(published, to_bytes(described))
-        inputs = reference_digests(described["files"])
-        proofs = tuple(_compared(item, previous, inputs) for item in proofs)
-        proof["previous"] = previous
-    proof["variants"] = {item.name: item.as_json() for item in proofs}
-    return Assembled(files, to_bytes(described), to_bytes(proof), proofs)
+    manifest = replace(manifest, files=tuple(file.listed for file in files))
+    previous = None
+    if any(item.proof.limits.regression is not None for item in found):
+        previous = previous_build(published, to_bytes(manifest))
+        found = tuple(_compared(item, previous, reference_digests(manifest)) for item in found)
+    machine = decode(Machine, this_machine().as_json())
+    variants = {item.name: item.proof for item in found}
+    proof = Proof(manifest.status, machine, variants, previous)
+    return Assembled(files, to_bytes(manifest), to_bytes(proof), found)
 
 
-def merged(descriptions: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def merged(graphs: Mapping[str, Graph]) -> Graph:
     """Return what a variant's files are together: of several, `graphs` describes each.
 
     Inputs and outputs are then the first file's, operators and values those of all.
     """
-    found = list(descriptions.values())
+    found = list(graphs.values())
     if len(found) == 1:
         return found[0]
     operators: dict[str, dict[str, int]] = {}
     for item in found:
-        for domain, counts in item["operators"].items():
+        for domain, counts in item.operators.items():
             known = operators.setdefault(domain, {})
             for name, count in counts.items():
                 known[name] = known.get(name, 0) + count
-    opsets = {key: value for item in found for key, value in item["opsets"].items()}
-    estimates = {
-        name: item["partition"] for name, item in descriptions.items() if "partition" in item
-    }
-    told = "; ".join(f"{name}: {item['text']}" for name, item in estimates.items())
-    return {
-        **found[0],
-        **({"partition": {"text": told}} if told else {}),
-        "operators": operators,
-        "opsets": opsets,
-        "ir_version": max(item["ir_version"] for item in found),
-        "stored_values": sum(item["stored_values"] for item in found),
-        "graphs": dict(descriptions),
-    }
-
-
-def _compared(
-    proof: VariantProof, previous: dict[str, Any] | None, inputs: list[str]
-) -> VariantProof:
-    """Return the proof with the gates on what it may lose against the previous build."""
-    limits = proof.limits.get("regression")
-    if limits is None:
-        return proof
-    gates = regression_gates(
-        summary(proof.as_json()),
-        (previous or {"variants": {}})["variants"].get(proof.name),
-        limits,
-        same_machine=previous is not None and previous["machine"] == this_machine().fingerprint,
-        same_inputs=previous is not None and previous["inputs"] == inputs,
+    told = [f"{name}: {item.partition.text}" for name, item in graphs.items() if item.partition]
+    return replace(
+        found[0],
+        partition=Told("; ".join(told)) if told else None,
+        operators=operators,
+        opsets={key: value for item in found for key, value in item.opsets.items()},
+        ir_version=max(item.ir_version for item in found),
+        stored_values=sum(item.stored_values for item in found),
+        graphs=graphs,
     )
-    return replace(proof, gates=(*proof.gates, *gates))
+
+
+def _compared(item: Judged, previous: Previous | None, inputs: tuple[str, ...]) -> Judged:
+    """Return the proof with the gates on what it may lose against the previous build."""
+    proof = item.proof
+    if proof.limits.regression is None:
+        return item
+    gates = regression_gates(
+        summary(proof),
+        previous.variants.get(item.name) if previous else None,
+        proof.limits.regression,
+        same_machine=previous is not None and previous.machine == this_machine().fingerprint,
+        same_inputs=previous is not None and previous.inputs == inputs,
+    )
+    return replace(item, proof=_judged(replace(proof, gates=(*proof.gates, *gates))))
+
+
+def _judged(proof: VariantProof) -> VariantProof:
+    """Return the proof with the verdict that follows from its gates and findings."""
+    return replace(proof, verdict=verdict_of(proof.gates, proof.static_check))
 
 
 def judge(
-    bundle: BundlePlan,
-    item: VariantPlan,
-    artifacts: Artifacts,
-    description: dict[str, Any],
-    *,
-    smoke: bool,
-) -> VariantProof:
+    bundle: BundlePlan, item: VariantPlan, artifacts: Artifacts, graph: Graph, *, smoke: bool
+) -> Judged:
     """Hold one variant's figures against its limits, each of its files by itself.
 
     A miniature's size and speed say nothing of the model's, so `smoke` judges quality alone, by
     the shipped floors.
     """
     variant = item.variant
-    limits = variant.budgets.limits()
+    limits = decode(Limits, encode(variant.budgets.limits()))
     if smoke and not bundle.training:
-        limits = shipped(FAMILIES[bundle.build.family].metrics, variant.precision)
-    quality = _figures(item, types.QUALITY, QUALITY, artifacts)
+        limits = Limits(shipped(FAMILIES[bundle.build.family].metrics, variant.precision))
     sizes = [
         _placed(bundle, placed, artifacts).size_bytes
         for role, placed in model_files(bundle, item).items()
-        if role != OPERATORS_ROLE
+        if role != OPERATORS
     ]
-    # The forms of one graph stand for each other; several graphs are loaded together.
-    size = max(sizes) if len(item.graphs) == 1 else sum(sizes)
-    proof = VariantProof(
-        name=variant.name,
+    search = bundle.searches.get(variant.name)
+    found: dict[str, object] = {
+        "quality": _figures(item, types.QUALITY, QUALITY, artifacts),
+        "latency": _figures(item, types.LATENCY, LATENCY, artifacts).get(""),
+        "load": _figures(item, types.LATENCY, LOAD, artifacts).get(""),
+        "memory": _figures(item, types.MEMORY, MEMORY, artifacts) or None,
+        "without_vnni": _figures(item, types.WITHOUT_VNNI, WITHOUT_VNNI, artifacts).get(""),
+        "search": None if search is None else json.loads(search),
+        # The forms of one graph stand for each other; several graphs are loaded together.
+        "size_bytes": max(sizes) if len(item.graphs) == 1 else sum(sizes),
+        "fp32_bytes": sum(artifacts[node].size_bytes for node in item.fp32_graphs.values()),
+    }
+    measured = decode(VariantProof, {"verdict": "passed", "limits": {}, "gates": [], **found})
+    proof = replace(
+        measured,
         limits=limits,
-        quality=quality,
-        latency=_figures(item, types.LATENCY, LATENCY, artifacts).get(""),
-        load=_figures(item, types.LATENCY, LOAD, artifacts).get(""),
-        memory=_figures(item, types.MEMORY, MEMORY, artifacts) or None,
-        without_vnni=_figures(item, types.WITHOUT_VNNI, WITHOUT_VNNI, artifacts).get(""),
-        gates=tuple(
-            gate
-            for _, figures in sorted(quality.items())
-            for gate in quality_gates(figures, limits)
-        ),
-        findings=_static_check(bundle, description),
-        size_bytes=size,
-        fp32_bytes=sum(artifacts[node].size_bytes for node in item.fp32_graphs.values()),
-        is_fp32_graph=item.graphs == item.fp32_graphs,
-        usability=description.get("mobile_usability"),
-        partition=description.get("partition"),
-        search=json.loads(bundle.searches[variant.name])
-        if variant.name in bundle.searches
-        else None,
+        static_check=_static_check(bundle, graph),
+        mobile_usability=graph.mobile_usability,
+        partition=graph.partition,
     )
+    is_fp32_graph = item.graphs == item.fp32_graphs
     if bundle.training:
-        return _trained(bundle, proof, artifacts, smoke=smoke)
-    return proof if smoke else replace(proof, gates=_all_gates(bundle.build, variant, proof))
+        proof = _trained(bundle, proof, artifacts, smoke=smoke)
+    elif smoke:
+        proof = replace(proof, gates=tuple(gates_on_quality(proof)))
+    else:
+        gates = gates_of(
+            proof,
+            is_fp32_graph=is_fp32_graph,
+            waived=variant.because if variant.speed == "any" else None,
+            absent=_why_not_timed(bundle.build),
+        )
+        proof = replace(proof, gates=tuple(gates))
+    return Judged(variant.name, _judged(proof), is_fp32_graph)
 
 
 def _figures(item: VariantPlan, what: str, file: str, artifacts: Artifacts) -> dict[str, Any]:
@@ -264,45 +210,18 @@ def _trained(
     A miniature learns nothing of a voice, so `smoke` judges no rate of errors. The bundle's size is
     that of what a device trains with.
     """
-    figures = measured(bundle, artifacts)
-    held = None if smoke else personalisation_of(bundle.build)
-    gates = (*proof.gates, *training_gates(figures, held.equal_error_rate if held else None))
-    if held and held.errors_at_margin is not None:
-        gates = (*gates, *margin_gates(figures["personalised"], held.errors_at_margin))
+    found = measured(bundle, artifacts)
+    limit = None if smoke else personalisation_of(bundle.build)
+    gates = [*gates_on_quality(proof)]
+    gates += training_gates(found, limit.equal_error_rate if limit else None)
+    if limit and limit.errors_at_margin is not None and found.personalised:
+        gates += margin_gates(found.personalised, limit.errors_at_margin)
     size = sum(
         _placed(bundle, placed, artifacts).size_bytes
         for role, placed in training_files(bundle).items()
-        if not role.endswith("_ort") or "onnx" not in bundle.build.formats
+        if not role.endswith("_ort") or ONNX not in bundle.build.formats
     )
-    return replace(proof, gates=gates, training=figures, size_bytes=size, fp32_bytes=size)
-
-
-def _all_gates(build: TargetBuild, variant: Variant, proof: VariantProof) -> tuple[Gate, ...]:
-    """Return the gates on quality, size, time and memory; the fp32 graph has none on ratios."""
-    limits = proof.limits
-    if proof.is_fp32_graph:
-        limits = {key: value for key, value in limits.items() if key not in AGAINST_FP32}
-    gates = [*proof.gates, *size_gates(proof.size_bytes, proof.fp32_bytes, limits)]
-    absent = _why_not_timed(build)
-    if not proof.is_fp32_graph:
-        gates.append(_speed_gate(build, variant, proof.latency, limits))
-    gates += speedup_gates(proof.latency, limits.get("speedup", ()), absent)
-    gates += load_gates(proof.load, limits, absent)
-    return (*gates, *memory_gates(proof.memory, limits, absent))
-
-
-def _speed_gate(
-    build: TargetBuild,
-    variant: Variant,
-    latency: list[dict[str, Any]] | None,
-    limits: Mapping[str, Any],
-) -> Gate:
-    return speed_gate(
-        latency,
-        limits.get("slowdown", AS_FAST),
-        waived=variant.because if variant.speed == "any" else None,
-        absent=_why_not_timed(build),
-    )
+    return replace(proof, gates=tuple(gates), training=found, size_bytes=size, fp32_bytes=size)
 
 
 def _why_not_timed(build: TargetBuild) -> str:
@@ -311,15 +230,14 @@ def _why_not_timed(build: TargetBuild) -> str:
     return "" if build.timing else "the recipe says verify.timing: false"
 
 
-def _static_check(bundle: BundlePlan, description: dict[str, Any]) -> tuple[Finding, ...]:
-    axes = [a for value in description["inputs"] for a in value["axes"]]
+def _static_check(bundle: BundlePlan, graph: Graph) -> tuple[Finding, ...]:
     return check_operators(
-        description["operators"],
-        description["opsets"]["ai.onnx"],
-        description["ir_version"],
+        graph.operators,
+        graph.opset,
+        graph.ir_version,
         target=load_target(bundle.build.target),
         provider=load_provider(bundle.build.provider),
-        has_dynamic_shapes=any(isinstance(axis, str) for axis in axes),
+        has_dynamic_shapes=any(isinstance(a, str) for item in graph.inputs for a in item.axes),
     )
 
 

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle.layout import models
-from olive_build.bundle.manifest import MANIFEST, MOST_BYTES, PROOF, check_names, to_bytes
 from olive_build.engine.locks import wait_lock
 from olive_build.engine.trees import replace_file
 from olive_build.errors import BundleError
-from olive_build.untrusted import read_bytes
+from olive_build.record.read import MANIFEST, read_record, to_bytes
 
 INDEX = "index.json"
-NO_BUNDLE = (
-    *(OSError, ValueError, KeyError, TypeError, AttributeError),
-    *(StopIteration, RecursionError, BundleError),
-)
 
 
 def write_index(outputs: Path) -> None:
@@ -45,10 +37,8 @@ def _index(outputs: Path) -> bytes:
     entries = []
     for folder in published(outputs):
         # Damaged by someone, or being replaced by another build, which writes the index again.
-        with suppress(*NO_BUNDLE):
-            found = entry(folder, outputs)
-            to_bytes(found)  # texts that are none, and objects without end, are not written either
-            entries.append(found)
+        with suppress(BundleError):
+            entries.append(entry(folder, outputs))
     return to_bytes({"index_version": 1, "bundles": entries})
 
 
@@ -64,28 +54,25 @@ def published(outputs: Path) -> list[Path]:
 
 
 def entry(folder: Path, outputs: Path) -> dict[str, Any]:
-    """Return one bundle's line of the index."""
-    manifest_bytes = read_bytes(folder / MANIFEST, MOST_BYTES)
-    manifest = json.loads(manifest_bytes)
-    check_names(manifest, folder / MANIFEST)
-    proof_bytes = read_bytes(folder / PROOF, MOST_BYTES)
-    proof = json.loads(proof_bytes)
+    """Return one bundle's line of the index. Raises BundleError where it cannot be read."""
+    record = read_record(folder, whole=False)
+    manifest, proof = record.manifest, record.proof
     return {
         "path": folder.relative_to(outputs).as_posix(),
-        "recipe": manifest["recipe"],
-        "target": manifest["target"],
-        "provider": manifest["provider"],
-        "smoke": manifest["smoke"],
-        "status": manifest["status"],
-        "manifest_sha256": hashlib.sha256(manifest_bytes).hexdigest(),
-        "proof_sha256": hashlib.sha256(proof_bytes).hexdigest(),
-        "size_bytes": sum(item["size_bytes"] for item in manifest["files"]),
+        "recipe": manifest.recipe,
+        "target": manifest.target,
+        "provider": manifest.provider,
+        "smoke": manifest.smoke,
+        "status": manifest.status,
+        "manifest_sha256": record.manifest_sha256,
+        "proof_sha256": record.proof_sha256,
+        "size_bytes": sum(manifest.sizes.values()),
         "variants": {
             name: {
-                "verdict": variant["verdict"],
-                "size_bytes": variant["size_bytes"],
-                "file": next(iter(models(manifest["variants"][name]["files"]).values())),
+                "verdict": proof.variants[name].verdict,
+                "size_bytes": proof.variants[name].size_bytes,
+                "file": next(iter(variant.models.values())),
             }
-            for name, variant in proof["variants"].items()
+            for name, variant in manifest.variants.items()
         },
     }

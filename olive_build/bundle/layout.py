@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,10 +12,10 @@ from olive_build.families.facts import SINGLE
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.recipe.sections.train import train_of
+from olive_build.record.manifest import ONNX, OPERATORS, ORT
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, REQUIRED_OPERATORS
 from olive_build.steps.training_reference import STORED_STEPS
 
-OPERATORS_ROLE = "required_operators"
 # With which client libraries read what a model is, and how its classes are called.
 CONFIG = "config.json"
 # What is written anew of a tokenizer.
@@ -56,7 +56,7 @@ def model_files(bundle: BundlePlan, variant: VariantPlan) -> dict[str, Placed]:
     """
     files = {}
     for name, node in variant.graphs.items():
-        role = "onnx" if name == SINGLE else name
+        role = ONNX if name == SINGLE else name
         if bundle.training:
             files[role] = Placed(f"{variant.variant.name}/{name}.onnx", node, MODEL_NAME)
         elif bundle.build.layout == "transformers.js":
@@ -65,16 +65,9 @@ def model_files(bundle: BundlePlan, variant: VariantPlan) -> dict[str, Placed]:
             files[role] = Placed(f"{variant.variant.name}/{name}.onnx", node, MODEL_NAME)
     folder = variant.variant.name
     if variant.ort:
-        files["ort"] = Placed(f"{folder}/{ORT_MODEL}", variant.ort, ORT_MODEL)
-        files[OPERATORS_ROLE] = Placed(
-            f"{folder}/{REQUIRED_OPERATORS}", variant.ort, REQUIRED_OPERATORS
-        )
+        files[ORT] = Placed(f"{folder}/{ORT_MODEL}", variant.ort, ORT_MODEL)
+        files[OPERATORS] = Placed(f"{folder}/{REQUIRED_OPERATORS}", variant.ort, REQUIRED_OPERATORS)
     return files
-
-
-def models(files: Mapping[str, str]) -> dict[str, str]:
-    """Return the paths of a manifest's variant that are models, by role."""
-    return {role: path for role, path in files.items() if role != OPERATORS_ROLE}
 
 
 def side_files(bundle: BundlePlan) -> list[Placed]:

@@ -7,18 +7,18 @@ same bundle already, it says itself what it was compared with, so building again
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
-from olive_build.bundle.manifest import MANIFEST, MOST_BYTES, PROOF
+from olive_build.errors import BundleError
 from olive_build.proof.regression import summary
-from olive_build.untrusted import read_bytes
+from olive_build.record.manifest import Manifest
+from olive_build.record.proof import Previous
+from olive_build.record.read import read_record
 
 REFERENCE = "reference/"
 
 
-def previous_build(folder: Path | None, manifest: bytes) -> dict[str, Any] | None:
+def previous_build(folder: Path | None, manifest: bytes) -> Previous | None:
     """Return the summaries of the build before the one with this manifest; None without one.
 
     A bundle that cannot be read is none: `verify` says what is wrong with it.
@@ -26,21 +26,19 @@ def previous_build(folder: Path | None, manifest: bytes) -> dict[str, Any] | Non
     if folder is None:
         return None
     try:
-        published = read_bytes(folder / MANIFEST, MOST_BYTES)
-        proof = json.loads(read_bytes(folder / PROOF, MOST_BYTES))
-        if published == manifest and "previous" in proof:
-            before: dict[str, Any] | None = proof["previous"]
-            return before
-        return {
-            "manifest_sha256": hashlib.sha256(published).hexdigest(),
-            "machine": proof["machine"]["fingerprint"],
-            "inputs": reference_digests(json.loads(published)["files"]),
-            "variants": {name: summary(item) for name, item in proof["variants"].items()},
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        found = read_record(folder, whole=False)
+    except BundleError:
         return None
+    if found.manifest_sha256 == hashlib.sha256(manifest).hexdigest() and found.proof.is_compared:
+        return found.proof.previous
+    return Previous(
+        found.manifest_sha256,
+        found.proof.machine.fingerprint,
+        reference_digests(found.manifest),
+        {name: summary(item) for name, item in found.proof.variants.items()},
+    )
 
 
-def reference_digests(files: list[dict[str, Any]]) -> list[str]:
-    """Return the digests of the inputs that quality was measured on, by the manifest's files."""
-    return sorted(item["sha256"] for item in files if item["path"].startswith(REFERENCE))
+def reference_digests(manifest: Manifest) -> tuple[str, ...]:
+    """Return the digests of the inputs that quality was measured on."""
+    return tuple(sorted(item.sha256 for item in manifest.files if item.path.startswith(REFERENCE)))

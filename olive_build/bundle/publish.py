@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -11,17 +10,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from olive_build.bundle.manifest import MANIFEST, MOST_BYTES, PROOF
 from olive_build.engine.locks import wait_lock
 from olive_build.engine.trees import files_below
 from olive_build.errors import BundleError
+from olive_build.record.manifest import File
+from olive_build.record.read import MANIFEST, MOST_BYTES, PROOF, SEAL, is_bundle, seal_of
 from olive_build.untrusted import plain_below, read_bytes
 
 PIECE = 1 << 20
-# What the manifest of a bundle has, of whichever version; a web page's manifest.json has not.
-OURS = {"manifest_version", "recipe", "target", "variants", "files"}
 
 
 class DamagedSource(BundleError):
@@ -38,8 +35,10 @@ class BundleFile:
     source: Path | None = None
     content: bytes | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        return {"path": self.path, "sha256": self.sha256, "size_bytes": self.size_bytes}
+    @property
+    def listed(self) -> File:
+        """The file as the manifest lists it."""
+        return File(self.path, self.sha256, self.size_bytes)
 
 
 def from_bytes(path: str, content: bytes) -> BundleFile:
@@ -56,11 +55,11 @@ def is_published(
 ) -> bool:
     """Say whether `folder` holds exactly these files. `digest` may remember what it has read."""
     try:
-        for name, content in ((MANIFEST, manifest), (PROOF, proof)):
+        for name, content in _said(manifest, proof).items():
             if read_bytes(folder / name, MOST_BYTES) != content:
                 return False
         there = {path.relative_to(folder).as_posix() for path in files_below(folder)}
-        if there != {MANIFEST, PROOF, *(file.path for file in files)}:
+        if there != {MANIFEST, PROOF, SEAL, *(file.path for file in files)}:
             return False
         return all(
             path.stat().st_size == file.size_bytes and digest(path) == file.sha256
@@ -83,12 +82,12 @@ def require_replaceable(folder: Path) -> None:
     if not any(folder.iterdir()):
         return
     try:
-        found = json.loads(read_bytes(folder / MANIFEST, MOST_BYTES))
+        is_ours = is_bundle(folder)
     except FileNotFoundError:
         raise _not_ours(folder, f"it holds files and no {MANIFEST}, so it is no bundle") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
         raise _not_ours(folder, f"its {MANIFEST} cannot be read: {error}") from None
-    if not (isinstance(found, dict) and found.keys() >= OURS):
+    if not is_ours:
         raise _not_ours(folder, f"its {MANIFEST} is not that of a bundle")
 
 
@@ -120,8 +119,8 @@ def publish(
         stage.mkdir(parents=True)
         for file in files:
             _write(file, stage / file.path)
-        (stage / MANIFEST).write_bytes(manifest)
-        (stage / PROOF).write_bytes(proof)
+        for name, content in _said(manifest, proof).items():
+            (stage / name).write_bytes(content)
         if check:
             check(stage)
         with wait_lock(folder.parent / f".{folder.name}.lock"):
@@ -135,6 +134,11 @@ def publish(
         ) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _said(manifest: bytes, proof: bytes) -> dict[str, bytes]:
+    """Return what a bundle says of itself, by the names of the files."""
+    return {MANIFEST: manifest, PROOF: proof, SEAL: seal_of(proof)}
 
 
 def _write(file: BundleFile, path: Path) -> None:

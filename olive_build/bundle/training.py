@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from math import prod
 
 from olive_build.bundle.layout import Placed
 from olive_build.engine.store import Artifact
 from olive_build.plan.types import BundlePlan
 from olive_build.proof.training_verdict import training_figures
 from olive_build.recipe.sections.train import personalisation_of, train_of
+from olive_build.record.codec import decode, encode
+from olive_build.record.manifest import (
+    CHECKPOINT,
+    NOMINAL_CHECKPOINT,
+    TRAINING_GRAPHS,
+    Training,
+)
+from olive_build.record.proof import Trained
 from olive_build.steps.convert_ort import REQUIRED_OPERATORS
 from olive_build.steps.personalise import PERSONALISED
 from olive_build.steps.training_cost import TRAINING_COST
 from olive_build.steps.training_proof import TRAINING_PROOF
-from olive_build.training.settings import Train
 
 FOLDER = "training"
 TRAINING, TRAINED_INFERENCE = "training.json", "trained_inference.json"
-MODELS = ("training_model", "eval_model", "optimizer_model")
-CHECKPOINT, NOMINAL_CHECKPOINT = "checkpoint", "nominal_checkpoint"
 
 
 def training_files(bundle: BundlePlan) -> dict[str, Placed]:
@@ -29,9 +34,9 @@ def training_files(bundle: BundlePlan) -> dict[str, Placed]:
     if training is None or train is None:
         return {}
     formats = bundle.build.formats
-    files = {name: f"{name}.onnx" for name in MODELS} if "onnx" in formats else {}
+    files = {name: f"{name}.onnx" for name in TRAINING_GRAPHS} if "onnx" in formats else {}
     if "ort" in formats:
-        files |= {f"{name}_ort": f"{name}.ort" for name in MODELS}
+        files |= {f"{name}_ort": f"{name}.ort" for name in TRAINING_GRAPHS}
         files["required_operators"] = REQUIRED_OPERATORS
     files[CHECKPOINT] = CHECKPOINT
     if train.nominal_checkpoint:
@@ -41,44 +46,30 @@ def training_files(bundle: BundlePlan) -> dict[str, Placed]:
     }
 
 
-def training_section(bundle: BundlePlan, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+def training_section(bundle: BundlePlan, artifacts: Mapping[str, Artifact]) -> Training:
     """Return what the manifest says of training: files, inputs, loss, optimizer, parameters."""
     training, train = bundle.training, train_of(bundle.build)
+    held = personalisation_of(bundle.build)
     assert training is not None and train is not None
     described = artifacts[training.artifacts].json(TRAINING)
-    sizes = [_count(item["shape"]) for item in described["trainable"]]
-    return {
-        **described,
+    optimizer = asdict(train.optimizer)
+    if train.optimizer.name == "sgd":
+        optimizer = {name: optimizer[name] for name in ("name", "lr")}
+    settings = {
         "files": {role: placed.path for role, placed in training_files(bundle).items()},
         "loss": asdict(train.loss),
-        "optimizer": _optimizer(train),
+        "optimizer": optimizer,
         "batch_size": train.batch_size,
         "epochs": train.epochs,
         "seed": train.seed,
-        "trainable_values": sum(sizes),
-        **_decision(bundle),
+        "trainable_values": sum(prod(item["shape"]) for item in described["trainable"]),
     }
+    # How an application decides whose voice it hears, where the recipe says it.
+    decision = {"decision": {"margin": held.margin}} if held else {}
+    return decode(Training, encode({**described, **settings, **decision}))
 
 
-def _decision(bundle: BundlePlan) -> dict[str, Any]:
-    """Return how an application decides whose voice it hears, where the recipe says it."""
-    held = personalisation_of(bundle.build)
-    return {"decision": {"margin": held.margin}} if held else {}
-
-
-def _optimizer(train: Train) -> dict[str, Any]:
-    settings = asdict(train.optimizer)
-    return settings if train.optimizer.name == "adamw" else {k: settings[k] for k in ("name", "lr")}
-
-
-def _count(shape: list[int]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
-
-
-def measured(bundle: BundlePlan, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+def measured(bundle: BundlePlan, artifacts: Mapping[str, Artifact]) -> Trained:
     """Return what was measured of the artifacts, for the proof."""
     training = bundle.training
     assert training is not None

@@ -12,10 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from olive_build.bundle.training import CHECKPOINT, FOLDER, MODELS, NOMINAL_CHECKPOINT
+from olive_build.bundle.training import FOLDER
 from olive_build.bundle.training_graphs import read_graph
-from olive_build.bundle.training_manifest import SECTION, TrainingManifest, read_training
-from olive_build.errors import BundleError, OliveBuildError
+from olive_build.errors import OliveBuildError
+from olive_build.record.manifest import (
+    CHECKPOINT,
+    NOMINAL_CHECKPOINT,
+    TRAINING_GRAPHS,
+    Training,
+)
 from olive_build.steps.convert_ort import REQUIRED_OPERATORS
 from olive_build.steps.training_reference import STORED_STEPS
 from olive_build.training.optimizer_check import OptimizerGraph, optimizer_differences
@@ -29,14 +34,13 @@ REFERENCE = "reference"
 MOST_TOLD = 3
 
 
-def training_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+def training_problems(folder: Path, training: Training) -> list[str]:
     """Return a line for each thing that is wrong with a bundle's training files.
 
-    Raises BundleError where the manifest's section or the stored steps cannot be read.
+    Raises BundleError where the stored steps cannot be read.
     """
     from olive_build.training.stored_steps import read_stored
 
-    training = read_training(manifest)
     misplaced = _misplaced(training)
     if misplaced:
         return misplaced
@@ -45,9 +49,9 @@ def training_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     _told(found, training.files[CHECKPOINT], lambda: _of_checkpoint(folder, training, stored))
     if NOMINAL_CHECKPOINT in training.files:
         _told(found, training.files[NOMINAL_CHECKPOINT], lambda: _of_nominal(folder, training))
-    optimizer = _optimizer(manifest)
+    optimizer = _optimizer(training)
     for role, path in training.files.items():
-        if role.removesuffix("_ort") in MODELS:
+        if role.removesuffix("_ort") in TRAINING_GRAPHS:
             _told(found, path, lambda: _of_graph(folder, training, role, optimizer))  # noqa: B023
     return found
 
@@ -62,37 +66,29 @@ def _told(found: list[str], path: str, look: Callable[[], Sequence[str]]) -> Non
     found += [f"{path}: {line}" for line in (*lines[:MOST_TOLD], *more)]
 
 
-def _misplaced(training: TrainingManifest) -> list[str]:
+def _misplaced(training: Training) -> list[str]:
     """Say which files are not where the runtime's files lie in every bundle."""
-    places = {name: f"{name}.onnx" for name in MODELS} | {f"{n}_ort": f"{n}.ort" for n in MODELS}
+    places = {name: f"{name}.onnx" for name in TRAINING_GRAPHS}
+    places |= {f"{name}_ort": f"{name}.ort" for name in TRAINING_GRAPHS}
     places |= {CHECKPOINT: CHECKPOINT, NOMINAL_CHECKPOINT: NOMINAL_CHECKPOINT}
     places["required_operators"] = REQUIRED_OPERATORS
     return [
         f"{path}: is no place for `{role}`"
         for role, path in training.files.items()
-        if role != "inference" and path != f"{FOLDER}/{places.get(role)}"
+        if path != f"{FOLDER}/{places.get(role)}"
     ]
 
 
-def _optimizer(manifest: Mapping[str, Any]) -> Optimizer:
-    """Return the recipe's optimizer as the manifest has it. Raises BundleError for none."""
-    fields = dict(manifest[SECTION]["optimizer"])
-    try:
-        if fields["name"] == "sgd":
-            return Optimizer("sgd", float(fields["lr"]))
-        first, second = map(float, fields["betas"])
-        rest = (float(fields[name]) for name in ("eps", "weight_decay"))
-        return Optimizer("adamw", float(fields["lr"]), (first, second), *rest)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(
-            "the manifest's optimizer cannot be read",
-            where="manifest.json",
-            why=f"{type(error).__name__}: {error}",
-            hint="build or download the bundle again",
-        ) from error
+def _optimizer(training: Training) -> Optimizer:
+    """Return the recipe's optimizer as the manifest has it."""
+    told = training.optimizer
+    if told.name == "sgd":
+        return Optimizer("sgd", told.lr)
+    assert told.betas is not None and told.eps is not None and told.weight_decay is not None
+    return Optimizer("adamw", told.lr, told.betas, told.eps, told.weight_decay)
 
 
-def _of_checkpoint(folder: Path, training: TrainingManifest, stored: StoredSteps) -> list[str]:
+def _of_checkpoint(folder: Path, training: Training, stored: StoredSteps) -> list[str]:
     from olive_build.training.checkpoint_file import read_checkpoint
 
     checkpoint = read_checkpoint(folder / training.files[CHECKPOINT])
@@ -101,7 +97,7 @@ def _of_checkpoint(folder: Path, training: TrainingManifest, stored: StoredSteps
     found = [f"it trains {text}" for text in _names(checkpoint.trainable, stored.begun, "PyTorch")]
     found += [
         f"it trains {text}"
-        for text in _names(checkpoint.trainable, training.trainable, "the manifest")
+        for text in _names(checkpoint.trainable, training.shapes, "the manifest")
     ]
     tensors = {**checkpoint.trainable, **checkpoint.frozen}
     found += [f"`{name}` has not all its values" for name, t in tensors.items() if not t.is_whole]
@@ -116,23 +112,21 @@ def _names(found: Mapping[str, Any], wanted: Mapping[str, Any], whose: str) -> l
     ]
 
 
-def _of_properties(checkpoint: CheckpointFile, training: TrainingManifest) -> list[str]:
+def _of_properties(checkpoint: CheckpointFile, training: Training) -> list[str]:
     rate = checkpoint.properties.get(LEARNING_RATE)
     others = sorted(set(checkpoint.properties) - {LEARNING_RATE, RATE_SCALE})
     found = [f"it has a property `{name}`" for name in others]
-    if not isinstance(rate, float) or not math.isclose(rate, training.learning_rate, rel_tol=1e-6):
-        found.append(f"its learning rate is {rate}, not {training.learning_rate:g}")
+    if not isinstance(rate, float) or not math.isclose(rate, training.optimizer.lr, rel_tol=1e-6):
+        found.append(f"its learning rate is {rate}, not {training.optimizer.lr:g}")
     return found
 
 
-def _of_values(
-    checkpoint: CheckpointFile, training: TrainingManifest, stored: StoredSteps
-) -> list[str]:
+def _of_values(checkpoint: CheckpointFile, training: Training, stored: StoredSteps) -> list[str]:
     """Hold shapes against the manifest's, and values against those that PyTorch began with."""
     found = [
-        f"`{name}` is {list(tensor.shape)}, not {list(training.trainable[name])}"
+        f"`{name}` is {list(tensor.shape)}, not {list(training.shapes[name])}"
         for name, tensor in checkpoint.trainable.items()
-        if tensor.shape != training.trainable[name]
+        if tensor.shape != training.shapes[name]
     ]
     return found + [
         f"`{name}` has other values than PyTorch began with"
@@ -141,7 +135,7 @@ def _of_values(
     ]
 
 
-def _of_nominal(folder: Path, training: TrainingManifest) -> list[str]:
+def _of_nominal(folder: Path, training: Training) -> list[str]:
     """Hold a nominal checkpoint against the whole one: names, and zeros for values."""
     from olive_build.training.checkpoint_file import read_checkpoint
 
@@ -160,11 +154,9 @@ def _of_nominal(folder: Path, training: TrainingManifest) -> list[str]:
     return found
 
 
-def _of_graph(
-    folder: Path, training: TrainingManifest, role: str, optimizer: Optimizer
-) -> list[str]:
+def _of_graph(folder: Path, training: Training, role: str, optimizer: Optimizer) -> list[str]:
     graph = read_graph(folder / training.files[role])
-    if role.startswith(MODELS[-1]):
+    if role.startswith(TRAINING_GRAPHS[-1]):
         from olive_build.training.checkpoint_file import read_checkpoint
 
         properties = read_checkpoint(folder / training.files[CHECKPOINT]).properties
@@ -176,12 +168,12 @@ def _of_graph(
     return _of_ends(graph, training, role)
 
 
-def _of_ends(graph: OptimizerGraph, training: TrainingManifest, role: str) -> list[str]:
+def _of_ends(graph: OptimizerGraph, training: Training, role: str) -> list[str]:
     given = (*(item.name for item in training.inputs), training.goal.name)
     if graph.inputs[: len(given)] != given:
         begins = ", ".join(graph.inputs[: len(given)]) or "nothing"
         return [f"it takes {begins}, not {', '.join(given)}"]
-    lacking = sorted(set(training.trainable) - set(graph.inputs))
+    lacking = sorted(set(training.shapes) - set(graph.inputs))
     found = [f"it does not take `{name}`, which learns" for name in lacking]
     missing = [name for name in training.outputs if name not in graph.outputs]
     if role.startswith("eval") and missing:

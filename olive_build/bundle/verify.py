@@ -1,4 +1,4 @@
-"""Check a published bundle again: every byte, and the quality of every model by running it.
+"""Check a published bundle again: every byte, what its proof says, and the quality of every model.
 
 Of a training bundle the inference model is run, the checkpoint opened, and the optimizer's files
 are read. That a step does what PyTorch's does takes the training toolchain: `verify --train`.
@@ -8,23 +8,23 @@ Needs onnxruntime and numpy, no torch: this is what a release pipeline or a reci
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from olive_build.bundle.contradictions import FORMS, contradictions
-from olive_build.bundle.layout import models
+from olive_build.bundle.judged_again import contradictions, looser
 from olive_build.bundle.layouts.check import is_for_client, require_layout
-from olive_build.bundle.manifest import MANIFEST, MANIFEST_VERSION, PROOF, read_json, read_manifest
-from olive_build.bundle.training_manifest import is_training
+from olive_build.bundle.measured_again import Measured, measure_again
 from olive_build.bundle.training_verify import training_problems
 from olive_build.engine.machine import this_machine
-from olive_build.engine.trees import files_below, sha256_of
-from olive_build.errors import BundleError, OliveBuildError, ProofError
-from olive_build.proof.figures import of_quality
-from olive_build.proof.verdict import Gate, quality_gates
-from olive_build.untrusted import Unreadable, plain_below
+from olive_build.engine.trees import files_below
+from olive_build.errors import BundleError, ProofError
+from olive_build.proof.figures import find, of_quality
+from olive_build.proof.verdict import held, quality_gates
+from olive_build.record.files import file_problem
+from olive_build.record.manifest import ONNX, Manifest, Variant
+from olive_build.record.proof import Gate, Quality, VariantProof
+from olive_build.record.read import AGAIN, MANIFEST, PROOF, SEAL, Record, read_record, seal_holds
 
 # On the machine that built it the same kernels run; seven digits are kept in the figures.
 SAME_MACHINE_TOLERANCE = 1e-6
@@ -32,47 +32,60 @@ SAME_MACHINE_TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class VerifiedFile:
-    """One model file that was run again: its figures and gates."""
+    """One model file that was run again: its quality and gates."""
 
     variant: str
     path: str
-    figures: dict[str, Any]
+    quality: Quality
     gates: tuple[Gate, ...]
 
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """Its figures, the worse of one by one and of batches; none where it does not run."""
+        return self.quality.figures
 
-def verify(folder: Path) -> tuple[VerifiedFile, ...]:
-    """Re-hash all files, run every model on the stored references, and judge it again.
 
-    Times, sizes of processes and what a build compared with other files are not measured again.
-    Raises BundleError when a file is missing, added or changed, or when the client of the bundle's
-    layout could not load it; ProofError when the proof contradicts itself or the manifest, when a
-    model no longer holds its limits or, on the machine that built it, gives other figures than were
-    recorded.
+@dataclass(frozen=True)
+class Verified:
+    """What was found of a bundle that holds.
+
+    `remarks` are limits looser than those that this version ships; `not_verified` is what the
+    bundle says and nobody can measure from it here.
     """
-    manifest = read_manifest(folder)
-    proof = read_json(folder / PROOF)
-    _check_version(manifest, folder)
-    _check_files(manifest, folder)
-    _check_layout(manifest, folder)
-    problems: list[str] = []
-    results = []
-    try:
-        problems += contradictions(manifest, proof)
-        if is_training(manifest):
-            problems += training_problems(folder, manifest)
-        for name, files, recorded, limits in _models(manifest, proof):
-            result = _run(folder, name, files, manifest["model"], limits)
-            failed = [gate for gate in result.gates if gate.status == "failed"]
-            problems += [f"{result.path}: {gate.text()}" for gate in failed]
-            problems += _drift(result, recorded, proof)
-            results.append(result)
-    except (KeyError, TypeError, AttributeError) as error:
+
+    record: Record
+    files: tuple[VerifiedFile, ...]
+    remarks: tuple[str, ...]
+    not_verified: tuple[str, ...]
+
+
+def verify(folder: Path) -> Verified:
+    """Re-hash all files, run every model on the stored references, and judge all of it again.
+
+    Raises BundleError when a file is missing, added or changed, when the proof is not the one that
+    was sealed, or when the client of the bundle's layout could not load it; ProofError when gates,
+    verdict or sizes do not follow from what is recorded, when a model no longer holds its limits or
+    does not answer, or when it gives other figures than were recorded: by more than rounding on the
+    machine that built it, by more than a figure's tolerance on another.
+    """
+    record = read_record(folder)
+    manifest, proof = record.manifest, record.proof
+    sealed = seal_holds(folder, record.proof_sha256)
+    if sealed is False:
         raise BundleError(
-            "the bundle's proof.json or manifest.json lacks what verifying needs",
-            where=str(folder),
-            why=f"{type(error).__name__}: {error}",
-            hint="build the bundle again",
-        ) from error
+            f"{PROOF} is not the one that was sealed",
+            where=str(folder / SEAL),
+            why=f"{SEAL} has another digest than {PROOF}",
+            hint=AGAIN,
+        )
+    _check_files(manifest, folder)
+    if manifest.training is None and is_for_client(manifest.target):
+        require_layout(folder, folder)
+    problems = list(contradictions(manifest, proof))
+    if manifest.training:
+        problems += training_problems(folder, manifest.training)
+    files, unlike, untold = _run_again(record)
+    problems += unlike
     if problems:
         raise ProofError(
             "the bundle does not do what its proof says",
@@ -80,125 +93,100 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
             why="\n".join(problems),
             hint="do not ship it; build it again, and find out who changed the file",
         )
-    return tuple(results)
+    unproved = [*untold, *_not_verified(record, is_sealed=bool(sealed))]
+    return Verified(record, files, tuple(looser(manifest, proof)), tuple(unproved))
 
 
-def _check_version(manifest: dict[str, Any], folder: Path) -> None:
-    found = manifest.get("manifest_version")
-    if found != MANIFEST_VERSION:
-        raise BundleError(
-            f"the manifest's version is {found!r}",
-            where=str(folder / MANIFEST),
-            why=f"this olive-build reads version {MANIFEST_VERSION}",
-            hint="verify with the olive-build that made the bundle",
-        )
-
-
-def _check_layout(manifest: dict[str, Any], folder: Path) -> None:
-    if "training" not in manifest and is_for_client(manifest.get("target")):
-        require_layout(folder, folder)
-
-
-def _check_files(manifest: dict[str, Any], folder: Path) -> None:
-    try:
-        listed = {
-            str(item["path"]): (item["sha256"], item["size_bytes"]) for item in manifest["files"]
-        }
-        named = {
-            str(path) for item in manifest["variants"].values() for path in item["files"].values()
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BundleError(
-            "the manifest's list of files is damaged",
-            where=str(folder / MANIFEST),
-            why=f"{type(error).__name__}: {error}",
-            hint="build or download the bundle again",
-        ) from error
-    if not manifest["variants"]:
-        raise BundleError(
-            "there is nothing to verify",
-            where=str(folder / MANIFEST),
-            why="the manifest names no variant, so nothing is proved",
-            hint="build or download the bundle again",
-        )
+def _check_files(manifest: Manifest, folder: Path) -> None:
+    listed = {item.path: item for item in manifest.files}
+    named = {path for item in manifest.variants.values() for path in item.files.values()}
     problems = [f"{path}: not listed, but a variant's file" for path in sorted(named - set(listed))]
-    for path, (sha256, size) in sorted(listed.items()):
-        problems += _file_problem(folder, path, sha256, size)
+    found = (file_problem(folder, listed[path]) for path in sorted(listed))
+    problems += [problem for problem in found if problem]
     there = {path.relative_to(folder).as_posix() for path in files_below(folder)}
-    extra = sorted(there - set(listed) - {MANIFEST, PROOF})
+    extra = sorted(there - set(listed) - {MANIFEST, PROOF, SEAL})
     problems += [f"{path}: not in the manifest" for path in extra]
+    if len(listed) < len(manifest.files):
+        problems.append("a file is listed twice")
     if problems:
         raise BundleError(
             "the bundle's files are not those of its manifest",
             where=str(folder),
             why="\n".join(problems),
-            hint="build or download the bundle again",
+            hint=AGAIN,
         )
 
 
-def _file_problem(folder: Path, path: str, sha256: str, size: int) -> list[str]:
-    try:
-        found = plain_below(folder, path)
-        if found.stat().st_size != size:
-            return [f"{path}: has {found.stat().st_size} bytes, not {size}"]
-        return [] if sha256_of(found) == sha256 else [f"{path}: its bytes were changed"]
-    except Unreadable as error:
-        return [f"{path}: {error}"]
-    except OSError:
-        return [f"{path}: missing"]
-
-
-def _models(
-    manifest: dict[str, Any], proof: dict[str, Any]
-) -> Iterator[tuple[str, dict[str, str], dict[str, Any], dict[str, float]]]:
-    for name, variant in manifest["variants"].items():
-        proved = proof["variants"][name]
-        files = models(variant["files"])
-        forms = [role for role in files if role in FORMS]
-        for role in forms:
-            yield name, {role: files[role]}, proved["quality"][role], proved["limits"]
-        if not forms:
-            yield name, files, proved["quality"]["onnx"], proved["limits"]
-
-
-def _run(
-    folder: Path, name: str, files: dict[str, str], model: dict[str, Any], limits: dict[str, float]
-) -> VerifiedFile:
-    from olive_build.proof.quality import measure_quality
-    from olive_build.proof.reference import read_reference
-
-    reference = read_reference(folder / "reference")
-    path = ", ".join(files.values())
-    try:
-        figures = measure_quality(_opened(folder, files, model), reference).as_json()
-    except OliveBuildError as error:
-        failed = Gate("runs", None, 1.0, "failed", f"{error.what}: {error.why}")
-        return VerifiedFile(name, path, {}, (failed,))
-    return VerifiedFile(name, path, figures, tuple(quality_gates(figures, limits)))
-
-
-def _opened(folder: Path, files: dict[str, str], model: dict[str, Any]) -> Any:
-    """Return the path of a single file, or a session of several."""
-    from olive_build.families import family_module
-    from olive_build.families.registry import FAMILIES
-
-    paths = {role: folder / path for role, path in files.items()}
-    if set(paths) <= set(FORMS):
-        return next(iter(paths.values()))
-    family = model["family"]
-    parts = {name: folder / "reference" / f"{name}.onnx" for name in FAMILIES[family].parts}
-    session = family_module(family, "session")
-    return session.open_files(paths, folder, model["options"], parts)
-
-
-def _drift(result: VerifiedFile, recorded: dict[str, Any], proof: dict[str, Any]) -> list[str]:
-    if not result.figures or proof["machine"]["fingerprint"] != this_machine().fingerprint:
-        return []
-    return [
-        f"{result.path}: {name} is {result.figures[name]:.7f}, recorded was {recorded[name]:.7f}"
-        for name in of_quality()
-        # Of a file that searches by itself, what its steps say was measured before it was composed.
-        if name in recorded
-        and name in result.figures
-        and not abs(result.figures[name] - recorded[name]) <= SAME_MACHINE_TOLERANCE
+def _run_again(record: Record) -> tuple[tuple[VerifiedFile, ...], list[str], list[str]]:
+    """Return the files with their figures, what of them is wrong, and what they do not tell."""
+    manifest, proof = record.manifest, record.proof
+    asked = [
+        (name, role, files)
+        for name, variant in manifest.variants.items()
+        for role, files in _models(variant)
     ]
+    measured = measure_again(record.folder, manifest, [files for *_, files in asked])
+    results, problems, untold = [], [], []
+    for (name, role, files), found in zip(asked, measured, strict=True):
+        proved = proof.variants[name]
+        result = _judged(name, ", ".join(files.values()), found, proved)
+        results.append(result)
+        failed = [gate for gate in result.gates if gate.status == "failed"]
+        problems += [f"{result.path}: {gate.text()}" for gate in failed]
+        recorded = proved.quality.get(role, Quality())
+        problems += _drift(result, recorded, record)
+        lacking = [n for n in of_quality() if n in recorded.figures and n not in result.figures]
+        if result.figures and lacking:
+            untold.append(f"{result.path}: {', '.join(lacking)}, which it does not give by itself")
+    return tuple(results), problems, untold
+
+
+def _models(variant: Variant) -> list[tuple[str, dict[str, str]]]:
+    """Return what is run: each form of one graph, or several files together, which are `onnx`."""
+    models = variant.models
+    if not variant.is_one_graph:
+        return [(ONNX, models)]
+    return [(role, {role: path}) for role, path in models.items()]
+
+
+def _judged(name: str, path: str, found: Measured, proved: VariantProof) -> VerifiedFile:
+    if found.problem is not None:
+        runs = held("runs", None, 1.0, "failed", found.problem)
+        return VerifiedFile(name, path, found.quality, (runs,))
+    gates = quality_gates(found.quality.figures, proved.limits.figures)
+    return VerifiedFile(name, path, found.quality, tuple(gates))
+
+
+def _drift(result: VerifiedFile, recorded: Quality, record: Record) -> Iterator[str]:
+    """Yield the figures that are others than were recorded."""
+    same_machine = record.proof.machine.fingerprint == this_machine().fingerprint
+    for name, value in result.figures.items():
+        # Of a file that searches by itself, what its steps say was measured before it was composed.
+        was = recorded.figures.get(name)
+        if was is None:
+            continue
+        known = find(name)
+        is_same = abs(value - was) <= SAME_MACHINE_TOLERANCE
+        if not (is_same if same_machine else known.is_near(value, was)):
+            yield f"{result.path}: {name} is {value:.7f}, recorded was {was:.7f}"
+
+
+def _not_verified(record: Record, *, is_sealed: bool) -> Iterator[str]:
+    """Yield what the bundle says and cannot be measured from it here."""
+    proofs = list(record.proof.variants.values())
+    quality = [item for proof in proofs for item in proof.quality.values()]
+    if not is_sealed:
+        yield f"that {PROOF} is undamaged: it has no seal, as those of earlier versions"
+    if any(item.latency or item.load or item.memory for item in proofs):
+        yield "speed, time to load and memory"
+    if any(item.against_fp32 for item in quality):
+        yield "figures against the fp32 graph"
+    if any(item.without_vnni and item.without_vnni.quality for item in proofs):
+        yield "figures on x86 processors without VNNI"
+    if any(item.search for item in proofs):
+        yield "what a search tried"
+    if record.proof.previous:
+        yield "what was lost against the build before"
+    if record.manifest.training:
+        yield "twenty steps in a row, resuming, cost, and error rates of owners"
+    yield "where the model comes from, its licence, and the tools that made the files"

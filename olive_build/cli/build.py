@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olive_build.cli._options import a_file, json_option, outputs_option, selection
+from olive_build.plan import STAGES
 
 if TYPE_CHECKING:
     from olive_build.select import Selection
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--until",
-    type=click.Choice(["load", "export", "fuse", "quantize", "compose", "prove", "bundle"]),
-    default="bundle",
+    type=click.Choice(STAGES),
+    default=STAGES[-1],
     show_default=True,
     help="Stop after this stage; before bundle nothing is published.",
 )

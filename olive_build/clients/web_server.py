@@ -53,16 +53,20 @@ RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 class WebServer(ThreadingHTTPServer):
     """Serves `mounts`, paths that begin with / to files or folders; the longest that fits counts.
 
-    `home` is where / leads. `sent` counts the bytes of files that were sent, by their path.
-    Raises OSError when the port is taken; port 0 takes a free one.
+    `home` is where / leads, `policy` the Content-Security-Policy of every answer, if there is one.
+    `sent` counts the bytes of files that were sent, by their path. Raises OSError when the port is
+    taken; port 0 takes a free one.
     """
 
     daemon_threads = True
     # On Linux this permits a port whose last connections linger; it does not share one in use.
     allow_reuse_address = True
 
-    def __init__(self, mounts: Mapping[str, Path], *, port: int = 0, home: str = "/") -> None:
+    def __init__(
+        self, mounts: Mapping[str, Path], *, port: int = 0, home: str = "/", policy: str = ""
+    ) -> None:
         super().__init__((HOST, port), Handler)
+        self.policy = policy
         self.mounts = {prefix: path.resolve() for prefix, path in mounts.items()}
         self.home = home
         self.sent: Counter[str] = Counter()
@@ -98,8 +102,8 @@ class WebServer(ThreadingHTTPServer):
 
 
 def _inside(root: Path, rest: str) -> Path | None:
-    if "\\" in rest or "\0" in rest or ".." in rest.split("/"):
-        return None
+    if "\\" in rest or "\0" in rest or any(part.startswith(".") for part in rest.split("/")):
+        return None  # what is hidden is nobody's, and .. leads out
     if rest.endswith("/") or (not rest and root.is_dir()):
         rest += "index.html"
     try:
@@ -132,6 +136,8 @@ class Handler(BaseHTTPRequestHandler):
     def end_headers(self) -> None:
         for name, value in HEADERS.items():
             self.send_header(name, value)
+        if self.server.policy:
+            self.send_header("Content-Security-Policy", self.server.policy)
         super().end_headers()
 
     def _answer(self, *, body: bool) -> None:

@@ -44,24 +44,46 @@ class _Unit:
 
     def read(self, statement: ast.stmt) -> None:
         """Take in a statement with all that is in it."""
-        code = _Stripper().visit(ast.Module([statement], []))
-        self.code.update(ast.dump(code).encode())
-        for node in ast.walk(code):
-            match node:
-                case ast.Import(names=names):
-                    for alias in names:
-                        self._import(alias.name, WHOLE, alias.asname or alias.name)
-                case ast.ImportFrom(names=names):
-                    for alias in names:
-                        self._import(self._base(node), alias.name, alias.asname or alias.name)
-                case ast.Name(id=name):
-                    self.names.add(name)
-                case ast.Call() if asked := _asked_for(node):
-                    self.modules.add(asked)
-                case ast.Constant(value=str() as text) if MODULE.fullmatch(text):
-                    self.modules.add(text)
-                case ast.Constant(value=str() as text) if _DATA_NAME.fullmatch(text):
-                    self.texts.add(text)
+        said: list[str] = []
+        self._read(statement, said)
+        self.code.update("\n".join(said).encode("utf-8", "surrogatepass"))
+
+    def _read(self, node: ast.AST, said: list[str]) -> None:
+        """Append what a node is, in a form that differs where code does; docstrings are none."""
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            for other in node.orelse:
+                self._read(other, said)
+            return
+        self._note(node)
+        said.append(f"{type(node).__name__}(")
+        for name in node._fields:
+            value = getattr(node, name, None)
+            for item in value if isinstance(value, list) else (value,):
+                if isinstance(item, ast.AST):
+                    self._read(item, said)
+                else:
+                    said.append(repr(item))
+            said.append(",")
+
+    def _note(self, node: ast.AST) -> None:
+        """Note what a node imports and mentions."""
+        match node:
+            case ast.Name(id=name):
+                self.names.add(name)
+            case ast.Constant(value=str() as text) if MODULE.fullmatch(text):
+                self.modules.add(text)
+            case ast.Constant(value=str() as text) if _DATA_NAME.fullmatch(text):
+                self.texts.add(text)
+            case ast.Call() if asked := _asked_for(node):
+                self.modules.add(asked)
+            case ast.Import(names=names):
+                for alias in names:
+                    self._import(alias.name, WHOLE, alias.asname or alias.name)
+            case ast.ImportFrom(names=names):
+                for alias in names:
+                    self._import(self._base(node), alias.name, alias.asname or alias.name)
 
     def _base(self, node: ast.ImportFrom) -> str:
         """Return the module that names are imported from; dots count upwards from this one."""
@@ -94,20 +116,8 @@ def _asked_for(call: ast.Call) -> str | None:
     """Return which modules a call asks a registry for, as a pattern; None for another call."""
     match call:
         case ast.Call(
-            ast.Attribute(ast.Name("rooms"), "module"), [ast.Constant(value=str() as room), _]
+            ast.Attribute(ast.Name("rooms"), "module" | "kinds"),
+            [ast.Constant(value=str() as room), _],
         ):
             return f"{rooms.PACKAGE}.{room}.*"
     return None
-
-
-class _Stripper(ast.NodeTransformer):
-    """Removes what does nothing when code runs: docstrings, and what only a type checker reads."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if is_text else self.generic_visit(node)
-
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt] | None:
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return [kept for item in node.orelse if (kept := self.visit(item))]
-        return self.generic_visit(node)

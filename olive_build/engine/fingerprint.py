@@ -23,7 +23,7 @@ from olive_build.engine.step import Step
 DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
     "PIL": ("pillow",),
     "google": ("protobuf",),
-    "olive": ("olive-ai", "onnxscript", "onnx-ir", "onnxconverter-common", "onnxruntime"),
+    "olive": ("olive-ai", "onnxscript", "onnx-ir", "onnxruntime"),
     "onnx_ir": ("onnx-ir",),
     "torch": ("torch", "onnxscript"),
     "yaml": ("pyyaml",),

@@ -19,7 +19,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +35,7 @@ DATA = ("yaml", "json", "jsonl", "npz", "txt")
 MODULE = re.compile(rf"{rooms.PACKAGE}(\.\w+)+", re.ASCII)
 """A text that may be the name of a module of ours."""
 _MOST_KNOWN = 3000  # files of all versions
+_RUNS_STEPS = ("engine/", "rooms.py", "errors.py", "processes.py", "toolchains/run.py")
 _RACY_NS = 2_000_000_000
 
 
@@ -63,6 +64,16 @@ def reached(kind: str, modules: tuple[str, ...] = ()) -> Reached:
         known.changed = True
     files, libraries = known.content[asked]
     return Reached(files, tuple(libraries))
+
+
+def unreached(files: Mapping[str, str], modules: Iterable[str]) -> list[str]:
+    """Return the files of modules that ran in a step and are not in what it reaches; sorted.
+
+    What runs steps is in no step's key.
+    """
+    known = _sources().modules
+    ran = {known[name].name for name in modules if name in known}
+    return sorted(name for name in ran - files.keys() if not name.startswith(_RUNS_STEPS))
 
 
 def remember() -> None:

@@ -5,6 +5,7 @@ Every step reaches this module, so it imports nothing of ours: a change here mak
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,3 +37,9 @@ class Step(ABC):
     def kind(self) -> str:
         """The import path of its class, by which a worker finds it: "module:Class"."""
         return f"{type(self).__module__}:{type(self).__qualname__}"
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write what a step found so that equal values are equal bytes."""
+    text = json.dumps(value, indent=2, sort_keys=True)
+    path.write_text(text + "\n", encoding="utf-8")

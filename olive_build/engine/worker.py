@@ -52,6 +52,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "PYTHONHASHSEED": "0",
 }
 
+_OURS = f"{rooms.PACKAGE}."
 # Elsewhere a fork of a process with native threads is not safe, or does not exist.
 FORKS = sys.platform == "linux"
 
@@ -128,13 +129,16 @@ def _lines(stream: BinaryIO) -> Any:
 
 def _serve(request: dict[str, Any]) -> dict[str, Any]:
     _redirect(request["log"])
+    before = set(sys.modules)
     try:
         step = from_fields(step_class(request["kind"]), request["fields"])
         inputs = {name: Path(path) for name, path in request["inputs"].items()}
         os.chdir(os.environ["TMPDIR"])  # a step may have gone elsewhere
         seconds, peak = _measure(lambda: step.run(inputs, Path(request["out"])))
         machine = this_machine().fingerprint if step.measures else None
-        return {"seconds": seconds, "peak_bytes": peak, "machine": machine}
+        # Of the preloaded ones the others follow: what a step needs it imports itself.
+        ran = [name for name in sys.modules if name not in before and name.startswith(_OURS)]
+        return {"seconds": seconds, "peak_bytes": peak, "machine": machine, "modules": ran}
     except OliveBuildError as error:
         traceback.print_exc()
         return {"error": error.as_json()}

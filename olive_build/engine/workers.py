@@ -17,6 +17,7 @@ from typing import Any
 
 from olive_build import errors, rooms
 from olive_build.engine.fingerprint import Description
+from olive_build.engine.reach import unreached
 from olive_build.engine.registry import toolchains, worker_kind
 from olive_build.engine.worker import ENVIRONMENT
 from olive_build.errors import OliveBuildError, StepError
@@ -92,6 +93,15 @@ class Worker:
         if "raised" in reply:
             hint = "the end of the log has the traceback"
             raise StepError(what, where=str(log), why=reply["raised"], hint=hint)
+        unseen = unreached(step.code, reply["modules"])
+        if unseen:
+            raise StepError(
+                what,
+                where=str(log),
+                why=f"it ran {unseen[0]}, which its key does not hold: a change there would go "
+                "unseen",
+                hint="report it; whoever wrote the step imports that module by its name",
+            )
         by = replace(step, machine=reply["machine"])
         return Ran(by, reply["seconds"], reply["peak_bytes"])
 

@@ -111,12 +111,7 @@ class GraphWriter:
         graph = helper.make_graph(
             self.nodes, name, list(inputs), list(outputs), constants, value_info=value_info
         )
-        return helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid(domain, each) for domain, each in opsets.items()],
-            ir_version=IR_VERSION,
-            producer_name="olive_build",
-        )
+        return model_of(graph, opsets, IR_VERSION)
 
     def _numbered(self, operator: str) -> str:
         return f"{self.prefix}/{len(self.nodes)}/{operator}"
@@ -131,6 +126,29 @@ class GraphWriter:
     ) -> str:
         self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, **attributes))
         return outputs[0]
+
+
+def model_of(graph: onnx.GraphProto, opsets: Mapping[str, int], ir: int) -> onnx.ModelProto:
+    """Return a graph as a model; `opsets` are versions by domain, in the order of the file."""
+    return helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid(domain, each) for domain, each in opsets.items()],
+        ir_version=ir,
+        producer_name="olive_build",
+    )
+
+
+def imports_of(*models: onnx.ModelProto) -> dict[str, int]:
+    """Return what models import together, sorted by domain; of one twice the last's version."""
+    found = {item.domain: item.version for model in models for item in model.opset_import}
+    return dict(sorted(found.items()))
+
+
+def tensor_info(
+    name: str, kind: int, axes: Sequence[str | int | None] | None
+) -> onnx.ValueInfoProto:
+    """Return an input or output of an element type; its axes are numbers, or names where free."""
+    return helper.make_tensor_value_info(name, kind, axes)
 
 
 def string_tensor(name: str, values: Sequence[bytes]) -> TensorProto:

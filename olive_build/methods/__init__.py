@@ -3,13 +3,14 @@
 A method is a frozen dataclass of the kind `Method` in a module of this room; nothing lists them,
 `methods` finds them. Its fields, each a `knob`, are what a recipe's `quantize` may say. A knob's
 `calibrated` is the value that needs calibration inputs, and what to write where there are none.
-What several methods share lies below: `steps`, `algorithms`, and the `chain` that a plan adds to.
+What several methods share lies below: `steps`, `algorithms`, blocks, and the chain of a plan.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from functools import partial
 from glob import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
@@ -19,59 +20,55 @@ from olive_build.knobs import knob
 
 if TYPE_CHECKING:
     from olive_build.families.registry import Family
-    from olive_build.methods.chain import Chain
+    from olive_build.methods._chain import Chain
     from olive_build.targets import Provider, Target
 
 # What models are made smaller by whose inner values are not looked at.
 UNCALIBRATED = "`dynamic-int8`, `weight-only` or `fp16`"
 
 
-def exclude() -> Any:
-    """Return the field that keeps nodes in fp32."""
-    return knob(
-        "Nodes whose names match one of these shell patterns stay in fp32; a pattern that matches "
-        "none fails the build.",
-        (),
-    )
-
-
-def smooth() -> Any:
-    """Return the field that smooths activations before they are quantized."""
-    return knob(
-        "true moves channels with outliers from activations into weights before they are "
-        "quantized, as far as that lowers the error on the calibration inputs. Exact in fp32.",
-        False,
-        calibrated=(True, "leave `smooth` out"),
-    )
-
-
-def rounding() -> Any:
-    """Return the field that says how integers are chosen."""
-    return knob(
-        "nearest rounds each weight by itself; gptq chooses them together, by the error of the "
-        "layer's output on the calibration inputs: closer, as small and as fast, and slower to "
-        "build.",
-        "nearest",
-        calibrated=("gptq", "leave `rounding` out"),
-    )
-
-
-def operators() -> Any:
-    """Return the field that limits what is quantized."""
-    return knob(
-        "Quantize only these ONNX operators, such as MatMul; the others stay in fp32. Left out, "
-        "all that can be.",
-        None,
-    )
-
-
-def keep_io_types() -> Any:
-    """Return the field that keeps a graph's inputs and outputs as they are."""
-    return knob(
-        "Of what becomes fp16, inputs and outputs stay fp32, so that callers need not change; "
-        "false makes them fp16 too, which models with caches do by default.",
-        True,
-    )
+# Fields that several methods have.
+exclude = partial(
+    knob,
+    "Nodes whose names match one of these shell patterns stay in fp32; a pattern that matches none "
+    "fails the build.",
+    (),
+)
+smooth = partial(
+    knob,
+    "true moves channels with outliers from activations into weights before they are quantized, as "
+    "far as that lowers the error on the calibration inputs. Exact in fp32.",
+    False,
+    calibrated=(True, "leave `smooth` out"),
+)
+rounding = partial(
+    knob,
+    "nearest rounds each weight by itself; gptq chooses them together, by the error of the layer's "
+    "output on the calibration inputs: closer, as small and as fast, and slower to build.",
+    "nearest",
+    calibrated=("gptq", "leave `rounding` out"),
+)
+operators = partial(
+    knob,
+    "Quantize only these ONNX operators, such as MatMul; the others stay in fp32. Left out, all "
+    "that can be.",
+    None,
+)
+per_channel = partial(
+    knob,
+    "One scale per output channel in place of one per tensor: closer to the original, and a little "
+    "larger.",
+    True,
+)
+weight_type = partial(
+    knob, "How weights are stored: int8 round zero, uint8 with zero points.", "int8"
+)
+keep_io_types = partial(
+    knob,
+    "Of what becomes fp16, inputs and outputs stay fp32, so that callers need not change; false "
+    "makes them fp16 too, which models with caches do by default.",
+    True,
+)
 
 
 @dataclass(frozen=True)

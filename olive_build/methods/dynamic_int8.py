@@ -17,14 +17,16 @@ from olive_build.methods import (
     escaped,
     exclude,
     operators,
+    per_channel,
     rounding,
     smooth,
+    weight_type,
 )
-from olive_build.methods.blocks import BlockWeights, slow_overrides
+from olive_build.methods._blocks import BlockWeights, slow_overrides
 from olive_build.methods.weight_only import WeightOnly
 
 if TYPE_CHECKING:
-    from olive_build.methods.chain import Chain
+    from olive_build.methods._chain import Chain
     from olive_build.targets import Provider
 
 # What dynamic int8 takes of graphs that have convolutions too.
@@ -35,14 +37,8 @@ PRODUCTS = ("MatMul", "Gemm", "Attention")
 class DynamicInt8(Method):
     """int8 weights, activations quantized while running: small and fast on CPUs, no data needed."""
 
-    per_channel: bool = knob(
-        "One scale per output channel in place of one per tensor: closer to the original, and a "
-        "little larger.",
-        True,
-    )
-    weight_type: Literal["int8", "uint8"] = knob(
-        "How weights are stored: int8 round zero, uint8 with zero points.", "int8"
-    )
+    per_channel: bool = per_channel()
+    weight_type: Literal["int8", "uint8"] = weight_type()
     reduce_range: bool = knob(
         "true keeps weights to 7 bits, so that sums cannot overflow on x86 CPUs without VNNI; a "
         "little less exact elsewhere.",

@@ -9,7 +9,7 @@ from olive_build.knobs import knob
 from olive_build.methods import Method, Quantized, exclude, keep_io_types
 
 if TYPE_CHECKING:
-    from olive_build.methods.chain import Chain
+    from olive_build.methods._chain import Chain
 
 
 @dataclass(frozen=True)

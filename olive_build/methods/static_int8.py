@@ -19,12 +19,14 @@ from olive_build.methods import (
     exclude,
     no_calibration,
     operators,
+    per_channel,
     rounding,
     smooth,
+    weight_type,
 )
 
 if TYPE_CHECKING:
-    from olive_build.methods.chain import Chain
+    from olive_build.methods._chain import Chain
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,8 @@ class StaticInt8(Method):
     activations: Literal["uint8", "uint16"] = knob(
         "uint8 is fast everywhere; uint16 is far closer to the original, for NPUs.", "uint8"
     )
-    weights: Literal["int8", "uint8"] = knob(
-        "How weights are stored: int8 round zero, uint8 with zero points.", "int8"
-    )
-    per_channel: bool = knob(
-        "One scale per output channel in place of one per tensor: closer to the original, and a "
-        "little larger.",
-        True,
-    )
+    weights: Literal["int8", "uint8"] = weight_type()
+    per_channel: bool = per_channel()
     calibration: Literal["min-max", "percentile"] = knob(
         "min-max keeps every value that was seen; percentile clips the rarest.", "min-max"
     )

@@ -17,10 +17,10 @@ from olive_build.methods import (
     keep_io_types,
     smooth,
 )
-from olive_build.methods.blocks import BlockWeights, slow_blocks, slow_overrides
+from olive_build.methods._blocks import BlockWeights, slow_blocks, slow_overrides
 
 if TYPE_CHECKING:
-    from olive_build.methods.chain import Chain
+    from olive_build.methods._chain import Chain
     from olive_build.targets import Provider
 
 

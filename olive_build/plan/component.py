@@ -16,7 +16,7 @@ from olive_build.engine.step import Step
 from olive_build.families import module_of
 from olive_build.families.facts import Component
 from olive_build.methods import Method, Quantized
-from olive_build.methods.chain import Chain
+from olive_build.methods._chain import Chain
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.export import Export
 from olive_build.steps.fix_shapes import FixShapes

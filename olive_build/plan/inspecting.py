@@ -21,8 +21,14 @@ from olive_build.families.folder_checks import check_folder
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.sources import ModelFiles, fetch_hub, fetch_package, use_folder
 from olive_build.plan.types import Inspected, Model, Request
-from olive_build.recipe.build import DataSource, HubSource, PackageSource, PathSource, TargetBuild
-from olive_build.recipe.named_layers import layers_named
+from olive_build.recipe.build import (
+    DataSource,
+    HubSource,
+    PackageSource,
+    PathSource,
+    TargetBuild,
+    layers_named,
+)
 from olive_build.recipe.sections.train import personalisation_of, train_of
 
 Report = Callable[[str], None]

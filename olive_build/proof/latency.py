@@ -100,7 +100,7 @@ def compare_running(
             and limit.threads in (None, count)
         ]
         if rows and patience.over and not own and narrow is None:
-            patience.tell(f"not timed, as time is up: size {length} on {count} threads")
+            patience.tell(f"not timed, as time is up: size {length}, threads {count}")
             continue
         setup = {"threads": count, "text": texts[length], "tokens": length}
         # Loading, which is timed last, has a part too.
@@ -124,7 +124,7 @@ def _row(
         return child.milliseconds({"do": "time", "seconds": TURN_SECONDS})
 
     def tell_where(text: str) -> None:
-        tell(f"size {setup['tokens']} on {setup['threads']} threads: {text}")
+        tell(f"size {setup['tokens']}, threads {setup['threads']}: {text}")
 
     times = in_turn(children, turn, limits, narrow, until, tell_where)
     return {"tokens": setup["tokens"], "threads": setup["threads"], **figures(times)}

@@ -8,18 +8,18 @@ compared only where both builds were measured on the same inputs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from olive_build.proof import figures
 from olive_build.proof.figures import Figure
-from olive_build.proof.verdict import (
+from olive_build.proof.verdict import Measured, gate, held, measured_gate, memory_ratios
+from olive_build.record.proof import (
     PYTORCH,
+    THIS,
     Gate,
-    Measured,
-    Row,
-    gate,
-    measured_gate,
-    memory_ratios,
+    ShortLatency,
+    ShortMemory,
+    Summary,
+    VariantProof,
 )
 
 # The budgets of figures of quality, by their names in recipes.
@@ -30,28 +30,26 @@ OTHER_INPUTS = "the previous build was measured on other inputs"
 NOT_BOTH = "not both builds measured it"
 
 
-def summary(variant: Mapping[str, Any]) -> dict[str, Any]:
+def summary(proof: VariantProof) -> Summary:
     """Return what of a variant's proof a later build is compared with."""
-    latency = variant.get("latency") or []
-    return {
-        "size_bytes": variant["size_bytes"],
-        "quality": figures.worst(list(variant["quality"].values()), [*_compared()]),
-        "latency": [
-            {key: row[key] for key in ("tokens", "threads", "noisy")}
-            | {"ratio_to": {PYTORCH: row["ratio_to"][PYTORCH]}}
-            for row in latency
-            if PYTORCH in row["ratio_to"]
-        ],
-        "memory": [
-            {key: row[key] for key in ("tokens", "median", "low", "high")}
-            for row in (variant.get("memory") or {}).get("this file", [])
-        ],
-    }
+    return Summary(
+        proof.size_bytes,
+        figures.worst([item.figures for item in proof.quality.values()], [*_compared()]),
+        tuple(
+            ShortLatency(row.tokens, row.threads, row.noisy, {PYTORCH: row.ratio_to[PYTORCH]})
+            for row in proof.latency or ()
+            if PYTORCH in row.ratio_to
+        ),
+        tuple(
+            ShortMemory(row.tokens, row.median, row.low, row.high)
+            for row in (proof.memory or {}).get(THIS, ())
+        ),
+    )
 
 
 def regression_gates(
-    new: Mapping[str, Any],
-    old: Mapping[str, Any] | None,
+    new: Summary,
+    old: Summary | None,
     limits: Mapping[str, float],
     *,
     same_machine: bool,
@@ -60,19 +58,20 @@ def regression_gates(
     """Hold a variant's summary against the previous build's; `old` is None where there is none."""
     if old is None:
         return [
-            Gate(_name(what), None, limit, "passed", NONE_BEFORE) for what, limit in limits.items()
+            held(_name(what), None, limit, "passed", NONE_BEFORE) for what, limit in limits.items()
         ]
     found = []
     for what, limit in limits.items():
         if what == "size":
-            found.append(gate(_name(what), new["size_bytes"] / old["size_bytes"], limit))
+            found.append(gate(_name(what), new.size_bytes / old.size_bytes, limit))
         elif what in QUALITIES:
-            found.append(_quality(what, new["quality"], old["quality"], limit, same_inputs))
+            found.append(_quality(what, new.quality, old.quality, limit, same_inputs))
         elif not same_machine:
-            found.append(Gate(_name(what), None, limit, "not measured", ANOTHER_MACHINE))
+            found.append(held(_name(what), None, limit, "not measured", ANOTHER_MACHINE))
+        elif what == "latency":
+            found.append(_measured(what, _latency_ratios(new.latency, old.latency), limit))
         else:
-            compare = _latency_ratios if what == "latency" else _memory_ratios
-            found.append(_measured(what, compare(new[what], old[what]), limit))
+            found.append(_measured(what, list(memory_ratios(new.memory, old.memory)), limit))
     return found
 
 
@@ -82,7 +81,7 @@ def _name(what: str) -> str:
 
 def _measured(what: str, ratios: Sequence[Measured], limit: float) -> Gate:
     if not ratios:
-        return Gate(_name(what), None, limit, "not measured", NOT_BOTH)
+        return held(_name(what), None, limit, "not measured", NOT_BOTH)
     return measured_gate(_name(what), ratios, limit)
 
 
@@ -103,18 +102,18 @@ def _quality(
     A perplexity counts by its ratio to the previous one, all else by what it lost of the whole.
     """
     if not same_inputs:
-        return Gate(_name(what), None, limit, "not measured", OTHER_INPUTS)
+        return held(_name(what), None, limit, "not measured", OTHER_INPUTS)
     losses = {
         name: _lost(figure, new[name], old[name])
         for name, figure in _compared(what).items()
         if name in old and name in new
     }
     if not losses:
-        return Gate(_name(what), None, limit, "not measured", NOT_BOTH)
+        return held(_name(what), None, limit, "not measured", NOT_BOTH)
     worst = max(losses, key=lambda name: losses[name])
     loss = losses[worst]
     status = gate(_name(what), loss, limit).status
-    return Gate(_name(what), loss, limit, status, worst if what == "quality" and loss else "")
+    return held(_name(what), loss, limit, status, worst if what == "quality" and loss else "")
 
 
 def _lost(figure: Figure, new: float, old: float) -> float:
@@ -125,24 +124,14 @@ def _lost(figure: Figure, new: float, old: float) -> float:
     return round(max(-rise if figure.better == "more" else rise, 0.0), 7)
 
 
-def _latency_ratios(new: Sequence[Row], old: Sequence[Row]) -> list[Measured]:
-    before = {(row["tokens"], row["threads"]): row for row in old}
+def _latency_ratios(new: Sequence[ShortLatency], old: Sequence[ShortLatency]) -> list[Measured]:
+    before = {(row.tokens, row.threads): row for row in old}
     found = []
     for row in new:
-        other = before.get((row["tokens"], row["threads"]))
+        other = before.get((row.tokens, row.threads))
         if other is None:
             continue
-        one, two = row["ratio_to"][PYTORCH], other["ratio_to"][PYTORCH]
-        found.append(
-            Measured(
-                one["median"] / two["median"],
-                one["median_from"] / two["median_to"],
-                one["median_to"] / max(two["median_from"], 1e-9),
-                row["noisy"] or other["noisy"],
-            )
-        )
+        one, two = row.ratio_to[PYTORCH], other.ratio_to[PYTORCH]
+        low, high = one.interval[0] / two.interval[1], one.interval[1] / max(two.interval[0], 1e-9)
+        found.append(Measured(one.median / two.median, low, high, row.noisy or other.noisy))
     return found
-
-
-def _memory_ratios(new: Sequence[Row], old: Sequence[Row]) -> list[Measured]:
-    return list(memory_ratios(new, old))

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from olive_build.proof.figures import find
-from olive_build.proof.verdict import Gate, gate
+from olive_build.proof.verdict import gate
+from olive_build.record.codec import decode
+from olive_build.record.proof import ErrorRate, Gate, Personalised, Trained
 
 FREE_HINT = (
     "each step by itself is PyTorch's; twenty in a row are not. If the losses jump up and down, "
@@ -22,36 +24,47 @@ STEP_HINT = (
 OF_STEPS = {"losses_difference", "gradient_difference", "parameters_difference"}
 
 
-def training_gates(figures: Mapping[str, Any], equal_error_rate: float | None) -> list[Gate]:
-    """Hold the figures of `training_figures` against their limits.
+def training_gates(found: Trained, equal_error_rate: float | None = None) -> list[Gate]:
+    """Hold what was found of training artifacts against the figures' limits.
 
     `equal_error_rate` is the recipe's own ceiling, where it has one.
     """
-    gradients, parameters = figures["gradients"], figures["parameters"]
-    optimizer, frozen = figures["optimizer_differences"], figures["frozen_changed"]
-    start = figures["start_changed"]
     gates = [
-        _gate("losses_difference", figures["losses_difference"]),
-        _gate("gradient_difference", gradients["worst"], _of(gradients)),
-        _gate("parameters_difference", parameters["worst"], _of(parameters)),
-        _gate("free_difference", figures["free_difference"]),
-        _gate("start_difference", len(start), _few(start)),
-        _gate("optimizer_difference", len(optimizer), "; ".join(optimizer)),
-        _gate("eval_difference", figures["eval_difference"]),
-        _gate("eval_loss_difference", figures["eval_loss_difference"]),
-        _gate("frozen_changed", len(frozen), _few(frozen)),
-        _gate("resume_difference", int(not figures["resume_exact"])),
-        _gate("inference_difference", figures["inference_difference"]),
-        _gate("trained_difference", figures["trained_difference"]),
+        _gate("losses_difference", found.losses_difference),
+        _gate("gradient_difference", found.gradients.worst, _of(found.gradients.parameter)),
+        _gate("parameters_difference", found.parameters.worst, _of(found.parameters.parameter)),
+        *_where_measured("free_difference", found.free_difference),
+        *_start(found.start_changed),
+        _gate(
+            "optimizer_difference",
+            len(found.optimizer_differences),
+            "; ".join(found.optimizer_differences),
+        ),
+        *_where_measured("eval_difference", found.eval_difference),
+        *_where_measured("eval_loss_difference", found.eval_loss_difference),
+        _gate("frozen_changed", len(found.frozen_changed), _few(found.frozen_changed)),
+        *_where_measured("resume_difference", _unlike(found.resume_exact)),
+        _gate("inference_difference", found.inference_difference),
+        *_where_measured("trained_difference", found.trained_difference),
+        *_where_measured("ort_difference", found.ort_difference),
+        *_where_measured("nominal_difference", _unlike(found.nominal_exact)),
     ]
-    if figures.get("ort_difference") is not None:
-        gates.append(_gate("ort_difference", figures["ort_difference"]))
-    if figures.get("nominal_exact") is not None:
-        gates.append(_gate("nominal_difference", int(not figures["nominal_exact"])))
-    if equal_error_rate is not None:
-        pooled = figures["personalised"]["pooled"]
-        gates.append(_gate("equal_error_rate", pooled["rate"], trials(pooled), equal_error_rate))
+    if equal_error_rate is not None and found.personalised:
+        pooled = found.personalised.pooled
+        gates.append(_gate("equal_error_rate", pooled.rate, trials(pooled), equal_error_rate))
     return gates
+
+
+def _start(changed: Sequence[str] | None) -> list[Gate]:
+    return [] if changed is None else [_gate("start_difference", len(changed), _few(changed))]
+
+
+def _where_measured(figure: str, value: float | None) -> list[Gate]:
+    return [] if value is None else [_gate(figure, value)]
+
+
+def _unlike(exact: bool | None) -> int | None:
+    return None if exact is None else int(not exact)
 
 
 def repeated_gates(found: Mapping[str, Any]) -> list[Gate]:
@@ -76,7 +89,7 @@ def repeated_gates(found: Mapping[str, Any]) -> list[Gate]:
 
 
 def _worst(figure: Mapping[str, Any]) -> tuple[float, str]:
-    return figure["worst"], _of(figure)
+    return figure["worst"], _of(figure["parameter"])
 
 
 def _named(names: list[str]) -> tuple[float, str]:
@@ -91,18 +104,21 @@ def training_hint(gates: Sequence[Gate]) -> str | None:
     return FREE_HINT if "free_difference" in failed else None
 
 
-def margin_gates(personalised: Mapping[str, Any], limit: float) -> list[Gate]:
+def margin_gates(found: Personalised, limit: float) -> list[Gate]:
     """Hold the shares of errors at the margin by which an application decides, of all owners."""
-    pooled, note = personalised["pooled"], f"margin {personalised['margin']:g}"
-    names = ("refused_at_margin", "let_in_at_margin")
-    return [_gate(name, pooled[name], note, limit) for name in names]
+    note = f"margin {found.margin:g}"
+    shares = {
+        "refused_at_margin": found.pooled.refused_at_margin,
+        "let_in_at_margin": found.pooled.let_in_at_margin,
+    }
+    return [_gate(name, share, note, limit) for name, share in shares.items() if share is not None]
 
 
-def trials(pooled: Mapping[str, Any]) -> str:
+def trials(pooled: ErrorRate) -> str:
     """Say between which values a rate lies, and how many trials it is of."""
     return (
-        f"{pooled['low']:.1%} to {pooled['high']:.1%}; {pooled['owners']} trials of owners, "
-        f"{pooled['impostors']} of impostors"
+        f"{pooled.low:.1%} to {pooled.high:.1%}; {pooled.owners} trials of owners, "
+        f"{pooled.impostors} of impostors"
     )
 
 
@@ -113,25 +129,27 @@ def _gate(figure: str, value: float, note: str = "", limit: float | None = None)
     return replace(gate(figure, float(value), limit), note=note)
 
 
-def _of(worst: Mapping[str, Any]) -> str:
-    return f"of {worst['parameter']}" if worst["parameter"] else ""
+def _of(parameter: str) -> str:
+    return f"of {parameter}" if parameter else ""
 
 
-def _few(names: list[str]) -> str:
+def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def training_figures(
-    proof: Mapping[str, Any],
-    inference: Mapping[str, Any],
-    cost: Any,
-    personalised: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """Return what was measured as one: the JSON of the steps that prove and measure artifacts."""
+    proof: Mapping[str, object],
+    inference: Mapping[str, object],
+    cost: object,
+    personalised: object | None,
+) -> Trained:
+    """Return what was measured as one, from the JSON of the steps that prove and measure."""
     found = {
         **proof,
         "inference_difference": inference["difference"],
         "trained_difference": inference["pytorch_difference"],
         "cost": cost,
     }
-    return found if personalised is None else {**found, "personalised": personalised}
+    if personalised is not None:
+        found["personalised"] = personalised
+    return decode(Trained, found)

@@ -8,58 +8,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from olive_build.proof import figures
 from olive_build.proof.interval import side
+from olive_build.record.proof import (
+    FP32,
+    PYTORCH,
+    THIS,
+    Finding,
+    Gate,
+    Latency,
+    LoadTime,
+    Memory,
+    ShortMemory,
+    SpeedLimit,
+    Status,
+    VariantProof,
+    Verdict,
+)
 
-Status = Literal["passed", "failed", "undecided", "waived", "not measured"]
-Row = Mapping[str, Any]
 NOT_TOLD = "the file does not give what it is measured on"
 SPEEDUP = "speedup"
-FP32 = "fp32 graph"
-PYTORCH = "pytorch"
+AS_FAST = 1.0
+AGAINST_FP32 = ("size_ratio", "slowdown", "load_ratio", "memory_ratio")
 
 
-@dataclass(frozen=True)
-class Gate:
-    """One figure, its limit, and what follows.
-
-    `size` is the input's length for a figure that is judged at one; `interval` is where the figure
-    lies for certain, None for a figure that does not vary.
-    """
-
-    figure: str
-    value: float | None
-    limit: float
-    status: Status
-    note: str = ""
-    size: int | None = None
-    interval: tuple[float, float] | None = None
-
-    @property
-    def bound(self) -> str:
-        """How the limit binds: `at least` or `at most`."""
-        return figures.find(self.figure).bound
-
-    def text(self) -> str:
-        """Return the gate as a person reads it: `cosine_p1 0.97123, at least 0.98: failed`."""
-        figure = self.figure if self.size is None else f"{self.figure} at {self.size}"
-        value = "not measured" if self.value is None else f"{self.value:.6g}"
-        note = f" ({self.note})" if self.note else ""
-        return f"{figure} {value}, {self.bound} {self.limit:g}: {self.status}{note}"
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "figure": self.figure,
-            "size": self.size,
-            "value": self.value,
-            "interval": None if self.interval is None else list(self.interval),
-            "bound": self.bound,
-            "limit": self.limit,
-            "status": self.status,
-            "note": self.note,
-        }
+def held(
+    figure: str,
+    value: float | None,
+    limit: float,
+    status: Status,
+    note: str = "",
+    size: int | None = None,
+    interval: tuple[float, float] | None = None,
+) -> Gate:
+    """Return the gate of a figure, which binds as the figure does."""
+    bound = figures.find(figure).bound
+    return Gate(figure, value, limit, bound, status, note, size, interval)
 
 
 @dataclass(frozen=True)
@@ -75,10 +60,10 @@ class Measured:
 def gate(figure: str, value: float, limit: float) -> Gate:
     """Hold one figure that does not vary against its limit."""
     holds = figures.find(figure).holds(value, limit)
-    return Gate(figure, value, limit, "passed" if holds else "failed")
+    return held(figure, value, limit, "passed" if holds else "failed")
 
 
-def quality_gates(found: Mapping[str, Any], limits: Mapping[str, Any]) -> list[Gate]:
+def quality_gates(found: Mapping[str, float], limits: Mapping[str, float]) -> list[Gate]:
     """Hold the figures of quality.json against their limits.
 
     A file that searches by itself tells no probabilities, and so has not all figures of its family.
@@ -86,13 +71,13 @@ def quality_gates(found: Mapping[str, Any], limits: Mapping[str, Any]) -> list[G
     return [
         gate(name, float(found[name]), limits[name])
         if name in found
-        else Gate(name, None, limits[name], "not measured", NOT_TOLD)
+        else held(name, None, limits[name], "not measured", NOT_TOLD)
         for name in figures.of_quality()
         if name in limits
     ]
 
 
-def size_gates(size_bytes: int, fp32_bytes: int, limits: Mapping[str, Any]) -> list[Gate]:
+def size_gates(size_bytes: int, fp32_bytes: int, limits: Mapping[str, float]) -> list[Gate]:
     """Hold a file's size against size_mb (10^6 bytes) and size_ratio (to the fp32 graph)."""
     values = {"size_mb": size_bytes / 1e6, "size_ratio": size_bytes / fp32_bytes}
     return [gate(name, value, limits[name]) for name, value in values.items() if name in limits]
@@ -119,7 +104,7 @@ def measured_gate(
     if status == "undecided":
         note = f"it lies between {worst.low:.4g} and {worst.high:.4g}"
         note += "; the machine was noisy" if worst.noisy else ""
-    return Gate(figure, worst.value, limit, status, note, size, interval)
+    return held(figure, worst.value, limit, status, note, size, interval)
 
 
 def _side(item: Measured, limit: float, sign: float) -> str:
@@ -128,7 +113,7 @@ def _side(item: Measured, limit: float, sign: float) -> str:
 
 
 def speed_gate(
-    rows: Sequence[Row] | None, limit: float, *, waived: str | None, absent: str
+    rows: Sequence[Latency] | None, limit: float, *, waived: str | None, absent: str
 ) -> Gate:
     """Hold the slowdown against the fp32 graph to its limit, at every length and thread count.
 
@@ -137,56 +122,53 @@ def speed_gate(
     """
     if rows is None:
         status: Status = "not measured" if waived is None else "waived"
-        return Gate("slowdown", None, limit, status, absent if waived is None else waived)
+        return held("slowdown", None, limit, status, absent if waived is None else waived)
     found = measured_gate("slowdown", [_ratio(row, FP32) for row in rows], limit)
     if waived is None:
         return found
-    return Gate("slowdown", found.value, limit, "waived", waived, interval=found.interval)
+    return held("slowdown", found.value, limit, "waived", waived, interval=found.interval)
 
 
 def speedup_gates(
-    rows: Sequence[Row] | None, limits: Sequence[Mapping[str, Any]], absent: str
+    rows: Sequence[Latency] | None, limits: Sequence[SpeedLimit], absent: str
 ) -> list[Gate]:
     """Hold the speed on one thread against PyTorch eager's; a limit without size is for each."""
     if rows is None:
         return [
-            Gate(SPEEDUP, None, item["at_least"], "not measured", absent, item["size"])
-            for item in limits
+            held(SPEEDUP, None, item.at_least, "not measured", absent, item.size) for item in limits
         ]
     return [
-        measured_gate(SPEEDUP, [_speedup(row)], item["at_least"], size=row["tokens"])
+        measured_gate(SPEEDUP, [_speedup(row)], item.at_least, size=row.tokens)
         for item in limits
         for row in rows
-        if row["threads"] == 1 and item["size"] in (None, row["tokens"])
+        if row.threads == 1 and item.size in (None, row.tokens)
     ]
 
 
-def _ratio(row: Row, other: str) -> Measured:
-    item = row["ratio_to"][other]
-    return Measured(item["median"], item["median_from"], item["median_to"], row["noisy"])
+def _ratio(row: Latency | LoadTime, other: str) -> Measured:
+    item = row.ratio_to[other]
+    return Measured(item.median, *item.interval, row.noisy)
 
 
-def _speedup(row: Row) -> Measured:
+def _speedup(row: Latency) -> Measured:
     ratio = _ratio(row, PYTORCH)
     low, high = 1 / ratio.high, 1 / max(ratio.low, 1e-9)
     return Measured(1 / ratio.value, low, high, ratio.noisy)
 
 
-def load_gates(load: Row | None, limits: Mapping[str, Any], absent: str) -> list[Gate]:
+def load_gates(load: LoadTime | None, limits: Mapping[str, float], absent: str) -> list[Gate]:
     """Hold the time to create a session against load_ms and load_ratio (to the fp32 graph)."""
     found: dict[str, list[Measured]] = {}
     if load is not None:
-        own = load["milliseconds"]["this file"]
-        found["load_ms"] = [
-            Measured(own["median"], own["median_from"], own["median_to"], load["noisy"])
-        ]
-        if FP32 in load["ratio_to"]:
+        own = load.milliseconds[THIS]
+        found["load_ms"] = [Measured(own.median, *own.interval, load.noisy)]
+        if FP32 in load.ratio_to:
             found["load_ratio"] = [_ratio(load, FP32)]
     return list(_where_limited(("load_ms", "load_ratio"), found, limits, load is None, absent))
 
 
 def memory_gates(
-    memory: Mapping[str, Sequence[Row]] | None, limits: Mapping[str, Any], absent: str
+    memory: Mapping[str, Sequence[Memory]] | None, limits: Mapping[str, float], absent: str
 ) -> list[Gate]:
     """Hold the peak memory against memory_mb and memory_ratio (to the fp32 graph), at each size.
 
@@ -195,8 +177,8 @@ def memory_gates(
     """
     found: dict[str, list[Measured]] = {}
     if memory is not None:
-        own = memory["this file"]
-        found["memory_mb"] = [Measured(row["median"], row["low"], row["high"]) for row in own]
+        own = memory[THIS]
+        found["memory_mb"] = [Measured(row.median, row.low, row.high) for row in own]
         if FP32 in memory:
             found["memory_ratio"] = list(memory_ratios(own, memory[FP32]))
     return list(
@@ -204,24 +186,24 @@ def memory_gates(
     )
 
 
-def memory_ratios(own: Sequence[Row], others: Sequence[Row]) -> Iterator[Measured]:
+def memory_ratios(
+    own: Sequence[Memory | ShortMemory], others: Sequence[Memory | ShortMemory]
+) -> Iterator[Measured]:
     """Yield the ratio of peaks at each size that both sides have."""
-    by_size = {row["tokens"]: row for row in others}
+    by_size = {row.tokens: row for row in others}
     for row in own:
-        other = by_size.get(row["tokens"])
+        other = by_size.get(row.tokens)
         # Below a page or two above an empty process there is nothing to compare with.
-        if other is not None and other["low"] > 0:
+        if other is not None and other.low > 0:
             yield Measured(
-                row["median"] / other["median"],
-                max(row["low"], 0.0) / other["high"],
-                row["high"] / other["low"],
+                row.median / other.median, max(row.low, 0.0) / other.high, row.high / other.low
             )
 
 
 def _where_limited(
     names: Sequence[str],
     found: Mapping[str, Sequence[Measured]],
-    limits: Mapping[str, Any],
+    limits: Mapping[str, float],
     is_absent: bool,
     absent: str,
 ) -> Iterator[Gate]:
@@ -231,14 +213,39 @@ def _where_limited(
         if found.get(name):
             yield measured_gate(name, found[name], limits[name])
         elif is_absent:
-            yield Gate(name, None, limits[name], "not measured", absent)
+            yield held(name, None, limits[name], "not measured", absent)
 
 
-def failures(gates: Sequence[Gate]) -> list[Gate]:
-    """Return the gates that keep a bundle from being published."""
-    return [item for item in gates if item.status == "failed"]
+def verdict_of(gates: Sequence[Gate], findings: Sequence[Finding]) -> Verdict:
+    """Return `failed`, `passed`, or `undecided` where noise left a gate open."""
+    found = {gate.status for gate in gates}
+    if "failed" in found or any(item.severity == "error" for item in findings):
+        return "failed"
+    return "undecided" if "undecided" in found else "passed"
 
 
-def undecided(gates: Sequence[Gate]) -> list[Gate]:
-    """Return the gates that the measurement could not decide."""
-    return [item for item in gates if item.status == "undecided"]
+def gates_on_quality(proof: VariantProof) -> Iterator[Gate]:
+    """Hold the quality of each of a variant's files against its limits."""
+    for _, quality in sorted(proof.quality.items()):
+        yield from quality_gates(quality.figures, proof.limits.figures)
+
+
+def gates_of(
+    proof: VariantProof, *, is_fp32_graph: bool, waived: str | None, absent: str
+) -> Iterator[Gate]:
+    """Hold quality, size, time and memory against the limits; the fp32 graph has none on ratios.
+
+    `waived` is the recipe's reason for a variant that may be slower, `absent` why nothing was
+    timed.
+    """
+    limits = proof.limits.figures
+    if is_fp32_graph:
+        limits = {name: limit for name, limit in limits.items() if name not in AGAINST_FP32}
+    yield from gates_on_quality(proof)
+    yield from size_gates(proof.size_bytes, proof.fp32_bytes, limits)
+    if not is_fp32_graph:
+        limit = limits.get("slowdown", AS_FAST)
+        yield speed_gate(proof.latency, limit, waived=waived, absent=absent)
+    yield from speedup_gates(proof.latency, proof.limits.speedup or (), absent)
+    yield from load_gates(proof.load, limits, absent)
+    yield from memory_gates(proof.memory, limits, absent)

@@ -1,4 +1,4 @@
-"""What the checks of one recipe share: its sound part, where things are written, the report."""
+"""What the checks of one recipe share, and those of one of its targets while it is resolved."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from olive_build.families.registry import Family
 from olive_build.recipe.codes import Code
 from olive_build.recipe.diagnostics import Report
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath, Node
+from olive_build.targets import Provider, Target
 
 if TYPE_CHECKING:
-    from olive_build.recipe.model import Recipe
+    from olive_build.recipe.model import Recipe, TargetSpec
+    from olive_build.recipe.sections import Owner
 
 _MARKS_OF_A_REPOSITORY = (".git", "pyproject.toml")
 
@@ -111,3 +114,47 @@ def locate(text: str, file: Path, repository: Path) -> tuple[Path | None, str | 
 def relative_to_recipe(path: Path, recipe: Path) -> str:
     """Return `path` as posix, relative to the folder of the recipe's file."""
     return Path(os.path.relpath(path, recipe.parent)).as_posix()
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a target's settings are made of: the recipe's, its own, and the platform's facts.
+
+    `owner` is the section that decides what is built, in place of variants for inference.
+    """
+
+    context: Context
+    spec: TargetSpec
+    target: Target
+    provider: Provider
+    family: Family
+    owner: type[Owner] | None = None
+
+    def where(self, *field: str) -> KeyPath:
+        """Return where a setting is written: under the target or the recipe; else the target."""
+        own: KeyPath = ("targets", self.target.name, *field)
+        if self.context.written(own):
+            return own
+        return field if self.context.written(field) else own[:2]
+
+    def said(self, *field: str, component: str = "") -> tuple[Any, KeyPath]:
+        """Return a setting and where it is written: the target's, else the recipe's; None if none.
+
+        Of a `component`, only what is said of it alone.
+        """
+        path = ("components", component, *field) if component else field
+        recipe, own = self.context.recipe, ("targets", self.target.name)
+        layers: tuple[tuple[Any, KeyPath], ...] = ((self.spec, own), (recipe, ()))
+        for value, where in layers:
+            for key in path:
+                value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+            if value is not None:
+                return value, (*where, *path)
+        return None, self.where(*path)
+
+    def add(
+        self, code: Code, path: KeyPath, message: str, *, hint: str, notes: Sequence[str] = ()
+    ) -> None:
+        """Report something about this target."""
+        at_name = path == ("targets", self.target.name)
+        self.context.add(code, path, message, hint=hint, notes=notes, key=at_name)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors, Report
-from olive_build.recipe.tree import Node
+from olive_build.recipe.tree import Node, replaced
 
 if TYPE_CHECKING:
     from olive_build.recipe.model import Recipe
@@ -47,14 +47,13 @@ def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> LoadedRecipe:
 
 def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     """Run every check; return the recipe, or what is sound of it."""
-    from olive_build.recipe.checks import check_recipe
+    from olive_build.recipe.checks import check_recipe, check_unused
     from olive_build.recipe.context import Context
+    from olive_build.recipe.load import with_words_written_out
     from olive_build.recipe.passes import check_passes
     from olive_build.recipe.resolve import resolve_targets
     from olive_build.recipe.schema_errors import check_schema
     from olive_build.recipe.sections import sections
-    from olive_build.recipe.unused import check_unused
-    from olive_build.recipe.words import with_words_written_out
 
     tree = with_words_written_out(tree)
     recipe, dropped = check_schema(tree, report)
@@ -68,3 +67,27 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
     builds = resolve_targets(context, tuple(recipe.targets), recipe.model.source)
     check_unused(context, builds)
     return recipe
+
+
+# `quantize: auto` is `quantize: {method: auto}`: the one word that stands for a map.
+WORD = "auto"
+
+
+def with_words_written_out(tree: Node) -> Node:
+    """Return the tree with a map in the place of each word that stands for one."""
+    for path in _quantize_paths(tree):
+        node = tree.find(path)
+        if node is not None and node.value == WORD:
+            span = tree.key_span(path)
+            method = Node(WORD, node.span)
+            map_ = Node({"method": method}, node.span, {"method": node.span})
+            tree = replaced(tree, path, span, map_)
+    return tree
+
+
+def _quantize_paths(tree: Node) -> Iterator[tuple[str, ...]]:
+    yield ("quantize",)
+    for section in ("variants", "targets"):
+        node = tree.child(section)
+        for name in node.value if node is not None and isinstance(node.value, dict) else ():
+            yield (section, name, "quantize")

@@ -10,8 +10,7 @@ from olive_build.proof import figures
 from olive_build.recipe import model
 from olive_build.recipe.build import DataSource
 from olive_build.recipe.codes import Code
-from olive_build.recipe.context import Context
-from olive_build.recipe.place import Place
+from olive_build.recipe.context import Context, Place
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath
 

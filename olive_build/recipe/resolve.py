@@ -17,13 +17,12 @@ from olive_build.recipe.build import (
 )
 from olive_build.recipe.checks import family_of
 from olive_build.recipe.codes import Code
-from olive_build.recipe.context import Context
+from olive_build.recipe.context import Context, Place
 from olive_build.recipe.diagnostics import RecipeErrors, Report
 from olive_build.recipe.load import LoadedRecipe
 from olive_build.recipe.measuring import samples
 from olive_build.recipe.model import LOWEST_OPSET
 from olive_build.recipe.passes import passes_for
-from olive_build.recipe.place import Place
 from olive_build.recipe.sections import Opsets, owner_of, owners, sections
 from olive_build.recipe.shapes import given_shapes, shapes_for
 from olive_build.recipe.suggest import did_you_mean, listed

@@ -14,8 +14,7 @@ from typing import Any
 
 from olive_build.recipe.codes import Code
 from olive_build.recipe.diagnostics import Report
-from olive_build.recipe.scalars import resolve_plain
-from olive_build.recipe.tree import Node, Source, Span, source_of
+from olive_build.recipe.tree import Node, Source, Span, resolve_plain, source_of
 
 MOST_BYTES = 1_000_000
 MOST_DEPTH = 32

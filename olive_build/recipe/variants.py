@@ -10,11 +10,9 @@ from typing import Any, Literal
 from olive_build.methods import Method, Problem, Use, precision_of
 from olive_build.recipe.budgets import BudgetsSpec, filled, looser
 from olive_build.recipe.build import ComponentMethod, Variant
-from olive_build.recipe.checks import BUILT_IN_VARIANTS, FOR_SIZE
 from olive_build.recipe.codes import Code
-from olive_build.recipe.context import Context
+from olive_build.recipe.context import Context, Place
 from olive_build.recipe.model import VARIANT_PATTERN, VariantSpec, VerifySpec
-from olive_build.recipe.place import Place
 from olive_build.recipe.quantize import METHODS, layered, unwritten, written
 from olive_build.recipe.suggest import listed
 from olive_build.recipe.tree import KeyPath
@@ -38,6 +36,8 @@ BUILT_IN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 # A variant is held to what its least exact component can keep to.
 FROM_LEAST_EXACT = ("int4", "w8a8", "int8", "w8a16", "weight-int8", "fp16", "fp32")
+# Those that may be slower than fp32: their reason comes with them.
+FOR_SIZE = ("q4", "q4f16")
 Q4_BECAUSE = "4-bit weights are for download size, and slow in WebAssembly"
 # The dtypes that transformers.js 4.3 turns into file suffixes (its src/utils/dtypes.js).
 _TRANSFORMERS_JS = ("fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4")
@@ -47,7 +47,7 @@ def known_variants(context: Context) -> tuple[str, ...]:
     """Return the names of the built-in variants and of those that the recipe writes."""
     node = context.tree.find(("variants",))
     own = tuple(node.value) if node is not None and isinstance(node.value, dict) else ()
-    return (*BUILT_IN_VARIANTS, *(name for name in own if name not in BUILT_IN_VARIANTS))
+    return (*BUILT_IN_METHODS, *(name for name in own if name not in BUILT_IN_METHODS))
 
 
 def variants_for(place: Place) -> tuple[Variant, ...]:

@@ -2,7 +2,7 @@
 
 A field's type says everything: a class of fields, `tuple[T, ...]`, `Mapping[str, T]`, `T | None`, a
 Literal, or a text or number, with a `Pattern` or `AtLeast` where not every one is right. `object`
-is any JSON. What has no field is refused.
+is any JSON; a tuple has one kind of values. What has no field is refused.
 """
 
 from __future__ import annotations
@@ -141,10 +141,7 @@ def _decode(kind: Any, value: object, place: str) -> Any:
             raise Damaged(place, f"{_shown(value)} is none of {words}")
         return value
     if origin is tuple:
-        return tuple(
-            _decode(get_args(kind)[0], item, f"{place}[{number}]")
-            for number, item in enumerate(_of(list, value, place))
-        )
+        return _tuple(get_args(kind), _of(list, value, place), place)
     if origin is not None and issubclass(origin, Mapping):
         of_key, of_value = get_args(kind)
         return {
@@ -154,6 +151,14 @@ def _decode(kind: Any, value: object, place: str) -> Any:
     if is_dataclass(kind):
         return _object(kind, _of(dict, value, place), place)
     return _of(kind, value, place)
+
+
+def _tuple(kinds: tuple[Any, ...], values: list[object], place: str) -> tuple[Any, ...]:
+    if kinds[-1] is not Ellipsis and len(values) != len(kinds):
+        raise Damaged(place, f"it has {len(values)} values, not {len(kinds)}")
+    return tuple(
+        _decode(kinds[0], item, f"{place}[{number}]") for number, item in enumerate(values)
+    )
 
 
 def _object(kind: Any, value: dict[str, object], place: str) -> Any:
@@ -172,7 +177,10 @@ def _object(kind: Any, value: dict[str, object], place: str) -> Any:
         found[others.name] = _decode(_hints(kind)[others.name], left, place)
     elif left:
         raise Damaged(place, f"`{_shown(next(iter(left)))}` is not known")
-    return kind(**found)
+    try:
+        return kind(**found)
+    except ValueError as error:
+        raise Damaged(place, str(error)) from error
 
 
 def _annotated(kind: Any, value: object, place: str) -> Any:
@@ -231,7 +239,9 @@ def _schema(kind: Any, known: dict[str, Any]) -> dict[str, Any]:
     if origin is Literal:
         return {"enum": list(get_args(kind))}
     if origin is tuple:
-        return {"type": "array", "items": _schema(get_args(kind)[0], known)}
+        kinds = get_args(kind)
+        length = {} if kinds[-1] is Ellipsis else {"minItems": len(kinds), "maxItems": len(kinds)}
+        return {"type": "array", "items": _schema(kinds[0], known), **length}
     if origin is not None and issubclass(origin, Mapping):
         of_key, of_value = get_args(kind)
         names = {} if of_key is str else {"propertyNames": _schema(of_key, known)}

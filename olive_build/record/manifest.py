@@ -116,11 +116,12 @@ class Usable:
 Usability = Mapping[str, Mapping[str, Usable]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Graph:
     """What a graph takes and gives, and what it is made of: operators by domain, counted.
 
-    `mobile_usability` has providers, and for each the shapes as they are and fixed.
+    `mobile_usability` has providers, and for each the shapes as they are and fixed. Of several
+    graphs taken together `graphs` describes each, by the role of its file.
     """
 
     inputs: tuple[Value, ...]
@@ -131,32 +132,30 @@ class Graph:
     stored_values: int
     partition: Told | Partition | None = optional()
     mobile_usability: Usability | None = optional()
+    graphs: Mapping[str, Graph] | None = optional()
 
     @property
     def opset(self) -> int:
         """The version of ONNX's own operators."""
         return self.opsets.get("ai.onnx", 0)
 
+    def graph(self, role: str) -> Graph:
+        """Return what describes the file of that role."""
+        return (self.graphs or {}).get(role, self)
 
-@dataclass(frozen=True)
-class Variant:
+
+@dataclass(frozen=True, kw_only=True)
+class Variant(Graph):
     """One form of the model: its files by role, and what its graphs are.
 
-    `quantize` has the settings of its method, None where it is not quantized. Of several graphs
-    `graphs` describes each, by the role of its file.
+    `quantize` has the settings of its method, None where it is not quantized; `components` those of
+    components that are not made as the whole.
     """
 
     precision: str
     quantize: Mapping[str, object] | None
+    components: Mapping[str, Mapping[str, object] | None] | None = optional()
     files: Mapping[str, FilePath]
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
-    ir_version: int
-    opsets: Mapping[str, int]
-    operators: Mapping[str, Mapping[str, int]]
-    stored_values: int
-    partition: Told | Partition | None = optional()
-    graphs: Mapping[str, Graph] | None = optional()
 
     @property
     def models(self) -> dict[str, str]:
@@ -164,13 +163,14 @@ class Variant:
         return {role: path for role, path in self.files.items() if role != OPERATORS}
 
     @property
+    def loaded(self) -> str:
+        """The file that code loads: the .onnx, or what comes first where there are several."""
+        return self.files.get(ONNX) or self.files.get(ORT) or next(iter(self.files.values()))
+
+    @property
     def is_one_graph(self) -> bool:
         """Whether its files are forms of one graph, and no graphs that run together."""
         return set(self.models) <= set(FORMS)
-
-    def graph(self, role: str) -> Graph | Variant:
-        """Return what describes the file of that role."""
-        return (self.graphs or {}).get(role, self)
 
 
 @dataclass(frozen=True)
@@ -240,9 +240,14 @@ class Optimizer:
 
     name: Literal["sgd", "adamw"]
     lr: float
-    betas: tuple[float, ...] | None = optional()
+    betas: tuple[float, float] | None = optional()
     eps: float | None = optional()
     weight_decay: float | None = optional()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where an AdamW lacks a setting."""
+        if self.name == "adamw" and None in (self.betas, self.eps, self.weight_decay):
+            raise ValueError("adamw has betas, eps and weight_decay")
 
 
 @dataclass(frozen=True)
@@ -280,6 +285,13 @@ class Training:
     trainable_values: Count
     decision: Decision | None = optional()
 
+    def __post_init__(self) -> None:
+        """Raise ValueError where something is missing that is asked for later."""
+        if not self.inputs or not self.outputs or not self.inputs[0].axes:
+            raise ValueError("it names no inputs or outputs")
+        if missing := {*self._graph_roles, CHECKPOINT} - {*self.files}:
+            raise ValueError(f"it names no {min(missing)}")
+
     @property
     def loss_output(self) -> str:
         """The output that the loss is taken of."""
@@ -303,8 +315,14 @@ class Training:
     @property
     def graphs(self) -> dict[str, str]:
         """The paths of the three training graphs, in their form, by role."""
-        end = "" if self.form == ONNX else "_ort"
-        return {role: self.files[f"{role}{end}"] for role in TRAINING_GRAPHS}
+        return {
+            role: self.files[name]
+            for role, name in zip(TRAINING_GRAPHS, self._graph_roles, strict=True)
+        }
+
+    @property
+    def _graph_roles(self) -> list[str]:
+        return [name if self.form == ONNX else f"{name}_ort" for name in TRAINING_GRAPHS]
 
     @property
     def checkpoint(self) -> str:
@@ -350,6 +368,14 @@ class Manifest:
     training: Training | None = optional()
     manifest_version: Literal[1] = MANIFEST_VERSION
 
+    def __post_init__(self) -> None:
+        """Raise ValueError where no variant is there, or one without models."""
+        if not self.variants:
+            raise ValueError("it names no variant, so nothing is proved")
+        for name, variant in self.variants.items():
+            if not variant.models:
+                raise ValueError(f"its variant {name} names no model")
+
     @property
     def sizes(self) -> dict[str, int]:
         """The bytes of each file, by path."""
@@ -364,9 +390,3 @@ class Manifest:
     def first(self) -> tuple[str, Variant]:
         """The first variant with its name: the one that the README's code loads."""
         return next(iter(self.variants.items()))
-
-    @property
-    def inference_file(self) -> str:
-        """The path of the first variant's model."""
-        models = self.first[1].models
-        return models.get(ONNX) or next(iter(models.values()))

@@ -44,7 +44,7 @@ class Gate:
     status: Status
     note: str = ""
     size: int | None = None
-    interval: tuple[float, ...] | None = None
+    interval: tuple[float, float] | None = None
 
     def text(self) -> str:
         """Return the gate as a person reads it: `cosine_p1 0.97123, at least 0.98: failed`."""
@@ -294,7 +294,7 @@ class Trained:
     exact_threads: int | None = None
     frozen_identical: bool | None = None
     frozen_changed: tuple[str, ...] = ()
-    start_changed: tuple[str, ...] = ()
+    start_changed: tuple[str, ...] | None = optional()
     optimizer_differences: tuple[str, ...] = ()
     faint: tuple[str, ...] = ()
     unmoved: tuple[str, ...] = ()
@@ -336,9 +336,14 @@ class VariantProof:
     @property
     def problems(self) -> list[str]:
         """What keeps the variant from being published, as a person reads it."""
-        found = [gate.text() for gate in self.gates if gate.status == "failed"]
+        found = [gate.text() for gate in self.failed]
         errors = (item for item in self.static_check if item.severity == "error")
         return found + [f"{item.what}: {item.why}" for item in errors]
+
+    @property
+    def failed(self) -> list[Gate]:
+        """The gates that do not hold."""
+        return [gate for gate in self.gates if gate.status == "failed"]
 
     @property
     def undecided(self) -> list[Gate]:

@@ -41,11 +41,22 @@ class Record:
     proof_sha256: str
 
 
-def read_record(folder: Path) -> Record:
-    """Return what lies in a bundle's folder. Raises BundleError as `read_manifest` does."""
+def read_record(folder: Path, *, whole: bool = True) -> Record:
+    """Return what lies in a bundle's folder; both files name the same variants.
+
+    Raises BundleError as `read_manifest` does; unless `whole`, only these two files are looked at.
+    """
     manifest, text = _read(folder, MANIFEST, Manifest)
-    _require_plain(folder)
+    if whole:
+        _require_plain(folder)
     proof, proved = _read(folder, PROOF, Proof)
+    if odd := sorted({*manifest.variants} ^ {*proof.variants}):
+        raise BundleError(
+            f"{MANIFEST} and {PROOF} name other variants",
+            where=str(folder),
+            why=f"{odd[0]} is in one of them alone",
+            hint=AGAIN,
+        )
     return Record(folder, manifest, proof, _sha256(text), _sha256(proved))
 
 

@@ -202,7 +202,7 @@ def recipe_change(explained: Explained) -> str:
     import yaml
 
     compared, best = explained.compared, explained.suggestions[0]
-    kept = [*compared.quantize.get("exclude", ())]
+    kept = compared.excluded
     exclude = [*kept, *(pattern for pattern in best.exclude if pattern not in kept)]
     if compared.variant_name is None:
         change: dict[str, Any] = {"exclude": exclude}

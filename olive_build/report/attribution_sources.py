@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from olive_build.bundle.manifest import MANIFEST, file_of, read_manifest
 from olive_build.engine.decide import Decisions
 from olive_build.engine.graph import Node
 from olive_build.engine.store import Store
@@ -15,6 +14,8 @@ from olive_build.errors import BundleError, OliveBuildError, UsageError
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.types import BundlePlan, Plan, VariantPlan
 from olive_build.recipe.suggest import listed
+from olive_build.record.manifest import ONNX, Manifest, Variant
+from olive_build.record.read import file_of, read_manifest
 from olive_build.steps.convert_ort import MODEL_NAME
 
 if TYPE_CHECKING:
@@ -53,7 +54,13 @@ class Compared:
     stages: tuple[Stage, ...] = ()
     notes: tuple[str, ...] = ()
     variant_name: str | None = None
-    quantize: Mapping[str, Any] = field(default_factory=dict)
+    quantize: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def excluded(self) -> list[str]:
+        """The layers that the recipe excludes already."""
+        found = self.quantize.get("exclude")
+        return [str(name) for name in found] if isinstance(found, list) else []
 
 
 def compare_files(reference: Path, variant: Path, inputs: Path | None, samples: int) -> Compared:
@@ -86,10 +93,10 @@ def compare_bundle(folder: Path, variant: str | None, recipes: Path, samples: in
     from olive_build.attribution.samples import some_of
     from olive_build.proof.reference import read_reference
 
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     _require_layers(manifest, folder)
-    name = _chosen(manifest["variants"], variant, folder)
-    quantize = manifest["variants"][name]["quantize"] or {}
+    name = _chosen(manifest.variants, variant, folder)
+    quantize = manifest.variants[name].quantize or {}
     reference = some_of(read_reference(folder / "reference"), samples)
     try:
         return _from_cache(manifest, name, recipes, reference, quantize)
@@ -99,28 +106,9 @@ def compare_bundle(folder: Path, variant: str | None, recipes: Path, samples: in
     return _from_bundle(folder, manifest, name, reference, quantize, note)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest. Raises BundleError when it is missing, or lacks what is read here."""
-    manifest = read_manifest(folder)
-    try:
-        for variant in manifest["variants"].values():
-            _ = variant["precision"], variant["quantize"], dict(variant["files"])
-        for entry in manifest["files"]:
-            _ = entry["path"], entry["sha256"]
-        _ = manifest["recipe"], manifest["target"], manifest["smoke"]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BundleError(
-            "the bundle's manifest.json is damaged",
-            where=str(folder / MANIFEST),
-            why=f"{type(error).__name__}: {error}",
-            hint="build the bundle again",
-        ) from error
-    return manifest
-
-
-def _require_layers(manifest: Mapping[str, Any], folder: Path) -> None:
+def _require_layers(manifest: Manifest, folder: Path) -> None:
     """Raise UsageError for models whose layers are inside a search, where nobody looks."""
-    family = FAMILIES.get((manifest.get("model") or {}).get("family", ""))
+    family = FAMILIES.get(manifest.model.family)
     if family is not None and not family.searches:
         raise UsageError(
             f"layers of a model of {family.name} cannot be judged",
@@ -130,7 +118,7 @@ def _require_layers(manifest: Mapping[str, Any], folder: Path) -> None:
         )
 
 
-def _chosen(variants: Mapping[str, Any], wanted: str | None, folder: Path) -> str:
+def _chosen(variants: Mapping[str, Variant], wanted: str | None, folder: Path) -> str:
     """Return the variant that was asked for, else the first that is not fp32."""
     if wanted is not None:
         if wanted in variants:
@@ -140,7 +128,7 @@ def _chosen(variants: Mapping[str, Any], wanted: str | None, folder: Path) -> st
             where=str(folder),
             why=f"it has {', '.join(variants)}",
         )
-    lossy = [name for name, variant in variants.items() if variant["precision"] != "fp32"]
+    lossy = [name for name, variant in variants.items() if variant.precision != "fp32"]
     if lossy:
         return lossy[0]
     raise UsageError(
@@ -152,25 +140,25 @@ def _chosen(variants: Mapping[str, Any], wanted: str | None, folder: Path) -> st
 
 def _from_bundle(
     folder: Path,
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     name: str,
     reference: AnyReference,
-    quantize: Mapping[str, Any],
+    quantize: Mapping[str, object],
     note: str,
 ) -> Compared:
     from olive_build.attribution.inputs import load_graph
     from olive_build.attribution.samples import ReferenceSamples
 
-    variants = manifest["variants"]
-    plain = [key for key, item in variants.items() if item["precision"] == "fp32"]
-    if not plain or "onnx" not in variants[name]["files"]:
+    variants = manifest.variants
+    plain = [key for key, item in variants.items() if item.precision == "fp32"]
+    if not plain or not all(ONNX in variants[key].files for key in (plain[0], name)):
         raise BundleError(
             f"the bundle alone does not say where '{name}' loses fidelity",
             where=str(folder),
             why=f"it holds no fp32 variant to compare with; {note}",
             hint="build it on this machine, or give two files: explain --quality FP32.onnx X.onnx",
         )
-    paths = [file_of(folder, variants[key]["files"]["onnx"]) for key in (plain[0], name)]
+    paths = [file_of(folder, variants[key].files[ONNX]) for key in (plain[0], name)]
     models = load_graph(paths[0]), load_graph(paths[1])
     samples = ReferenceSamples(reference, models[0])
     return Compared(
@@ -190,20 +178,20 @@ def _described(reference: AnyReference) -> str:
 
 
 def _from_cache(
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     name: str,
     recipes: Path,
     reference: AnyReference,
-    quantize: Mapping[str, Any],
+    quantize: Mapping[str, object],
 ) -> Compared:
     """Return what the cache has of the variant's steps. Raises an error that says what it lacks."""
     from olive_build.attribution.inputs import load_graph
     from olive_build.attribution.samples import ReferenceSamples
     from olive_build.report.bundle_recipe import plan_of_bundle
 
-    words = manifest["recipe"], manifest["target"]
+    words = manifest.recipe, manifest.target
     with Store() as store:
-        plan = plan_of_bundle(*words, recipes, store, smoke=bool(manifest["smoke"]))
+        plan = plan_of_bundle(*words, recipes, store, smoke=manifest.smoke)
         (bundle,) = plan.bundles
         item = _variant_plan(bundle, name)
         steps = _Steps(plan, store)
@@ -257,15 +245,14 @@ class _Steps:
             )
         return Path(self._decisions.path(node.id)) / MODEL_NAME
 
-    def require_same(self, item: VariantPlan, manifest: Mapping[str, Any], name: str) -> None:
+    def require_same(self, item: VariantPlan, manifest: Manifest, name: str) -> None:
         """Raise UsageError unless the cache's file is the bundle's."""
         self.file(self._nodes[item.model])
         artifact = self._decisions.states[item.model].artifact
         assert artifact is not None
         made = {entry.sha256 for entry in artifact.files}
-        path = manifest["variants"][name]["files"].get("onnx")
-        shipped = {entry["path"]: entry["sha256"] for entry in manifest["files"]}
-        if path is not None and shipped[path] not in made:
+        path = manifest.variants[name].files.get(ONNX)
+        if path is not None and manifest.digests.get(path) not in made:
             raise UsageError(
                 "the cache has another build of this recipe",
                 why=f"its {path} has other bytes than the bundle's",

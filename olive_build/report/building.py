@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from olive_build.build import BuildReport, BundleResult, Options, build
-from olive_build.bundle.assemble import VariantProof
+from olive_build.bundle.assemble import Judged
 from olive_build.engine.events import (
     Event,
     NotReproducible,
@@ -28,7 +28,8 @@ from olive_build.engine.events import (
 from olive_build.engine.store import Store
 from olive_build.errors import printable
 from olive_build.proof.figures import Figure, find, worst
-from olive_build.proof.verdict import undecided
+from olive_build.record.codec import encode
+from olive_build.record.proof import PYTORCH, Latency, Trained, VariantProof
 from olive_build.report.searched import check_can_write, write_searched
 from olive_build.report.style import megabytes, paint, table
 from olive_build.select import Selection, select
@@ -202,7 +203,9 @@ def print_result(result: BuildReport, progress: Progress) -> None:
     rows = [row for item in result.bundles for row in bundle_rows(item, named)]
     for line in table([heads, *rows], right=(3, 4)):
         click.echo(line)
-    sizes = {text: None for item in result.bundles for p in item.proofs if (text := speed_size(p))}
+    sizes = {
+        text: None for item in result.bundles for p in item.proofs if (text := speed_size(p.proof))
+    }
     if sizes:
         click.echo(f"speed: x PyTorch on one thread, at {', '.join(sizes)}; -: not measured here")
     for item in result.bundles:
@@ -210,9 +213,9 @@ def print_result(result: BuildReport, progress: Progress) -> None:
             click.echo(f"{item.status}: {item.folder}")
     print_undecided(result)
     for item in result.bundles:
-        for proof in item.proofs:
-            if proof.partition:
-                click.echo(f"estimated, {item.target} {proof.name}: {proof.partition['text']}")
+        for variant in item.proofs:
+            if partition := variant.proof.partition:
+                click.echo(f"estimated, {item.target} {variant.name}: {partition.text}")
     _print_notes(result)
 
 
@@ -224,10 +227,10 @@ def _print_notes(result: BuildReport) -> None:
         for note in _notes(outcome):
             click.echo(f"{outcome.slot}: {note}")
     waived = {
-        f"{proof.name}: {gate.note}"
+        f"{variant.name}: {gate.note}"
         for item in result.bundles
-        for proof in item.proofs
-        for gate in proof.gates
+        for variant in item.proofs
+        for gate in variant.proof.gates
         if gate.status == "waived"
     }
     for note in sorted(waived):
@@ -242,22 +245,22 @@ def _notes(outcome: Outcome) -> tuple[str, ...]:
 def print_undecided(result: BuildReport) -> None:
     """Say of each bundle that was published what noise left open: nobody may overlook it."""
     for item in result.bundles:
-        for proof in item.proofs if item.error is None else ():
-            for gate in undecided(proof.gates):
-                text = f"UNDECIDED: {item.recipe}, {item.target}, {proof.name}: {gate.text()}"
+        for variant in item.proofs if item.error is None else ():
+            for gate in variant.proof.undecided:
+                text = f"UNDECIDED: {item.recipe}, {item.target}, {variant.name}: {gate.text()}"
                 click.echo(paint(text, "yellow", sys.stderr), err=True)
 
 
 def without_vnni(item: BundleResult) -> list[str]:
     """Say of each variant that computes in 8 bits what it does on an x86 CPU without VNNI."""
     found = []
-    for proof in item.proofs:
-        result = proof.without_vnni or {"status": "same"}
-        name = f"{item.target} {proof.name} on x86 without VNNI"
-        if result["status"] == "emulated":
-            found.append(f"{name}, emulated: {in_words(worst([result['quality']]))}")
-        elif result["status"] == "not measured":
-            found.append(f"{name}: not measured, {result['note']}")
+    for variant in item.proofs:
+        result = variant.proof.without_vnni
+        name = f"{item.target} {variant.name} on x86 without VNNI"
+        if result and result.quality:
+            found.append(f"{name}, emulated: {in_words(worst([result.quality.figures]))}")
+        elif result and result.status == "not measured":
+            found.append(f"{name}: not measured, {result.note}")
     return found
 
 
@@ -269,14 +272,14 @@ def bundle_rows(item: BundleResult, named: Sequence[Figure] = ()) -> list[list[s
         [
             item.recipe,
             item.target,
-            proof.name,
-            megabytes(proof.size_bytes),
-            f"{proof.size_bytes / proof.fp32_bytes:.1%}",
-            quality_text(proof, named),
-            speed_text(proof),
-            proof.verdict,
+            variant.name,
+            megabytes(variant.proof.size_bytes),
+            f"{variant.proof.ratio:.1%}",
+            quality_text(variant.proof, named),
+            speed_text(variant),
+            variant.proof.verdict,
         ]
-        for proof in item.proofs
+        for variant in item.proofs
     ]
 
 
@@ -284,10 +287,15 @@ def quality_text(proof: VariantProof, named: Sequence[Figure] = ()) -> str:
     """Return the worst of the variant's files; `named` are the figures that the head names."""
     if proof.training:
         return training_text(proof.training)
-    found = worst(list(proof.quality.values()))
+    found = worst_of(proof)
     if named:
         return ", ".join(figure.text(found[figure.name]) for figure in named)
     return in_words({figure.name: found[figure.name] for figure in told(found)})
+
+
+def worst_of(proof: VariantProof) -> dict[str, float]:
+    """Return the worst of a variant's files, figure by figure."""
+    return worst([item.figures for item in proof.quality.values()])
 
 
 def in_words(found: Mapping[str, float]) -> str:
@@ -307,33 +315,32 @@ def told(found: Collection[str]) -> tuple[Figure, ...]:
 def told_of_all(result: BuildReport) -> tuple[Figure, ...]:
     """Return the figures that are told of every variant; none where they differ."""
     rows = {
-        () if proof.training else told(worst(list(proof.quality.values())))
+        () if variant.proof.training else told(worst_of(variant.proof))
         for item in result.bundles
-        for proof in item.proofs
+        for variant in item.proofs
     }
     return rows.pop() if len(rows) == 1 else ()
 
 
-def training_text(figures: dict[str, Any]) -> str:
+def training_text(found: Trained) -> str:
     """Return how near training is to PyTorch's: `losses within 1e-07, gradients 3e-06, EER 2%`."""
-    losses, gradients = figures["losses_difference"], figures["gradients"]["worst"]
-    near = f"losses within {losses:.0e}, gradients {gradients:.0e}"
-    if "personalised" not in figures:
+    near = f"losses within {found.losses_difference:.0e}, gradients {found.gradients.worst:.0e}"
+    if found.personalised is None:
         return near
-    rate = figures["personalised"]["pooled"]
-    return f"{near}, EER {rate['rate']:.1%} ({rate['low']:.1%} to {rate['high']:.1%})"
+    rate = found.personalised.pooled
+    return f"{near}, EER {rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%})"
 
 
-def speed_text(proof: VariantProof) -> str:
+def speed_text(variant: Judged) -> str:
     """Return how many times as fast as PyTorch eager it is, at its smallest size on one thread."""
+    proof = variant.proof
     if proof.training:
-        cost = proof.training["cost"]
+        cost = proof.training.cost
         # Whatever the target is: it was this machine that trained.
-        step, peak = cost["milliseconds_per_step"], cost["peak_bytes"] / 1e6
-        return f"here {step:.3g} ms a step, {peak:.0f} MB"
+        return f"here {cost.milliseconds_per_step:.3g} ms a step, {cost.peak_bytes / 1e6:.0f} MB"
     if not proof.latency:
-        return "is fp32" if proof.is_fp32_graph else "-"
-    return f"{1 / _smallest(proof.latency)['ratio_to']['pytorch']['median']:.1f} x"
+        return "is fp32" if variant.is_fp32_graph else "-"
+    return f"{1 / _smallest(proof.latency).ratio_to[PYTORCH].median:.1f} x"
 
 
 def speed_size(proof: VariantProof) -> str | None:
@@ -341,12 +348,12 @@ def speed_size(proof: VariantProof) -> str | None:
     if not proof.latency:
         return None
     row = _smallest(proof.latency)
-    unit = row["unit"].removesuffix("s") if row["tokens"] == 1 else row["unit"]
-    return f"{row['tokens']} {unit}"
+    unit = row.unit.removesuffix("s") if row.tokens == 1 else row.unit
+    return f"{row.tokens} {unit}"
 
 
-def _smallest(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return min(rows, key=lambda row: (row["threads"], row["tokens"]))
+def _smallest(rows: Sequence[Latency]) -> Latency:
+    return min(rows, key=lambda row: (row.threads, row.tokens))
 
 
 def to_json(result: BuildReport) -> dict[str, Any]:
@@ -360,7 +367,7 @@ def to_json(result: BuildReport) -> dict[str, Any]:
                 "status": item.status,
                 "path": str(item.folder),
                 "error": item.error.as_json() if item.error else None,
-                "variants": {proof.name: proof.as_json() for proof in item.proofs},
+                "variants": {variant.name: encode(variant.proof) for variant in item.proofs},
             }
             for item in result.bundles
         ],

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle.manifest import MANIFEST, file_of, read_manifest
 from olive_build.engine.store import Store
-from olive_build.errors import BundleError, OliveBuildError, UsageError
+from olive_build.errors import OliveBuildError, UsageError
 from olive_build.families import module_of
 from olive_build.families.registry import FAMILIES, Family
 from olive_build.plan.types import Model, Plan
 from olive_build.proof.candidate import Candidate, candidate_for
+from olive_build.record.manifest import FORMS, Manifest
+from olive_build.record.read import MANIFEST, file_of, read_manifest
 from olive_build.report.bundle_recipe import plan_of_bundle
 
 PEER_CHILD = Path("benchmarks/peers/child.py")
 KINDS = ("onnx", "openvino")
-# The forms of a variant that is one file; the first that there is takes part.
-FORMS = ("onnx", "ort")
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,12 @@ class Field:
 @dataclass(frozen=True)
 class _Bundle:
     folder: Path
-    recipe: str
-    target: str
-    smoke: bool
-    family: str
-    digest: str
-    origin: str
+    manifest: Manifest
     files: dict[str, Path]
+
+    @property
+    def family(self) -> str:
+        return self.manifest.model.family
 
 
 def gather(
@@ -53,21 +51,22 @@ def gather(
     opponent that is not there.
     """
     found = [_read(folder) for folder in bundles]
-    first = found[0]
-    if any(item.digest != first.digest for item in found):
+    first, made = found[0], found[0].manifest
+    if any(item.manifest.model.digest != made.model.digest for item in found):
         raise UsageError(
             "the bundles are of several models",
             where=", ".join(str(item.folder) for item in found),
             why="one input cannot be given to all",
             hint="name bundles of one recipe",
         )
-    plan = plan_of_bundle(first.recipe, first.target, recipes, store, smoke=first.smoke)
+    plan = plan_of_bundle(made.recipe, made.target, recipes, store, smoke=made.smoke)
     model = plan.bundles[0].model
-    if model.digest != first.digest:
+    if model.digest != made.model.digest:
         raise UsageError(
-            f"the recipe '{first.recipe}' builds another model than the bundle's",
+            f"the recipe '{made.recipe}' builds another model than the bundle's",
             where=str(first.folder),
-            why=f"the bundle's is {first.origin}, the recipe's {model.origin} {model.revision}",
+            why=f"the bundle's is {made.model.source}, the recipe's {model.origin} "
+            f"{model.revision}",
             hint="build the bundle again",
         )
     own = [item for bundle in found for item in _variants(bundle, several=len(found) > 1)]
@@ -77,40 +76,25 @@ def gather(
 
 def _read(folder: Path) -> _Bundle:
     manifest = read_manifest(folder)
-    try:
-        for item in manifest["variants"].values():
-            _require_one_file(item["files"], folder)
-        model = manifest["model"]
-        return _Bundle(
-            folder,
-            str(manifest["recipe"]),
-            str(manifest["target"]),
-            bool(manifest["smoke"]),
-            FAMILIES[model["family"]].name,
-            str(model["digest"]),
-            f"{model['origin']} {model['revision']}".rstrip(),
-            {
-                name: file_of(folder, item["files"].get("onnx") or item["files"]["ort"])
-                for name, item in manifest["variants"].items()
-            },
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BundleError(
-            "the bundle's manifest.json lacks what a bench needs",
-            where=str(folder / MANIFEST),
-            why=f"{type(error).__name__}: {error}",
-            hint="build the bundle again",
-        ) from error
-
-
-def _require_one_file(files: Mapping[str, str], folder: Path) -> None:
-    if files and not any(form in files for form in FORMS):
+    if manifest.model.family not in FAMILIES:
         raise UsageError(
-            "a bundle whose variants are several files cannot be benched",
-            where=str(folder),
-            why=f"it is an application's code that runs {', '.join(files)} together",
-            hint="bench a bundle with `compose: single-file` of the same recipe",
+            f"the bundle is of the family {manifest.model.family!r:.60}, which is not known",
+            where=str(folder / MANIFEST),
+            hint="bench it with the olive-build that made it",
         )
+    files = {}
+    for name, item in manifest.variants.items():
+        if not item.is_one_graph:
+            raise UsageError(
+                "a bundle whose variants are several files cannot be benched",
+                where=str(folder),
+                why=f"it is an application's code that runs {', '.join(item.models)} together",
+                hint="bench a bundle with `compose: single-file` of the same recipe",
+            )
+        files[name] = file_of(
+            folder, next(item.models[form] for form in FORMS if form in item.models)
+        )
+    return _Bundle(folder, manifest, files)
 
 
 def _named_apart(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -125,7 +109,7 @@ def _named_apart(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
 
 
 def _variants(bundle: _Bundle, *, several: bool) -> list[Candidate]:
-    prefix = f"{bundle.recipe}/{bundle.target}/" if several else ""
+    prefix = f"{bundle.manifest.recipe}/{bundle.manifest.target}/" if several else ""
     return [
         candidate_for(prefix + name, path, module_of(bundle.family, "sample"))
         for name, path in bundle.files.items()
@@ -172,7 +156,7 @@ def _fp32_graph(plan: Plan, store: Store) -> Path:
 
 def _peer(name: str, bundle: _Bundle, plan: Plan, outputs: Path) -> Candidate:
     """Return a peer's own output, run in the environment that made it."""
-    folder = outputs / "peers" / name / bundle.recipe
+    folder = outputs / "peers" / name / bundle.manifest.recipe
     peers = sorted(
         path.parent.parent.name for path in folder.parent.parent.glob("*/*/manifest.json")
     )
@@ -212,9 +196,8 @@ def _peer(name: str, bundle: _Bundle, plan: Plan, outputs: Path) -> Candidate:
         shown,
         kind,
         str(folder / model),
-        bundle.family,
-        (python, str(PEER_CHILD.absolute())),
-        _peer_fields(folder / model, plan.bundles[0].model),
+        command=(python, str(PEER_CHILD.absolute())),
+        more=_peer_fields(folder / model, plan.bundles[0].model),
     )
 
 

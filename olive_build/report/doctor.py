@@ -20,6 +20,7 @@ from olive_build.errors import EXIT_DONE, EXIT_USAGE
 from olive_build.report.style import megabytes, paint
 from olive_build.toolchains.environments import (
     TOOLCHAINS,
+    changed_in,
     folder_of,
     missing_from,
     pins,
@@ -118,6 +119,10 @@ def _fault(toolchain: str) -> str | None:
     missing = missing_from(toolchain, folder_of(toolchain))
     if missing:
         return f"it lacks {', '.join(missing)}"
+    changed = changed_in(folder_of(toolchain))
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        return f"its files are not those that were installed: {changed[0]}{more}"
     fault = import_fault(toolchain, folder_of(toolchain))
     return f"it does not work: {fault.splitlines()[-1]}" if fault else None
 

@@ -8,13 +8,23 @@ from pathlib import Path
 import click
 
 from olive_build.bundle.layout import DEMO
-from olive_build.bundle.manifest import read_manifest
 from olive_build.clients.client_packages import PLAIN_RUNTIME, runtime_files
 from olive_build.clients.web_server import WebServer
 from olive_build.errors import BundleError, UsageError
+from olive_build.record.read import read_manifest
 from olive_build.report.style import paint
 
 HOME = f"/bundle/{DEMO}/"
+# A page of the bundle runs its own code, the runtime and WebAssembly, and asks this server alone:
+# what it is given to read leaves for nowhere. onnxruntime-web starts its threads from blobs.
+POLICY = "; ".join(
+    (
+        *("default-src 'none'", "connect-src 'self' blob: data:", "img-src 'self' data:"),
+        "script-src 'self' 'wasm-unsafe-eval' blob:",
+        *("worker-src 'self' blob:", "style-src 'self'", "base-uri 'none'"),
+        *("form-action 'none'", "frame-ancestors 'none'"),
+    )
+)
 
 
 def serve_bundle(folder: Path, port: int) -> None:
@@ -36,7 +46,7 @@ def serve_bundle(folder: Path, port: int) -> None:
     mounts |= {f"{HOME}runtime/{name}": path for name, path in runtime.items()}
     with _listen(mounts, port) as server:
         try:
-            click.echo(f"{manifest.get('recipe', folder)} is at {paint(server.url + HOME, 'bold')}")
+            click.echo(f"{manifest.recipe} is at {paint(server.url + HOME, 'bold')}")
             click.echo("Ctrl-C stops it.")
             server.serve_forever()
         except KeyboardInterrupt:
@@ -48,7 +58,7 @@ def serve_bundle(folder: Path, port: int) -> None:
 
 def _listen(mounts: dict[str, Path], port: int) -> WebServer:
     try:
-        return WebServer(mounts, port=port, home=HOME)
+        return WebServer(mounts, port=port, home=HOME, policy=POLICY)
     except OSError as error:
         raise UsageError(
             f"port {port} cannot be served",

@@ -64,20 +64,23 @@ class Job:
 
     def request(self, work: Path) -> dict[str, Any]:
         """Return what `training.train_child` is asked."""
-        manifest = self.bundle.manifest
+        training = self.bundle.training
         return {
             "artifacts": str(self.bundle.artifacts.absolute()),
-            "form": manifest.form,
+            "form": training.form,
             "checkpoint": str(self.checkpoint.absolute()) if self.checkpoint else None,
             "data": str(work / DATA),
             "out": str(work),
-            "inputs": [item.name for item in manifest.inputs],
-            "outputs": list(manifest.outputs),
-            "loss_output": manifest.loss_output,
-            "loss": {"name": manifest.loss, "class_weights": list(manifest.class_weights)},
-            "margin": manifest.margin,
-            "trainable": {name: list(shape) for name, shape in manifest.trainable.items()},
-            "fixed_batch": manifest.fixed_batch,
+            "inputs": [item.name for item in training.inputs],
+            "outputs": list(training.outputs),
+            "loss_output": training.loss_output,
+            "loss": {
+                "name": training.loss.name,
+                "class_weights": list(training.loss.class_weights),
+            },
+            "margin": training.margin,
+            "trainable": {name: list(shape) for name, shape in training.shapes.items()},
+            "fixed_batch": training.fixed_batch,
             "batch_size": self.settings.batch_size,
             "learning_rate": self.settings.learning_rate,
             "seed": self.settings.seed,
@@ -114,10 +117,10 @@ def run_training(folder: Path, asked: Asked, *, as_json: bool) -> int:
             "the data is not that of the earlier training: what was held out then may be learned "
             "from now"
         )
-    if over := examples.left_out(bundle.manifest.fixed_batch):
+    if over := examples.left_out(bundle.training.fixed_batch):
         display.note(
             f"each epoch leaves {over} of {len(examples.split.learned)} examples out, by chance: "
-            f"the graphs take {bundle.manifest.fixed_batch} at a time"
+            f"the graphs take {bundle.training.fixed_batch} at a time"
         )
     job = Job(bundle, examples, settings, before, asked.resume, asked.data, output)
     provision.python_of(TOOLCHAIN, report=display.note)
@@ -233,22 +236,22 @@ def compare(job: Job, work: Path) -> float:
     import numpy as np
     import onnxruntime
 
-    manifest, rows = job.bundle.manifest, job.examples.compared
+    training, rows = job.bundle.training, job.examples.compared
     session = onnxruntime.InferenceSession(
         str(work / INFERENCE), providers=["CPUExecutionProvider"]
     )
-    batch = manifest.fixed_batch or job.settings.batch_size
+    batch = training.fixed_batch or job.settings.batch_size
     worst, largest = 0.0, 1.0
     with np.load(work / COMPARED) as expected:
         for start in range(0, len(rows), batch):
             part = rows[start : start + batch]
             # A batch that is fixed is filled up; what fills it is not looked at.
             feeds = {
-                name: array[np.resize(part, batch) if manifest.fixed_batch else part]
+                name: array[np.resize(part, batch) if training.fixed_batch else part]
                 for name, array in job.examples.inputs.items()
             }
-            given = session.run(list(manifest.outputs), feeds)
-            for name, output in zip(manifest.outputs, given, strict=True):
+            given = session.run(list(training.outputs), feeds)
+            for name, output in zip(training.outputs, given, strict=True):
                 wanted = expected[name][start : start + batch]
                 _check_comparable(name, output[: len(part)], wanted, len(rows))
                 worst = max(worst, float(np.abs(output[: len(part)] - wanted).max()))
@@ -308,7 +311,7 @@ def _show(job: Job, display: Display, history: History, figures: Mapping[str, An
 
 
 def _examples_table(job: Job, history: History) -> list[str]:
-    examples, labels = job.examples, job.bundle.manifest.labels
+    examples, labels = job.examples, job.bundle.training.labels
     learned = examples.counts(examples.split.learned)
     held = examples.counts(examples.split.held)
     rows = [["examples of", "learned from", "held out"]]

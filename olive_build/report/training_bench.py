@@ -12,11 +12,10 @@ from typing import Any
 
 import click
 
-from olive_build.bundle.manifest import read_manifest
-from olive_build.bundle.training_manifest import is_training
 from olive_build.engine.machine import this_machine
 from olive_build.errors import BundleError, StepError, UsageError
 from olive_build.processes import environment
+from olive_build.record.read import read_manifest
 from olive_build.report.style import table
 from olive_build.report.training_bundle import TrainingBundle, open_bundle
 from olive_build.report.training_process import TOOLCHAIN
@@ -34,7 +33,7 @@ NOT_IN_TRAINING = {
 
 def all_train(bundles: Sequence[Path]) -> bool:
     """Say whether bundles are for training. Raises UsageError where some are and some are not."""
-    trained = [is_training(read_manifest(folder)) for folder in bundles]
+    trained = [read_manifest(folder).training is not None for folder in bundles]
     if any(trained) and not all(trained):
         raise UsageError(
             "training bundles are not benched beside others",
@@ -73,7 +72,7 @@ def bench_training(
 
 
 def _batches(bundle: TrainingBundle, chosen: Sequence[int]) -> Sequence[int]:
-    fixed = bundle.manifest.fixed_batch
+    fixed = bundle.training.fixed_batch
     wrong = [batch for batch in chosen if fixed and batch != fixed]
     if wrong:
         raise UsageError(
@@ -81,7 +80,7 @@ def _batches(bundle: TrainingBundle, chosen: Sequence[int]) -> Sequence[int]:
             why="its recipe fixed batch_size",
             hint="leave --batches out, or build the bundle with a free batch",
         )
-    return chosen or (bundle.manifest.first_batch,)
+    return chosen or (bundle.training.first_batch,)
 
 
 def _measured(bundle: TrainingBundle, batch: int, threads: int) -> dict[str, Any]:
@@ -125,12 +124,12 @@ def _write_batch(bundle: TrainingBundle, batch: int, path: Path) -> None:
     from olive_build.proof.reference import read_reference
     from olive_build.proof.references.logits import LogitsReference
 
-    manifest = bundle.manifest
+    training = bundle.training
     try:
         reference = read_reference(bundle.folder / REFERENCE)
         if not isinstance(reference, LogitsReference):
             raise TypeError(f"it is a reference of {reference.samples}, without inputs")
-        inputs = [reference.feeds[item.name] for item in manifest.inputs]
+        inputs = [reference.feeds[item.name] for item in training.inputs]
     except (KeyError, TypeError) as error:
         raise BundleError(
             "the bundle's stored inputs cannot be read",
@@ -139,10 +138,10 @@ def _write_batch(bundle: TrainingBundle, batch: int, path: Path) -> None:
             hint="`olive-build verify` says which file was changed; build the bundle again",
         ) from error
     rows = np.resize(np.arange(len(inputs[0])), batch)
-    shape = (batch, *(int(axis) for axis in manifest.goal.axes[1:]))
-    target = np.zeros(shape, manifest.goal.type)
-    if manifest.has_classes:
-        target = np.resize(np.arange(max(len(manifest.labels), 1)), shape).astype(target.dtype)
+    shape = (batch, *(int(axis) for axis in training.goal.axes[1:]))
+    target = np.zeros(shape, training.goal.type)
+    if training.has_classes:
+        target = np.resize(np.arange(max(len(training.labels), 1)), shape).astype(target.dtype)
     # Positional: names of a model's inputs could be those of np.savez's own arguments.
     np.savez(path, *(values[rows] for values in inputs), target)
 

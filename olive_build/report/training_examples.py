@@ -92,15 +92,15 @@ def read_examples(bundle: TrainingBundle, data: Path, hold_out: float, seed: int
 
     Raises UsageError for data that cannot be read, or that the graphs do not take.
     """
-    manifest = bundle.manifest
-    read = family_module(manifest.family, "examples").read_examples
-    found = read(data, manifest.data, bundle.folder, manifest.labels, manifest.loss)
+    training = bundle.training
+    read = family_module(bundle.manifest.model.family, "examples").read_examples
+    found = read(data, training.data, bundle.folder, training.labels, training.loss.name)
     # The recipe may have renamed the graphs' inputs.
-    inputs = {item.name: found.inputs[item.family_name] for item in manifest.inputs}
+    inputs = {item.name: found.inputs[item.of_family] for item in training.inputs}
     targets = found.targets
-    if manifest.has_classes:
-        classes = tuple(manifest.labels[int(target)] for target in targets)
-        split = by_class(targets, manifest.labels, hold_out, seed)
+    if training.has_classes:
+        classes = tuple(training.labels[int(target)] for target in targets)
+        split = by_class(targets, training.labels, hold_out, seed)
     else:
         classes = ("all",) * len(targets)
         split = at_random(len(targets), hold_out, seed)
@@ -148,7 +148,7 @@ def at_random(examples: int, share: float, seed: int) -> Split:
 
 
 def _check_batch(bundle: TrainingBundle, data: Path, learned: int) -> None:
-    fixed = bundle.manifest.fixed_batch
+    fixed = bundle.training.fixed_batch
     if fixed and learned < fixed:
         raise UsageError(
             f"{learned} examples are too few to train with",

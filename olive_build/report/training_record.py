@@ -142,18 +142,18 @@ def settle(bundle: TrainingBundle, typed: Typed, before: Earlier) -> Settings:
     Where an earlier training was stopped, the epochs that it lacks are done by default. Raises
     UsageError for a batch that the graphs do not take.
     """
-    manifest = bundle.manifest
+    training = bundle.training
     settings = before.settings or Settings(
-        manifest.epochs, manifest.first_batch, manifest.learning_rate, manifest.seed, 0.2
+        training.epochs, training.first_batch, training.optimizer.lr, training.seed, 0.2
     )
     left = before.planned - before.history.epochs
     given = {name: value for name, value in asdict(typed).items() if value is not None}
-    settings = replace(settings, **{"epochs": left if left > 0 else manifest.epochs, **given})
-    if manifest.fixed_batch and settings.batch_size != manifest.fixed_batch:
+    settings = replace(settings, **{"epochs": left if left > 0 else training.epochs, **given})
+    if training.fixed_batch and settings.batch_size != training.fixed_batch:
         raise UsageError(
             f"the bundle's graphs do not take batches of {settings.batch_size}",
             where=str(bundle.folder),
-            why=f"its recipe fixed the batch at {manifest.fixed_batch}",
+            why=f"its recipe fixed the batch at {training.fixed_batch}",
             hint="leave --batch-size away, or build the bundle with a free batch",
         )
     return settings

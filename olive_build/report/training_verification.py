@@ -10,7 +10,7 @@ from typing import Any
 from olive_build.errors import ProofError
 from olive_build.processes import environment
 from olive_build.proof.training_verdict import repeated_gates
-from olive_build.proof.verdict import Gate
+from olive_build.record.proof import Gate
 from olive_build.report.training_process import TOOLCHAIN
 from olive_build.toolchains import provision
 

@@ -3,48 +3,51 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from olive_build.bundle.manifest import read_manifest
-from olive_build.bundle.training_manifest import is_training
-from olive_build.bundle.verify import VerifiedFile, verify
-from olive_build.errors import OliveBuildError, UsageError
+from olive_build.bundle.verify import Verified, verify
+from olive_build.errors import OliveBuildError, UsageError, printable
 from olive_build.proof.figures import find, of_quality
-from olive_build.proof.verdict import Gate
+from olive_build.record.codec import encode
+from olive_build.record.proof import Gate
 from olive_build.report.style import paint, table
 from olive_build.report.training_verification import train_again
 
 INFERENCE = "every byte, and the quality of each model by running it again"
-RECORDED = "not measured again: speed, memory and what a build compares with other files"
 TRAINING = (
     "every byte, the inference model by running it again, the checkpoint's values and the "
     "optimizer's settings"
 )
 TRAINED = "three of PyTorch's steps were taken again in the training runtime"
 UNTRAINED = (
-    "no step was trained again: that the files train as PyTorch does is what proof.json records of "
-    "the build; `verify --train` repeats three steps"
+    "that the files train as PyTorch does, which proof.json records of the build; `verify --train` "
+    "repeats three steps"
 )
-NOT_AGAIN = "not measured again: twenty steps in a row, resuming, cost, and error rates of owners"
 
 
 @dataclass(frozen=True)
-class Verified:
+class Result:
     """What became of one bundle; `trained` are the gates of the steps that were taken again."""
 
     folder: Path
-    files: tuple[VerifiedFile, ...] = ()
+    found: Verified | None = None
     trained: tuple[Gate, ...] = ()
     error: OliveBuildError | None = None
 
     @property
     def training(self) -> bool:
         """Whether it is a bundle for training; False where that cannot be told."""
-        return self.error is None and is_training(read_manifest(self.folder))
+        return self.found is not None and self.found.record.manifest.training is not None
+
+    @property
+    def not_verified(self) -> list[str]:
+        """What the bundle says and was not measured."""
+        found = list(self.found.not_verified) if self.found else []
+        return [UNTRAINED, *found] if self.training and not self.trained else found
 
 
 def verify_bundles(folders: Sequence[Path], *, train: bool, as_json: bool) -> int:
@@ -62,56 +65,58 @@ def verify_bundles(folders: Sequence[Path], *, train: bool, as_json: bool) -> in
     return max((result.error.exit_code for result in results if result.error), default=0)
 
 
-def _verified(folder: Path, *, train: bool) -> Verified:
+def _verified(folder: Path, *, train: bool) -> Result:
     try:
-        files = verify(folder)
+        found = verify(folder)
         if not train:
-            return Verified(folder, files)
-        if not is_training(read_manifest(folder)):
+            return Result(folder, found)
+        if found.record.manifest.training is None:
             raise UsageError(
                 "--train is for training bundles",
                 where=str(folder),
                 why="this one holds models for inference alone",
                 hint="verify it without --train",
             )
-        return Verified(folder, files, train_again(folder))
+        return Result(folder, found, train_again(folder))
     except OliveBuildError as failure:
-        return Verified(folder, error=failure)
+        return Result(folder, error=failure)
 
 
-def _print(result: Verified) -> None:
-    if result.error:
+def _print(result: Result) -> None:
+    if result.found is None:
+        assert result.error
         click.echo(f"{result.folder}: {paint('failed', 'red')}")
         click.echo(result.error.render(), err=True)
         return
     what = TRAINING if result.training else INFERENCE
     click.echo(f"{result.folder}: {paint('verified', 'green')}, {what}")
-    files = result.files
+    files = result.found.files
     # A bundle's files are of one family, so all have the same figures.
     names = [name for name in of_quality() if files and name in files[0].figures]
-    rows = [["file", *(find(name).title for name in names)]]
+    rows = [["file", *(find(name).head for name in names)]]
     rows += [[item.path, *(find(n).text(item.figures[n]) for n in names)] for item in files]
     for line in table(rows, right=range(1, len(names) + 1)):
         click.echo(f"  {line}")
-    for line in _last_lines(result):
+    for line in _last_lines(result, result.found):
         click.echo(f"  {line}")
 
 
-def _last_lines(result: Verified) -> list[str]:
-    """Return what was done beside the models, and what was not."""
-    if not result.training:
-        return [RECORDED]
-    if not result.trained:
-        return [UNTRAINED]
-    near = ", ".join(
-        f"{gate.figure.replace('_', ' ')} {gate.value:.0e}"
-        for gate in result.trained
-        if gate.figure.endswith("_difference") and gate.limit
-    )
-    return [f"{TRAINED}: {near}", NOT_AGAIN]
+def _last_lines(result: Result, found: Verified) -> Iterator[str]:
+    """Yield what was done beside the models, what to know, and what was not measured."""
+    if result.trained:
+        near = ", ".join(
+            f"{gate.figure.replace('_', ' ')} {gate.value:.0e}"
+            for gate in result.trained
+            if gate.figure.endswith("_difference") and gate.limit
+        )
+        yield f"{TRAINED}: {near}"
+    for remark in found.remarks:
+        yield paint(f"looser than shipped: {printable(remark)}", "yellow")
+    for item in result.not_verified:
+        yield f"not verified: {printable(item)}"
 
 
-def _json(result: Verified) -> dict[str, object]:
+def _json(result: Result) -> dict[str, object]:
     return {
         "path": str(result.folder),
         "verified": result.error is None,
@@ -121,19 +126,21 @@ def _json(result: Verified) -> dict[str, object]:
             {
                 "variant": item.variant,
                 "path": item.path,
-                "figures": item.figures,
-                "gates": [gate.as_json() for gate in item.gates],
+                "figures": encode(item.quality),
+                "gates": encode(item.gates),
             }
-            for item in result.files
+            for item in (result.found.files if result.found else ())
         ],
+        "remarks": list(result.found.remarks) if result.found else [],
+        "not_verified": result.not_verified,
     }
 
 
-def _of_training(result: Verified) -> dict[str, object] | None:
+def _of_training(result: Result) -> dict[str, object] | None:
     """Return what became of training; None where the bundle has none, or failed."""
     if not result.training:
         return None
     return {
         "steps": "repeated" if result.trained else "recorded, not run again",
-        "gates": [gate.as_json() for gate in result.trained],
+        "gates": encode(result.trained),
     }

@@ -15,8 +15,7 @@ from olive_build.engine.store import Artifact, Store
 from olive_build.methods import Method
 from olive_build.plan.types import Inspected
 from olive_build.search.candidate_plan import CandidatePlan, plan_candidate
-from olive_build.search.errors import CannotBuildError, OutOfTimeError
-from olive_build.search.search import LayerCost
+from olive_build.search.search import CannotBuildError, LayerCost, OutOfTimeError
 from olive_build.steps.damage import DAMAGE
 from olive_build.steps.quality import QUALITY
 from olive_build.steps.speed import SPEED

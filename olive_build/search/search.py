@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from olive_build.errors import OliveBuildError
 from olive_build.methods import Ladder, Method, Rung
-from olive_build.search.errors import CannotBuildError, OutOfTimeError
 from olive_build.search.goal import Goal, Standing, mean_time
 from olive_build.search.promotion import LayerOption, Promotion, assignment, promotions
 
@@ -38,6 +38,18 @@ MOST_LOST = 0.05
 HOPE = 10.0
 FP32_TIMES = 1.0
 NO_ROOM = 1e-6  # of the fp32 file: sizes of equal graphs differ by names
+
+
+class CannotBuildError(Exception):
+    """A candidate that fails to build; `cause` is the step's own error."""
+
+    def __init__(self, cause: OliveBuildError) -> None:
+        super().__init__(f"{cause.what}: {cause.why}" if cause.why else cause.what)
+        self.cause = cause
+
+
+class OutOfTimeError(Exception):
+    """The time that the recipe gives the search is over."""
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 
 DESCRIPTION = "description.json"
 
@@ -42,8 +41,7 @@ class Describe(Step):
             description["partition"] = partition(model, self.provider).as_json()
         if self.mobile:
             description["mobile_usability"] = _mobile_usability(path)
-        text = json.dumps(description, indent=2, sort_keys=True)
-        (out / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+        write_json(out / DESCRIPTION, description)
 
 
 def describe(model: Any) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from olive_build import rooms
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 
 MEMORY = "memory.json"
 
@@ -45,5 +44,4 @@ class MeasureFootprint(Step):
             candidate,
             {count: sample.text_of(inputs["source"], count) for count in self.tokens},
         )
-        text = json.dumps(rows, indent=2, sort_keys=True)
-        (out / MEMORY).write_text(text + "\n", encoding="utf-8")
+        write_json(out / MEMORY, rows)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from olive_build import rooms
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 from olive_build.engine.telling import tell
 from olive_build.proof.limit import Limit
 from olive_build.steps.notes import note
@@ -56,7 +55,7 @@ class MeasureLatency(Step):
         patience = Patience(self.seconds, told)
         tell(
             "times the file, PyTorch and the fp32 graph in turn: "
-            f"{self.seconds:.0f} s at most, longer while a gate is open"
+            f"about {self.seconds:.0f} s at most, unless a gate is open"
         )
         sample = rooms.look_up(self.sample)
         texts = {count: sample.text_of(inputs["source"], count) for count in self.tokens}
@@ -74,5 +73,4 @@ class MeasureLatency(Step):
             rows = [{**row, "unit": self.unit} for row in rows]
             load = compare_loads(children, self.limits, patience=patience)
         for name, figures in ((LATENCY, rows), (LOAD, load)):
-            text = json.dumps(figures, indent=2, sort_keys=True)
-            (out / name).write_text(text + "\n", encoding="utf-8")
+            write_json(out / name, figures)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from olive_build import rooms
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 
 LOADING = "loading.json"
 
@@ -37,5 +36,4 @@ class LoadCheck(Step):
         module = rooms.look_up(self.loader)
         trains = self.trains
         loaded = module.side.loading(folder, self.head) if trains else module.loading(folder)
-        text = json.dumps(loaded.described(), indent=2, sort_keys=True)
-        (out / LOADING).write_text(text + "\n", encoding="utf-8")
+        write_json(out / LOADING, loaded.described())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from olive_build import rooms
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 from olive_build.training.settings import Train
 
 PERSONALISED = "personalised.json"
@@ -51,5 +51,4 @@ class Personalise(Step):
         found = personalise(
             artifacts, self.train, clips, epochs=epochs, owners=owners, margin=self.margin
         )
-        text = json.dumps(found, indent=2, sort_keys=True)
-        (out / PERSONALISED).write_text(text + "\n", encoding="utf-8")
+        write_json(out / PERSONALISED, found)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 from olive_build.errors import StepError, first_line
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ class PrepareTraining(Step):
         del model  # Its weights are in the file, which the checks load.
         _check(out / MODEL, feeds, expected)
         shutil.copyfile(folder / DESCRIPTION, out / DESCRIPTION)
-        text = json.dumps(report, indent=2, sort_keys=True)
-        (out / REPORT).write_text(text + "\n", encoding="utf-8")
+        write_json(out / REPORT, report)
 
 
 def _prepared(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olive_build import rooms
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 
 QUALITY = "quality.json"
 
@@ -83,5 +82,4 @@ class MeasureQuality(Step):
             read_reference(inputs["reference"]),
             baseline=read_outputs(inputs["baseline"]) if "baseline" in inputs else None,
         )
-        text = json.dumps(quality.as_json(), indent=2, sort_keys=True)
-        (out / QUALITY).write_text(text + "\n", encoding="utf-8")
+        write_json(out / QUALITY, quality.as_json())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 
 FEED = "input."
 
@@ -44,5 +43,4 @@ class TrainedInference(Step):
             "difference": largest_difference(actual, expected),
             "pytorch_difference": outputs_difference(actual, pytorch),
         }
-        text = json.dumps(figures, indent=2, sort_keys=True)
-        (out / "trained_inference.json").write_text(text + "\n", encoding="utf-8")
+        write_json(out / "trained_inference.json", figures)

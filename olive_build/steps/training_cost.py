@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 from olive_build.training.settings import Train
 
 TRAINING_COST = "training_cost.json"
@@ -45,5 +45,4 @@ class TrainingCost(Step):
             np.savez(batch, *values, target)
             cost = measure_cost(artifacts, batch, 1)
             cost["all_cores"] = measure_cost(artifacts, batch, ALL_CORES)
-        text = json.dumps(cost, indent=2, sort_keys=True)
-        (out / TRAINING_COST).write_text(text + "\n", encoding="utf-8")
+        write_json(out / TRAINING_COST, cost)

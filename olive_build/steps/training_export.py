@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 from olive_build.training.settings import Train
 
 DESCRIPTION = "training.json"
@@ -45,5 +45,4 @@ class TrainingExport(Step):
         onnx.save(model, str(out / MODEL))
         del model  # Its weights are in the file, which the check loads.
         check(side, out / MODEL)
-        text = json.dumps(described, indent=2, sort_keys=True)
-        (out / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+        write_json(out / DESCRIPTION, described)

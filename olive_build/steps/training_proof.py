@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 from olive_build.training.settings import Train
 
 TRAINING_PROOF, TRAINED_VALUES = "training_proof.json", "trained.npz"
@@ -46,10 +46,11 @@ class TrainingProof(Step):
         output = chosen_output(self.train.loss, described["outputs"])
         figures = prove(artifacts, recorded, described, self.train.optimizer, output, out)
         record = figures.record
-        for found in check_stored(artifacts, inputs["reference"], described, output):
+        names = [str(item["name"]) for item in described["inputs"]]
+        index = described["outputs"].index(output)
+        for found in check_stored(artifacts, inputs["reference"], names, index):
             record = worse(record, found)
-        text = json.dumps(record, indent=2, sort_keys=True)
-        (out / TRAINING_PROOF).write_text(text + "\n", encoding="utf-8")
+        write_json(out / TRAINING_PROOF, record)
         arrays: dict[str, Any] = {"expected": figures.expected, "pytorch": figures.pytorch}
         arrays |= {f"input.{name}": values for name, values in figures.feeds.items()}
         np.savez(out / TRAINED_VALUES, **arrays)

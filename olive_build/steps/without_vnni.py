@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 
 WITHOUT_VNNI = "without_vnni.json"
 MOST_REASONS = 3
@@ -55,5 +54,4 @@ class MeasureWithoutVnni(Step):
             emulated.unlink()
             note = "sums of two products cut to 16 bits, as by vpmaddubsw; speed was not measured"
             result |= {"status": "emulated", "note": note, "quality": quality.as_json()}
-        text = json.dumps(result, indent=2, sort_keys=True)
-        (out / WITHOUT_VNNI).write_text(text + "\n", encoding="utf-8")
+        write_json(out / WITHOUT_VNNI, result)

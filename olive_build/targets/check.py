@@ -7,9 +7,8 @@ that the file does not load or that the provider is of no use to it; a note says
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
+from olive_build.record.proof import Finding
 from olive_build.targets import provider_operators
 from olive_build.targets.model import OperatorSupport, Provider, Target
 from olive_build.targets.requirement import required_runtime, version_key
@@ -36,16 +35,6 @@ ATTENTION_OPERATORS = frozenset(
 )
 
 Counts = Mapping[str, Mapping[str, int]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One result of the check: what is so, why it matters, what to do ("" for nothing)."""
-
-    severity: Literal["error", "note"]
-    what: str
-    why: str
-    hint: str
 
 
 def check_operators(

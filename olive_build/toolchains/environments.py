@@ -18,6 +18,9 @@ from olive_build.engine.store import default_root
 VARIABLE = "OLIVE_BUILD_TOOLCHAINS"
 """Environment variable that names the folder of all environments."""
 STAMP = "toolchain.json"
+FILES = "files.json"
+# What Python runs or loads by itself where it lies among the libraries.
+CODE = (".py", ".pyc", ".pth", ".so", ".pyd", ".dll", ".dylib")
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,16 @@ def lock_of(toolchain: str) -> Path:
 @cache
 def pins(toolchain: str) -> Mapping[str, str]:
     """Return the lock's packages: normalized name (PEP 503) -> version."""
-    text = lock_of(toolchain).read_text(encoding="utf-8")
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    pairs = (line.partition("==") for line in lines if line)
-    return {_normal(name): version for name, _, version in pairs}
+    lines = (line.partition(" --hash")[0] for line in _locked(toolchain))
+    pairs = (line.partition("==") for line in lines)
+    return {_normal(name): version.strip() for name, _, version in pairs}
+
+
+def _locked(toolchain: str) -> tuple[str, ...]:
+    """Return the lock's lines, a package each, with the hashes of its wheels."""
+    text = lock_of(toolchain).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = (" ".join(line.partition("#")[0].split()) for line in text.splitlines())
+    return tuple(line for line in lines if line)
 
 
 def version_of(toolchain: str, distribution: str) -> str:
@@ -109,9 +118,16 @@ def read_stamp(folder: Path) -> dict[str, object] | None:
 
 
 def write_stamp(toolchain: str, folder: Path) -> None:
-    """Note in an environment which lock it holds and how large it is."""
+    """Note in an environment which lock it holds, how large it is, and what was installed."""
     size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
-    stamp = {"toolchain": toolchain, "lock": _digest(toolchain), "size_bytes": size}
+    files = json.dumps(_files_of(folder)).encode()
+    (folder / FILES).write_bytes(files)
+    stamp = {
+        "toolchain": toolchain,
+        "lock": _digest(toolchain),
+        "size_bytes": size,
+        "files": sha256(files).hexdigest(),
+    }
     (folder / STAMP).write_text(json.dumps(stamp, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
@@ -131,18 +147,54 @@ def missing_from(toolchain: str, folder: Path) -> tuple[str, ...]:
     )
 
 
+def changed_in(folder: Path) -> tuple[str, ...]:
+    """Return which files of an environment are not as they were made, as `name: what`.
+
+    Reads every byte: a second.
+    """
+    try:
+        content = (folder / FILES).read_bytes()
+        made: dict[str, str] = json.loads(content)
+    except (OSError, ValueError):
+        return (f"{FILES}: missing",)
+    if (read_stamp(folder) or {}).get("files") != sha256(content).hexdigest():
+        return (f"{FILES}: changed",)
+    found = _files_of(folder)
+    wrong = (
+        f"{name}: {'changed' if name in found else 'missing'}"
+        for name, digest in made.items()
+        if found.get(name) != digest
+    )
+    code = (name for name in found.keys() - made.keys() if name.endswith(CODE))
+    return (*wrong, *(f"{name}: added" for name in sorted(code)))
+
+
+def _files_of(folder: Path) -> dict[str, str]:
+    """Return what an environment holds: relative name -> sha256, of a link of where it leads."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.name in (STAMP, FILES) or (path.is_dir() and not path.is_symlink()):
+            continue
+        content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+        found[path.relative_to(folder).as_posix()] = sha256(content).hexdigest()
+    return found
+
+
+def _library(folder: Path) -> Path:
+    inner = "Lib" if os.name == "nt" else f"lib/python{sysconfig.get_python_version()}"
+    return folder / inner / "site-packages"
+
+
 def _installed(folder: Path) -> dict[str, str]:
     """Return the installed distributions by their .dist-info folders: name -> version."""
-    library = "Lib" if os.name == "nt" else f"lib/python{sysconfig.get_python_version()}"
-    named = (folder / library / "site-packages").glob("*.dist-info")
+    named = _library(folder).glob("*.dist-info")
     whole = (path.stem.rpartition("-") for path in named if (path / "METADATA").is_file())
     return {_normal(name): version for name, _, version in whole}
 
 
 def _digest(toolchain: str) -> str:
     """Return a digest of what is pinned; a comment in the lock makes no other environment."""
-    lines = sorted(f"{name}=={version}" for name, version in pins(toolchain).items())
-    return sha256("\n".join(lines).encode()).hexdigest()
+    return sha256("\n".join(sorted(_locked(toolchain))).encode()).hexdigest()
 
 
 def _normal(name: str) -> str:

@@ -38,7 +38,8 @@ def install(toolchain: str, folder: Path) -> None:
         raise _error(toolchain, done, "check that Python's module venv is installed")
     command = [sys.executable, "-I", "-m", "pip", "--python", str(python_in(folder))]
     command += ["--disable-pip-version-check", "--no-input", "install", "--quiet"]
-    command += ["--no-deps", "--only-binary", ":all:", "--requirement", str(lock_of(toolchain))]
+    command += ["--no-deps", "--only-binary", ":all:", "--require-hashes"]
+    command += ["--requirement", str(lock_of(toolchain))]
     done = _call(command)
     if done.returncode:
         raise _error(toolchain, done, _how_to_install(toolchain))

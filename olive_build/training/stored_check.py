@@ -94,24 +94,23 @@ def repeat_stored(bundle: Bundle, stored: StoredSteps) -> dict[str, Any]:
 
 
 def check_stored(
-    artifacts: Path, reference: Path, described: Mapping[str, Any], output: str
+    artifacts: Path, reference: Path, names: Sequence[str], index: int
 ) -> list[dict[str, Any]]:
     """Repeat the steps that `reference` holds in each form of the artifacts; see repeat_stored."""
-    bundles, stored = stored_bundles(artifacts, reference, described, output)
+    bundles, stored = stored_bundles(artifacts, reference, names, index)
     return [repeat_stored(bundle, stored) for bundle in bundles]
 
 
 def stored_bundles(
-    artifacts: Path, reference: Path, described: Mapping[str, Any], output: str
+    artifacts: Path, reference: Path, names: Sequence[str], index: int
 ) -> tuple[list[Bundle], StoredSteps]:
     """Return the forms in which the artifacts are there, and the steps that `reference` holds.
 
-    `described` has `inputs` and `outputs`; the loss is of `output`. Raises BundleError where the
+    `names` are the model's inputs; the loss is of the output `index`. Raises BundleError where the
     reference cannot be read, or is of another model.
     """
     stored = read_stored(reference / STORED)
     kept = read_reference(reference)
-    names = [str(entry["name"]) for entry in described["inputs"]]
     if not isinstance(kept, LogitsReference) or set(kept.feeds) != set(names):
         raise BundleError(
             "the stored references are not of this model",
@@ -119,7 +118,7 @@ def stored_bundles(
             why=f"the model takes {', '.join(names)}",
             hint="build the bundle again",
         )
-    inputs, index = [kept.feeds[name] for name in names], list(described["outputs"]).index(output)
+    inputs = [kept.feeds[name] for name in names]
     forms: tuple[Form, ...] = ("onnx", "ort")
     there = [f for f in forms if (artifacts / TRAINING_MODEL).with_suffix(f".{f}").is_file()]
     return [Bundle(artifacts, inputs, index, form) for form in there], stored

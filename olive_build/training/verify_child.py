@@ -23,6 +23,7 @@ ARTIFACTS, REFERENCE, INFERENCE = "training", "reference", "inference/model.onnx
 
 def repeated(folder: Path) -> dict[str, Any]:
     """Return what is printed for the bundle in `folder`, whose bytes and files were looked at."""
+    from olive_build.record.read import read_manifest
     from olive_build.training.session import CHECKPOINT
     from olive_build.training.stored_check import (
         differs_from_inference,
@@ -31,14 +32,15 @@ def repeated(folder: Path) -> dict[str, Any]:
         stored_bundles,
     )
 
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    section = manifest["training"]
-    output = section["loss"]["output"] or section["outputs"][-1]
+    training = read_manifest(folder).training
+    assert training is not None, "its bundle trains"
     artifacts = folder / ARTIFACTS
-    bundles, stored = stored_bundles(artifacts, folder / REFERENCE, section, output)
+    names = [item.name for item in training.inputs]
+    index = training.outputs.index(training.loss_output)
+    bundles, stored = stored_bundles(artifacts, folder / REFERENCE, names, index)
     checkpoint, inference = artifacts / CHECKPOINT, folder / INFERENCE
     changed = differs_from_inference(checkpoint, inference)
-    changed += _other_graph(bundles[0], section["outputs"], inference)
+    changed += _other_graph(bundles[0], list(training.outputs), inference)
     return {
         "forms": {bundle.form: repeat_stored(bundle, stored) for bundle in bundles},
         "inference_changed": changed,

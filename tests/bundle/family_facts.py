@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
+from olive_build.bundle import app_code
 from olive_build.families.causal_lm.spec import CausalLmFacts
+from olive_build.families.facts import Facts
 from olive_build.families.image_classification.preparation import Exact, Preparation, Resize
 from olive_build.families.image_classification.spec import ImageClassificationFacts
 from olive_build.families.sentence_embedding.modules import Pooling
@@ -12,6 +16,9 @@ from olive_build.families.sentence_embedding.settings import Settings
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts
 from olive_build.families.whisper.spec import WhisperFacts
 from olive_build.targets import load_target
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import manifest as sound
 
 SENTENCES = SentenceEmbeddingFacts(
     architecture="bert",
@@ -85,6 +92,11 @@ NUMBERS = {
     "length_penalty": "float",
     "repetition_penalty": "float",
 }
+
+
+def code_sections(described: dict[str, Any], facts: Facts) -> str:
+    """Return the code for a manifest, what it does not say filled in."""
+    return app_code.code_sections(sound(described), facts)
 
 
 def speech_manifest(

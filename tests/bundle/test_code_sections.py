@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from olive_build.bundle.app_code import code_sections
 from olive_build.errors import BundleError
 from olive_build.targets import Target, load_target, target_names
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from family_facts import AUDIO, NUMBERS  # noqa: E402
+from family_facts import AUDIO, NUMBERS, code_sections  # noqa: E402
 from family_facts import SPEECH as FACTS  # noqa: E402
 from family_facts import speech_manifest as manifest  # noqa: E402
 

@@ -14,7 +14,6 @@ import pytest
 
 from olive_build import rooms
 from olive_build.bundle import app_code as module
-from olive_build.bundle.app_code import code_sections
 from olive_build.errors import BundleError, PlanError
 from olive_build.families.sentence_embedding.modules import Pooling
 from olive_build.recipe.load import load_recipe
@@ -34,7 +33,14 @@ from olive_build.targets import (
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from family_facts import IMAGES, SENTENCES, SPEECH, WRITERS, speech_manifest  # noqa: E402
+from family_facts import (  # noqa: E402
+    IMAGES,
+    SENTENCES,
+    SPEECH,
+    WRITERS,
+    code_sections,
+    speech_manifest,
+)
 
 ROOT = HERE.parents[1]
 # What code names a provider by, in any language; the CPU is there by itself.

@@ -10,14 +10,20 @@ from typing import Any
 
 import pytest
 
-from olive_build.bundle.readme import readme
+from olive_build.bundle import readme as module
+from olive_build.families.facts import Facts
 from olive_build.targets import load_language, load_target
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent / "record")]
 
 from family_facts import IMAGES  # noqa: E402
 from family_facts import SENTENCES as FACTS  # noqa: E402
+from samples import manifest as sound  # noqa: E402
+
+
+def readme(described: dict[str, Any], facts: Facts) -> bytes:
+    return module.readme(sound(described), facts)
 
 
 def manifest(target: str, family: str = "sentence-embedding") -> dict[str, Any]:
@@ -36,11 +42,12 @@ def manifest(target: str, family: str = "sentence-embedding") -> dict[str, Any]:
             "v1": {"precision": "fp32", "files": files, "inputs": [value], "outputs": [output]},
         },
         "runtime": {
+            "execution_provider": "CPUExecutionProvider",
             "packages": [
                 {"name": "some-runtime", "ecosystem": "npm", "lowest": "1.2.3", "why": "it runs"}
-            ]
+            ],
         },
-        "files": [{"path": files["onnx"], "size_bytes": 1_500_000, "sha256": "0"}],
+        "files": [{"path": files["onnx"], "size_bytes": 1_500_000, "sha256": "0" * 64}],
     }
 
 

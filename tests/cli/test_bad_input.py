@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import manifest_data, proof_data
+
 from olive_build.bundle.verify import verify
 from olive_build.engine.store import default_root
 from olive_build.errors import BundleError, UsageError
@@ -107,21 +110,15 @@ DAMAGED: dict[str, Any] = {
 
 @pytest.mark.parametrize("change", DAMAGED.values(), ids=DAMAGED.keys())
 def test_verify_of_a_damaged_manifest(tmp_path: Path, change: dict[str, Any]) -> None:
-    sound = {"manifest_version": 1, "files": [], "variants": {"int8": {"files": {}}}}
-    folder = bundle(tmp_path / "b", {**sound, **change}, {"variants": {}})
-    with pytest.raises(BundleError):
+    folder = bundle(tmp_path / "b", {**manifest_data(), **change}, proof_data())
+    with pytest.raises(BundleError, match=r"manifest\.json is damaged"):
         verify(folder)
 
 
 def test_verify_runs_no_file_that_is_not_listed(tmp_path: Path) -> None:
-    manifest = {
-        "manifest_version": 1,
-        "files": [],
-        **DAMAGED["a variant's file outside the bundle"],
-    }
     with pytest.raises(BundleError) as caught:
-        verify(bundle(tmp_path / "b", manifest, {}))
-    assert "../x: not listed, but a variant's file" in str(caught.value.why)
+        verify(bundle(tmp_path / "b", manifest_data(), proof_data()))
+    assert "int8/model.onnx: not listed, but a variant's file" in str(caught.value.why)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +131,13 @@ def test_verify_runs_no_file_that_is_not_listed(tmp_path: Path) -> None:
         ({"tools": 1}, {}),
     ],
 )
-def test_diff_of_a_damaged_bundle(tmp_path: Path, manifest: object, proof: object) -> None:
-    old = bundle(tmp_path / "old", {"tools": {"a": "1"}, "variants": {"q8": {}}}, {"variants": {}})
+def test_diff_of_a_damaged_bundle(
+    tmp_path: Path, manifest: dict[str, object], proof: dict[str, object]
+) -> None:
+    old = bundle(tmp_path / "old", manifest_data(), proof_data())
+    changed = {**manifest_data(), **manifest}, {**proof_data(), **proof}
     with pytest.raises(BundleError):
-        print_differences(old, bundle(tmp_path / "new", manifest, proof), as_json=False)
+        print_differences(old, bundle(tmp_path / "new", *changed), as_json=False)
 
 
 def test_verify_and_diff_of_a_file_say_what_a_bundle_is(tmp_path: Path) -> None:

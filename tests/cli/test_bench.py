@@ -114,7 +114,7 @@ def test_what_is_no_bundle_or_a_damaged_one_is_said(published: Project, bundle: 
     path.write_text(json.dumps(data))
     result = published.run("bench", bundle)
     assert result.code == 6
-    assert "the bundle's manifest.json lacks what a bench needs" in result.err
+    assert "model: `digest` is missing" in result.err
 
 
 def test_a_bundle_of_another_model_than_the_recipes_is_refused(

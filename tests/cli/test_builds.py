@@ -22,7 +22,7 @@ def test_a_build_publishes_whole_bundles_and_an_index(project: Project) -> None:
         assert hashlib.sha256(manifest).hexdigest() == item["manifest_sha256"]
         files = {f["path"]: f for f in json.loads(manifest)["files"]}
         there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-        assert there == {*files, "manifest.json", "proof.json"}
+        assert there == {*files, "manifest.json", "proof.json", "proof.json.sha256"}
         for path, entry in files.items():
             content = (folder / path).read_bytes()
             assert hashlib.sha256(content).hexdigest() == entry["sha256"]

@@ -90,7 +90,7 @@ def test_what_cannot_be_shown_is_said(
 
 def test_a_damaged_proof_is_named(published: Project) -> None:
     path = published.bundle("web") / "proof.json"
-    path.write_text('{"variants": {"fp32": 3}}', encoding="utf-8")
+    path.write_text('{"proof_version": 2, "variants": {"fp32": 3}}', encoding="utf-8")
     result = published.run("report", "tiny")
     assert result.code == 6
     assert "proof.json is damaged" in result.err

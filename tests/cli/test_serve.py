@@ -15,16 +15,20 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import manifest_data
+
 from olive_build.clients.client_packages import PLAIN_RUNTIME
 
 ROOT = Path(__file__).resolve().parents[2]
+MANIFEST = json.dumps(manifest_data({"recipe": "neo"}))
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     folder = tmp_path / "web"
     (folder / "demo").mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"recipe": "neo"}), encoding="utf-8")
+    (folder / "manifest.json").write_text(MANIFEST, encoding="utf-8")
     (folder / "demo" / "index.html").write_text("<title>neo</title>", encoding="utf-8")
     return folder
 
@@ -86,12 +90,15 @@ def test_it_serves_the_page_the_bundle_and_the_runtime(running: subprocess.Popen
     url = address(running)
     for path, content in (
         ("", "<title>neo</title>"),
-        ("../manifest.json", '{"recipe": "neo"}'),
+        ("../manifest.json", MANIFEST),
         *((f"runtime/{name}", name) for name in PLAIN_RUNTIME),
     ):
         with urllib.request.urlopen(urllib.request.urljoin(url, path), timeout=30) as answer:
             assert answer.read().decode() == content
             assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+            policy = answer.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy and "connect-src 'self'" in policy
+            assert "unsafe-inline" not in policy and "'unsafe-eval'" not in policy
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,8 +16,12 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import manifest_data
+
 from olive_build.bundle.app_code import code_sections
-from olive_build.bundle.manifest import MANIFEST_VERSION
+from olive_build.record.codec import decode
+from olive_build.record.manifest import Manifest
 from olive_build.toolchains import provision
 from olive_build.training.settings import Loss, Optimizer, Train
 
@@ -143,16 +148,15 @@ def manifest_of(
     }
     if tiny.margin is not None:
         section["decision"] = {"margin": tiny.margin}
-    return {
-        "manifest_version": MANIFEST_VERSION,
+    said = {
         "recipe": "shapes",
         "description": "Tells shapes apart",
         "smoke": tiny.smoke,
         "target": tiny.target,
-        "execution_provider": "CPUExecutionProvider",
         "model": {"family": "image-classification"},
         "variants": {
             "inference": {
+                "precision": "fp32",
                 "files": {"onnx": "inference/model.onnx"},
                 "inputs": described["inputs"],
                 "outputs": [
@@ -172,6 +176,7 @@ def manifest_of(
             for path in files
         ],
     }
+    return manifest_data(said)
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
@@ -186,7 +191,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def code_of_bundle(manifest: dict[str, Any]) -> str:
     """Return the README's code of a bundle that trains, on its target's CPU."""
     provider = "wasm" if manifest["target"] == "web" else "cpu"
-    return code_sections({"provider": provider, **manifest}, None)
+    return code_sections(decode(Manifest, {**manifest, "provider": provider}), None)
 
 
 def _described(tiny: Tiny) -> dict[str, Any]:

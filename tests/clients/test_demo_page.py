@@ -20,6 +20,7 @@ from olive_build.clients.client_packages import (
 )
 from olive_build.clients.javascript_client import NodeClient, Request
 from olive_build.clients.web_server import serving
+from olive_build.report.serving import POLICY
 
 PAGE = "/bundle/demo/"
 PROGRAM = Path(__file__).with_name("demo_page.mjs")
@@ -38,6 +39,7 @@ def used(bundle: Path, scenario: str, *, runtime: bool = True, **asked: Any) -> 
         files = runtime_files(PLAIN_RUNTIME)
         mounts |= {f"{PAGE}runtime/{name}": path for name, path in files.items()}
     with serving(mounts) as server:
+        server.policy = POLICY
         done = subprocess.run(
             ["node", PROGRAM, str(clients_folder()), str(find_chromium()), server.url + PAGE],
             input=json.dumps({"scenario": scenario, "tokens": TOKENS, **asked}),

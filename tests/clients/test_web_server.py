@@ -43,6 +43,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     (bundle / "with space" / "ü.txt").write_text("ü", encoding="utf-8")
     (elsewhere / "run.wasm").write_bytes(b"\0asm")
     (folder / "secret.txt").write_text("secret", encoding="utf-8")
+    for hidden in (bundle / ".env", bundle / ".git" / "config", bundle / "demo" / ".secret"):
+        hidden.parent.mkdir(exist_ok=True)
+        hidden.write_text("secret", encoding="utf-8")
     (bundle / "link.txt").symlink_to(folder / "secret.txt")
     (bundle / "up").symlink_to(folder)
     (bundle / "inside.json").symlink_to(bundle / "config.json")
@@ -273,3 +276,13 @@ def test_its_thread_ends_with_it(tmp_path: Path) -> None:
         ask(server, "/")
     assert len(started) == 1
     assert not any(thread.is_alive() for thread in started)
+
+
+HIDDEN = [".env", ".git/config", "demo/.secret", "%2eenv", "demo/%2Esecret"]
+
+
+@pytest.mark.parametrize("path", HIDDEN)
+def test_nothing_hidden_is_served(server: WebServer, path: str) -> None:
+    answer = ask(server, f"/bundle/{path}")
+    assert answer.status == 404
+    assert b"secret" not in answer.body

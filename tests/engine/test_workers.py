@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tiny_steps import Join, Odd
 
 from olive_build.engine.events import Outcome
+from olive_build.engine.fingerprint import describe
 from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.run import run_graph
 from olive_build.engine.store import Store
+from olive_build.engine.workers import Worker
+from olive_build.errors import StepError
 
 
 def run_odd(store: Store, how: str, number: int = 0) -> Outcome:
@@ -103,8 +107,15 @@ def _folder(outcome: Outcome) -> Path:
     return outcome.artifact.path
 
 
-def test_an_unregistered_kind_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Odd, "kind", "olive_build.steps.unheard:Of")
-    outcome = run_odd(store, "nothing")
-    assert outcome.error is not None and outcome.error.why is not None
-    assert "no step of kind 'olive_build.steps.unheard:Of' is in the rooms" in outcome.error.why
+def test_a_kind_that_is_none_of_our_steps_says_so(tmp_path: Path) -> None:
+    """A worker looks a kind up, whoever asks; here one asks that made no plan."""
+    scratch, log = tmp_path / "scratch", tmp_path / "log"
+    scratch.mkdir()
+    worker = Worker("tiny", log, scratch)
+    asked = replace(describe(Odd("nothing"), {}), kind="os:system")
+    try:
+        with pytest.raises(StepError) as caught:
+            worker.run(asked, {}, tmp_path, log, "slot", print)
+    finally:
+        worker.end()
+    assert caught.value.why == "LookupError: 'os' is in no room of olive_build"

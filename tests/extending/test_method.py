@@ -53,7 +53,7 @@ def test_the_schema_and_the_docs_have_it() -> None:
     found = ran(
         "import json\n"
         "from olive_build.recipe.docs import PAGE, page\n"
-        "from olive_build.recipe.docs_tables import TABLES\n"
+        "from olive_build.recipe.docs import TABLES\n"
         "from olive_build.recipe.schema import recipe_schema\n"
         "schema = recipe_schema()['$defs']['ToyRoundingSpec']\n"
         "text = page(PAGE.read_text()).partition('### quantize.toy-rounding')[2]\n"

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.errors import StepError
-from olive_build.methods.algorithms.stored_channels import channels_as_int8
+from olive_build.methods.algorithms.layouts import symmetric_int8
 from olive_build.methods.steps.stored_int8 import StoreInt8
 
 WORDS, WIDTH = 300, 128
@@ -76,7 +76,7 @@ def test_a_quarter_of_the_bytes_and_the_numbers_of_int8_weights(tmp_path: Path) 
     }
     expected = model()
     for tensor, axis in zip(expected.graph.initializer, (0, 1, 0), strict=False):
-        integers, scale = channels_as_int8(numpy_helper.to_array(tensor), axis)
+        integers, scale = symmetric_int8(numpy_helper.to_array(tensor), axis)
         tensor.CopyFrom(numpy_helper.from_array(integers * scale, tensor.name))
     np.testing.assert_allclose(logits(found), logits(expected), rtol=1e-4, atol=1e-3)
     near = np.linalg.norm(logits(found) - logits(model())) / np.linalg.norm(logits(model()))
@@ -118,6 +118,6 @@ def test_nothing_to_store(tmp_path: Path) -> None:
     st.sampled_from((0, 1)),
 )
 def test_no_value_is_off_by_more_than_half_a_step(weight: np.ndarray, axis: int) -> None:
-    integers, scale = channels_as_int8(weight, axis)
+    integers, scale = symmetric_int8(weight, axis)
     assert np.abs(integers.astype(np.int32)).max() <= 127
     assert (np.abs(integers * scale - weight) <= scale * 0.501).all()

@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from olive_build.methods.algorithms.tables import quantize_tables, rows_as_int8
+from olive_build.methods.algorithms.layouts import symmetric_int8
+from olive_build.methods.algorithms.tables import quantize_tables
 from olive_build.steps.model_check import LARGE_WEIGHT
 
 WORDS, SIZE = 400, 64
@@ -84,7 +85,7 @@ def test_the_product_is_exact_for_the_int8_rows_but_for_the_range_of_its_input()
     model = tied()
     quantize_tables(model, set())
     ids = np.arange(40)
-    rows, scale = rows_as_int8(TABLE)
+    rows, scale = symmetric_int8(TABLE, 0)
     table = rows * scale
     weight = next(t for t in model.graph.initializer if t.name == "w")
     h = table[ids] @ numpy_helper.to_array(weight)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from olive_build import rooms
-from olive_build.build import STAGES
 from olive_build.bundle.manifest import status_of
 from olive_build.engine.step import Step
 from olive_build.errors import PlanError
@@ -26,6 +25,7 @@ from olive_build.methods.static_int8 import StaticInt8
 from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
 from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.methods.weight_only import WeightOnly
+from olive_build.plan import STAGES
 from olive_build.plan.planner import make_plan
 from olive_build.plan.types import DESCRIPTION, LATENCY, QUALITY, Inspected, Model, Plan
 from olive_build.recipe.build import Budgets, ComponentBuild, Variant

@@ -139,7 +139,7 @@ def test_without_time_a_row_that_nothing_limits_is_left_out_and_told(models: Pat
         limit = Limit("latency", "slow", 100.0)
         both = compare_running(children, TEXTS, (1, 2), [limit], patience=patience)
     assert [(row["threads"], row["rounds"]) for row in rows] == [(1, FEWEST)]
-    assert told == ["not timed, as time is up: size 8 on 2 threads"]
+    assert told == ["not timed, as time is up: size 8, threads 2"]
     assert [row["threads"] for row in both] == [1, 2]
 
 

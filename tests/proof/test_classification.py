@@ -14,10 +14,15 @@ from olive_build.proof.pixels import Pixels
 from olive_build.proof.reference import read_reference, write_reference
 from olive_build.proof.references.classification import ClassificationReference
 from olive_build.proof.references.embedding import EmbeddingReference
-from olive_build.proof.verdict import failures, quality_gates
+from olive_build.proof.verdict import quality_gates
+from olive_build.record.proof import Gate
 
 LABELS = np.array([0, 1, 2, 0])
 EXPECTED = np.float32([[9, 1, 0], [0, 9, 1], [0, 9, 8], [9, 0, 1]])  # the third is wrong
+
+
+def failures(gates: list[Gate]) -> list[Gate]:
+    return [gate for gate in gates if gate.status == "failed"]
 
 
 def reference() -> ClassificationReference:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from olive_build.proof.regression import regression_gates, summary
+from olive_build.record.proof import (
+    Latency,
+    Limits,
+    Memory,
+    Quality,
+    Spread,
+    Summary,
+    VariantProof,
+)
 
 PERPLEXITY = {"perplexity": 1.01}
 LIMITS = {"size": 1.02, "latency": 1.1, "memory": 1.1, "quality": 0.0005}
@@ -17,31 +27,27 @@ def variant(
     ratio: tuple[float, float, float] = (0.19, 0.20, 0.21),
     memory: tuple[float, float, float] = (49, 50, 51),
     **quality: float,
-) -> dict[str, Any]:
+) -> Summary:
     figures = {"cosine_p1": 0.99, "cosine_mean": 0.995, **quality}
     low, median, high = ratio
-    spread = {"median": median, "median_from": low, "median_to": high}
+    spread = Spread(median, low, high)
+    least, peak, most = memory
     return summary(
-        {
-            "size_bytes": size,
-            "quality": {"onnx": figures, "ort": {**figures, "cosine_p1": 1.0}},
-            "latency": [
-                {
-                    "tokens": 16,
-                    "threads": 1,
-                    "noisy": False,
-                    "milliseconds": {},
-                    "ratio_to": {"pytorch": spread, "fp32 graph": spread},
-                }
-            ],
-            "memory": {
-                "this file": [dict(zip(("low", "median", "high"), memory, strict=True), tokens=16)]
-            },
-        }
+        proved(
+            size,
+            {"onnx": figures, "ort": {**figures, "cosine_p1": 1.0}},
+            latency=(Latency(16, 1, {}, {"pytorch": spread, "fp32 graph": spread}),),
+            memory={"this file": (Memory(16, peak, least, most),)},
+        )
     )
 
 
-def judged(new: dict[str, Any], old: dict[str, Any] | None, **facts: bool) -> dict[str, str]:
+def proved(size: int, quality: dict[str, dict[str, float]], **more: Any) -> VariantProof:
+    found = {form: Quality(figures) for form, figures in quality.items()}
+    return VariantProof("passed", Limits(), found, (), size, size, **more)
+
+
+def judged(new: Summary, old: Summary | None, **facts: bool) -> dict[str, str]:
     facts = {"same_machine": True, "same_inputs": True, **facts}
     gates = regression_gates(new, old, LIMITS, **facts)
     return {item.figure.removeprefix("regression of "): item.status for item in gates}
@@ -99,13 +105,13 @@ def test_quality_on_other_inputs_is_not_compared() -> None:
 
 
 def test_what_only_one_build_measured_is_not_compared() -> None:
-    old = variant() | {"latency": [], "memory": []}
+    old = replace(variant(), latency=(), memory=())
     assert judged(variant(), old)["latency"] == "not measured"
     assert judged(variant(), old)["memory"] == "not measured"
 
 
 def test_the_worst_file_and_figure_count() -> None:
-    assert variant()["quality"]["cosine_p1"] == 0.99
+    assert variant().quality["cosine_p1"] == 0.99
     gates = regression_gates(
         variant(cosine_p1=0.98, cosine_mean=0.994),
         variant(),
@@ -118,7 +124,7 @@ def test_the_worst_file_and_figure_count() -> None:
 
 
 def test_perplexity_is_held_by_its_ratio_and_agreement_by_its_fall() -> None:
-    def verdict(new: float, old: dict[str, Any], *, same_inputs: bool = True) -> str:
+    def verdict(new: float, old: Summary, *, same_inputs: bool = True) -> str:
         gates = regression_gates(
             variant(perplexity=new, token_agreement=0.9),
             old,
@@ -176,4 +182,4 @@ def test_the_ratio_of_perplexities_is_a_perplexity() -> None:
 
 def test_the_worst_form_of_a_file_is_compared() -> None:
     forms = {"onnx": {"perplexity": 21.0}, "ort": {"perplexity": 22.0}}
-    assert summary({"size_bytes": 1, "quality": forms})["quality"] == {"perplexity": 22.0}
+    assert summary(proved(1, forms)).quality == {"perplexity": 22.0}

@@ -13,6 +13,7 @@ from olive_build.proof.training_verdict import (
     training_gates,
     training_hint,
 )
+from olive_build.record.proof import ErrorRate, Gate, Personalised, Trained
 
 PROOF: dict[str, Any] = {
     "losses_difference": 2e-7,
@@ -30,20 +31,21 @@ PROOF: dict[str, Any] = {
     "nominal_exact": True,
     "steps": 20,
 }
+COST = {"threads": 1, "milliseconds_per_step": 1.0, "peak_bytes": 2, "baseline_bytes": 1}
 POOLED = {"rate": 0.02, "low": 0.01, "high": 0.04, "owners": 200, "impostors": 2800}
 
 
-def figures(**changed: Any) -> dict[str, Any]:
+def figures(**changed: Any) -> Trained:
     proof = copy.deepcopy(PROOF) | changed
     difference = proof.pop("difference", 1e-6)
     trained = proof.pop("trained", 1e-6)
     rate = proof.pop("rate", 0.02)
     personalised = {"pooled": POOLED | {"rate": rate}, "owners": {}}
     inference = {"difference": difference, "pytorch_difference": trained}
-    return training_figures(proof, inference, {}, personalised)
+    return training_figures(proof, inference, COST, personalised)
 
 
-def failed(found: dict[str, Any], rate: float | None = 0.05) -> list[str]:
+def failed(found: Trained, rate: float | None = 0.05) -> list[str]:
     return [gate.figure for gate in training_gates(found, rate) if gate.status == "failed"]
 
 
@@ -114,10 +116,13 @@ def test_what_the_optimizer_differs_in_is_said() -> None:
 @pytest.mark.parametrize("name", ["refused_at_margin", "let_in_at_margin"])
 def test_each_error_at_the_margin_can_fail(name: str) -> None:
     shares = {"refused_at_margin": 0.05, "let_in_at_margin": 0.01}
-    personalised = {"pooled": shares, "margin": 0.69}
-    assert [gate.status for gate in margin_gates(personalised, 0.1)] == ["passed", "passed"]
-    shares[name] = 0.11
-    (found,) = [gate for gate in margin_gates(personalised, 0.1) if gate.status == "failed"]
+
+    def gates(**changed: float) -> list[Gate]:
+        pooled = ErrorRate(0.02, 0.01, 0.04, 200, 2800, **shares | changed)
+        return margin_gates(Personalised(pooled, {}, margin=0.69), 0.1)
+
+    assert [gate.status for gate in gates()] == ["passed", "passed"]
+    (found,) = [gate for gate in gates(**{name: 0.11}) if gate.status == "failed"]
     assert found.text() == f"{name} 0.11, at most 0.1: failed (margin 0.69)"
 
 

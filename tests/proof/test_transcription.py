@@ -13,7 +13,8 @@ from olive_build.proof.transcription import (
     word_error_rate,
     words,
 )
-from olive_build.proof.verdict import failures, quality_gates
+from olive_build.proof.verdict import quality_gates
+from olive_build.record.proof import Gate
 
 SEQUENCES = st.lists(st.sampled_from("abc"), max_size=8)
 TEXTS = st.text("ab,. -'É", max_size=12)
@@ -72,6 +73,10 @@ def test_an_insertion_and_its_deletion_are_one_edit(one: list[str], at: int, wor
 @given(st.lists(TEXTS, max_size=4))
 def test_a_corpus_has_no_error_against_itself_in_capitals(texts: list[str]) -> None:
     assert word_error_rate([text.upper() + " !" for text in texts], texts) == 0
+
+
+def failures(gates: list[Gate]) -> list[Gate]:
+    return [gate for gate in gates if gate.status == "failed"]
 
 
 def test_the_rate_is_of_the_corpus_and_no_mean_of_the_clips() -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from olive_build.proof.verdict import (
-    Gate,
     Measured,
-    failures,
     gate,
     load_gates,
     measured_gate,
@@ -20,10 +16,16 @@ from olive_build.proof.verdict import (
     size_gates,
     speed_gate,
     speedup_gates,
-    undecided,
+    verdict_of,
 )
+from olive_build.record.proof import Gate, Latency, LoadTime, Memory, SpeedLimit, Spread
 
 Triple = tuple[float, float, float]
+
+
+def spread(interval: Triple) -> Spread:
+    low, median, high = interval
+    return Spread(median, low, high, low, high)
 
 
 def row(
@@ -33,19 +35,12 @@ def row(
     tokens: int = 16,
     threads: int = 1,
     noisy: bool = False,
-) -> dict[str, Any]:
-    low, median, high = interval
-    spread = {"median": median, "median_from": low, "median_to": high}
-    return {
-        "tokens": tokens,
-        "threads": threads,
-        "noisy": noisy,
-        "ratio_to": {to: spread},
-        "milliseconds": {"this file": spread},
-    }
+) -> Latency:
+    found = spread(interval)
+    return Latency(tokens, threads, {"this file": found}, {to: found}, noisy=noisy)
 
 
-def rows(*intervals: Triple) -> list[dict[str, Any]]:
+def rows(*intervals: Triple) -> list[Latency]:
     return [row(interval) for interval in intervals]
 
 
@@ -79,7 +74,7 @@ def test_what_a_file_does_not_tell_is_not_measured_and_keeps_nothing_from_being_
     gates = quality_gates({"generate_agreement": 1.0}, limits)
     assert [item.status for item in gates] == ["not measured", "passed"]
     assert gates[0].text().endswith("(the file does not give what it is measured on)")
-    assert not failures(gates) and not undecided(gates)
+    assert verdict_of(gates, ()) == "passed"
 
 
 def test_size_is_judged_in_megabytes_of_a_million_bytes_and_against_fp32() -> None:
@@ -100,8 +95,7 @@ def test_an_interval_across_the_limit_leaves_the_verdict_open_on_either_side() -
         result = speed_gate(rows(interval), 1.0, waived=None, absent="")
         assert result.status == "undecided"
         assert f"it lies between {interval[0]:g} and {interval[2]:g}" in result.note
-        assert failures([result]) == []
-        assert undecided([result]) == [result]
+        assert verdict_of([result], ()) == "undecided"
 
 
 def test_the_note_says_that_the_machine_was_noisy() -> None:
@@ -138,16 +132,18 @@ def test_speedup_is_judged_on_one_thread_at_its_size() -> None:
         row((0.30, 0.32, 0.34), to="pytorch", tokens=128),
         row((0.90, 0.95, 0.99), to="pytorch", tokens=16, threads=2),
     ]
-    limits = [{"size": 16, "at_least": 6.5}, {"size": 128, "at_least": 2.5}]
+    limits = [SpeedLimit(6.5, 16), SpeedLimit(2.5, 128)]
     gates = speedup_gates(timed, limits, "")
     assert [(g.size, g.status) for g in gates] == [(16, "undecided"), (128, "passed")]
     assert gates[1].text() == "speedup at 128 3.125, at least 2.5: passed"
-    everywhere = speedup_gates(timed, [{"size": None, "at_least": 4.0}], "")
+    everywhere = speedup_gates(timed, [SpeedLimit(4.0, None)], "")
     assert [(g.size, g.status) for g in everywhere] == [(16, "passed"), (128, "failed")]
 
 
 def test_load_time_is_judged_in_milliseconds_and_against_fp32() -> None:
-    gates = load_gates(row((40, 50, 60)), {"load_ms": 45, "load_ratio": 70}, "")
+    found = spread((40, 50, 60))
+    loaded = LoadTime(1, {"this file": found}, {"fp32 graph": found})
+    gates = load_gates(loaded, {"load_ms": 45, "load_ratio": 70}, "")
     assert [(g.figure, g.status) for g in gates] == [
         ("load_ms", "undecided"),
         ("load_ratio", "passed"),
@@ -155,8 +151,8 @@ def test_load_time_is_judged_in_milliseconds_and_against_fp32() -> None:
     assert [g.status for g in load_gates(None, {"load_ms": 45}, "why")] == ["not measured"]
 
 
-def peak(tokens: int, low: float, median: float, high: float) -> dict[str, float]:
-    return {"tokens": tokens, "low": low, "median": median, "high": high}
+def peak(tokens: int, low: float, median: float, high: float) -> Memory:
+    return Memory(tokens, median, low, high)
 
 
 def test_memory_is_judged_at_its_largest_and_as_the_widest_ratio() -> None:

@@ -12,8 +12,7 @@ import pytest
 
 from olive_build.errors import UsageError
 from olive_build.recipe.codes import Code
-from olive_build.recipe.docs import FURTHER, PAGE, REGION, SECTIONS, page, region
-from olive_build.recipe.docs_tables import TABLES, anchor
+from olive_build.recipe.docs import FURTHER, PAGE, REGION, SECTIONS, TABLES, anchor, page, region
 from olive_build.recipe.fields import Strict
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all

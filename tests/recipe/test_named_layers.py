@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from olive_build.recipe.build import layers_named
 from olive_build.recipe.load import load_recipe
-from olive_build.recipe.named_layers import layers_named
 from olive_build.recipe.resolve import resolve_all
 
 HEAD = "extends: _base.yaml\nname: it\n"

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from olive_build.recipe.diagnostics import Report
-from olive_build.recipe.scalars import resolve_plain
 from olive_build.recipe.source import read_tree
-from olive_build.recipe.tree import source_of
+from olive_build.recipe.tree import resolve_plain, source_of
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-MACHINE = {
-    "architecture": "x86_64",
-    "cores": 2,
-    "cpu": "A processor",
-    "features": ["avx2"],
-    "fingerprint": "0123456789abcdef",
-    "system": "Linux",
-}
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import manifest_data, proof_data
 
 
 def ratio(median: float, spread: float = 0.02) -> dict[str, float]:
@@ -83,44 +78,24 @@ def write_bundle(
     folder: Path, variants: dict[str, dict[str, Any]], *, target: str = "desktop", **more: Any
 ) -> Path:
     """Write a bundle's two JSON files; `more` replaces fields of the manifest."""
+    packages = [{"name": "onnxruntime", "ecosystem": "pypi", "lowest": "1.22.0", "why": "an opset"}]
     manifest = {
-        "manifest_version": 1,
-        "recipe": "small",
-        "description": "A small model",
-        "smoke": False,
         "target": target,
-        "provider": "cpu",
-        "execution_provider": "CPUExecutionProvider",
-        "status": "proved: run by its own provider",
-        "model": {"family": "sentence-embedding", "licence": "MIT", "origin": "folder"},
         "variants": {
             name: {
-                "precision": "int8",
                 "quantize": {"method": "dynamic-int8"},
                 "files": {"onnx": f"{name}/model.onnx"},
-                "inputs": [],
-                "outputs": [],
             }
             for name in variants
         },
-        "runtime": {
-            "execution_provider": "CPUExecutionProvider",
-            "packages": [
-                {"name": "onnxruntime", "ecosystem": "pypi", "lowest": "1.22.0", "why": "an opset"}
-            ],
-        },
+        "runtime": {"execution_provider": "CPUExecutionProvider", "packages": packages},
         "tools": {"onnxruntime": "1.31.1"},
         "files": [{"path": "int8/model.onnx", "sha256": "ab" * 32, "size_bytes": 25_000_000}],
         **more,
     }
-    proof = {
-        "proof_version": 2,
-        "status": manifest["status"],
-        "machine": MACHINE,
-        "variants": variants,
-    }
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (folder / "manifest.json").write_text(json.dumps(manifest_data(manifest)), encoding="utf-8")
+    proof = proof_data({"variants": variants})
     (folder / "proof.json").write_text(json.dumps(proof), encoding="utf-8")
     return folder
 

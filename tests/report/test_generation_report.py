@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import sys
+from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import variant_proof
+
+from olive_build.bundle.assemble import Judged
 from olive_build.report.building import quality_text, speed_size, speed_text, told
 from olive_build.report.html.numbers import limit_text, short_title, text_of, title_of
 
@@ -18,9 +23,9 @@ WRITTEN = {
 
 
 def test_the_column_of_quality_has_perplexity_beside_pytorchs_and_what_is_alike() -> None:
-    proof = SimpleNamespace(training=None, quality={"onnx": WRITTEN})
+    proof = variant_proof({"quality": {"onnx": WRITTEN}})
     named = told(WRITTEN)
-    assert quality_text(proof, named) == "21.35, 90.00 %"  # type: ignore[arg-type]
+    assert quality_text(proof, named) == "21.35, 90.00 %"
     assert [figure.title for figure in named][-1] == "generated alike"
 
 
@@ -31,11 +36,11 @@ def test_a_file_that_searches_by_itself_has_no_perplexity() -> None:
 
 
 def test_the_speed_that_is_told_is_that_of_a_token() -> None:
-    ratio = {"ratio_to": {"pytorch": {"median": 0.5}}, "unit": "tokens"}
+    ratio = {"ratio_to": {"pytorch": {"median": 0.5, "low": 0.5, "high": 0.5}}, "milliseconds": {}}
     rows = [{"tokens": n, "threads": t, **ratio} for n in (128, 1) for t in (2, 1)]
-    proof = SimpleNamespace(latency=rows, is_fp32_graph=False, training=None)
-    assert speed_text(proof) == "2.0 x"  # type: ignore[arg-type]
-    assert speed_size(proof) == "1 token"  # type: ignore[arg-type]
+    proof = variant_proof({"latency": rows})
+    assert speed_text(Judged("int8", proof)) == "2.0 x"
+    assert speed_size(proof) == "1 token"
 
 
 @pytest.mark.parametrize(

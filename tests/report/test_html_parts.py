@@ -9,12 +9,12 @@ import pytest
 
 from olive_build.report.html.axes import Axis, for_quality, from_zero, steps
 from olive_build.report.html.bars import Bar, bars, told_apart
-from olive_build.report.html.candidates import front
 from olive_build.report.html.changes import percent
 from olive_build.report.html.comparison import judged
 from olive_build.report.html.markup import Markup, escaped, tag
 from olive_build.report.html.numbers import limit_text, text_of
 from olive_build.report.html.scatter import LETTER, LINE, Guide, Point, scatter
+from olive_build.report.html.tradeoff import front
 
 
 @pytest.mark.parametrize(

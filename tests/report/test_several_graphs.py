@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import manifest_data
 
 from olive_build.engine.store import Store
 from olive_build.errors import UsageError
@@ -19,17 +23,18 @@ from olive_build.report.contestants import gather
 
 def bundle(folder: Path, files: dict[str, str]) -> Path:
     """A folder with the manifest of a Whisper's bundle, as far as it is read before the files."""
-    variant = {"precision": "int8", "quantize": {"method": "dynamic-int8"}, "files": files}
-    folder.mkdir()
-    manifest = {
+    said = {
         "recipe": "whisper-digits",
         "target": "web",
         "smoke": True,
-        "model": {"family": "whisper", "digest": "a", "origin": "path", "revision": ""},
-        "variants": {"q8": variant},
-        "files": [{"path": path, "sha256": "0"} for path in files.values()],
+        "model": {"family": "whisper"},
+        "variants": {"q8": {"quantize": {"method": "dynamic-int8"}, "files": files}},
+        "files": [{"path": p, "sha256": "0" * 64, "size_bytes": 1} for p in files.values()],
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    for path in files.values():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(b"1")
+    (folder / "manifest.json").write_text(json.dumps(manifest_data(said)), encoding="utf-8")
     return folder
 
 

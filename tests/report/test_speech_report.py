@@ -17,6 +17,8 @@ from olive_build.report.html.subject import find_subject
 from olive_build.report.html.write import report_page
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import variant_proof
 from small_bundle import Page, gate, latency, variant, write_bundle
 
 HEARD = {"wer": 0.0241, "wer_loss": 0.12, "wer_to_reference": 0.004, "generate_agreement": 0.975}
@@ -24,7 +26,10 @@ COSINES = {"cosine_lowest": 0.98, "cosine_p1": 0.99, "cosine_mean": 0.995}
 
 
 def reported(*qualities: dict[str, Any]) -> Any:
-    proofs = [SimpleNamespace(quality={"onnx": quality}, training=None) for quality in qualities]
+    proofs = [
+        SimpleNamespace(proof=variant_proof({"quality": {"onnx": quality}}))
+        for quality in qualities
+    ]
     return SimpleNamespace(bundles=[SimpleNamespace(proofs=proofs)])
 
 
@@ -48,8 +53,8 @@ def report_of(folder: Path) -> Page:
 
 def test_the_column_of_quality_tells_the_worst_of_the_files() -> None:
     def text(*forms: dict[str, float]) -> str:
-        proof = SimpleNamespace(training=None, quality=dict(enumerate(forms)))
-        return quality_text(proof)  # type: ignore[arg-type]
+        quality = {str(number): form for number, form in enumerate(forms)}
+        return quality_text(variant_proof({"quality": quality}))
 
     better = {**HEARD, "wer": 0.02, "generate_agreement": 0.96}
     assert text(HEARD) == "word error rate 2.41 %"
@@ -61,8 +66,8 @@ def test_figures_that_are_told_of_all_are_named_by_the_head() -> None:
     assert told_of_all(reported()) == told_of_all(reported(HEARD, COSINES)) == ()
     named = told_of_all(reported(HEARD, HEARD))
     assert [figure.name for figure in named] == ["wer"]
-    (proof,) = reported(HEARD).bundles[0].proofs
-    assert quality_text(proof, named) == "2.41 %"
+    (judged,) = reported(HEARD).bundles[0].proofs
+    assert quality_text(judged.proof, named) == "2.41 %"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,19 +10,29 @@ from typing import Any
 import pytest
 
 from olive_build.errors import BundleError
+from olive_build.record.codec import decode
+from olive_build.record.proof import Trained
 from olive_build.report.html.subject import find_subject
 from olive_build.report.html.training_changes import training_changes
 from olive_build.report.html.training_view import TrainingView, read_training_view
 from olive_build.report.html.write import comparison_page, report_page
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import manifest
 from small_bundle import Page, gate, variant, write_bundle
 
 SECTION: dict[str, Any] = {
     "inputs": [{"name": "input", "type": "float32", "axes": ["batch_size", 160000]}],
     "labels": ["other", "owner"],
     "loss": {"name": "cross-entropy", "class_weights": [1.0, 2.0], "output": None},
-    "optimizer": {"name": "adamw", "lr": 0.003, "betas": [0.9, 0.999], "eps": 1e-8},
+    "optimizer": {
+        "name": "adamw",
+        "lr": 0.003,
+        "betas": [0.9, 0.999],
+        "eps": 1e-8,
+        "weight_decay": 0.01,
+    },
     "trainable": [{"name": f"head.{name}", "shape": [2, 4]} for name in "abcd"],
     "frozen": ["body.weight"],
     "trainable_values": 32,
@@ -77,7 +86,7 @@ def test_a_page_has_what_learns_what_it_costs_and_each_owners_rate(tmp_path: Pat
         "adamw: lr 0.003, betas 0.9 0.999, eps 1e-08",
         "8; the graphs take any",
         "2: other, owner",
-        "32 values, in 4 parameters",
+        "32 of 0 values, in 4 parameters",
         "head.d",
         "2.0 to 5.0 %",
         "<ann>",
@@ -117,12 +126,14 @@ def test_damaged_figures_are_an_error_that_names_the_bundle(
     damage(figures)
     with pytest.raises(BundleError) as caught:
         page_of(bundle(tmp_path / "desktop", figures))
-    assert "is damaged" in caught.value.what
+    assert caught.value.what.startswith("proof.json ")
     assert str(tmp_path / "desktop") in caught.value.render()
 
 
 def view(figures: dict[str, Any]) -> TrainingView:
-    return read_training_view(copy.deepcopy(SECTION), {"stored_values": 100}, figures)
+    made = manifest({"variants": {"int8": {"stored_values": 100}}, "training": SECTION})
+    assert made.training is not None
+    return read_training_view(made.training, made.variants["int8"], decode(Trained, figures))
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,9 @@ from olive_build.methods import Method, escaped
 from olive_build.methods.dynamic_int8 import DynamicInt8, DynamicLadder
 from olive_build.methods.static_int8 import StaticInt8, StaticLadder
 from olive_build.recipe.build import Budgets, SizedFloor
-from olive_build.search.errors import CannotBuildError, OutOfTimeError
 from olive_build.search.goal import Goal, Standing
 from olive_build.search.promotion import LayerOption, Promotion
-from olive_build.search.search import Candidate, LayerCost, Search
+from olive_build.search.search import Candidate, CannotBuildError, LayerCost, OutOfTimeError, Search
 
 # By layer: the loss with one range for all, with each token's own, in blocks of 128 and of 32.
 LOSSES = {

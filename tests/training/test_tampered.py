@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,6 +18,10 @@ import torch
 from olive_build.bundle.training_verify import training_problems
 from olive_build.errors import BundleError
 from olive_build.proof.training_verdict import repeated_gates
+from olive_build.record.read import read_manifest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import manifest_data
 
 from .small_training import TRAIN, Images, generated, in_toolchain, prepared
 from .tamperings import CASES, MODELS, REMAKE
@@ -73,18 +78,18 @@ def manifest(described: dict[str, Any]) -> dict[str, Any]:
         "seed": 0,
         "files": files,
     }
-    return {
-        "recipe": "small",
-        "target": "desktop",
-        "smoke": False,
+    said = {
         "model": {"family": "image-classification"},
         "variants": {"inference": {"files": {"onnx": "inference/model.onnx"}}},
         "training": section,
     }
+    return manifest_data(said)
 
 
 def read(folder: Path) -> list[str]:
-    return training_problems(folder, json.loads((folder / "manifest.json").read_text()))
+    training = read_manifest(folder).training
+    assert training is not None
+    return training_problems(folder, training)
 
 
 @pytest.fixture(scope="module")
@@ -178,9 +183,10 @@ def test_stored_steps_that_are_gone_or_damaged_are_refused(bundles: Path, tmp_pa
 
 
 def test_a_file_at_another_place_is_refused(bundles: Path) -> None:
-    found = json.loads((bundles / "good" / "manifest.json").read_text())
-    found["training"]["files"]["checkpoint"] = "reference/reference.npz"
-    assert training_problems(bundles / "good", found) == [
+    found = read_manifest(bundles / "good").training
+    assert found is not None
+    moved = replace(found, files={**found.files, "checkpoint": "reference/reference.npz"})
+    assert training_problems(bundles / "good", moved) == [
         "reference/reference.npz: is no place for `checkpoint`"
     ]
 

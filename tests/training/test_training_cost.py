@@ -16,7 +16,7 @@ from olive_build.errors import StepError
 reference, artifacts, out = (Path(path) for path in sys.argv[1:4])
 out.mkdir(exist_ok=True)
 try:
-    step = TrainingCost(train_of(reference / "train.json"), "this one")
+    step = TrainingCost(train_of(reference / "train.json"))
     step.run({"artifacts": artifacts, "reference": reference}, out)
 except StepError as error:
     print(error.render())

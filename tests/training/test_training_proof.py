@@ -14,9 +14,12 @@ import onnx
 import pytest
 import torch
 
+from olive_build.engine.fingerprint import describe
 from olive_build.families.text_classification.miniature import write_miniature
+from olive_build.steps.personalise import Personalise
 from olive_build.steps.trained_inference import TrainedInference
 from olive_build.steps.training_artifacts import TrainingArtifacts
+from olive_build.steps.training_cost import TrainingCost
 from olive_build.steps.training_proof import TrainingProof
 from olive_build.training.settings import Head, Lora
 from olive_build.training.steps_file import COMPARED
@@ -97,7 +100,7 @@ def test_the_trained_model_runs_in_the_current_runtime(images: Path, tmp_path: P
 
 
 def inferred(proof: Path, out: Path) -> dict[str, float]:
-    TrainedInference("this one").run({"proof": proof}, out)
+    TrainedInference().run({"proof": proof}, out)
     found: dict[str, float] = json.loads((out / "trained_inference.json").read_text())
     return found
 
@@ -321,7 +324,8 @@ except StepError as error:
 
 
 def test_what_measures_and_what_writes_are_in_the_key() -> None:
-    assert TrainedInference("one") != TrainedInference("another")
-    assert TrainingProof(TRAIN, (), "one") != TrainingProof(TRAIN, (), "another")
+    for step in (TrainedInference, TrainingProof, TrainingCost, Personalise):
+        assert step.measures
     # They write the bytes of checkpoints and of .onnx and .ort files.
-    assert {"flatbuffers", "protobuf", "onnx"} <= set(TrainingArtifacts.tools)
+    made = describe(TrainingArtifacts(TRAIN, ()), {})
+    assert {"flatbuffers", "protobuf", "onnx"} <= made.tools.keys() and made.machine is None

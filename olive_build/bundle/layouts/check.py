@@ -35,8 +35,8 @@ from olive_build.bundle.layouts.requests import (
     present_models,
     requests_of,
 )
-from olive_build.bundle.manifest import MANIFEST
 from olive_build.errors import BundleError
+from olive_build.record.read import is_bundle, read_manifest
 from olive_build.targets import load_target, target_names
 
 
@@ -118,9 +118,9 @@ def check_layout(path: Path) -> LayoutReport:
     return LayoutReport(path, client.title, kind.task, requests, there, by_severity(findings))
 
 
-def is_for_client(target: object) -> bool:
+def is_for_client(target: str) -> bool:
     """Say whether bundles of a target have the layout that this check is for."""
-    return target in target_names() and load_target(str(target)).layout == LAYOUT
+    return target in target_names() and load_target(target).layout == LAYOUT
 
 
 def require_layout(path: Path, shown: Path) -> None:
@@ -153,11 +153,14 @@ def _promised(folder: ModelFolder) -> Collection[str]:
 
     Raises BundleError for a bundle of another layout.
     """
-    if not folder.has(MANIFEST):
+    try:
+        if not is_bundle(folder.path):
+            return ()
+    except OSError:
         return ()
-    manifest, _ = folder.json(MANIFEST)
-    target, variants = manifest.get("target"), manifest.get("variants")
-    if target not in target_names() or not isinstance(variants, dict):
+    manifest = read_manifest(folder.path)
+    target = manifest.target
+    if target not in target_names():
         return ()
     layout = load_target(target).layout
     if layout != LAYOUT:
@@ -167,7 +170,7 @@ def _promised(folder: ModelFolder) -> Collection[str]:
             why=f"it was built for {target}, which {LAYOUT} does not load",
             hint="give the bundle of a web target, or verify this one without --layout",
         )
-    return tuple(variants)
+    return tuple(manifest.variants)
 
 
 def _present(folder: ModelFolder, kind: Kind, client: Client) -> tuple[Present, ...]:

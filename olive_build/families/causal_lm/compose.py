@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
-from onnx import helper
 
 from olive_build.families.causal_lm.generation import decoding
 from olive_build.families.causal_lm.promise import check_search
 from olive_build.families.causal_lm.search import DOMAIN, search_graph
 from olive_build.families.causal_lm.spec import inspect
+from olive_build.families.graph_writer import imports_of, model_of
 
 MODEL = "model"
 
@@ -31,10 +31,6 @@ def compose(
     facts, chosen = inspect(folder), decoding(folder, options)
     check_search(facts, chosen, folder)
     step = parts[MODEL]
-    imports = {DOMAIN: 1} | {item.domain: item.version for item in step.opset_import}
-    return helper.make_model(
-        search_graph(step, facts, chosen),
-        opset_imports=[helper.make_opsetid(d, v) for d, v in sorted(imports.items())],
-        ir_version=step.ir_version,
-        producer_name="olive_build",
-    )
+    imports = {DOMAIN: 1} | imports_of(step)
+    graph = search_graph(step, facts, chosen)
+    return model_of(graph, dict(sorted(imports.items())), step.ir_version)

@@ -32,7 +32,7 @@ from olive_build.families.causal_lm.names import ATTENTION_MASK, BATCH, INPUT_ID
 from olive_build.families.causal_lm.search_scores import ENDLESS, NextToken
 from olive_build.families.causal_lm.search_step import Around, step_graph
 from olive_build.families.causal_lm.spec import CausalLmFacts
-from olive_build.families.graph_writer import GraphWriter
+from olive_build.families.graph_writer import GraphWriter, tensor_info
 
 DOMAIN = "com.microsoft"
 MAX_NEW_TOKENS, SEQUENCES = "max_new_tokens", "sequences"
@@ -71,11 +71,11 @@ def search_graph(
         search.nodes,
         "prompt_to_sequences",
         [
-            _value(INPUT_IDS, [BATCH, SEQUENCE]),
-            _value(ATTENTION_MASK, [BATCH, SEQUENCE]),
-            _value(MAX_NEW_TOKENS, [1]),
+            tensor_info(INPUT_IDS, TensorProto.INT64, [BATCH, SEQUENCE]),
+            tensor_info(ATTENTION_MASK, TensorProto.INT64, [BATCH, SEQUENCE]),
+            tensor_info(MAX_NEW_TOKENS, TensorProto.INT64, [1]),
         ],
-        [_value(SEQUENCES, [BATCH, "generated_length"])],
+        [tensor_info(SEQUENCES, TensorProto.INT64, [BATCH, "generated_length"])],
         [*search.constants.values()],
     )
 
@@ -198,7 +198,3 @@ def _best(search: GraphWriter, found: str, sums: str, end: int, length_penalty: 
     places = search.add("Expand", [index, wanted], "best/places")  # [batch, 1, tokens]
     chosen = search.add("GatherElements", [found, places], "best/chosen", axis=1)
     return search.add("Squeeze", [chosen, one], "best/sequence")
-
-
-def _value(name: str, shape: list[str | int]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.INT64, shape)

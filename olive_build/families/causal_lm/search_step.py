@@ -28,7 +28,7 @@ from olive_build.families.causal_lm.names import (
 )
 from olive_build.families.causal_lm.search_scores import ENDLESS, NextToken, Seen, write_scores
 from olive_build.families.causal_lm.spec import CausalLmFacts
-from olive_build.families.graph_writer import GraphWriter
+from olive_build.families.graph_writer import GraphWriter, tensor_info
 from olive_build.rewrites.shared_tensors import prefix_names
 
 STEP = "step/"
@@ -75,9 +75,9 @@ def step_graph(
         # The types of what is read from around it: onnxruntime 1.24 and earlier ask for them.
         value_info=[
             *graph.value_info,
-            _value(around.mask, TensorProto.INT64, [BATCH, SEQUENCE]),
-            _value(around.length, TensorProto.INT64, [1]),
-            _value(around.max_length, TensorProto.INT64, [1]),
+            tensor_info(around.mask, TensorProto.INT64, [BATCH, SEQUENCE]),
+            tensor_info(around.length, TensorProto.INT64, [1]),
+            tensor_info(around.max_length, TensorProto.INT64, [1]),
         ],
     )
 
@@ -88,21 +88,21 @@ def _ends(
     size: list[str | int] = [2, BATCH, facts.kv_heads, PAST, facts.head_dim]
     longer = [*size[:3], TOTAL, facts.head_dim]
     inputs = [
-        _value(INPUT_IDS, TensorProto.INT32, [BATCH, SEQUENCE]),
-        _value(POSITION_IDS, TensorProto.INT32, [BATCH, SEQUENCE]),
-        _value(ATTENTION_MASK, TensorProto.INT32, [BATCH, TOTAL]),
-        *(_value(name, TensorProto.FLOAT, size) for name in past),
+        tensor_info(INPUT_IDS, TensorProto.INT32, [BATCH, SEQUENCE]),
+        tensor_info(POSITION_IDS, TensorProto.INT32, [BATCH, SEQUENCE]),
+        tensor_info(ATTENTION_MASK, TensorProto.INT32, [BATCH, TOTAL]),
+        *(tensor_info(name, TensorProto.FLOAT, size) for name in past),
     ]
     outputs = [
-        _value(LOGITS, TensorProto.FLOAT, [BATCH, 1, choice.columns]),
-        *(_value(name, TensorProto.FLOAT, longer) for name in present),
+        tensor_info(LOGITS, TensorProto.FLOAT, [BATCH, 1, choice.columns]),
+        *(tensor_info(name, TensorProto.FLOAT, longer) for name in present),
     ]
     if choice.penalizes:
         # At first as empty as the other caches and as large, then one number a token.
         first: list[str | int] = [2, BATCH, "token_heads", PAST, "token_size"]
-        inputs.append(_value(f"past_{facts.layers}", TensorProto.FLOAT, first))
+        inputs.append(tensor_info(f"past_{facts.layers}", TensorProto.FLOAT, first))
         tokens: list[str | int] = [2, BATCH, 1, TOTAL, 1]
-        outputs.append(_value(f"present_{facts.layers}", TensorProto.FLOAT, tokens))
+        outputs.append(tensor_info(f"present_{facts.layers}", TensorProto.FLOAT, tokens))
     return inputs, outputs
 
 
@@ -163,7 +163,3 @@ def _joined(nodes: GraphWriter, names: Sequence[str], present: str) -> None:
         number = nodes.cast(f"{STEP}{name}", TensorProto.FLOAT, f"{present}/float_{index}")
         halves.append(nodes.add("Unsqueeze", [number, nodes.number(0)], f"{present}/{index}"))
     nodes.output("Concat", halves, present, axis=0)
-
-
-def _value(name: str, kind: int, shape: Sequence[str | int]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, kind, list(shape))

@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from olive_build.errors import StepError
-from olive_build.families.graph_writer import free_names
+from olive_build.families.graph_writer import free_names, tensor_info
 from olive_build.families.image_classification.preparing import image_axes, preparing
 from olive_build.families.image_classification.spec import inspect
 from olive_build.proof.classification import NONE, SIGMOID, SOFTMAX
@@ -51,13 +51,9 @@ def compose(
     graph = helper.make_graph(
         [*nodes.nodes, *core.graph.node, _answer(facts.scores)],
         "image_to_class",
+        [tensor_info(IMAGE, TensorProto.UINT8, image_axes(facts.prepared, first))],
         [
-            helper.make_tensor_value_info(
-                IMAGE, TensorProto.UINT8, image_axes(facts.prepared, first)
-            )
-        ],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, [first, len(facts.labels)])
+            tensor_info(name, TensorProto.FLOAT, [first, len(facts.labels)])
             for name in (LOGITS, PROBABILITIES)
         ],
         [*core.graph.initializer, *nodes.constants.values()],

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, helper
 
-from olive_build.families.graph_writer import GraphWriter
+from olive_build.families.graph_writer import GraphWriter, tensor_info
 
 
 class Nodes(GraphWriter):
@@ -37,7 +37,7 @@ class Nodes(GraphWriter):
 
     def choose(self, condition: str, then: Nodes, otherwise: Nodes, results: Sequence[str]) -> str:
         """Add an If over the outputs `results` of two branches, of `kind`; return its output."""
-        ends = [helper.make_tensor_value_info(end, self.element, None) for end in results]
+        ends = [tensor_info(end, self.element, None) for end in results]
         branches = [
             helper.make_graph(branch.nodes, name, [], [end])
             for name, branch, end in zip(("then", "else"), (then, otherwise), ends, strict=True)

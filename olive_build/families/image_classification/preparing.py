@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
+from olive_build.families.graph_writer import tensor_info
 from olive_build.families.image_classification.nodes import Nodes
 from olive_build.families.image_classification.preparation import (
     Crop,
@@ -60,8 +61,8 @@ def preparing_model(prepared: Preparation, opset: int = OPSET) -> onnx.ModelProt
     nodes = preparing(prepared)
     axes: list[str | int] = ["batch_size", len(prepared.mean), prepared.height, prepared.width]
     given = image_axes(prepared, "batch_size")
-    image = helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, given)
-    pixels = helper.make_tensor_value_info(PIXEL_VALUES, TensorProto.FLOAT, axes)
+    image = tensor_info(IMAGE, TensorProto.UINT8, given)
+    pixels = tensor_info(PIXEL_VALUES, TensorProto.FLOAT, axes)
     return nodes.model("preparing", [image], [pixels], {"": opset})
 
 

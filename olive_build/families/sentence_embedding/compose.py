@@ -13,7 +13,13 @@ import onnx
 from onnx import TensorProto, helper
 
 from olive_build.errors import StepError
-from olive_build.families.graph_writer import GraphWriter, free_names
+from olive_build.families.graph_writer import (
+    GraphWriter,
+    free_names,
+    imports_of,
+    model_of,
+    tensor_info,
+)
 from olive_build.families.library_tokenizer import library_tokenizer
 from olive_build.families.sentence_embedding.after import PREFIX, write_after
 from olive_build.families.sentence_embedding.spec import (
@@ -104,7 +110,7 @@ def _embedding_model(
         list((before or core).graph.input),
         [
             *([] if before else core.graph.output),
-            helper.make_tensor_value_info(output, TensorProto.FLOAT, shape),
+            tensor_info(output, TensorProto.FLOAT, shape),
         ],
         [*first.graph.initializer, *core.graph.initializer, *writer.constants.values()],
         value_info=[
@@ -113,13 +119,7 @@ def _embedding_model(
             *(core.graph.output if before else ()),
         ],
     )
-    imports = {item.domain: item.version for item in (*core.opset_import, *first.opset_import)}
-    return helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid(d, v) for d, v in sorted(imports.items())],
-        ir_version=core.ir_version,
-        producer_name="olive_build",
-    )
+    return model_of(graph, imports_of(core, first), core.ir_version)
 
 
 def _prompt_tokens(folder: Path, facts: SentenceEmbeddingFacts) -> int:

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from olive_build.errors import StepError
-from olive_build.families.graph_writer import EXTENSIONS, GraphWriter
+from olive_build.families.graph_writer import EXTENSIONS, GraphWriter, tensor_info
 from olive_build.families.sentence_embedding.wordpiece_spec import WordPieceSpec, read_spec
 from olive_build.families.sentence_embedding.wordpiece_tables import WordLines, word_lines
 from olive_build.families.sentence_embedding.wordpiece_text import (
@@ -190,7 +190,7 @@ def _model(g: GraphWriter, opset: int) -> onnx.ModelProto:
     opsets = {"": opset, ML: ML_OPSET, EXTENSIONS: 1}
     # The type of a custom operator's output: without it the shape inference of onnx, which the
     # mobile tools run, reads a null pointer at the LabelEncoder and dies.
-    known = [helper.make_tensor_value_info(TEXTS_OF_BYTES, TensorProto.STRING, ["bytes"])]
-    given = [helper.make_tensor_value_info(TEXT, TensorProto.STRING, shape[:1])]
-    made = [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in OUTPUTS]
+    known = [tensor_info(TEXTS_OF_BYTES, TensorProto.STRING, ["bytes"])]
+    given = [tensor_info(TEXT, TensorProto.STRING, shape[:1])]
+    made = [tensor_info(name, TensorProto.INT64, shape) for name in OUTPUTS]
     return g.model("wordpiece_tokenizer", given, made, opsets, known)

@@ -15,10 +15,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from olive_build.errors import StepError
-from olive_build.families.graph_writer import EXTENSIONS, GraphWriter
+from olive_build.families.graph_writer import EXTENSIONS, GraphWriter, tensor_info
 from olive_build.families.whisper.audio_decode import decoded
 from olive_build.families.whisper.spec import WhisperFacts
 
@@ -51,13 +51,13 @@ def audio_graph(
     g = GraphWriter("audio")
     samples: str
     if takes == PCM:
-        given, samples = helper.make_tensor_value_info(PCM, TensorProto.FLOAT, [1, "samples"]), PCM
+        given, samples = tensor_info(PCM, TensorProto.FLOAT, [1, "samples"]), PCM
     else:
-        given = helper.make_tensor_value_info(STREAM, TensorProto.UINT8, [1, "bytes"])
+        given = tensor_info(STREAM, TensorProto.UINT8, [1, "bytes"])
         samples = decoded(g, STREAM, facts.sampling_rate, facts.window)
     _log_mel(g, _powers(g, _windowed(g, samples, facts), facts), facts)
     shape = [1, facts.mel_bins, facts.frames]
-    found = helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, shape)
+    found = tensor_info(FEATURES, TensorProto.FLOAT, shape)
     return g.model("whisper_audio", [given], [found], {"": opset, EXTENSIONS: 1})
 
 

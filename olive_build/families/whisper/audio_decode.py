@@ -28,7 +28,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import TensorProto, helper
 
-from olive_build.families.graph_writer import EXTENSIONS, GraphWriter
+from olive_build.families.graph_writer import EXTENSIONS, GraphWriter, tensor_info
 from olive_build.families.whisper.audio_resample import resampled
 
 # Chunks may stand before a wav's format, usually none.
@@ -77,7 +77,7 @@ def decoded(g: GraphWriter, stream: str, rate: int, window: int) -> str:
 
 
 def _subgraph(g: GraphWriter, name: str, output: str) -> object:
-    info = helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, None])
+    info = tensor_info(output, TensorProto.FLOAT, [1, None])
     return helper.make_graph(g.nodes, f"{g.prefix}/{name}", [], [info])
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from olive_build.families.graph_writer import tensor_info
 from olive_build.families.whisper.names import (
     DECODER,
     DECODER_WITH_PAST,
@@ -161,16 +162,16 @@ def _first_step(parts: Parts, facts: WhisperFacts, before: Sequence[int]) -> onn
         [*encoder.node, *prompt, *decoder.node],
         "encoder and first step of the decoder",
         [
-            _value(
+            tensor_info(
                 "encoder_input_ids",
                 TensorProto.FLOAT,
                 ["batch_size", facts.mel_bins, facts.frames],
             ),
-            _value("decoder_input_ids", TensorProto.INT32, ["batch_size", 1]),
+            tensor_info("decoder_input_ids", TensorProto.INT32, ["batch_size", 1]),
         ],
         [
-            _value(LOGITS, TensorProto.FLOAT, [*text, facts.vocabulary]),
-            _value(ENCODER_STATES, TensorProto.FLOAT, states),
+            tensor_info(LOGITS, TensorProto.FLOAT, [*text, facts.vocabulary]),
+            tensor_info(ENCODER_STATES, TensorProto.FLOAT, states),
             *own,
             *other,
         ],
@@ -211,9 +212,9 @@ def _later_step(parts: Parts, facts: WhisperFacts) -> onnx.GraphProto:
     return helper.make_graph(
         [_cast("input_ids", f"later/{INPUT_IDS}"), *graph.node],
         "later steps of the decoder",
-        [_value("input_ids", TensorProto.INT32, ["batch_size", 1]), *own, *cross],
+        [tensor_info("input_ids", TensorProto.INT32, ["batch_size", 1]), *own, *cross],
         [
-            _value(LOGITS, TensorProto.FLOAT, ["batch_size", 1, facts.vocabulary]),
+            tensor_info(LOGITS, TensorProto.FLOAT, ["batch_size", 1, facts.vocabulary]),
             *_caches(facts, "present", "total_sequence_length")[0],
         ],
         graph.initializer,
@@ -245,13 +246,9 @@ def _caches(
         for steps in (length, facts.source_positions)
     )
     return (
-        [_value(name, TensorProto.FLOAT, own) for name in names[:half]],
-        [_value(name, TensorProto.FLOAT, cross) for name in names[half:]],
+        [tensor_info(name, TensorProto.FLOAT, own) for name in names[:half]],
+        [tensor_info(name, TensorProto.FLOAT, cross) for name in names[half:]],
     )
-
-
-def _value(name: str, kind: int, shape: Sequence[str | int]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, kind, list(shape))
 
 
 def _cast(given: str, wanted: str) -> onnx.NodeProto:

@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from olive_build.errors import StepError
+from olive_build.families.graph_writer import model_of, tensor_info
 from olive_build.families.whisper.audio import audio_graph
 from olive_build.families.whisper.beam_search import SETTINGS, beam_search, lengths
 from olive_build.families.whisper.detokenizer import detokenizer_graph
@@ -57,18 +58,14 @@ def compose(
         "audio_to_text",
         [
             *audio.input,
-            *(helper.make_tensor_value_info(name, kind, [1]) for name, kind in SETTINGS.items()),
+            *(tensor_info(name, kind, [1]) for name, kind in SETTINGS.items()),
         ],
         list(text.output),
         [*audio.initializer, *constants, *tensors, *text.initializer],
         value_info=[*audio.value_info, *text.value_info],
     )
-    return helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid(d, v) for d, v in sorted(imports.items())],
-        ir_version=max(model.ir_version for model in parts.values()),
-        producer_name="olive_build",
-    )
+    newest = max(model.ir_version for model in parts.values())
+    return model_of(graph, dict(sorted(imports.items())), newest)
 
 
 def _imports(parts: Mapping[str, onnx.ModelProto]) -> dict[str, int]:

@@ -22,7 +22,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from olive_build.errors import StepError
-from olive_build.families.graph_writer import EXTENSIONS, GraphWriter
+from olive_build.families.graph_writer import EXTENSIONS, GraphWriter, tensor_info
 from olive_build.families.whisper.detokenizer_tables import TokenBytes, token_bytes
 from olive_build.families.whisper.detokenizer_utf8 import LONGEST, pieces_of_bytes
 from olive_build.families.whisper.spec import WhisperFacts
@@ -57,8 +57,8 @@ def detokenizer_graph(folder: Path, facts: WhisperFacts, opset: int) -> onnx.Mod
     text = g.add("StringRegexReplace", [joined, pattern, nothing], "plain", domain=EXTENSIONS)
     g.output("Unsqueeze", [text, g.constant("batch_axis", [0])], TEXT)
     row, length = "num_return_sequences", "length"
-    given = helper.make_tensor_value_info(SEQUENCES, TensorProto.INT32, [1, row, length])
-    found = helper.make_tensor_value_info(TEXT, TensorProto.STRING, [1, row])
+    given = tensor_info(SEQUENCES, TensorProto.INT32, [1, row, length])
+    found = tensor_info(TEXT, TensorProto.STRING, [1, row])
     return g.model("whisper_text", [given], [found], {"": opset, EXTENSIONS: 1})
 
 

@@ -9,12 +9,13 @@ session.js and modeling_utils.js there).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from olive_build.families.graph_writer import imports_of, model_of, tensor_info
 from olive_build.families.whisper.names import (
     DECODER,
     DECODER_WITH_PAST,
@@ -55,15 +56,8 @@ def merged_decoder(parts: Mapping[str, onnx.ModelProto], facts: WhisperFacts) ->
         else_branch=_branch(first, ([], [], [])),
     )
     graph = helper.make_graph([node], "decoder", inputs, outputs, tensors)
-    imports: dict[str, int] = {}
-    for model in (parts[DECODER], parts[DECODER_WITH_PAST]):
-        imports |= {item.domain: item.version for item in model.opset_import}
-    return helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid(d, v) for d, v in sorted(imports.items())],
-        ir_version=max(model.ir_version for model in parts.values()),
-        producer_name="olive_build",
-    )
+    imports = imports_of(parts[DECODER], parts[DECODER_WITH_PAST])
+    return model_of(graph, imports, max(model.ir_version for model in parts.values()))
 
 
 Extra = tuple[list[onnx.NodeProto], list[onnx.TensorProto], list[onnx.ValueInfoProto]]
@@ -89,7 +83,7 @@ def _unchanged(facts: WhisperFacts, kind: int) -> Extra:
     )
     names = [f"later/{name}" for name in present_names(facts, "encoder")]
     nodes = [helper.make_node("Identity", [empty.name], [name], name=name) for name in names]
-    return nodes, [empty], [_value(name, kind, list(shape)) for name in names]
+    return nodes, [empty], [tensor_info(name, kind, list(shape)) for name in names]
 
 
 def _inputs(facts: WhisperFacts, kind: int) -> list[onnx.ValueInfoProto]:
@@ -98,11 +92,11 @@ def _inputs(facts: WhisperFacts, kind: int) -> list[onnx.ValueInfoProto]:
     cross: list[str | int] = [BATCH, facts.decoder_heads, "encoder_sequence_length_out", size]
     states: list[str | int] = [BATCH, "encoder_sequence_length", facts.dimensions]
     return [
-        _value(INPUT_IDS, TensorProto.INT64, [BATCH, "decoder_sequence_length"]),
-        _value(ENCODER_STATES, kind, states),
-        *(_value(name, kind, own) for name in past_names(facts, "decoder")),
-        *(_value(name, kind, cross) for name in past_names(facts, "encoder")),
-        _value(CHOICE, TensorProto.BOOL, [1]),
+        tensor_info(INPUT_IDS, TensorProto.INT64, [BATCH, "decoder_sequence_length"]),
+        tensor_info(ENCODER_STATES, kind, states),
+        *(tensor_info(name, kind, own) for name in past_names(facts, "decoder")),
+        *(tensor_info(name, kind, cross) for name in past_names(facts, "encoder")),
+        tensor_info(CHOICE, TensorProto.BOOL, [1]),
     ]
 
 
@@ -111,11 +105,7 @@ def _outputs(facts: WhisperFacts, kind: int) -> list[onnx.ValueInfoProto]:
     own: list[str | int] = [BATCH, facts.decoder_heads, "total_decoder_sequence_length", size]
     cross: list[str | int] = [BATCH, facts.decoder_heads, "encoder_sequence_length_out", size]
     return [
-        _value(LOGITS, kind, [BATCH, "decoder_sequence_length", facts.vocabulary]),
-        *(_value(name, kind, own) for name in present_names(facts, "decoder")),
-        *(_value(name, kind, cross) for name in present_names(facts, "encoder")),
+        tensor_info(LOGITS, kind, [BATCH, "decoder_sequence_length", facts.vocabulary]),
+        *(tensor_info(name, kind, own) for name in present_names(facts, "decoder")),
+        *(tensor_info(name, kind, cross) for name in present_names(facts, "encoder")),
     ]
-
-
-def _value(name: str, kind: int, shape: Sequence[str | int]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, kind, list(shape))

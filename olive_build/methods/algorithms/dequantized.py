@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from olive_build.methods.algorithms.gptq import Floats
+from olive_build.methods.algorithms.layouts import symmetric_int8
 from olive_build.rewrites.rule import Rewritten
 from olive_build.steps.model_check import LARGE_WEIGHT
 
@@ -41,15 +40,6 @@ def dequantize_weights(
     return Rewritten(len(chosen), tuple(declined))
 
 
-def symmetric_int8(weight: Floats, axis: int | None) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Return int8 values and their scale: one for each index of `axis`, or a single one."""
-    others = None if axis is None else tuple(i for i in range(weight.ndim) if i != axis)
-    scale = np.asarray(np.abs(weight).max(axis=others, keepdims=True) / np.float32(127), np.float32)
-    scale = np.where(scale == 0, np.float32(1), scale).astype(np.float32)
-    values = np.clip(np.rint(weight / scale), -127, 127).astype(np.int8)
-    return values, scale.reshape(-1) if axis is not None else scale.reshape(())
-
-
 def _outputs_axis(node: onnx.NodeProto) -> int | None:
     if node.op_type == "Gemm":
         return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
@@ -64,7 +54,9 @@ def _store(
     name = tensor.name
     stored, scales, weight = f"{name}_int8", f"{name}_scale", f"{name}_dequantized"
     graph.initializer.append(numpy_helper.from_array(values, stored))
-    graph.initializer.append(numpy_helper.from_array(scale, scales))
+    graph.initializer.append(
+        numpy_helper.from_array(scale.reshape(() if axis is None else -1), scales)
+    )
     attributes = {} if axis is None else {"axis": axis}
     added = helper.make_node("DequantizeLinear", [stored, scales], [weight], name=weight)
     added.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())

@@ -13,6 +13,17 @@ from olive_build.methods.algorithms.gptq import Floats, Integers
 Stored = npt.NDArray[np.generic]
 
 
+def symmetric_int8(weight: Floats, axis: int | None) -> tuple[npt.NDArray[np.int8], Floats]:
+    """Return int8 values round zero and their scale: one for each index of `axis`, or a single one.
+
+    The scale has the weight's axes, of size 1 but for `axis`; where all is zero it is 1.
+    """
+    others = None if axis is None else tuple(i for i in range(weight.ndim) if i != axis)
+    scale = np.abs(weight).max(axis=others, keepdims=True) / np.float32(127)
+    scale = np.where(scale == 0, np.float32(1), scale).astype(np.float32)
+    return np.clip(np.rint(weight / scale), -127, 127).astype(np.int8), scale
+
+
 class Layout(Protocol):
     """One way to store a weight."""
 

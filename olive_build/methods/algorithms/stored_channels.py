@@ -6,17 +6,13 @@ W becomes Cast(int8) * scale, both of constants: runtimes compute that once, whe
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from olive_build.methods.algorithms.layouts import symmetric_int8
 from olive_build.methods.algorithms.tables import look_up, looks_up
 from olive_build.rewrites.rule import Rewritten
 from olive_build.steps.model_check import LARGE_WEIGHT
-
-Floats = npt.NDArray[np.float32]
-LARGEST = np.float32(127)
 
 
 def store_channels(model: onnx.ModelProto, excluded: set[str]) -> Rewritten:
@@ -47,14 +43,6 @@ def store_channels(model: onnx.ModelProto, excluded: set[str]) -> Rewritten:
     return Rewritten(count, tuple(declined))
 
 
-def channels_as_int8(weight: Floats, axis: int) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Return the weight's integers and the scale of each channel along `axis`, broadcastable."""
-    others = tuple(other for other in range(weight.ndim) if other != axis)
-    scale = np.abs(weight).max(axis=others, keepdims=True) / LARGEST
-    scale = np.where(scale == 0, np.float32(1), scale).astype(np.float32)
-    return np.clip(np.rint(weight / scale), -LARGEST, LARGEST).astype(np.int8), scale
-
-
 def _is_large(tensor: onnx.TensorProto) -> bool:
     dims = tuple(tensor.dims)
     return (
@@ -83,7 +71,7 @@ def _store(
     model: onnx.ModelProto, tensor: onnx.TensorProto, nodes: list[onnx.NodeProto], axis: int
 ) -> None:
     graph = model.graph
-    integers, scale = channels_as_int8(numpy_helper.to_array(tensor), axis)
+    integers, scale = symmetric_int8(numpy_helper.to_array(tensor), axis)
     name, stored, scales = tensor.name, f"{tensor.name}_int8", f"{tensor.name}_scale"
     graph.initializer.remove(tensor)
     graph.initializer.append(numpy_helper.from_array(integers, stored))

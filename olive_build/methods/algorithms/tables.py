@@ -10,16 +10,14 @@ Operator: com.microsoft QGemm, docs/ContribOperators.md of microsoft/onnxruntime
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from olive_build.methods.algorithms.gptq import Floats
+from olive_build.methods.algorithms.layouts import symmetric_int8
 from olive_build.rewrites.rule import Rewritten
 from olive_build.steps.model_check import LARGE_WEIGHT
 
 DOMAIN = "com.microsoft"
-Rows = npt.NDArray[np.int8]
 
 
 def quantize_tables(model: onnx.ModelProto, excluded: set[str]) -> Rewritten:
@@ -64,14 +62,6 @@ def find_tables(
     return chosen, declined
 
 
-def rows_as_int8(table: Floats) -> tuple[Rows, Floats]:
-    """Return int8 rows [rows, ...] and the scale of each, [rows, 1 ...]; a row of zeros has 1."""
-    axes = tuple(range(1, table.ndim))
-    scale = np.abs(table).max(axis=axes, keepdims=True) / np.float32(127)
-    scale = np.where(scale == 0, np.float32(1), scale).astype(np.float32)
-    return np.clip(np.rint(table / scale), -127, 127).astype(np.int8), scale
-
-
 def _is_table(tensor: onnx.TensorProto, nodes: list[onnx.NodeProto]) -> bool:
     return (
         tensor.data_type == TensorProto.FLOAT
@@ -114,7 +104,7 @@ def _quantize(
     model: onnx.ModelProto, tensor: onnx.TensorProto, readers: list[onnx.NodeProto]
 ) -> None:
     graph = model.graph
-    rows, scale = rows_as_int8(numpy_helper.to_array(tensor))
+    rows, scale = symmetric_int8(numpy_helper.to_array(tensor), 0)
     stored, scales = f"{tensor.name}_int8", f"{tensor.name}_row_scale"
     graph.initializer.append(numpy_helper.from_array(rows, stored))
     graph.initializer.append(numpy_helper.from_array(scale, scales))

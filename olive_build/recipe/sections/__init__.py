@@ -17,9 +17,8 @@ from olive_build.recipe.codes import Code
 from olive_build.recipe.suggest import listed
 
 if TYPE_CHECKING:
-    from olive_build.recipe.context import Context
+    from olive_build.recipe.context import Context, Place
     from olive_build.recipe.fields import Strict
-    from olive_build.recipe.place import Place
     from olive_build.targets import Provider, Target
 
 

@@ -12,7 +12,7 @@ from olive_build.recipe.codes import Code
 from olive_build.recipe.sections import Section
 
 if TYPE_CHECKING:
-    from olive_build.recipe.place import Place
+    from olive_build.recipe.context import Place
 
 SECTION = "generation"
 TRANSFORMERS_JS = "transformers.js"

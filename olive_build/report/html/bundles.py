@@ -1,83 +1,116 @@
-"""What a page shows of a bundle, read from its manifest.json and proof.json alone."""
+"""What a page shows of a bundle, from its record alone."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from olive_build.bundle.manifest import PROOF, read_json, read_manifest
 from olive_build.errors import BundleError
 from olive_build.proof import figures
-from olive_build.proof.verdict import FP32, PYTORCH
-from olive_build.report.html.candidates import SearchLog, read_search
+from olive_build.record.codec import Damaged, decode
+from olive_build.record.manifest import Manifest, Variant
+from olive_build.record.proof import (
+    FP32,
+    PYTORCH,
+    THIS,
+    Latency,
+    Machine,
+    Search,
+    VariantProof,
+)
+from olive_build.record.read import AGAIN, MOST_BYTES, Record, read_record
 from olive_build.report.html.training_view import TrainingView, read_training_view
+from olive_build.untrusted import read_json
 
-OWN = "this file"
+SEARCH = "search.json"
 
 
 @dataclass(frozen=True)
 class Speed:
     """How many times as fast as PyTorch eager at one size; `low` and `high` hold it for certain."""
 
-    size: int
-    unit: str
-    threads: int
-    times: float
-    low: float
-    high: float
-    against_fp32: float | None
-    milliseconds: float
-    noisy: bool
+    row: Latency
+
+    @property
+    def times(self) -> float:
+        """How many times as fast."""
+        return 1 / self.row.ratio_to[PYTORCH].median
+
+    @property
+    def low(self) -> float:
+        """As fast at least."""
+        return 1 / self.row.ratio_to[PYTORCH].interval[1]
+
+    @property
+    def high(self) -> float:
+        """As fast at most."""
+        return 1 / self.row.ratio_to[PYTORCH].interval[0]
+
+    @property
+    def against_fp32(self) -> float | None:
+        """How many times as fast as the fp32 graph."""
+        found = self.row.ratio_to.get(FP32)
+        return None if found is None else 1 / found.median
+
+    @property
+    def milliseconds(self) -> float:
+        """How long it takes."""
+        return self.row.milliseconds[THIS].median
 
     @property
     def place(self) -> str:
         """Where it was measured: `16 tokens, 1 thread`."""
-        return f"{self.size} {self.unit}, {self.threads} thread{'s' * (self.threads > 1)}"
+        threads = self.row.threads
+        return f"{self.row.tokens} {self.row.unit}, {threads} thread{'s' * (threads > 1)}"
 
 
 @dataclass(frozen=True)
 class VariantView:
     """One variant of one target: what it is, and what was measured of it.
 
-    `without_vnni` holds the figures of quality on a processor whose 8-bit sums can saturate, where
-    they differ from those of this machine. `training` is there where it goes on learning.
+    `training` is there where it goes on learning.
     """
 
     target: str
     name: str
-    precision: str
-    method: Mapping[str, Any] | None
-    size_bytes: int
-    fp32_bytes: int
-    quality: Mapping[str, Mapping[str, Any]]
-    speeds: tuple[Speed, ...]
-    load_ms: float | None
-    memory_mb: float | None
-    gates: tuple[Mapping[str, Any], ...]
-    limits: Mapping[str, Any]
-    findings: tuple[Mapping[str, Any], ...]
-    verdict: str
-    search: SearchLog
-    without_vnni: Mapping[str, float]
+    made: Variant
+    proof: VariantProof
+    search: Search
     training: TrainingView | None
-
-    @property
-    def ratio(self) -> float:
-        """Its size against the fp32 graph's."""
-        return self.size_bytes / self.fp32_bytes
 
     @property
     def figures(self) -> dict[str, float]:
         """The worst of its files, figure by figure: what the budgets are held against."""
-        return figures.worst(list(self.quality.values()))
+        return figures.worst([item.figures for item in self.proof.quality.values()])
+
+    @property
+    def without_vnni(self) -> dict[str, float]:
+        """The figures on a processor whose 8-bit sums can saturate, where they are others."""
+        found = self.proof.without_vnni
+        return figures.worst([found.quality.figures]) if found and found.quality else {}
+
+    @property
+    def speeds(self) -> tuple[Speed, ...]:
+        """Its speed at each size."""
+        rows = self.proof.latency or ()
+        return tuple(Speed(row) for row in rows if PYTORCH in row.ratio_to)
 
     @property
     def speed(self) -> Speed | None:
         """Its speed at the smallest size on one thread."""
-        return min(self.speeds, key=lambda item: (item.threads, item.size), default=None)
+        return min(self.speeds, key=lambda item: (item.row.threads, item.row.tokens), default=None)
+
+    @property
+    def load_ms(self) -> float | None:
+        """How long it takes to load."""
+        return self.proof.load.milliseconds[THIS].median if self.proof.load else None
+
+    @property
+    def memory_mb(self) -> float | None:
+        """The peak of its memory."""
+        rows = (self.proof.memory or {}).get(THIS, ())
+        return max((row.median for row in rows), default=None)
 
 
 @dataclass(frozen=True)
@@ -85,138 +118,71 @@ class BundleView:
     """One target's bundle."""
 
     folder: Path
-    recipe: str
-    description: str
-    target: str
-    provider: str
-    status: str
-    smoke: bool
-    model: Mapping[str, Any]
-    tools: Mapping[str, str]
-    packages: tuple[Mapping[str, str], ...]
-    machine: Mapping[str, Any]
-    files: tuple[Mapping[str, Any], ...]
+    manifest: Manifest
+    machine: Machine
     variants: tuple[VariantView, ...]
+
+    @property
+    def target(self) -> str:
+        """The target."""
+        return self.manifest.target
 
 
 def read_bundle(folder: Path) -> BundleView:
     """Return what lies in a bundle's folder. Raises BundleError when it is none, or damaged."""
-    manifest, proof = read_manifest(folder), read_json(folder / PROOF)
+    record = read_record(folder)
     try:
-        return _bundle(folder, manifest, proof)
-    except (
-        *(KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError, OverflowError),
-        *(OSError, RecursionError),
-    ) as error:
+        variants = tuple(_variant(record, name) for name in record.manifest.variants)
+        for item in variants:
+            _require_figures(item)
+    except (Damaged, KeyError, ZeroDivisionError) as error:
         raise BundleError(
-            "the bundle's manifest.json or proof.json is damaged",
+            "the bundle's proof.json is damaged",
             where=str(folder),
-            why=f"{type(error).__name__}: {error}",
-            hint="olive-build verify says more; build the bundle again",
+            why=str(error) if isinstance(error, Damaged) else f"{type(error).__name__}: {error}",
+            hint=AGAIN,
         ) from error
+    return BundleView(folder, record.manifest, record.proof.machine, variants)
 
 
-def _bundle(folder: Path, manifest: dict[str, Any], proof: dict[str, Any]) -> BundleView:
-    variants = tuple(
-        _variant(folder, manifest, name, proved) for name, proved in proof["variants"].items()
-    )
-    if not variants:
-        raise ValueError("there are no variants in proof.json")
-    for key in ("recipe", "description", "target", "provider", "status"):
-        if not isinstance(manifest[key], str):
-            raise TypeError(f"`{key}` is no text")
-    return BundleView(
-        folder=folder,
-        recipe=manifest["recipe"],
-        description=manifest["description"],
-        target=manifest["target"],
-        provider=manifest["provider"],
-        status=manifest["status"],
-        smoke=bool(manifest["smoke"]),
-        model=_map(manifest["model"]),
-        tools=_map(manifest["tools"]),
-        packages=tuple(_map(item) for item in manifest["runtime"]["packages"]),
-        machine=_map(proof["machine"]),
-        files=tuple(_map(item) for item in manifest["files"]),
-        variants=variants,
+def _variant(record: Record, name: str) -> VariantView:
+    manifest, proof = record.manifest, record.proof.variants[name]
+    training = None
+    if manifest.training:
+        if proof.training is None:
+            raise Damaged(f"variants.{name}", "`training` is missing")
+        training = read_training_view(manifest.training, manifest.variants[name], proof.training)
+    return VariantView(
+        manifest.target,
+        name,
+        manifest.variants[name],
+        proof,
+        _search(record.folder, name, proof),
+        training,
     )
 
 
-def _variant(
-    folder: Path, manifest: Mapping[str, Any], name: str, proved: dict[str, Any]
-) -> VariantView:
-    described = manifest["variants"][name]
-    load = proved.get("load") or {}
-    memory = (proved.get("memory") or {}).get(OWN, [])
-    view = VariantView(
-        target=manifest["target"],
-        name=name,
-        precision=str(described["precision"]),
-        method=None if described["quantize"] is None else _map(described["quantize"]),
-        size_bytes=int(proved["size_bytes"]),
-        fp32_bytes=int(proved["fp32_bytes"]),
-        quality=_map(proved["quality"]),
-        speeds=tuple(speed for row in proved["latency"] or [] for speed in _speed(row)),
-        load_ms=_number(load["milliseconds"][OWN]["median"]) if load else None,
-        memory_mb=max((_number(row["median"]) for row in memory), default=None),
-        gates=tuple(_gate(item) for item in proved["gates"]),
-        limits=_map(proved["limits"]),
-        findings=tuple(_map(item) for item in proved.get("static_check") or []),
-        verdict=str(proved["verdict"]),
-        search=read_search(folder, name, proved),
-        without_vnni=_without_vnni(proved),
-        training=read_training_view(manifest["training"], described, proved["training"])
-        if "training" in manifest
-        else None,
-    )
-    for value in (*view.figures.values(), view.ratio):
-        _number(value)
-    return view
+def _require_figures(item: VariantView) -> None:
+    """Raise where a row lacks what it is shown with: this file's time, or a ratio above 0."""
+    for one in item.speeds:
+        _ = one.times, one.low, one.high, one.against_fp32, one.milliseconds
+    _ = item.load_ms
 
 
-def _speed(row: Mapping[str, Any]) -> Sequence[Speed]:
-    ratio = row["ratio_to"].get(PYTORCH)
-    if ratio is None:
-        return ()
-    against = row["ratio_to"].get(FP32)
-    median = _number(ratio["median"])
-    return (
-        Speed(
-            size=int(row["tokens"]),
-            unit=str(row.get("unit", "tokens")),
-            threads=int(row["threads"]),
-            times=1 / median,
-            low=1 / _number(ratio.get("median_to", ratio["high"])),
-            high=1 / _number(ratio.get("median_from", ratio["low"])),
-            against_fp32=None if against is None else 1 / _number(against["median"]),
-            milliseconds=_number(row["milliseconds"][OWN]["median"]),
-            noisy=bool(row.get("noisy", False)),
-        ),
-    )
+def _search(folder: Path, name: str, proof: VariantProof) -> Search:
+    """Return what is in the proof, or in search.json beside the variant's files; empty for none."""
+    found = proof.search
+    if found is None:
+        try:
+            found = decode(Search, read_json(folder / name / SEARCH, MOST_BYTES))
+        except FileNotFoundError:
+            return Search(())
+        except OSError as error:
+            raise Damaged(f"{name}/{SEARCH}", str(error)) from error
+    # What is counted beside them is no figure.
+    known = tuple(replace(item, figures=_of_quality(item.figures)) for item in found.candidates)
+    return replace(found, candidates=known)
 
 
-def _without_vnni(proved: Mapping[str, Any]) -> dict[str, float]:
-    quality = (proved.get("without_vnni") or {}).get("quality") or {}
-    return {name: _number(quality[name]) for name in figures.of_quality() if name in quality}
-
-
-def _gate(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    for key in ("figure", "bound", "status", "note"):
-        if not isinstance(item[key], str):
-            raise TypeError(f"a gate's `{key}` is no text")
-    _number(item["limit"])
-    if item["value"] is not None:
-        _number(item["value"])
-    return item
-
-
-def _map(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} stands where an object is expected")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"{value!r} stands where a number is expected")
-    return float(value)
+def _of_quality(found: Mapping[str, float]) -> dict[str, float]:
+    return {name: found[name] for name in figures.of_quality() if name in found}

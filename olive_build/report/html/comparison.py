@@ -37,10 +37,10 @@ def changes(old: VariantView, new: VariantView, *, same_machine: bool) -> Iterat
     """Yield size, quality and speed of a variant, in both builds."""
     yield _change(
         "size",
-        old.size_bytes,
-        new.size_bytes,
+        old.proof.size_bytes,
+        new.proof.size_bytes,
         megabytes,
-        percent(old.size_bytes, new.size_bytes),
+        percent(old.proof.size_bytes, new.proof.size_bytes),
         less_is_better=True,
     )
     for name in dict.fromkeys((*old.figures, *new.figures)):
@@ -126,8 +126,7 @@ class Pair:
     @property
     def same_machine(self) -> bool:
         """Whether both were measured on machines with one fingerprint."""
-        machines = [item.machine.get("fingerprint") for item in (self.old, self.new)]
-        return machines[0] == machines[1]
+        return self.old.machine.fingerprint == self.new.machine.fingerprint
 
     def variants(self) -> Iterator[tuple[str, VariantView | None, VariantView | None]]:
         """Yield each variant's name with what it was and what it is."""
@@ -270,7 +269,7 @@ def gate_changes(pairs: Sequence[Pair]) -> Section:
     """Return the verdicts of both builds, gate by gate where they differ."""
     columns = [Column("Variant", "name"), Column("First"), Column("Second")]
     cells = [
-        [f"{pair.target} {name}", status(old.verdict), status(new.verdict)]
+        [f"{pair.target} {name}", status(old.proof.verdict), status(new.proof.verdict)]
         for pair in pairs
         for name, old, new in pair.variants()
         if old and new

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from olive_build.record.codec import encode
+from olive_build.record.manifest import Model
+from olive_build.record.proof import Machine
 from olive_build.report.html.bundles import BundleView
 from olive_build.report.html.markup import Child, tag
 from olive_build.report.html.numbers import data, megabytes
@@ -23,9 +25,9 @@ def _origins(bundles: Sequence[BundleView]) -> Child:
     columns = [Column("What", "name"), Column("Value", "long"), Column("Bundles")]
     found: dict[tuple[str, str], list[str]] = {}
     for bundle in bundles:
-        lines = [(f"model, {key}", _text(value)) for key, value in sorted(bundle.model.items())]
-        lines += [(f"machine, {key}", _text(value)) for key, value in _sorted(bundle.machine)]
-        lines += [(key, _text(value)) for key, value in sorted(bundle.tools.items())]
+        lines = [(f"model, {key}", text) for key, text in _told(bundle.manifest.model)]
+        lines += [(f"machine, {key}", text) for key, text in _told(bundle.machine)]
+        lines += sorted(bundle.manifest.tools.items())
         for line in lines:
             found.setdefault(line, []).append(bundle.target)
     cells = [
@@ -45,9 +47,9 @@ def _packages(bundles: Sequence[BundleView]) -> Child:
         Column("Because", "long"),
     ]
     cells = [
-        [str(item["name"]), str(item["lowest"]), bundle.target, str(item.get("why", ""))]
+        [item.name, item.lowest, bundle.target, item.why]
         for bundle in bundles
-        for item in bundle.packages
+        for item in bundle.manifest.runtime.packages
     ]
     caption = "Runtime packages and the lowest version that loads the files."
     return table("packages", columns, [rows(columns, cells)], caption=caption)
@@ -57,22 +59,22 @@ def _files(bundles: Sequence[BundleView]) -> Child:
     columns = [Column("File", "name"), Column("Size", "number"), Column("sha256")]
     cells = [
         [
-            tag("span", f"{bundle.target}/{item['path']}", class_="code"),
-            data(item["size_bytes"], megabytes(item["size_bytes"])),
-            tag("span", f"{str(item['sha256'])[:DIGITS]}\u2026", class_="code"),
+            tag("span", f"{bundle.target}/{item.path}", class_="code"),
+            data(item.size_bytes, megabytes(item.size_bytes)),
+            tag("span", f"{item.sha256[:DIGITS]}\u2026", class_="code"),
         ]
         for bundle in bundles
-        for item in bundle.files
+        for item in bundle.manifest.files
     ]
     return table("files", columns, [rows(columns, cells)], caption="What is shipped.")
 
 
-def _sorted(machine: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return sorted((key, value) for key, value in machine.items())
+def _told(facts: Model | Machine) -> list[tuple[str, str]]:
+    return sorted((key, _text(value)) for key, value in encode(facts).items())
 
 
-def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _whose(targets: Sequence[str], bundles: Sequence[BundleView]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from olive_build.record.proof import Finding, Gate
 from olive_build.report.html.axes import from_zero
 from olive_build.report.html.bars import Bar, bars
 from olive_build.report.html.bundles import BundleView, VariantView
@@ -58,7 +58,11 @@ def overview(bundles: Sequence[BundleView]) -> Section:
     ]
     bodies = [
         group(
-            join(bundle.target, " ", tag("small", f"{bundle.provider}: {bundle.status}")),
+            join(
+                bundle.target,
+                " ",
+                tag("small", f"{bundle.manifest.provider}: {bundle.manifest.status}"),
+            ),
             len(columns),
             (
                 row(columns, cells)
@@ -78,7 +82,7 @@ def overview(bundles: Sequence[BundleView]) -> Section:
 def _lines(item: VariantView, figures: Sequence[str], *, timed: bool) -> Iterator[list[Child]]:
     """Yield a variant's row, and one for processors on which it gives other figures."""
     speeds = _speed_cells(item) if timed else []
-    yield [*_variant_cells(item, figures), *speeds, status(item.verdict)]
+    yield [*_variant_cells(item, figures), *speeds, status(item.proof.verdict)]
     if item.without_vnni:
         found = item.without_vnni
         quality = [
@@ -91,9 +95,13 @@ def _lines(item: VariantView, figures: Sequence[str], *, timed: bool) -> Iterato
 
 def _variant_cells(item: VariantView, figures: Sequence[str]) -> list[Child]:
     return [
-        join(item.name, " ", tag("small", item.precision) if item.precision != item.name else None),
-        data(item.size_bytes, megabytes(item.size_bytes)),
-        data(item.ratio, text_of("size_ratio", item.ratio)),
+        join(
+            item.name,
+            " ",
+            tag("small", item.made.precision) if item.made.precision != item.name else None,
+        ),
+        data(item.proof.size_bytes, megabytes(item.proof.size_bytes)),
+        data(item.proof.ratio, text_of("size_ratio", item.proof.ratio)),
         *(
             data(item.figures[name], text_of(name, item.figures[name]))
             if name in item.figures
@@ -131,21 +139,22 @@ def speed(bundles: Sequence[BundleView]) -> Section | None:
     if not variants:
         return None
     floors = {
-        (item.target, item.name, gate.get("size")): float(gate["limit"])
+        (item.target, item.name, gate.size): gate.limit
         for item in variants
-        for gate in item.gates
-        if gate["figure"] == "speedup"
+        for gate in item.proof.gates
+        if gate.figure == "speedup"
     }
     series = series_of([item for bundle in bundles for item in bundle.variants])
     several = len({item.target for item in variants}) > 1
     drawn = [
         Bar(
-            f"{item.target + ' ' if several else ''}{item.name}, {one.size}, {one.threads} thr.",
+            f"{item.target + ' ' if several else ''}{item.name}, "
+            f"{one.row.tokens}, {one.row.threads} thr.",
             one.times,
             f"{one.times:.2f} \u00d7",
             one.low,
             one.high,
-            floors.get((item.target, item.name, one.size)) if one.threads == 1 else None,
+            floors.get((item.target, item.name, one.row.tokens)) if one.row.threads == 1 else None,
             series[item.name],
         )
         for item in variants
@@ -179,7 +188,7 @@ def _speed_table(variants: Sequence[VariantView]) -> Markup:
             NONE
             if one.against_fp32 is None
             else data(one.against_fp32, f"{one.against_fp32:.2f} \u00d7"),
-            "noisy" if one.noisy else "quiet",
+            "noisy" if one.row.noisy else "quiet",
         ]
         for item in variants
         for one in item.speeds
@@ -201,42 +210,33 @@ def gates(bundles: Sequence[BundleView]) -> Section:
     for bundle in bundles:
         for item in bundle.variants:
             title = f"{bundle.target} {item.name}"
-            found = [row(columns, _gate_cells(gate)) for gate in _different(item.gates)]
-            found += [row(columns, _finding_cells(finding)) for finding in item.findings]
+            found = [row(columns, _gate_cells(gate)) for gate in dict.fromkeys(item.proof.gates)]
+            found += [row(columns, _finding_cells(finding)) for finding in item.proof.static_check]
             if found:
                 bodies.append(group(title, len(columns), found))
     caption = "What a bundle is held to; one that fails is not published."
     return Section("gates", "Gates", table("gates", columns, bodies, caption=caption))
 
 
-def _different(found: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the gates without repeats: a variant's files mostly give equal figures."""
-    kept: list[Mapping[str, Any]] = []
-    for gate in found:
-        if gate not in kept:
-            kept.append(gate)
-    return kept
-
-
-def _gate_cells(gate: Mapping[str, Any]) -> list[Child]:
-    name, value, interval = gate["figure"], gate["value"], gate.get("interval")
+def _gate_cells(gate: Gate) -> list[Child]:
+    name, value, interval = gate.figure, gate.value, gate.interval
     between = None
     if interval:
         between = tag("small", f" {interval[0]:.3g} to {interval[1]:.3g}")
-    size = f" at {gate['size']}" if gate.get("size") is not None else ""
+    size = f" at {gate.size}" if gate.size is not None else ""
     return [
         title_of(name) + size,
         "not measured" if value is None else join(data(value, text_of(name, value)), between),
-        f"{gate['bound']} {limit_text(name, gate['limit'])}",
-        status(gate["status"]),
-        gate["note"],
+        f"{gate.bound} {limit_text(name, gate.limit)}",
+        status(gate.status),
+        gate.note,
     ]
 
 
-def _finding_cells(finding: Mapping[str, Any]) -> list[Child]:
-    severity = str(finding.get("severity", ""))
-    words = [str(finding.get(key) or "") for key in ("what", "why", "hint")]
-    verdict = status("failed") if severity == "error" else tag("span", severity, class_="status")
+def _finding_cells(finding: Finding) -> list[Child]:
+    words = (finding.what, finding.why, finding.hint)
+    is_error = finding.severity == "error"
+    verdict = status("failed") if is_error else tag("span", finding.severity, class_="status")
     return ["static check", NONE, NONE, verdict, folded("; ".join(filter(None, words)))]
 
 

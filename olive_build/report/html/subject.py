@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from olive_build.bundle.manifest import MANIFEST
 from olive_build.errors import UsageError
+from olive_build.record.read import MANIFEST
 from olive_build.report.html.bundles import BundleView, read_bundle
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from olive_build.proof import figures
+from olive_build.record.proof import Candidate
 from olive_build.report.html.axes import Axis, for_quality, from_zero
 from olive_build.report.html.bundles import VariantView
-from olive_build.report.html.candidates import Candidate, front
 from olive_build.report.html.markup import Markup
 from olive_build.report.html.numbers import limit_text, text_of, title_of
 from olive_build.report.html.page import figure, plots
@@ -101,11 +101,18 @@ def _by_size(
     floors: Sequence[Guide],
 ) -> Markup:
     ceilings = _size_limits(variants, series)
-    sizes = [item.size_bytes / 1e6 for item in (*variants, *past)]
+    sizes = [item.proof.size_bytes / 1e6 for item in (*variants, *past)]
     x = from_zero("size in MB: less is better", sizes)
     inside = [guide for guide in ceilings if guide.value <= x.high]
     marks = [
-        _Mark(item.size_bytes / 1e6, item.figures[quality], item.name, (item.target,), number, old)
+        _Mark(
+            item.proof.size_bytes / 1e6,
+            item.figures[quality],
+            item.name,
+            (item.target,),
+            number,
+            old,
+        )
         for items, old in ((variants, False), (past, True))
         for item in items
         for number in [series[item.name]]
@@ -183,7 +190,11 @@ def _merged(marks: Sequence[_Mark], x: Axis, y: Axis) -> list[_Mark]:
 def _limits(variants: Sequence[VariantView], figure: str, series: dict[str, int]) -> list[Guide]:
     """Return the limits of a figure of quality, one line for each variant's name."""
     sign = "\u2265" if _rises(figure) else "\u2264"
-    found = {(item.name, float(item.limits[figure])) for item in variants if figure in item.limits}
+    found = {
+        (item.name, item.proof.limits.figures[figure])
+        for item in variants
+        if figure in item.proof.limits.figures
+    }
     guides = [
         Guide("y", value, f"{name} {sign} {limit_text(figure, value)}", series[name])
         for name, value in sorted(found)
@@ -195,10 +206,11 @@ def _size_limits(variants: Sequence[VariantView], series: dict[str, int]) -> lis
     """Return the ceilings on size, in MB; one that is the fp32 graph's own size limits nothing."""
     found = {}
     for item in variants:
-        ceilings = [float(item.limits["size_mb"])] if "size_mb" in item.limits else []
-        ratio = float(item.limits.get("size_ratio", 1.0))
+        limits = item.proof.limits.figures
+        ceilings = [limits["size_mb"]] if "size_mb" in limits else []
+        ratio = limits.get("size_ratio", 1.0)
         if ratio < 1:
-            ceilings.append(ratio * item.fp32_bytes / 1e6)
+            ceilings.append(ratio * item.proof.fp32_bytes / 1e6)
         if ceilings:
             found[item.name] = min(ceilings)
     guides = [
@@ -211,15 +223,24 @@ def _size_limits(variants: Sequence[VariantView], series: dict[str, int]) -> lis
 def _speed_limits(variants: Sequence[VariantView], series: dict[str, int]) -> list[Guide]:
     """Return the floors on speed at the size that the plot shows."""
     found = {
-        (item.name, float(gate["limit"]))
+        (item.name, gate.limit)
         for item in variants
-        for gate in item.gates
-        if gate["figure"] == "speedup" and item.speed and gate.get("size") == item.speed.size
+        for gate in item.proof.gates
+        if gate.figure == "speedup" and item.speed and gate.size == item.speed.row.tokens
     }
     return [
         Guide("x", value, f"{name} \u2265 {value:g} \u00d7", series[name])
         for name, value in sorted(found)
     ][:MOST_GUIDES]
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points that no other beats in both: smaller x, larger y; by x."""
+    best: list[tuple[float, float]] = []
+    for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not best or y > best[-1][1]:
+            best.append((x, y))
+    return best
 
 
 def search_plots(name: str, candidates: Sequence[Candidate]) -> Markup | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from olive_build.record.proof import ErrorRate
 from olive_build.report.html.axes import from_zero
 from olive_build.report.html.bars import Bar, bars
 from olive_build.report.html.bundles import BundleView
 from olive_build.report.html.markup import Child, Markup, tag
 from olive_build.report.html.numbers import data, megabytes, short_title, text_of
 from olive_build.report.html.page import Column, Section, figure, joined, paragraph, rows, table
-from olive_build.report.html.training_view import ErrorRate, TrainingView
+from olive_build.report.html.training_view import NamedRate, TrainingView, place_of
 
 RATE = "equal_error_rate"
 NONE = "\u2013"
@@ -47,19 +48,25 @@ def training_facts(bundles: Sequence[BundleView]) -> list[tuple[str, Child, Chil
     found = trained(bundles)
     if not found:
         return []
-    bundle, view = min(found, key=lambda item: item[1].cost.milliseconds)
+    bundle, view = min(found, key=lambda item: item[1].cost.milliseconds_per_step)
     cost = view.cost
-    place = f"{cost.place}, {megabytes(cost.peak_bytes)}" + f"; {bundle.target}" * (len(found) > 1)
+    place = f"{place_of(cost)}, {megabytes(cost.peak_bytes)}" + f"; {bundle.target}" * (
+        len(found) > 1
+    )
     whole = "all of its values"
     if view.stored_values is not None:
         whole = f"of {view.stored_values:,} values"
     shown: list[tuple[str, Child, Child]] = [
-        ("A training step", data(cost.milliseconds, f"{cost.milliseconds:.3g} ms"), place),
+        (
+            "A training step",
+            data(cost.milliseconds_per_step, f"{cost.milliseconds_per_step:.3g} ms"),
+            place,
+        ),
         ("Learns", data(view.values, f"{view.values:,}"), whole),
     ]
     rates = [one.error_rate for _, one in found if one.error_rate]
     if rates:
-        worst = max(rates, key=lambda item: item.rate)
+        worst = max((one.rate for one in rates), key=lambda item: item.rate)
         shown.append(("Equal error rate", _percent(worst.rate), _between(worst)))
     return shown
 
@@ -105,7 +112,7 @@ def _costs(found: Sequence[Trained]) -> Markup:
         [
             bundle.target,
             data(cost.threads, str(cost.threads)),
-            data(cost.milliseconds, f"{cost.milliseconds:.3g} ms"),
+            data(cost.milliseconds_per_step, f"{cost.milliseconds_per_step:.3g} ms"),
             data(cost.peak_bytes, megabytes(cost.peak_bytes)),
             megabytes(cost.peak_bytes - cost.baseline_bytes),
         ]
@@ -149,18 +156,15 @@ def _error_rates(bundle: BundleView, view: TrainingView, several: bool) -> list[
         return []
     name, whose = f"rates-{bundle.target}", f" of {bundle.target}" * several
     limits = [
-        float(gate["limit"])
-        for item in bundle.variants
-        for gate in item.gates
-        if gate["figure"] == RATE
+        gate.limit for item in bundle.variants for gate in item.proof.gates if gate.figure == RATE
     ]
     drawn = [
         Bar(
             one.name,
-            100 * one.rate,
-            f"{one.rate:.1%}",
-            100 * one.low,
-            100 * one.high,
+            100 * one.rate.rate,
+            f"{one.rate.rate:.1%}",
+            100 * one.rate.low,
+            100 * one.rate.high,
             # The budget is of all together.
             100 * limits[0] if limits and not number else None,
             int(number > 0),
@@ -179,7 +183,7 @@ def _error_rates(bundle: BundleView, view: TrainingView, several: bool) -> list[
     return [figure(plot, caption), _rate_table(name, view.error_rates)]
 
 
-def _rate_table(name: str, found: Sequence[ErrorRate]) -> Markup:
+def _rate_table(name: str, found: Sequence[NamedRate]) -> Markup:
     columns = [
         Column("Owner", "name"),
         Column("Equal error rate", "number"),
@@ -188,7 +192,13 @@ def _rate_table(name: str, found: Sequence[ErrorRate]) -> Markup:
         Column("of impostors", "number"),
     ]
     cells: list[list[Child]] = [
-        [one.name, _percent(one.rate), _between(one), str(one.owners), f"{one.impostors:,}"]
+        [
+            one.name,
+            _percent(one.rate.rate),
+            _between(one.rate),
+            str(one.rate.owners),
+            f"{one.rate.impostors:,}",
+        ]
         for one in found
     ]
     caption = "Clips that were not learned from; other owners' count as impostors' too."

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from olive_build.record.proof import Cost, ErrorRate, StepCost
 from olive_build.report.html.changes import Change, percent
 from olive_build.report.html.numbers import megabytes, signed, text_of, title_of
-from olive_build.report.html.training_view import Cost, ErrorRate, TrainingView
+from olive_build.report.html.training_view import TrainingView, place_of
 
 NONE = "\u2013"
 RATE = "equal_error_rate"
@@ -24,17 +25,22 @@ def training_changes(old: TrainingView | None, new: TrainingView | None) -> Iter
     )
     for threads in sorted({*before, *after}):
         yield from _costs(before.get(threads), after.get(threads))
-    rates = old.error_rate if old else None, new.error_rate if new else None
+    rates = _all_owners(old), _all_owners(new)
     if rates != (None, None):
         yield _rate(rates[0], rates[1])
 
 
-def _costs(old: Cost | None, new: Cost | None) -> Iterator[Change]:
-    place = next(item.place for item in (old, new) if item)
+def _all_owners(view: TrainingView | None) -> ErrorRate | None:
+    named = view.error_rate if view else None
+    return named.rate if named else None
+
+
+def _costs(old: Cost | StepCost | None, new: Cost | StepCost | None) -> Iterator[Change]:
+    place = next(place_of(item) for item in (old, new) if item)
     yield _cost(
         f"a training step, {place}",
-        old.milliseconds if old else None,
-        new.milliseconds if new else None,
+        old.milliseconds_per_step if old else None,
+        new.milliseconds_per_step if new else None,
         lambda value: f"{value:.3g} ms",
     )
     yield _cost(

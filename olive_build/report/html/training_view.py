@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
 
-# Figures of proof.json that are numbers, and those that name the parameter that is furthest off.
+from olive_build.record.manifest import Graph, Loss, Optimizer, Training
+from olive_build.record.proof import Cost, ErrorRate, StepCost, Trained
+
+# Figures that are numbers by themselves.
 PROVED = ("losses_difference", "eval_difference", "trained_difference", "inference_difference")
-WORST = {"gradient_difference": "gradients", "parameters_difference": "parameters"}
 
 
 @dataclass(frozen=True)
-class Cost:
-    """A training step on so many threads: its median time, and the memory of its process."""
-
-    threads: int
-    milliseconds: float
-    peak_bytes: float
-    baseline_bytes: float
-
-    @property
-    def place(self) -> str:
-        """Where it was measured: `1 thread`."""
-        return f"{self.threads} thread{'s' * (self.threads > 1)}"
-
-
-@dataclass(frozen=True)
-class ErrorRate:
-    """An equal error rate; `low` and `high` hold it with 95 % confidence. Counts are of trials."""
+class NamedRate:
+    """An equal error rate, of all owners or of one."""
 
     name: str
-    rate: float
-    low: float
-    high: float
-    owners: int
-    impostors: int
+    rate: ErrorRate
 
 
 @dataclass(frozen=True)
@@ -55,113 +36,85 @@ class TrainingView:
     steps: int
     proved: Mapping[str, float]
     least_alike: str
-    costs: tuple[Cost, ...]
-    error_rates: tuple[ErrorRate, ...]
+    costs: tuple[Cost | StepCost, ...]
+    error_rates: tuple[NamedRate, ...]
 
     @property
-    def cost(self) -> Cost:
+    def cost(self) -> Cost | StepCost:
         """The cost on the fewest threads."""
         return min(self.costs, key=lambda item: item.threads)
 
     @property
-    def error_rate(self) -> ErrorRate | None:
+    def error_rate(self) -> NamedRate | None:
         """The rate of all owners together."""
         return next(iter(self.error_rates), None)
 
 
-def read_training_view(
-    section: Mapping[str, Any], described: Mapping[str, Any], proved: Mapping[str, Any]
-) -> TrainingView:
-    """Return what a page shows.
+def place_of(cost: Cost | StepCost) -> str:
+    """Return where a step was timed: `1 thread`."""
+    return f"{cost.threads} thread{'s' * (cost.threads > 1)}"
 
-    `section` is the manifest's `training`, `described` its variant, `proved` what proof.json has
-    as the variant's `training`. Raises KeyError, TypeError or ValueError for damaged ones.
-    """
-    stored = described.get("stored_values") if section["frozen"] else None
-    found = {name: _number(proved[name]) for name in PROVED if name in proved}
-    for name, part in WORST.items():
-        if part in proved:
-            found[name] = _number(proved[part]["worst"])
+
+def read_training_view(training: Training, graph: Graph, proved: Trained) -> TrainingView:
+    """Return what a page shows of training, `graph` being the inference model's."""
+    found = {name: getattr(proved, name) for name in PROVED}
+    found |= {
+        "gradient_difference": proved.gradients.worst,
+        "parameters_difference": proved.parameters.worst,
+    }
     return TrainingView(
-        settings=tuple(_settings(section).items()),
-        parameters=tuple(str(item["name"]) for item in section["trainable"]),
-        values=int(section["trainable_values"]),
-        stored_values=None if stored is None else int(stored),
-        steps=int(proved["steps"]),
-        proved=found,
-        least_alike=str(proved["gradients"]["parameter"]),
-        costs=_costs(proved["cost"]),
-        error_rates=_error_rates(proved.get("personalised")),
+        settings=tuple(_settings(training).items()),
+        parameters=tuple(item.name for item in training.trainable),
+        values=training.trainable_values,
+        stored_values=graph.stored_values if training.frozen else None,
+        steps=proved.steps,
+        proved={name: value for name, value in found.items() if value is not None},
+        least_alike=proved.gradients.parameter,
+        costs=_costs(proved.cost),
+        error_rates=_error_rates(proved),
     )
 
 
-def _settings(section: Mapping[str, Any]) -> dict[str, str]:
+def _settings(training: Training) -> dict[str, str]:
     """Return loss, optimizer and the rest as they are read."""
-    loss, optimizer = dict(section["loss"]), dict(section["optimizer"])
-    first = section["inputs"][0]["axes"][0]
-    labels = [str(label) for label in section["labels"]]
-    optimizer = {name: optimizer.pop(name) for name in ("name", "lr")} | optimizer
+    fixed, labels = training.fixed_batch, training.labels
     found = {
-        "Loss": _with(loss.pop("name"), loss),
-        "Optimizer": _with(optimizer.pop("name"), optimizer),
-        "Batch": f"{first}, fixed in the graphs"
-        if isinstance(first, int)
-        else f"{int(section['batch_size'])}; the graphs take any",
-        "Epochs": str(int(section["epochs"])),
+        "Loss": _with(training.loss),
+        "Optimizer": _with(training.optimizer),
+        "Batch": f"{fixed}, fixed in the graphs"
+        if fixed
+        else f"{training.batch_size}; the graphs take any",
+        "Epochs": str(training.epochs),
     }
     return found | ({"Classes": f"{len(labels)}: {', '.join(labels)}"} if labels else {})
 
 
-def _with(name: Any, settings: Mapping[str, Any]) -> str:
+def _with(settings: Loss | Optimizer) -> str:
     """Return `adamw: lr 0.003, betas 0.9 0.999`; what is not set is left out."""
+    given = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    name = given.pop("name")
     said = [
         f"{key.replace('_', ' ')} {_text(value)}"
-        for key, value in settings.items()
-        if value not in (None, [], ())
+        for key, value in given.items()
+        if value not in (None, ())
     ]
     return f"{name}: {', '.join(said)}" if said else str(name)
 
 
-def _text(value: Any) -> str:
-    return " ".join(map(_text, value)) if isinstance(value, list | tuple) else str(value)
+def _text(value: object) -> str:
+    return " ".join(map(_text, value)) if isinstance(value, tuple) else str(value)
 
 
-def _costs(cost: Mapping[str, Any]) -> tuple[Cost, ...]:
-    found = [_cost(cost)]
-    if "all_cores" in cost:
-        found.append(_cost(cost["all_cores"]))
+def _costs(cost: Cost) -> tuple[Cost | StepCost, ...]:
     # On one core both are the same.
-    return tuple({item.threads: item for item in reversed(found)}.values())[::-1]
+    if cost.all_cores is None or cost.all_cores.threads == cost.threads:
+        return (cost,)
+    return cost, cost.all_cores
 
 
-def _cost(found: Mapping[str, Any]) -> Cost:
-    return Cost(
-        int(found["threads"]),
-        _number(found["milliseconds_per_step"]),
-        _number(found["peak_bytes"]),
-        _number(found["baseline_bytes"]),
-    )
-
-
-def _error_rates(personalised: Mapping[str, Any] | None) -> tuple[ErrorRate, ...]:
-    if personalised is None:
+def _error_rates(proved: Trained) -> tuple[NamedRate, ...]:
+    found = proved.personalised
+    if found is None:
         return ()
-    owners = personalised["owners"]
-    named = [("all owners", personalised["pooled"]), *sorted(owners.items())]
-    return tuple(
-        ErrorRate(
-            str(name),
-            _number(item["rate"]),
-            _number(item["low"]),
-            _number(item["high"]),
-            int(item["owners"]),
-            int(item["impostors"]),
-        )
-        for name, item in named
-    )
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"{value!r} stands where a number is expected")
-    return float(value)
+    named = [("all owners", found.pooled), *sorted(found.owners.items())]
+    return tuple(NamedRate(name, rate) for name, rate in named)

@@ -70,7 +70,7 @@ def write_report(
 
 def _steps(subject: Subject) -> tuple[StepView, ...]:
     with Store() as store:
-        files = [[str(item["sha256"]) for item in bundle.files] for bundle in subject.bundles]
+        files = [[item.sha256 for item in bundle.manifest.files] for bundle in subject.bundles]
         return steps_behind(files, store)
 
 
@@ -90,7 +90,7 @@ def _write(path: Path, text: str) -> None:
 def report_page(subject: Subject, steps: Sequence[StepView], damages: Sequence[DamageView]) -> str:
     """Return the page of one build. The same bundles and records give the same bytes."""
     bundles = subject.bundles
-    first = bundles[0]
+    first = bundles[0].manifest
     variants = [item for bundle in bundles for item in bundle.variants]
     about = first.recipe if len(bundles) > 1 else f"{first.recipe} for {first.target}"
     head = join(
@@ -124,7 +124,7 @@ def comparison_page(old: Subject, new: Subject, damages: Sequence[DamageView]) -
             hint="give two builds of one recipe, or two bundles",
         )
     counts = comparison.counted(pairs)
-    recipe = new.bundles[0].recipe
+    recipe = new.bundles[0].manifest.recipe
     head = join(
         paragraph("Comparison of two builds", kind="kicker"),
         tag("h1", recipe),
@@ -156,7 +156,7 @@ def _measured(subject: Subject, recipes: Path) -> Iterator[DamageView]:
 
     for bundle in subject.bundles:
         for item in bundle.variants:
-            if item.method is not None:
+            if item.made.quantize is not None:
                 click.echo(f"measuring the layers of {bundle.target} {item.name}", err=True)
                 compared = compare_bundle(bundle.folder, item.name, recipes, SAMPLES)
                 yield to_view(as_data(explain_quality(compared)))
@@ -176,23 +176,22 @@ def _facts(bundles: Sequence[BundleView]) -> Markup:
         f"{count} {word}{'s' * (count > 1)}"
         for count, word in ((len(variants), "variant"), (len(bundles), "target"))
     )
-    words = [item.verdict for item in variants]
+    words = [item.proof.verdict for item in variants]
     missed = [f"{words.count(word)} {word}" for word in ("failed", "undecided") if word in words]
     verdict = ", ".join(missed) or "all hold"
-    model = bundles[0].model
+    model = bundles[0].manifest.model
     shown: list[tuple[str, Child, Child]] = [("Budgets", verdict, counted)]
     shown += training_facts(bundles) or _inference_facts(variants)
-    licence = str(model.get("licence", ""))
-    shown.append(("Licence", licence, f"{model.get('origin', '')} {model.get('revision', '')}"))
+    shown.append(("Licence", model.licence, f"{model.origin} {model.revision}"))
     return facts(shown)
 
 
 def _inference_facts(variants: Sequence[VariantView]) -> list[tuple[str, Child, Child]]:
     """Return the smallest variant and the fastest one."""
-    smallest = min(variants, key=lambda item: item.size_bytes)
-    size = data(smallest.size_bytes, megabytes(smallest.size_bytes))
+    smallest = min(variants, key=lambda item: item.proof.size_bytes)
+    size = data(smallest.proof.size_bytes, megabytes(smallest.proof.size_bytes))
     found: list[tuple[str, Child, Child]] = [
-        ("Smallest", size, f"{smallest.name}, {smallest.ratio:.1%} of fp32")
+        ("Smallest", size, f"{smallest.name}, {smallest.proof.ratio:.1%} of fp32")
     ]
     speeds = [item.speed for item in variants if item.speed]
     if speeds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from client_folder import (
     write_json,
     write_language_model,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "record"))
+from samples import manifest_data
 
 from olive_build.bundle.layouts.check import check_layout
 from olive_build.bundle.layouts.wire import DamagedFile
@@ -99,7 +103,7 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
 
 
 def test_a_bundle_of_another_layout(tmp_path: Path) -> None:
-    write_json(tmp_path / "manifest.json", {"target": "desktop", "variants": {"fast": {}}})
+    write_json(tmp_path / "manifest.json", manifest_data({"target": "desktop"}))
     assert "this is a bundle of the layout 'plain'" in refused(tmp_path)
 
 
@@ -113,10 +117,13 @@ def test_a_foreign_manifest_is_passed_over(content: bytes, tmp_path: Path) -> No
 def test_a_bundle_is_held_to_the_variants_that_it_promises(tmp_path: Path) -> None:
     folder = write_encoder(tmp_path / "folder")
     (folder / "onnx" / "model_quantized.onnx").unlink()
-    write_json(folder / "manifest.json", {"target": "web", "variants": {"fp32": {}}})
+    write_json(folder / "manifest.json", manifest_data({"target": "web", "variants": {"fp32": {}}}))
     report = check_layout(folder)
     assert [finding.severity for finding in report.findings] == ["warning"]
-    write_json(folder / "manifest.json", {"target": "web", "variants": {"fp32": {}, "q8": {}}})
+    write_json(
+        folder / "manifest.json",
+        manifest_data({"target": "web", "variants": {"fp32": {}, "q8": {}}}),
+    )
     assert check_layout(folder).errors == 1
 
 

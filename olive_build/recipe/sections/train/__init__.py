@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from olive_build.families.registry import FAMILIES, Family, family_of_task
@@ -16,16 +15,13 @@ from olive_build.proof.figures import shipped
 from olive_build.recipe.build import Budgets, DataSource, TargetBuild, Variant
 from olive_build.recipe.codes import Code
 from olive_build.recipe.sections import Opsets, Owner
-from olive_build.recipe.shapes import given_shapes
 from olive_build.recipe.suggest import listed
 from olive_build.targets import Provider, Target, load_provider
 from olive_build.training.settings import Train
 
 if TYPE_CHECKING:
-    from olive_build.recipe.context import Context
+    from olive_build.recipe.context import Context, Place
     from olive_build.recipe.fields import Strict
-    from olive_build.recipe.place import Place
-    from olive_build.recipe.sections.train.checks import Reading
     from olive_build.recipe.tree import KeyPath
 
 TRAIN = "train"
@@ -33,11 +29,6 @@ TRAIN = "train"
 CPU_PROVIDERS = ("cpu", "wasm")
 VARIANT = "inference"
 METRIC = "logits"
-BATCH_SIZE, EPOCHS = 8, 10
-BATCH_AXIS = "batch_size"
-# The only family with owners: the proof needs voices.
-PERSONALISED = ("audio-classification",)
-TRIALS_SUFFIX = ".npz"
 _FP32 = "what learns is fp32: quantized numbers have no gradients"
 # The sections that a training bundle has no use for, and why.
 IDLE: Mapping[str, str] = {
@@ -173,6 +164,8 @@ class Training(Owner):
 
     @classmethod
     def parts(cls, place: Place) -> dict[str, Any]:
+        from olive_build.recipe.sections.train.checks import personalisation_for, train_for
+
         budgets = Budgets.of(shipped((METRIC,), "fp32"))
         return {
             "attention": "plain",
@@ -183,7 +176,7 @@ class Training(Owner):
             "calibration": DataSource(None, None),
             "metric": METRIC,
             "timing": False,
-            "sections": (cls(_train(place), _personalisation(place)),),
+            "sections": (cls(train_for(place), personalisation_for(place)),),
         }
 
     def options(self) -> dict[str, Any]:
@@ -275,118 +268,3 @@ def _report_idle(context: Context, path: KeyPath) -> None:
         key=True,
         also=(next(at for at in places if _is_given(context, at)), "`train` is here"),
     )
-
-
-def _train(place: Place) -> Train:
-    """Return what a target's files learn and how.
-
-    Reports everything that the section cannot mean, but for names that only the model knows.
-    """
-    from olive_build.recipe.sections.train import checks
-
-    read = checks.reading_of(place)
-    fields, loss = read.fields, checks.loss_of(read)
-    train = Train(
-        requires_grad=checks.check_patterns(read, fields.requires_grad, "requires_grad"),
-        frozen=checks.check_patterns(read, fields.frozen, "frozen"),
-        head=checks.head_of(read),
-        lora=checks.lora_of(read),
-        loss=loss,
-        optimizer=checks.optimizer_of(read),
-        rename=checks.rename_of(read, loss),
-        batch_size=_batch_size(read),
-        epochs=EPOCHS if fields.epochs is None else fields.epochs,
-        seed=fields.seed or 0,
-        nominal_checkpoint=bool(fields.nominal_checkpoint),
-    )
-    checks.check_number(read, ("epochs",), train.epochs, checks.COUNT)
-    checks.check_number(read, ("seed",), train.seed, checks.SEED)
-    checks.check_something_learns(read)
-    _check_personalisation(read, train)
-    return train
-
-
-def _batch_size(read: Reading) -> int:
-    from olive_build.recipe.sections.train.checks import COUNT, check_number
-
-    given, fixed = read.fields.batch_size, given_shapes(read.place).get(BATCH_AXIS)
-    if given is None:
-        return BATCH_SIZE if fixed is None else fixed
-    sound = check_number(read, (BATCH_AXIS,), given, COUNT)
-    if sound and fixed is not None and given != fixed:
-        name = read.place.target.name
-        shapes = (*read.place.where("export", "shapes"), BATCH_AXIS)
-        read.add(
-            Code.CONFLICT,
-            (BATCH_AXIS,),
-            f"`batch_size` is {given}, and the graphs for '{name}' take {fixed} at once",
-            hint=f"leave it out, or write {fixed}",
-            notes=(
-                "`export.shapes` fixes the size, and no other batch would fit",
-                f"`targets.{name}.train` can say it for '{name}' alone",
-            ),
-            also=(shapes, "the fixed size"),
-        )
-    return given
-
-
-def _personalisation(place: Place) -> Personalisation | None:
-    """Return what a target's personalised model is tried on and held to, if anything."""
-    from olive_build.recipe.sections.train.checks import reading_of
-
-    read = reading_of(place)
-    spec = read.fields.personalisation
-    if spec is None:
-        return None
-    found = place.context.file(spec.trials.file, read.where("personalisation", "trials", "file"))
-    trials = DataSource(None, place.context.relative(found) if found else spec.trials.file)
-    return Personalisation(trials, spec.equal_error_rate, spec.margin, spec.errors_at_margin)
-
-
-def _check_personalisation(read: Reading, train: Train) -> None:
-    from olive_build.recipe.sections.train.checks import BELOW_HALF, CROSS_ENTROPY, check_number
-
-    family = read.place.family
-    spec, path = read.fields.personalisation, ("personalisation",)
-    if spec is None:
-        return
-    if family.name not in PERSONALISED:
-        message = f"`personalisation` says nothing to models of {family.name}"
-        notes = (f"it is for {', '.join(PERSONALISED)}: it tells an owner's voice from others'",)
-        read.add(Code.CANNOT_RUN, path, message, hint="remove it", notes=notes, key=True)
-        return
-    check_number(read, (*path, "equal_error_rate"), spec.equal_error_rate, BELOW_HALF)
-    if spec.errors_at_margin is not None:
-        check_number(read, (*path, "errors_at_margin"), spec.errors_at_margin, BELOW_HALF)
-    _check_trials(read, spec.trials.file)
-    if train.loss.name != CROSS_ENTROPY and not read.is_lost("loss"):
-        read.add(
-            Code.CONFLICT,
-            ("loss", "method"),
-            f"`personalisation` needs cross-entropy, not {train.loss.name}",
-            hint="write `method: cross-entropy`, or remove `personalisation`",
-            notes=("a trial is scored by how far the second class, the owner, is above the first",),
-            also=(read.where(*path), "the proof that needs it"),
-        )
-    if train.head is not None and train.head.classes != 2:
-        read.add(
-            Code.CONFLICT,
-            ("head", "classes"),
-            f"`personalisation` needs 2 classes, and the head has {train.head.classes}",
-            hint="write `classes: 2`, or remove `personalisation`",
-            notes=("the first is everybody else, the second the owner",),
-            also=(read.where(*path), "the proof that needs it"),
-        )
-
-
-def _check_trials(read: Reading, text: str) -> None:
-    path = ("personalisation", "trials", "file")
-    found = read.place.context.file(text, read.where(*path))
-    if found is None:
-        return
-    if Path(text).suffix != TRIALS_SUFFIX:
-        message, hint = f"'{text}' is no {TRIALS_SUFFIX} file", "use numpy.savez_compressed"
-        read.add(Code.BAD_PATH, path, message, hint=hint)
-    elif not found.is_file():
-        message, hint = f"there is no file '{text}'", "give its path relative to this file"
-        read.add(Code.BAD_PATH, path, message, hint=hint)

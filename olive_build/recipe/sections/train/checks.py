@@ -1,4 +1,4 @@
-"""What the fields of `train` may be, each checked by itself; some only the model knows."""
+"""`train` -> Train: what its fields may be, each checked by itself; some only the model knows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from olive_build.recipe.build import DataSource
 from olive_build.recipe.codes import Code
+from olive_build.recipe.sections.train import TRAIN, Personalisation
 from olive_build.recipe.sections.train.fields import (
     NOT_IN_ADAMW,
     NOT_IN_SGD,
@@ -17,13 +20,13 @@ from olive_build.recipe.sections.train.fields import (
     SgdSpec,
     TrainSpec,
 )
-from olive_build.training.settings import CLASS_LOSSES, Head, Lora, Loss, LossName, Optimizer
+from olive_build.recipe.shapes import given_shapes
+from olive_build.training.settings import CLASS_LOSSES, Head, Lora, Loss, LossName, Optimizer, Train
 
 if TYPE_CHECKING:
-    from olive_build.recipe.place import Place
+    from olive_build.recipe.context import Place
     from olive_build.recipe.tree import KeyPath
 
-TRAIN = "train"
 CROSS_ENTROPY: LossName = "cross-entropy"
 WILDCARDS = "*?["
 # What code of every language can hold in a plain string, and make a variable's name of.
@@ -44,6 +47,11 @@ _INSTEAD = {
     "momentum": "leave it out, or write `method: adamw`, which keeps means of gradients",
     "weight_decay": "leave it out, or write `method: adamw`, which has it",
 }
+BATCH_SIZE, EPOCHS = 8, 10
+BATCH_AXIS = "batch_size"
+# The only family with owners: the proof needs voices.
+PERSONALISED = ("audio-classification",)
+TRIALS_SUFFIX = ".npz"
 
 
 @dataclass(frozen=True)
@@ -404,3 +412,110 @@ def _check_ignored(
         hint = _INSTEAD.get(name, "leave it out") if spec.method == "sgd" else "leave it out"
         message = f"`{name}: {shown}` cannot be kept to by {spec.method} on a device"
         train.add(Code.CANNOT_RUN, (OPTIMIZER, name), message, hint=hint, notes=(why,))
+
+
+def train_for(place: Place) -> Train:
+    """Return what a target's files learn and how.
+
+    Reports everything that the section cannot mean, but for names that only the model knows.
+    """
+    read = reading_of(place)
+    fields, loss = read.fields, loss_of(read)
+    train = Train(
+        requires_grad=check_patterns(read, fields.requires_grad, "requires_grad"),
+        frozen=check_patterns(read, fields.frozen, "frozen"),
+        head=head_of(read),
+        lora=lora_of(read),
+        loss=loss,
+        optimizer=optimizer_of(read),
+        rename=rename_of(read, loss),
+        batch_size=_batch_size(read),
+        epochs=EPOCHS if fields.epochs is None else fields.epochs,
+        seed=fields.seed or 0,
+        nominal_checkpoint=bool(fields.nominal_checkpoint),
+    )
+    check_number(read, ("epochs",), train.epochs, COUNT)
+    check_number(read, ("seed",), train.seed, SEED)
+    check_something_learns(read)
+    _check_personalisation(read, train)
+    return train
+
+
+def _batch_size(read: Reading) -> int:
+    given, fixed = read.fields.batch_size, given_shapes(read.place).get(BATCH_AXIS)
+    if given is None:
+        return BATCH_SIZE if fixed is None else fixed
+    sound = check_number(read, (BATCH_AXIS,), given, COUNT)
+    if sound and fixed is not None and given != fixed:
+        name = read.place.target.name
+        shapes = (*read.place.where("export", "shapes"), BATCH_AXIS)
+        read.add(
+            Code.CONFLICT,
+            (BATCH_AXIS,),
+            f"`batch_size` is {given}, and the graphs for '{name}' take {fixed} at once",
+            hint=f"leave it out, or write {fixed}",
+            notes=(
+                "`export.shapes` fixes the size, and no other batch would fit",
+                f"`targets.{name}.train` can say it for '{name}' alone",
+            ),
+            also=(shapes, "the fixed size"),
+        )
+    return given
+
+
+def personalisation_for(place: Place) -> Personalisation | None:
+    """Return what a target's personalised model is tried on and held to, if anything."""
+    read = reading_of(place)
+    spec = read.fields.personalisation
+    if spec is None:
+        return None
+    found = place.context.file(spec.trials.file, read.where("personalisation", "trials", "file"))
+    trials = DataSource(None, place.context.relative(found) if found else spec.trials.file)
+    return Personalisation(trials, spec.equal_error_rate, spec.margin, spec.errors_at_margin)
+
+
+def _check_personalisation(read: Reading, train: Train) -> None:
+    family = read.place.family
+    spec, path = read.fields.personalisation, ("personalisation",)
+    if spec is None:
+        return
+    if family.name not in PERSONALISED:
+        message = f"`personalisation` says nothing to models of {family.name}"
+        notes = (f"it is for {', '.join(PERSONALISED)}: it tells an owner's voice from others'",)
+        read.add(Code.CANNOT_RUN, path, message, hint="remove it", notes=notes, key=True)
+        return
+    check_number(read, (*path, "equal_error_rate"), spec.equal_error_rate, BELOW_HALF)
+    if spec.errors_at_margin is not None:
+        check_number(read, (*path, "errors_at_margin"), spec.errors_at_margin, BELOW_HALF)
+    _check_trials(read, spec.trials.file)
+    if train.loss.name != CROSS_ENTROPY and not read.is_lost("loss"):
+        read.add(
+            Code.CONFLICT,
+            ("loss", "method"),
+            f"`personalisation` needs cross-entropy, not {train.loss.name}",
+            hint="write `method: cross-entropy`, or remove `personalisation`",
+            notes=("a trial is scored by how far the second class, the owner, is above the first",),
+            also=(read.where(*path), "the proof that needs it"),
+        )
+    if train.head is not None and train.head.classes != 2:
+        read.add(
+            Code.CONFLICT,
+            ("head", "classes"),
+            f"`personalisation` needs 2 classes, and the head has {train.head.classes}",
+            hint="write `classes: 2`, or remove `personalisation`",
+            notes=("the first is everybody else, the second the owner",),
+            also=(read.where(*path), "the proof that needs it"),
+        )
+
+
+def _check_trials(read: Reading, text: str) -> None:
+    path = ("personalisation", "trials", "file")
+    found = read.place.context.file(text, read.where(*path))
+    if found is None:
+        return
+    if Path(text).suffix != TRIALS_SUFFIX:
+        message, hint = f"'{text}' is no {TRIALS_SUFFIX} file", "use numpy.savez_compressed"
+        read.add(Code.BAD_PATH, path, message, hint=hint)
+    elif not found.is_file():
+        message, hint = f"there is no file '{text}'", "give its path relative to this file"
+        read.add(Code.BAD_PATH, path, message, hint=hint)

@@ -6,6 +6,7 @@ and those of LoRA are peft's. What a field may be beyond its type is said in `ch
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -91,9 +92,11 @@ class L1Spec(Strict):
     output: str | None = _OUTPUT
 
 
-_MAXIMIZE: Any = Field(
-    default=False, description="PyTorch's option; false alone, since a device would ignore it."
-)
+def _ignored(default: float) -> Any:
+    """Return the field of an option that a device would ignore."""
+    alone = json.dumps(default).removesuffix(".0")
+    about = f"PyTorch's option; {alone} alone, since a device would ignore it."
+    return Field(default=default, description=about)
 
 
 class AdamWSpec(Strict):
@@ -109,10 +112,8 @@ class AdamWSpec(Strict):
     weight_decay: float = Field(
         default=0.01, description="How much of a parameter is taken off, times lr, at each step."
     )
-    amsgrad: bool = Field(
-        default=False, description="PyTorch's option; false alone, since a device would ignore it."
-    )
-    maximize: bool = _MAXIMIZE
+    amsgrad: bool = _ignored(False)
+    maximize: bool = _ignored(False)
 
 
 class SgdSpec(Strict):
@@ -120,19 +121,11 @@ class SgdSpec(Strict):
 
     method: Literal["sgd"] = Field(description="For the smallest files, where a few steps do.")
     lr: float = Field(default=1e-3, description="The learning rate: above 0.")
-    momentum: float = Field(
-        default=0.0, description="PyTorch's option; 0 alone, since a device would ignore it."
-    )
-    dampening: float = Field(
-        default=0.0, description="PyTorch's option; 0 alone, since a device would ignore it."
-    )
-    weight_decay: float = Field(
-        default=0.0, description="PyTorch's option; 0 alone, since a device would ignore it."
-    )
-    nesterov: bool = Field(
-        default=False, description="PyTorch's option; false alone, since a device would ignore it."
-    )
-    maximize: bool = _MAXIMIZE
+    momentum: float = _ignored(0.0)
+    dampening: float = _ignored(0.0)
+    weight_decay: float = _ignored(0.0)
+    nesterov: bool = _ignored(False)
+    maximize: bool = _ignored(False)
 
 
 # Sources: `SGDOptimizerV2` and `AdamWOptimizer` in orttraining/core/graph/training_op_defs.cc of

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -128,6 +129,11 @@ class Odd(_Tiny):
         """Do it."""
         note(self.how)
         getattr(self, f"do_{self.how}")(out)
+
+    def do_hidden(self, out: Path) -> None:
+        """Import a module of ours by a name that no reader sees."""
+        import_module(".".join(("olive_build", "rewrites", "padding_mask")))
+        (out / "text").write_text("done")
 
     def do_nothing(self, out: Path) -> None:
         """Write no file."""

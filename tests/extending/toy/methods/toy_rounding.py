@@ -13,7 +13,7 @@ from olive_build.knobs import knob
 from olive_build.methods import Ladder, Method, Problem, Quantized, Rung, Use, escaped, exclude
 
 if TYPE_CHECKING:
-    from olive_build.methods.chain import Chain
+    from olive_build.methods._chain import Chain
 
 
 @dataclass(frozen=True)

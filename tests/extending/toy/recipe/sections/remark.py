@@ -11,7 +11,7 @@ from olive_build.recipe.sections import Section
 
 if TYPE_CHECKING:
     from olive_build.families.registry import Family
-    from olive_build.recipe.place import Place
+    from olive_build.recipe.context import Place
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from olive_build.engine.step import Step
-from olive_build.methods.blocks import BlockWeights
+from olive_build.methods._blocks import BlockWeights
 from olive_build.methods.steps.gptq_rounding import GptqRounding
 from olive_build.methods.steps.smoothing import Smooth
 from olive_build.methods.steps.weight_only import QuantizeWeights
