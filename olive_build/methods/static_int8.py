@@ -61,8 +61,8 @@ class StaticInt8(Method):
             yield no_calibration(use, "method", "`static-int8`", f"use {UNCALIBRATED}")
 
     def steps(self, chain: Chain, node: str) -> Quantized:
-        from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
         from olive_build.methods.steps.static_int8 import QuantizeStaticInt8
+        from olive_build.methods.steps.tables import QuantizeEmbeddings
 
         node = before = chain.smoothed(self.smooth, "per-tensor", node)
         if not chain.convolutional:

@@ -18,12 +18,12 @@ Name = Annotated[
         "a name has small letters, digits and . _ - alone, since it becomes a path",
     ),
 ]
-_PART = r"(?!\.{1,2}(?:/|$))[^/\\:\x00]+"
+_PART = r"(?!\.{1,2}(?:/|$))[^/\\:\x00-\x1f\x7f]+"
 FilePath = Annotated[
     str,
     Pattern(
         f"{_PART}(?:/{_PART})*",
-        "a file's path begins at the bundle's folder and does not leave it",
+        "a file's path begins at the bundle's folder, does not leave it and has no control signs",
     ),
 ]
 Sha256 = Annotated[str, Pattern("[0-9a-f]{64}", "a sha256 has 64 digits from 0 to f")]

@@ -61,10 +61,10 @@ def _split_arrays(data: Path, part: str, out: Path) -> None:
     from olive_build.errors import StepError, first_line
     from olive_build.proof.audio import StoredClips
     from olive_build.proof.pictures import IMAGES, SHAPES, Pictures
-    from olive_build.untrusted import read_npz
+    from olive_build.untrusted import followed, read_npz
 
     try:
-        found: dict[str, Any] = read_npz(data.resolve())
+        found: dict[str, Any] = read_npz(followed(data))
         pictures: list[Any] = []
         if SHAPES in found:
             pictures = list(Pictures.restored(found))

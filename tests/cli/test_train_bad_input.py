@@ -93,7 +93,7 @@ def moved(manifest: Manifest, path: str) -> None:
         (6, lambda m: m.update(recipe="../escaped"), "recipe: '../escaped' is not allowed"),
         (6, lambda m: m.update(recipe="/tmp/escaped"), "recipe: '/tmp/escaped' is not allowed"),
         (6, lambda m: m.update(target="a/../../b"), "target: 'a/../../b' is not allowed"),
-        (6, lambda m: moved(m, "../fixed/training/checkpoint"), "and does not leave it"),
+        (6, lambda m: moved(m, "../fixed/training/checkpoint"), "begins at the bundle's folder"),
         (6, lambda m: m["model"].update(family="os"), "there is no family 'os' that trains"),
         (6, lambda m: m["training"].update(batch_size=0), "training.batch_size: 0 is less than 1"),
     ],

@@ -139,8 +139,8 @@ def test_its_code_is_in_the_key_of_the_step_that_measures() -> None:
     files = ran(
         "import json\n"
         "from olive_build.engine.reach import reached\n"
-        "from olive_build.steps.quality import MeasureQuality\n"
-        "print(json.dumps(list(reached(MeasureQuality).files)))\n"
+        "found = reached('olive_build.steps.quality:MeasureQuality')\n"
+        "print(json.dumps(list(found.files)))\n"
     )
     assert {"proof/figures/evenness.py", "proof/figures/similarity.py"} <= {*files}
 

@@ -22,7 +22,7 @@ from olive_build.methods.auto import Auto
 from olive_build.methods.dynamic_int8 import DynamicInt8
 from olive_build.methods.fp16 import Fp16
 from olive_build.methods.static_int8 import StaticInt8
-from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
+from olive_build.methods.steps.tables import QuantizeEmbeddings
 from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.methods.weight_only import WeightOnly
 from olive_build.plan import STAGES

@@ -198,7 +198,20 @@ def test_a_name_that_could_be_more_than_a_name_is_refused(
         assert "small letters, digits and . _ - alone" in str(caught.value.why)
 
 
-NO_PATHS = ["", "/etc/passwd", "..", "../x", "a/../../x", "a//b", "./a", "a/.", "C:\\x", "a\0b"]
+NO_PATHS = [
+    "",
+    "a\x1b[2J",
+    "a\nb",
+    "/etc/passwd",
+    "..",
+    "../x",
+    "a/../../x",
+    "a//b",
+    "./a",
+    "a/.",
+    "C:\\x",
+    "a\0b",
+]
 
 
 @pytest.mark.parametrize("path", NO_PATHS)
@@ -213,7 +226,7 @@ def test_a_path_stays_in_the_bundle(tmp_path: Path, path: str) -> None:
         change.clear()
         change.update(before)
     with pytest.raises(BundleError, match="names what is no file of the bundle"):
-        file_of(tmp_path, path)
+        file_of(tmp_path, path)  # which is not there, or leaves the folder
 
 
 HARMFUL = {
