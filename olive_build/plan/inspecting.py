@@ -129,7 +129,7 @@ class _Inspector:
         return Model(folder, digest, found.origin, found.revision, facts, notes, self.smoke)
 
     def _loaded(self, build: TargetBuild, model: Model, head: str | None) -> Model:
-        """Return the model with what loading it has to say. Raises PlanError for what it refuses."""
+        """Return the model with what loading it says. Raises PlanError for what that refuses."""
         from olive_build.steps.load_check import LOADING, LoadCheck
 
         trains = bool(train_of(build))
