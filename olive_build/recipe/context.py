@@ -69,6 +69,11 @@ class Context:
         """Return whether the recipe itself gives something at `path`."""
         return self.tree.find(path) is not None
 
+    def given(self, path: KeyPath) -> bool:
+        """Return whether the recipe itself gives something but null at `path`."""
+        node = self.tree.find(path)
+        return node is not None and node.value is not None
+
     def file(self, text: str, path: KeyPath) -> Path | None:
         """Return the file or folder that the value at `path` names; report one outside."""
         node = self.tree.find(path)

@@ -130,7 +130,7 @@ PLACES: list[tuple[str, Callable[[dict[str, Any], dict[str, Any]], object], str]
     (
         MANIFEST,
         lambda m, _: m["files"][1].update(sha256="AB"),
-        "files[1].sha256: AB is not allowed: a sha256 has 64 digits from 0 to f",
+        "files[1].sha256: it is not allowed: a sha256 has 64 digits from 0 to f",
     ),
     (
         MANIFEST,
