@@ -57,7 +57,7 @@ class StaticInt8(Method):
         return "w8a8" if self.activations == "uint8" else "w8a16"
 
     def problems(self, use: Use) -> Iterator[Problem]:
-        if not use.family.searches:
+        if not use.family.calibrates:
             yield no_calibration(use, "method", "`static-int8`", f"use {UNCALIBRATED}")
 
     def steps(self, chain: Chain, node: str) -> Quantized:
