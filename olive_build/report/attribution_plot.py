@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
 
 NAMESPACE = "http://www.w3.org/2000/svg"
@@ -48,9 +48,7 @@ class Bar:
 def write_plot(path: Path, title: str, bars: Sequence[Bar]) -> None:
     """Write the SVG. Raises UsageError when the file cannot be written."""
     try:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(plot(title, bars), encoding="utf-8")
-        temporary.replace(path)
+        replace_file(path, plot(title, bars).encode())
     except OSError as error:
         raise UsageError(
             "the plot cannot be written", where=str(path), why=error.strerror or str(error)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from olive_build.engine.trees import replace_file
+
 ROOT = Path(__file__).parents[2]
 BAD = "long inside pipe".split()
 WORDS = {
@@ -77,6 +79,13 @@ def test_a_build_asks_first_whether_its_outputs_can_be_written(
     assert code in (2, 6), said
     assert "bug of olive-build" not in said
     assert not list(tmp_path.glob("v1/records/*/*"))
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileExistsError, match="no file"):
+        replace_file(tmp_path / "pipe", b"")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize("name", ["long", "behind", "loop"])
