@@ -99,9 +99,7 @@ class VariantView:
     @property
     def speed(self) -> Speed | None:
         """Its speed at the smallest size on one thread."""
-        return min(
-            self.speeds, key=lambda item: (item.row.threads, item.row.tokens), default=None
-        )
+        return min(self.speeds, key=lambda item: (item.row.threads, item.row.tokens), default=None)
 
     @property
     def load_ms(self) -> float | None:
@@ -182,9 +180,7 @@ def _search(folder: Path, name: str, proof: VariantProof) -> Search:
         except OSError as error:
             raise Damaged(f"{name}/{SEARCH}", str(error)) from error
     # What is counted beside them is no figure.
-    known = tuple(
-        replace(item, figures=_of_quality(item.figures)) for item in found.candidates
-    )
+    known = tuple(replace(item, figures=_of_quality(item.figures)) for item in found.candidates)
     return replace(found, candidates=known)
 
 
