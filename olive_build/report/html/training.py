@@ -139,7 +139,9 @@ def _proved(found: Sequence[Trained]) -> Markup:
             bundle.target,
             str(view.steps),
             *(
-                data(view.proved[name], f"{view.proved[name]:.1e}") if name in view.proved else NONE
+                data(view.proved[name], text_of(name, view.proved[name]))
+                if name in view.proved
+                else NONE
                 for name in names
             ),
             tag("span", view.least_alike, class_="code"),
@@ -162,7 +164,7 @@ def _error_rates(bundle: BundleView, view: TrainingView, several: bool) -> list[
         Bar(
             one.name,
             100 * one.rate.rate,
-            f"{one.rate.rate:.1%}",
+            text_of(RATE, one.rate.rate),
             100 * one.rate.low,
             100 * one.rate.high,
             # The budget is of all together.
