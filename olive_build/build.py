@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -111,12 +112,20 @@ def build(
             on_event=take,
         )
         result = BuildReport([*bundles.results(outcomes), *unplanned], outcomes)
-    finally:
-        # Where it is interrupted, some bundles were published all the same.
-        if options.until == "bundle" and options.outputs.is_dir():
-            write_index(options.outputs)
-        store.stamps.save()
+    except BaseException:
+        # Some bundles may have been published all the same.
+        with suppress(OliveBuildError):
+            _leave(store, options)
+        raise
+    _leave(store, options)
     return result
+
+
+def _leave(store: Store, options: Options) -> None:
+    """Write what is kept beside bundles and artifacts."""
+    store.stamps.save()
+    if options.until == "bundle" and options.outputs.is_dir():
+        write_index(options.outputs)
 
 
 def _planned(

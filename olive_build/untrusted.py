@@ -71,6 +71,11 @@ def open_plain(path: Path) -> BinaryIO:
         raise
 
 
+def followed(path: Path) -> Path:
+    """Return where the links lead of a path that a user named; one that leads nowhere stays."""
+    return Path(os.path.realpath(path))
+
+
 def read_bytes(path: Path, most: int) -> bytes:
     """Return a file's bytes. Raises Unreadable as above and above `most` bytes, and OSError."""
     with open_plain(path) as file:
@@ -186,14 +191,11 @@ def linked(path: Path, root: Path) -> Path:
     whose snapshots are links into `blobs`. Raises Unreadable for what leads elsewhere or is no
     plain file, and OSError where there is nothing.
     """
-    try:
-        real = path.resolve(strict=True)
-    except RuntimeError as error:  # Path.resolve of Python below 3.13
-        raise Unreadable("it is a link to itself") from error
-    home = root.resolve()
+    real, home = followed(path), followed(root)
+    status = real.lstat()
     if not any(real.is_relative_to(place) for place in (home, *_blobs(home))):
         raise Unreadable("it is a link out of the model's folder")
-    _require_plain(real.lstat())
+    _require_plain(status)
     return real
 
 

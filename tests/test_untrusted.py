@@ -19,6 +19,7 @@ import pytest
 from olive_build.untrusted import (
     MOST_JSON_VALUES,
     Unreadable,
+    followed,
     linked,
     parse_json,
     read_bytes,
@@ -195,7 +196,9 @@ def test_arrays_are_read_as_numpy_wrote_them(tmp_path: Path) -> None:
 def test_no_pipe_and_no_device_is_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
-    for path in (tmp_path / "pipe", tmp_path / "zero", Path("/dev/zero"), tmp_path):
+    (tmp_path / "itself").symlink_to("itself")
+    strange = [tmp_path / "pipe", tmp_path / "zero", Path("/dev/zero"), tmp_path]
+    for path in (*strange, followed(tmp_path / "zero"), followed(tmp_path / "itself")):
         for read in (read_json, read_npz, read_npy):
             with pytest.raises(Unreadable, match="plain file"):
                 read(path)

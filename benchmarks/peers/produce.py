@@ -165,9 +165,8 @@ def size_of(model: Path) -> int:
 
 def model_folder(recipe: str) -> Path:
     """Return the folder of the recipe's model, downloaded where it is not here yet."""
-    from olive_build.inspect_model import inspect_models
-
     from olive_build.engine.store import Store
+    from olive_build.plan.inspecting import inspect_models
     from olive_build.select import select
 
     requests = select(recipe=[recipe], recipes=ROOT / "recipes")[:1]

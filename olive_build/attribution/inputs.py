@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from olive_build.attribution.index import GraphIndex
 from olive_build.errors import UsageError, first_line
-from olive_build.untrusted import read_npz
+from olive_build.untrusted import followed, read_npz
 
 Feed = dict[str, npt.NDArray[Any]]
 
@@ -61,7 +61,7 @@ def read_feeds(path: Path, model: onnx.ModelProto) -> list[Feed]:
     when the file cannot be read or does not hold what the graph takes.
     """
     try:
-        found = read_npz(path.resolve())
+        found = read_npz(followed(path))
     except OSError as error:
         raise UsageError(
             f"the inputs in {path.name} cannot be read",

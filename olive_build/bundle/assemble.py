@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,15 @@ from olive_build.recipe.build import TargetBuild
 from olive_build.recipe.sections.train import personalisation_of
 from olive_build.record.codec import decode, encode
 from olive_build.record.manifest import ONNX, OPERATORS, Graph, Told
-from olive_build.record.proof import Finding, Limits, Machine, Previous, Proof, VariantProof
+from olive_build.record.proof import (
+    Finding,
+    Limits,
+    Machine,
+    Previous,
+    Proof,
+    Search,
+    VariantProof,
+)
 from olive_build.record.read import to_bytes
 from olive_build.steps.describe import DESCRIPTION
 from olive_build.steps.footprint import MEMORY
@@ -161,14 +170,12 @@ def judge(
         for role, placed in model_files(bundle, item).items()
         if role != OPERATORS
     ]
-    search = bundle.searches.get(variant.name)
     found: dict[str, object] = {
         "quality": _figures(item, types.QUALITY, QUALITY, artifacts),
         "latency": _figures(item, types.LATENCY, LATENCY, artifacts).get(""),
         "load": _figures(item, types.LATENCY, LOAD, artifacts).get(""),
         "memory": _figures(item, types.MEMORY, MEMORY, artifacts) or None,
         "without_vnni": _figures(item, types.WITHOUT_VNNI, WITHOUT_VNNI, artifacts).get(""),
-        "search": None if search is None else json.loads(search),
         # The forms of one graph stand for each other; several graphs are loaded together.
         "size_bytes": max(sizes) if len(item.graphs) == 1 else sum(sizes),
         "fp32_bytes": sum(artifacts[node].size_bytes for node in item.fp32_graphs.values()),
@@ -180,6 +187,7 @@ def judge(
         static_check=_static_check(bundle, graph),
         mobile_usability=graph.mobile_usability,
         partition=graph.partition,
+        search=_search(bundle.searches.get(variant.name)),
     )
     is_fp32_graph = item.graphs == item.fp32_graphs
     if bundle.training:
@@ -195,6 +203,21 @@ def judge(
         )
         proof = replace(proof, gates=tuple(gates))
     return Judged(variant.name, _judged(proof), is_fp32_graph)
+
+
+def _search(text: str | None) -> Search | None:
+    """Return what a search tried; a candidate that lost all has figures that are no numbers."""
+    if text is None:
+        return None
+    found = decode(Search, json.loads(text))
+    finite = (
+        {name: value for name, value in item.figures.items() if math.isfinite(value)}
+        for item in found.candidates
+    )
+    pairs = zip(found.candidates, finite, strict=True)
+    return replace(
+        found, candidates=tuple(replace(item, figures=figures) for item, figures in pairs)
+    )
 
 
 def _figures(item: VariantPlan, what: str, file: str, artifacts: Artifacts) -> dict[str, Any]:

@@ -71,12 +71,19 @@ def is_published(
 
 
 def require_replaceable(folder: Path) -> None:
-    """Raise BundleError where something lies that a build must not replace.
+    """Raise BundleError where something lies that a build must not replace, or nothing can lie.
 
     Nothing, an empty folder and an earlier bundle of ours, whole or not, may be replaced.
     """
-    if not os.path.lexists(folder):
+    try:
+        folder.lstat()
+    except FileNotFoundError:
+        above = next(place for place in folder.absolute().parents if place.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            raise _not_written(folder, f"{above} is no folder that can be written") from None
         return
+    except OSError as error:
+        raise _not_written(folder, error.strerror or str(error)) from error
     if not folder.is_dir():
         raise _not_ours(folder, "it is a file or a link, and no bundle")
     if not any(folder.iterdir()):
@@ -97,6 +104,15 @@ def _not_ours(folder: Path, why: str) -> BundleError:
         where=str(folder),
         why=f"{why}; nothing of it was touched",
         hint="move it away, or choose another folder with --outputs",
+    )
+
+
+def _not_written(folder: Path, why: str) -> BundleError:
+    return BundleError(
+        "the bundle cannot be written",
+        where=str(folder),
+        why=why,
+        hint="free some space or choose another folder with --outputs",
     )
 
 
@@ -126,12 +142,7 @@ def publish(
         with wait_lock(folder.parent / f".{folder.name}.lock"):
             _replace(stage, folder)
     except OSError as error:
-        raise BundleError(
-            "the bundle cannot be written",
-            where=str(folder),
-            why=f"{type(error).__name__}: {error}",
-            hint="free some space or choose another folder with --outputs",
-        ) from error
+        raise _not_written(folder, f"{type(error).__name__}: {error}") from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 

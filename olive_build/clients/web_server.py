@@ -19,6 +19,8 @@ from pathlib import Path
 from socketserver import TCPServer
 from typing import Any
 
+from olive_build.untrusted import followed
+
 HOST = "127.0.0.1"
 # Names by which a browser on this machine may call it. Another name in the Host header is that of a
 # site whose name was made to point here, to read what is served.
@@ -108,7 +110,7 @@ def _inside(root: Path, rest: str) -> Path | None:
         rest += "index.html"
     try:
         # A link in the folder may lead out of it.
-        path = (root / rest.lstrip("/")).resolve() if rest else root
+        path = followed(root / rest.lstrip("/")) if rest else root
         return path if path.is_relative_to(root) and path.is_file() else None
     except OSError:  # such as for a name that is too long
         return None

@@ -49,7 +49,6 @@ class Reached:
     """What this code imports that is neither ours nor Python's, by its first name; sorted."""
 
 
-@cache
 def reached(kind: str, modules: tuple[str, ...] = ()) -> Reached:
     """Return what a kind of step reaches that has names of modules of ours in its fields.
 
@@ -175,12 +174,16 @@ class _Sources:
     """When the last was changed, in nanoseconds since 1970."""
 
 
-@cache
 def _sources() -> _Sources:
     """Return every module of ours and of the folders that were joined."""
+    return _walked(rooms.extensions())
+
+
+@cache
+def _walked(joined: tuple[Path, ...]) -> _Sources:
     modules: dict[str, _Source] = {}
     stamps: list[tuple[str, int, int]] = []
-    for root in (Path(rooms.__file__).parent, *rooms.extensions()):
+    for root in (Path(rooms.__file__).parent, *joined):
         for folder, names, files in os.walk(root):
             names[:] = sorted(name for name in names if name != "__pycache__")
             below = os.path.relpath(folder, root).replace(os.sep, "/").removeprefix(".")

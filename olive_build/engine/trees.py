@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -73,7 +74,12 @@ def write_atomically(path: Path, value: object, *, sync: bool = False) -> None:
 
 
 def replace_file(path: Path, content: bytes, *, sync: bool = False) -> None:
-    """Write a file so that a reader finds the old bytes or the new ones, never a part."""
+    """Write a file so that a reader finds the old bytes or the new ones, never a part.
+
+    Raises FileExistsError for what is no file: a device would be gone.
+    """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "what lies there is no file", str(path))
     attempt = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with attempt.open("wb") as file:

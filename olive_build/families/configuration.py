@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
-from olive_build.untrusted import read_json
+from olive_build.untrusted import followed, read_json
 
 
 def read_configuration(
@@ -40,7 +40,7 @@ def read_value(path: Path) -> Any:
     Where links of a model's folder lead was looked at when the model was taken.
     """
     try:
-        return read_json(path.resolve())
+        return read_json(followed(path))
     except FileNotFoundError:
         return None
     except OSError as error:

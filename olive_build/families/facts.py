@@ -30,7 +30,8 @@ class Component:
     `attentions` are those that are known to fuse into one operator each; with `cached` they read
     keys and values of earlier steps. In a `tied` component the last product reads the table in
     which words are looked up. `weights` says what most of its weights are multiplied by: matrix
-    `products`, `convolutions`, or `both`, where convolutions are few and stay as they are.
+    `products`, `convolutions`, or `both`, where convolutions are few and stay as they are. `fed_by`
+    are the components that are run to have its calibration inputs; without any, the data has them.
     """
 
     name: str = SINGLE
@@ -38,6 +39,7 @@ class Component:
     cached: bool = False
     tied: bool = False
     weights: Literal["products", "convolutions", "both"] = "products"
+    fed_by: tuple[str, ...] = ()
 
     @property
     def convolutional(self) -> bool:

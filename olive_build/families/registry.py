@@ -32,18 +32,18 @@ class Family:
     bare graph is; `parts` are the graphs of pre- and post-processing that composing adds, with
     operators of onnxruntime-extensions. Files are timed at these `sizes`, counted in `size_unit`.
     `axes` are the symbolic axes of its graphs, each with the size suggested where sizes are fixed.
-    `searches` says whether `quantize: auto` and attribution know its graphs, `batches` whether a
-    file takes several samples at once, and `options` which sections of a recipe are its own.
-    `method_options` are what methods do by default for it that they else do not, and
-    `variant_methods` the methods of those built-in variants where its own are better.
-    `convolutional` says whether its models may have their weights in convolutions, which have int8
-    methods of their own. `hides_steps` says whether a composed file searches by itself, so that
-    figures of single steps need the graph inside it. `trains` says whether a recipe's `train` can
-    make it go on learning, and `only_trains` that nothing else is built of it. `classes` are the
-    endings of transformers' classes that it builds, and `encoders` of those out of which it takes
-    the encoder alone; a bare model, such as BertModel, is taken wherever its tensors suffice.
-    `inspect` reads the facts of the model in a folder, and raises PlanError for one that is none of
-    this family.
+    `searches` says whether `quantize: auto` and attribution know its graphs, `calibrates` whether
+    methods that look at inner values do, `batches` whether a file takes several samples at once,
+    and `options` which sections of a recipe are its own. `method_options` are what methods do by
+    default for it that they else do not, and `variant_methods` the methods of those built-in
+    variants where its own are better. `convolutional` says whether its models may have their
+    weights in convolutions, which have int8 methods of their own. `hides_steps` says whether a
+    composed file searches by itself, so that figures of single steps need the graph inside it.
+    `trains` says whether a recipe's `train` can make it go on learning, and `only_trains` that
+    nothing else is built of it. `classes` are the endings of transformers' classes that it builds,
+    and `encoders` of those out of which it takes the encoder alone; a bare model, such as
+    BertModel, is taken wherever its tensors suffice. `inspect` reads the facts of the model in a
+    folder, and raises PlanError for one that is none of this family.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Family:
     description: str
     axes: tuple[tuple[str, int], ...] = (("batch_size", 1),)
     searches: bool = True
+    calibrates: bool = True
     batches: bool = True
     options: tuple[str, ...] = ()
     method_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -165,7 +165,7 @@ class Method:
 
     def problems(self, use: Use) -> Iterator[Problem]:
         """Yield what keeps it from being built where it is used."""
-        if use.family.searches:
+        if use.family.calibrates:
             return
         for item in fields(self):
             value, hint = item.metadata.get("calibrated", (MISSING, ""))

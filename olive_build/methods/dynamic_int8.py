@@ -99,7 +99,7 @@ class DynamicInt8(Method):
 
     def steps(self, chain: Chain, node: str) -> Quantized:
         from olive_build.methods.steps.dynamic_int8 import QuantizeDynamicInt8
-        from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
+        from olive_build.methods.steps.tables import QuantizeEmbeddings
         from olive_build.steps.fuse import PerTokenScale, TanhGelu
 
         scope = self.per_token if isinstance(self.per_token, str) else "nodes"

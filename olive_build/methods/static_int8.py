@@ -57,12 +57,12 @@ class StaticInt8(Method):
         return "w8a8" if self.activations == "uint8" else "w8a16"
 
     def problems(self, use: Use) -> Iterator[Problem]:
-        if not use.family.searches:
+        if not use.family.calibrates:
             yield no_calibration(use, "method", "`static-int8`", f"use {UNCALIBRATED}")
 
     def steps(self, chain: Chain, node: str) -> Quantized:
-        from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
         from olive_build.methods.steps.static_int8 import QuantizeStaticInt8
+        from olive_build.methods.steps.tables import QuantizeEmbeddings
 
         node = before = chain.smoothed(self.smooth, "per-tensor", node)
         if not chain.convolutional:

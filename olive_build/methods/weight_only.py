@@ -160,8 +160,7 @@ class WeightOnly(Method):
         return chain.add(step, {"model": node}, "quantize")
 
     def _tables(self, chain: Chain, node: str) -> str:
-        from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
-        from olive_build.methods.steps.tied_tables import QuantizeTiedTables
+        from olive_build.methods.steps.tables import QuantizeEmbeddings, QuantizeTiedTables
 
         if chain.mixed and self.embeddings:
             # The words' table is multiplied by too, and a product takes no blocks of rows.

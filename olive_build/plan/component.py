@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from olive_build.engine.step import Step
-from olive_build.errors import PlanError
 from olive_build.families import module_of
 from olive_build.families.facts import Component
 from olive_build.methods import Method, Quantized
@@ -55,9 +54,7 @@ class ComponentPlanner:
     def core(self, variant: Variant | None) -> Quantized:
         """Return the nodes of the graph itself, and of the fp32 graph with the same layers."""
         settings = self.build.component(self.component.name)
-        side = module_of(self.build.family, "torch_side")
-        export = Export(side, settings.opset, self.component.name)
-        node = self._step(export, {"source": self.source}, None, "export")
+        node = self.exported()
         if self.component.tied:
             node = self._step(ShareTiedWeight(), {"model": node}, None, "tied-weight")
         node = self.passes("after", "export", variant, node)
@@ -72,6 +69,13 @@ class ComponentPlanner:
         if (made := self._made(variant)) is not None and variant is not None:
             core = self._quantize(variant, made, node)
         return Quantized(self.passes("after", "quantize", variant, core.node), core.before)
+
+    def exported(self) -> str:
+        """Return the node of the graph as it comes from PyTorch."""
+        side = module_of(self.build.family, "torch_side")
+        opset = self.build.component(self.component.name).opset
+        step = Export(side, opset, self.component.name)
+        return self._step(step, {"source": self.source}, None, "export")
 
     def passes(self, placement: str, stage: str, variant: Variant | None, node: str) -> str:
         """Return the node after the recipe's own passes before or after a stage."""
@@ -111,7 +115,7 @@ class ComponentPlanner:
         build = self.build
         chain = Chain(
             add,
-            self._no_calibration if self.several else self.calibration,
+            self.calibration,
             convolutional=self.component.convolutional,
             mixed=self.component.weights == "both",
             tied=self.component.tied,
@@ -120,15 +124,6 @@ class ComponentPlanner:
             level=load_provider(build.provider).block_level,
         )
         return method.steps(chain, node)
-
-    def _no_calibration(self) -> str:
-        raise PlanError(
-            f"{self.build.family} has no calibration inputs for its {self.component.name}",
-            where=f"{self.build.recipe}, target {self.build.target}",
-            why="methods that look at inner values are not built for models of several components",
-            hint="use `dynamic-int8` without `smooth` and `rounding: gptq`, `weight-only` by rtn "
-            "or k-quant, or `fp16`",
-        )
 
     def _step(
         self, step: Step, inputs: Mapping[str, str], variant: Variant | None, stage: str

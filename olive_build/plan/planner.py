@@ -296,24 +296,34 @@ class TargetPlanner:
         return self.add(step, {**nodes, "source": self.source}, variant, f"{file}/join")
 
     def _component(self, component: Component) -> ComponentPlanner:
-        model, calibration = self.model, self.calibration_inputs
+        model = self.model
         return ComponentPlanner(
             self.build,
             component,
             len(model.facts.components) > 1,
             self.source,
             self.add,
-            calibration,
+            lambda: self.calibration_inputs("learn", component),
             model.miniature,
         )
 
-    def calibration_inputs(self, part: str = "learn") -> str:
-        """Return the node of the calibration inputs that quantizers learn from, or the others."""
+    def calibration_inputs(self, part: str, component: Component | None = None) -> str:
+        """Return the node of a component's inputs (None: the only one's) on a part of the data.
+
+        Quantizers learn from `learn`, a search judges on `judge`.
+        """
         data = self.add(SplitSamples(part), {"data": self.calibration}, None, f"samples-{part}")
         inputs = {"source": self.source, "data": data}
-        family = self.build.family
-        step = CalibrationInputs(module_of(family, "calibration"), self.build.shapes)
-        return self.add(step, inputs, None, f"calibration-{part}")
+        room = module_of(self.build.family, "calibration")
+        components = {item.name: item for item in self.model.facts.components}
+        if component is None or len(components) == 1:
+            (name,) = components
+            step = CalibrationInputs(room, self.build.component(name).shapes)
+            return self.add(step, inputs, None, f"calibration-{part}")
+        inputs |= {name: self._component(components[name]).exported() for name in component.fed_by}
+        shapes = self.build.component(component.name).shapes
+        step = CalibrationInputs(room, shapes, component.name, self.build.options)
+        return self.add(step, inputs, None, f"{component.name}/calibration-{part}")
 
     def _ort(self, variant: Variant, shipped: str) -> str:
         # What the provider runs itself must stay as it is in the file; what falls to the CPU

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +52,12 @@ class StoredClips:
         """Return a clip as float32 [samples], from -1 to 1."""
         end = int(self.lengths[: row + 1].sum())
         return samples_of(self.audio[end - int(self.lengths[row]) : end])
+
+    def chosen(self, rows: Sequence[int]) -> StoredClips:
+        """Return some of the clips, stored as they are."""
+        pieces = np.split(self.audio, np.cumsum(self.lengths)[:-1])
+        audio = np.concatenate([self.audio[:0], *(pieces[row] for row in rows)])
+        return StoredClips(audio, self.lengths[list(rows)])
 
 
 def samples_of(audio: npt.NDArray[np.generic]) -> Samples:

@@ -14,6 +14,7 @@ from olive_build.recipe.diagnostics import Report
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath, Node
 from olive_build.targets import Provider, Target
+from olive_build.untrusted import followed
 
 if TYPE_CHECKING:
     from olive_build.recipe.model import Recipe, TargetSpec
@@ -68,6 +69,11 @@ class Context:
         """Return whether the recipe itself gives something at `path`."""
         return self.tree.find(path) is not None
 
+    def given(self, path: KeyPath) -> bool:
+        """Return whether the recipe itself gives something but null at `path`."""
+        node = self.tree.find(path)
+        return node is not None and node.value is not None
+
     def file(self, text: str, path: KeyPath) -> Path | None:
         """Return the file or folder that the value at `path` names; report one outside."""
         node = self.tree.find(path)
@@ -106,7 +112,7 @@ def locate(text: str, file: Path, repository: Path) -> tuple[Path | None, str | 
     lexical = Path(os.path.normpath(file.parent / text))
     if not lexical.is_relative_to(repository):
         return None, "leaves the repository"
-    if not lexical.resolve().is_relative_to(repository.resolve()):
+    if not followed(lexical).is_relative_to(followed(repository)):
         return None, "leaves the repository by a symbolic link"
     return lexical, None
 

@@ -188,7 +188,7 @@ def _annotated(kind: Any, value: object, place: str) -> Any:
     found = _decode(base, value, place)
     for limit in limits:
         if isinstance(limit, Pattern) and not re.fullmatch(limit.expression, found):
-            raise Damaged(place, f"{_shown(found)} is not allowed: {limit.why}")
+            raise Damaged(place, f"it is not allowed: {limit.why}")
         if isinstance(limit, AtLeast) and found < limit.least:
             raise Damaged(place, f"{_shown(found)} is less than {limit.least}")
     return found

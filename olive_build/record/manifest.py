@@ -18,12 +18,12 @@ Name = Annotated[
         "a name has small letters, digits and . _ - alone, since it becomes a path",
     ),
 ]
-_PART = r"(?!\.{1,2}(?:/|$))[^/\\:\x00]+"
+_PART = r"(?!\.{1,2}(?:/|$))[^/\\:\x00-\x1f\x7f]+"
 FilePath = Annotated[
     str,
     Pattern(
         f"{_PART}(?:/{_PART})*",
-        "a file's path begins at the bundle's folder and does not leave it",
+        "a file's path begins at the bundle's folder, does not leave it and has no control signs",
     ),
 ]
 Sha256 = Annotated[str, Pattern("[0-9a-f]{64}", "a sha256 has 64 digits from 0 to f")]
@@ -58,7 +58,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Break:
-    """Nodes of one operator that a provider does not take, by the names of some of them."""
+    """Nodes of one operator that a provider leaves to the CPU, with the names of the first."""
 
     operator: str
     count: Count
@@ -67,7 +67,11 @@ class Break:
 
 @dataclass(frozen=True)
 class Inside:
-    """How a provider would take the graph inside a node."""
+    """How a provider would take one graph inside a node, such as a branch or a search's encoder.
+
+    `graph` is the node's attribute that holds it, `operator` what runs it. Fields as `Partition`'s,
+    without what is further inside.
+    """
 
     operator: str
     graph: str
@@ -79,9 +83,11 @@ class Inside:
 
 @dataclass(frozen=True)
 class Partition:
-    """Into how many pieces a provider would take a graph apart, by its list of operators.
+    """How a provider would take a graph: pieces, and the shares of nodes and weights in them.
 
-    Shares are of 1; `weight_share` is None where no values are stored.
+    `weight_share` is that of the stored values which matrix products and convolutions read, counted
+    wherever one is read; None where there are none. `breaks` are the operators outside, most
+    frequent first. All of them count the graphs inside nodes too; `inside` has each of those.
     """
 
     text: str

@@ -201,10 +201,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Search:
-    """All that a search tried, and what it says of its choice."""
+    """All that a search tried, and what it says of its choice: the method, and whether it holds."""
 
     candidates: tuple[Candidate, ...]
     summary: str = ""
+    method: Mapping[str, object] | None = optional()
+    holds: bool | None = optional()
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def check_layouts(folders: Sequence[Path], *, as_json: bool) -> int:
         if not as_json:
             click.echo(rendered(report))
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(rows, indent=2))
     return worst
 
 

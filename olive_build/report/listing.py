@@ -23,7 +23,7 @@ def print_recipes(folder: Path, *, as_json: bool) -> None:
     found = list(describe(folder))
     if as_json:
         rows = [{"name": name, "description": description} for name, description in found]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(rows, indent=2))
     elif not found:
         click.echo(f"there are no recipes in {folder}")
     else:

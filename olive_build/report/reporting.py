@@ -93,7 +93,7 @@ def render(page: Page, form: str) -> str:
     if form == "json":
         from olive_build.report.render.json import to_data
 
-        return json.dumps(to_data(page), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(to_data(page), indent=2) + "\n"
     from olive_build.report.render.terminal import to_lines
 
     return "".join(f"{line}\n" for line in to_lines(page))

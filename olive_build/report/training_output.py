@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import UsageError
-from olive_build.untrusted import read_bytes
+from olive_build.untrusted import followed, read_bytes
 
 RECORD, CHECKPOINT, INFERENCE, PLOT = "training.json", "checkpoint", "inference.onnx", "loss.svg"
 OURS = {RECORD, CHECKPOINT, INFERENCE, PLOT}
@@ -23,7 +23,7 @@ MOST_BYTES = 1 << 28
 
 def check_output(folder: Path, bundle: Path) -> None:
     """Raise UsageError for a folder that must not be written: in the bundle, or somebody's."""
-    if folder.resolve() == bundle.resolve() or bundle.resolve() in folder.resolve().parents:
+    if followed(folder) == followed(bundle) or followed(bundle) in followed(folder).parents:
         raise UsageError(
             "the output would lie inside the bundle",
             where=str(folder),

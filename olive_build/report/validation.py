@@ -37,7 +37,7 @@ def validate_recipes(names: Sequence[str], folder: Path, *, as_json: bool) -> in
         if not as_json:
             _print(name, problem, warnings)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(rows, indent=2))
     elif bad and len(names) > 1:
         click.echo(f"{bad} of {len(names)} recipes are not valid", err=True)
     return EXIT_USAGE if bad else EXIT_DONE

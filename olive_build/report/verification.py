@@ -11,7 +11,7 @@ import click
 
 from olive_build.bundle.verify import Verified, verify
 from olive_build.errors import OliveBuildError, UsageError, printable
-from olive_build.proof.figures import find, of_quality
+from olive_build.proof.figures import DIFFERENCE, find, of_quality
 from olive_build.record.codec import encode
 from olive_build.record.proof import Gate
 from olive_build.report.style import paint, table
@@ -105,9 +105,9 @@ def _last_lines(result: Result, found: Verified) -> Iterator[str]:
     """Yield what was done beside the models, what to know, and what was not measured."""
     if result.trained:
         near = ", ".join(
-            f"{gate.figure.replace('_', ' ')} {gate.value:.0e}"
+            f"{gate.figure.replace('_', ' ')} {find(gate.figure).text(gate.value)}"
             for gate in result.trained
-            if gate.figure.endswith("_difference") and gate.limit
+            if find(gate.figure).unit is DIFFERENCE and gate.value is not None
         )
         yield f"{TRAINED}: {near}"
     for remark in found.remarks:

@@ -36,9 +36,10 @@ class Describe(Step):
         model = read(path)
         description = describe(model)
         if self.provider:
+            from olive_build.record.codec import encode
             from olive_build.targets.partition import partition
 
-            description["partition"] = partition(model, self.provider).as_json()
+            description["partition"] = encode(partition(model, self.provider))
         if self.mobile:
             description["mobile_usability"] = _mobile_usability(path)
         write_json(out / DESCRIPTION, description)

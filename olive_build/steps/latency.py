@@ -54,8 +54,8 @@ class MeasureLatency(Step):
 
         patience = Patience(self.seconds, told)
         tell(
-            "times the file, PyTorch and the fp32 graph in turn: "
-            f"about {self.seconds:.0f} s at most, unless a gate is open"
+            f"timed in turn with fp32 and PyTorch, {self.seconds:.0f} s at most "
+            "unless a gate is open"
         )
         sample = rooms.look_up(self.sample)
         texts = {count: sample.text_of(inputs["source"], count) for count in self.tokens}

@@ -12,6 +12,8 @@ from olive_build.engine.step import Step
 PARTS = ("learn", "judge")
 # What scales and roundings gain levels off here; a first percentile steadies with every sample.
 ENOUGH_TO_LEARN = 128
+# The arrays of a file whose samples are clips of sound, one after the other.
+CLIPS = {"audio", "lengths"}
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class SplitSamples(Step):
 
     Every other one is learnt from, or fewer, evenly spread, where about ENOUGH_TO_LEARN remain; all
     others judge. Inputs: data, a .jsonl file (a sample a line) or an .npz file (a sample an entry
-    of each array's first axis, or pictures of several sizes). What a quantizer learnt from would
-    flatter it as a judge.
+    of each array's first axis, pictures of several sizes, or clips one after the other). What a
+    quantizer learnt from would flatter it as a judge.
     """
 
     part: str
@@ -57,20 +59,27 @@ def _split_arrays(data: Path, part: str, out: Path) -> None:
     import numpy as np
 
     from olive_build.errors import StepError, first_line
+    from olive_build.proof.audio import StoredClips
     from olive_build.proof.pictures import IMAGES, SHAPES, Pictures
-    from olive_build.untrusted import read_npz
+    from olive_build.untrusted import followed, read_npz
 
     try:
-        found: dict[str, Any] = read_npz(data.resolve())
+        found: dict[str, Any] = read_npz(followed(data))
         pictures: list[Any] = []
         if SHAPES in found:
             pictures = list(Pictures.restored(found))
             del found[IMAGES], found[SHAPES]
-        columns = [*found.values(), *([pictures] if pictures else [])]
+        clips = None
+        if found.keys() >= CLIPS:
+            clips = StoredClips(found.pop("audio"), found.pop("lengths"))
+        columns = [*found.values(), *([pictures] if pictures else []), *([clips] if clips else [])]
         chosen = _chosen(min(map(len, columns), default=0), part)
         kept = {name: value[chosen] for name, value in found.items()}
         if pictures:
             kept |= Pictures.of([pictures[index] for index in chosen]).stored()
+        if clips:
+            part_of = clips.chosen(chosen)
+            kept |= {"audio": part_of.audio, "lengths": part_of.lengths}
         np.savez_compressed(out, **kept)
     except (OSError, ValueError, IndexError) as error:
         raise StepError(

@@ -9,9 +9,10 @@ GetCapability. Conditions on single nodes are not looked at, so the shares are u
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from olive_build.record.manifest import Break, Inside, Partition
 from olive_build.targets import Provider, load_provider
 
 # Operators whose weights are what a provider is for.
@@ -38,87 +39,38 @@ CARRIERS = frozenset(("Cast", "DequantizeLinear", "Identity", "QuantizeLinear", 
 MOST_NAMED = 5
 
 
-@dataclass(frozen=True)
-class Breaks:
-    """Nodes of one operator that the provider leaves to the CPU, with the names of the first."""
-
-    operator: str
-    count: int
-    nodes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Inside:
-    """How a provider would take one graph inside a node, such as a branch or a search's encoder.
-
-    `graph` is the node's attribute that holds it, `operator` what runs it. Fields as `Partition`'s,
-    without what is further inside.
-    """
-
-    graph: str
-    operator: str
-    partitions: int
-    nodes: int
-    taken_nodes: int
-    weight_share: float | None
-
-    def text(self) -> str:
-        """Return it as a person reads it, in a clause."""
-        return f"{self.graph} {_shares(self.taken_nodes, self.nodes, self.weight_share)}"
+def _text(provider: Provider, found: Partition) -> str:
+    """Return a partition as a person reads it, in one line."""
+    pieces = "1 piece" if found.partitions == 1 else f"{found.partitions} pieces"
+    if not found.partitions:
+        return f"{provider.title} takes none of {found.nodes} nodes"
+    shares = _shares(found.taken_nodes, found.nodes, found.weight_share)
+    line = f"{provider.title} takes the graph in {pieces}: {shares}{_inside(provider, found)}"
+    if found.breaks:
+        rest = ", ".join(f"{b.operator} x{b.count}" for b in found.breaks[:MOST_NAMED])
+        line += f"; on the CPU: {rest}{' ...' if len(found.breaks) > MOST_NAMED else ''}"
+    return line
 
 
-@dataclass(frozen=True)
-class Partition:
-    """How a provider would take a graph: pieces, and the shares of nodes and weights in them.
-
-    `weight_share` is that of the stored values which matrix products and convolutions read, counted
-    wherever one is read; None where there are none. `breaks` are the operators outside, most
-    frequent first. All of them count the graphs inside nodes too; `inside` has each of those.
-    """
-
-    provider: str
-    partitions: int
-    nodes: int
-    taken_nodes: int
-    weight_share: float | None
-    breaks: tuple[Breaks, ...]
-    inside: tuple[Inside, ...] = ()
-
-    @property
-    def node_share(self) -> float:
-        return self.taken_nodes / self.nodes if self.nodes else 0.0
-
-    def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "node_share": round(self.node_share, 4), "text": self.text()}
-
-    def text(self) -> str:
-        """Return it as a person reads it, in one line."""
-        provider = load_provider(self.provider)
-        pieces = "1 piece" if self.partitions == 1 else f"{self.partitions} pieces"
-        if not self.partitions:
-            return f"{provider.title} takes none of {self.nodes} nodes"
-        shares = _shares(self.taken_nodes, self.nodes, self.weight_share)
-        line = f"{provider.title} takes the graph in {pieces}: {shares}{self._inside()}"
-        if self.breaks:
-            rest = ", ".join(f"{b.operator} x{b.count}" for b in self.breaks[:MOST_NAMED])
-            line += f"; on the CPU: {rest}{' ...' if len(self.breaks) > MOST_NAMED else ''}"
-        return line
-
-    def _inside(self) -> str:
-        """Say what is taken inside nodes that have weights inside, and why nothing is."""
-        because = load_provider(self.provider).no_subgraphs_because
-        on_cpu = {item.operator for item in self.breaks}
-        line = ""
-        weighty = [item for item in self.inside if item.weight_share is not None]
-        # Files hold them by name: from the last on, encoder is before decoder, then before else.
-        weighty.sort(key=lambda item: item.graph, reverse=True)
-        for operator in dict.fromkeys(item.operator for item in weighty):
-            parts = [item.text() for item in weighty if item.operator == operator]
-            line += f"; inside {operator}"
-            line += ", which stays on the CPU itself" if operator in on_cpu else ""
-            line += f" ({because})" if because else ""
-            line += f": {' and '.join(parts)}"
-        return line
+def _inside(provider: Provider, found: Partition) -> str:
+    """Say what is taken inside nodes that have weights inside, and why nothing is."""
+    because = provider.no_subgraphs_because
+    on_cpu = {item.operator for item in found.breaks}
+    line = ""
+    weighty = [item for item in found.inside if item.weight_share is not None]
+    # Files hold them by name: from the last on, encoder is before decoder, then before else.
+    weighty.sort(key=lambda item: item.graph, reverse=True)
+    for operator in dict.fromkeys(item.operator for item in weighty):
+        parts = [
+            f"{item.graph} {_shares(item.taken_nodes, item.nodes, item.weight_share)}"
+            for item in weighty
+            if item.operator == operator
+        ]
+        line += f"; inside {operator}"
+        line += ", which stays on the CPU itself" if operator in on_cpu else ""
+        line += f" ({because})" if because else ""
+        line += f": {' and '.join(parts)}"
+    return line
 
 
 def _shares(taken: int, nodes: int, weights: float | None) -> str:
@@ -156,12 +108,12 @@ class _Found:
 
     def as_inside(self) -> Inside:
         return Inside(
-            self.graph,
-            self.operator,
-            self.partitions,
-            self.nodes,
-            self.nodes - len(self.outside),
-            _share(self.taken_weight, self.weight),
+            operator=self.operator,
+            graph=self.graph,
+            nodes=self.nodes,
+            taken_nodes=self.nodes - len(self.outside),
+            partitions=self.partitions,
+            weight_share=_share(self.taken_weight, self.weight),
         )
 
 
@@ -172,16 +124,22 @@ def partition(model: Any, provider: str) -> Partition:
     a node is taken apart by itself, as onnxruntime does it; what it reads from around it counts as
     stored where it is.
     """
-    found = list(_walk(model.graph, load_provider(provider), {}))
-    return Partition(
+    taker = load_provider(provider)
+    found = list(_walk(model.graph, taker, {}))
+    nodes = sum(item.nodes for item in found)
+    taken = sum(item.nodes - len(item.outside) for item in found)
+    made = Partition(
+        text="",
         provider=provider,
         partitions=sum(item.partitions for item in found),
-        nodes=sum(item.nodes for item in found),
-        taken_nodes=sum(item.nodes - len(item.outside) for item in found),
+        nodes=nodes,
+        taken_nodes=taken,
+        node_share=round(taken / nodes, 4) if nodes else 0.0,
         weight_share=_share(sum(x.taken_weight for x in found), sum(x.weight for x in found)),
         breaks=_breaks(node for item in found for node in item.outside),
         inside=tuple(item.as_inside() for item in found[1:]),
     )
+    return replace(made, text=_text(taker, made))
 
 
 def _walk(
@@ -224,12 +182,12 @@ def _graphs_of(node: Any) -> Iterator[tuple[str, Any]]:
             yield attribute.name, inner
 
 
-def _breaks(nodes: Iterable[Any]) -> tuple[Breaks, ...]:
+def _breaks(nodes: Iterable[Any]) -> tuple[Break, ...]:
     names: dict[str, list[str]] = {}
     for node in nodes:
         names.setdefault(node.op_type, []).append(node.name or node.output[0])
     ordered = sorted(names.items(), key=lambda item: (-len(item[1]), item[0]))
-    return tuple(Breaks(op, len(found), tuple(found[:MOST_NAMED])) for op, found in ordered)
+    return tuple(Break(op, len(found), tuple(found[:MOST_NAMED])) for op, found in ordered)
 
 
 def _share(taken: int, total: int) -> float | None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from olive_build.bundle.index import write_index
-from olive_build.bundle.publish import from_bytes, publish, remove_leftovers
+from olive_build.bundle.publish import (
+    BundleFile,
+    DamagedSource,
+    from_bytes,
+    publish,
+    remove_leftovers,
+)
 from olive_build.errors import BundleError
 
 MANIFEST = b'{"manifest_version": 1, "recipe": "r", "target": "t", "variants": {}, "files": []}'
@@ -109,3 +116,13 @@ def test_an_index_that_is_right_needs_no_permission(tmp_path: Path) -> None:
     (tmp_path / ".index.lock").unlink()
     (tmp_path / ".index.lock").mkdir()  # as good as a folder that cannot be written
     write_index(tmp_path)
+
+
+def test_what_changed_in_the_cache_is_never_published(tmp_path: Path) -> None:
+    source = tmp_path / "model.onnx"
+    source.write_bytes(b"model")
+    recorded = BundleFile("model.onnx", sha256(b"other").hexdigest(), 5, source=source)
+    with pytest.raises(DamagedSource, match=r"model\.onnx changed on its way") as caught:
+        publish(tmp_path / "out" / "web", [recorded], b"{}", b"{}")
+    assert caught.value.where == str(source)
+    assert not (tmp_path / "out" / "web").exists()

@@ -65,14 +65,14 @@ def test_it_is_judged_searched_for_and_compared_with_the_build_before() -> None:
     found = ran(
         "import json\n"
         "from olive_build.proof.figures import shipped\n"
-        "from olive_build.proof.regression import regression_gates, summary\n"
+        "from olive_build.proof.regression import regression_gates\n"
         "from olive_build.proof.verdict import quality_gates\n"
         "from olive_build.recipe.build import Budgets\n"
+        "from olive_build.record.proof import Summary\n"
         "from olive_build.search.goal import Goal\n"
         "limits = shipped(('cosine',), 'int8', 'faithful')\n"
         "(gate,) = quality_gates({'evenness': 0.8}, {'evenness': limits['evenness']})\n"
-        "old, new = (summary({'size_bytes': 1, 'quality': {'onnx': {'evenness': value}}})\n"
-        "            for value in (0.9, 0.8))\n"
+        "old, new = (Summary(1, {'evenness': value}, (), ()) for value in (0.9, 0.8))\n"
         "facts = {'same_machine': False, 'same_inputs': True}\n"
         "lost = regression_gates(new, old, {'quality': 0.05}, **facts)\n"
         "goal = Goal(Budgets.of(limits), {}, gated_speed=False)\n"
@@ -139,8 +139,8 @@ def test_its_code_is_in_the_key_of_the_step_that_measures() -> None:
     files = ran(
         "import json\n"
         "from olive_build.engine.reach import reached\n"
-        "from olive_build.steps.quality import MeasureQuality\n"
-        "print(json.dumps(list(reached(MeasureQuality).files)))\n"
+        "found = reached('olive_build.steps.quality:MeasureQuality')\n"
+        "print(json.dumps(list(found.files)))\n"
     )
     assert {"proof/figures/evenness.py", "proof/figures/similarity.py"} <= {*files}
 

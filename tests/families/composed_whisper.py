@@ -54,9 +54,18 @@ verify:
   timing: false
   data: {file: test.npz}
   calibration: {file: calibration.npz}
+variants:
+  mixed:
+    quantize: {method: fp16}
+    components:
+      encoder: {quantize: {method: dynamic-int8}}
+  calibrated:
+    quantize: {method: dynamic-int8, smooth: true, rounding: gptq}
+    components:
+      encoder: {quantize: {method: static-int8}}
 targets:
   desktop:
-    variants: [fp32, int8]
+    variants: [fp32, int8, mixed, calibrated]
   web:
     variants: [fp32, q8]
 """

@@ -15,10 +15,9 @@ from causal_lm_miniatures import Exported, configurations, exported, prompts
 
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.methods.steps.dynamic_int8 import QuantizeDynamicInt8
-from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
 from olive_build.methods.steps.fp16 import ConvertToFp16
 from olive_build.methods.steps.stored_int8 import StoreInt8
-from olive_build.methods.steps.tied_tables import QuantizeTiedTables
+from olive_build.methods.steps.tables import QuantizeEmbeddings, QuantizeTiedTables
 from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.proof.generation import CachedModel
 from olive_build.steps.fuse import FuseCachedAttention

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from composed_whisper import (
+    DIGITS,
+    MODEL,
     Built,
     Heard,
     PyTorch,
@@ -23,9 +27,16 @@ from composed_whisper import (
 )
 from onnx import TensorProto
 
-from olive_build.clients.onnxruntime_client import open_session
+from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.errors import PlanError, StepError
-from olive_build.families.whisper.names import COMPONENTS
+from olive_build.families.whisper.calibration import component_feeds
+from olive_build.families.whisper.names import (
+    COMPONENTS,
+    DECODER,
+    DECODER_WITH_PAST,
+    INPUT_IDS,
+)
+from olive_build.families.whisper.spec import inspect
 
 MEGABYTE = 1_000_000
 # Besides weights: graphs, the vocabulary's texts, the matrices of the log-mel.
@@ -219,8 +230,49 @@ def test_a_component_with_ends_in_fp16_is_refused(built: Built, tmp_path: Path, 
         compose({**components, name: other}, built.source, tmp_path / "out")
 
 
-def test_int8_writes_what_fp32_writes(built: Built, opened: Callable[[Path], Heard]) -> None:
-    heard = opened(built.single("int8"))
+@pytest.mark.parametrize("variant", ["int8", "mixed", "calibrated"])
+def test_smaller_files_write_what_fp32_writes(
+    built: Built, opened: Callable[[Path], Heard], variant: str
+) -> None:
+    heard = opened(built.single(variant))
     clips = spoken(24)
     right = sum(heard(audio)[0] == [f" {said}"] for audio, said in clips)
     assert right >= 0.8 * len(clips)
+
+
+def test_each_component_is_made_by_the_method_that_is_said_for_it(built: Built) -> None:
+    kinds: dict[str, set[str]] = {}
+    for name, folder in built.components("mixed").items():
+        graph = onnx.load(str(folder / "model.onnx")).graph
+        kinds[name] = {TensorProto.DataType.Name(item.data_type) for item in graph.initializer}
+    assert "INT8" in kinds["encoder"] and "FLOAT16" not in kinds["encoder"]
+    for name in ("decoder", "decoder_with_past"):
+        assert "FLOAT16" in kinds[name] and not {"INT8", "UINT8"} & kinds[name]
+
+
+def test_the_inputs_of_a_component_are_what_those_before_it_give(built: Built) -> None:
+    """A later step on its calibration inputs gives what the decoder gives for the whole text."""
+    folders = built.components("fp32")
+    graphs = {name: folder / "model.onnx" for name, folder in folders.items()}
+    options = {"language": "en", "task": "transcribe"}
+    data = DIGITS / "calibration.npz"
+
+    def feeds(name: str) -> list[Any]:
+        return list(islice(component_feeds(MODEL, data, name, graphs, options), 5))
+
+    first, later = feeds(DECODER), feeds(DECODER_WITH_PAST)
+    decoder, step = open_session(graphs[DECODER]), open_session(graphs[DECODER_WITH_PAST])
+    lengths = []
+    for begun, given in zip(first, later, strict=True):
+        ids = [*begun[INPUT_IDS][0]]
+        past = given["past_key_values.0.decoder.key"].shape[2]
+        while len(ids) < past + 1:
+            logits = run_named(decoder, begun | {INPUT_IDS: np.array([ids], np.int64)})[0][0, -1]
+            barred = inspect(MODEL).suppressed + inspect(MODEL).suppressed_first
+            logits[list(barred)] = -np.inf
+            ids.append(int(logits.argmax()))
+        assert ids[-1] == given[INPUT_IDS][0, 0]
+        whole = run_named(decoder, begun | {INPUT_IDS: np.array([ids], np.int64)})[0][:, -1:]
+        np.testing.assert_allclose(run_named(step, given)[0], whole, atol=1e-3)
+        lengths.append(past)
+    assert len(set(lengths)) > 2  # of different lengths

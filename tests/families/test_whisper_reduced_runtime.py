@@ -39,7 +39,7 @@ def test_the_estimate_says_what_is_taken_of_encoder_and_decoder(built: Built) ->
     assert set(parts) == {"encoder", "decoder"}
     assert all(0 < part.taken_nodes < part.nodes and part.weight_share for part in parts.values())
     assert "WhisperBeamSearch" in {item.operator for item in found.breaks}
-    assert "inside WhisperBeamSearch, which stays on the CPU itself: encoder " in found.text()
+    assert "inside WhisperBeamSearch, which stays on the CPU itself: encoder " in found.text
     kept = partition(model, "coreml")
     assert not any(part.taken_nodes for part in kept.inside)
-    assert "EnableOnSubgraphs" in kept.text()
+    assert "EnableOnSubgraphs" in kept.text

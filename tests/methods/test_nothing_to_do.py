@@ -14,7 +14,7 @@ from small_graphs import calibration, folder, model, tokens, two_products
 from olive_build.errors import StepError
 from olive_build.methods.steps.gptq_rounding import GptqRounding
 from olive_build.methods.steps.smoothing import Smooth
-from olive_build.methods.steps.tied_tables import QuantizeTiedTables
+from olive_build.methods.steps.tables import QuantizeTiedTables
 from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.steps.fuse import PerTokenScale, TanhGelu
 from olive_build.steps.model_check import matching_nodes

@@ -23,8 +23,8 @@ from small_graphs import (
 )
 
 from olive_build.errors import StepError
-from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
 from olive_build.methods.steps.static_int8 import QuantizeStaticInt8
+from olive_build.methods.steps.tables import QuantizeEmbeddings
 
 SETTINGS: dict[str, Any] = {
     "activations": "uint8",

@@ -22,8 +22,8 @@ from small_graphs import (
 
 from olive_build.errors import StepError
 from olive_build.methods.algorithms.tables import quantize_tables
-from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
 from olive_build.methods.steps.qdq_weights import QuantizeConvWeights
+from olive_build.methods.steps.tables import QuantizeEmbeddings
 
 ROWS, COLUMNS = 300, 64
 

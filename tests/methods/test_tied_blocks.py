@@ -18,7 +18,7 @@ from olive_build.methods.algorithms.tied_blocks import (
     quantize_tied_tables,
     rows_as_blocks,
 )
-from olive_build.methods.steps.tied_tables import QuantizeTiedTables
+from olive_build.methods.steps.tables import QuantizeTiedTables
 
 WORDS, SIZE, BLOCK = 359, 96, 32  # an odd number of rows, and of blocks in each
 TABLE = np.random.default_rng(0).normal(0, 0.1, (WORDS, SIZE)).astype(np.float32)

@@ -22,7 +22,7 @@ from olive_build.methods.auto import Auto
 from olive_build.methods.dynamic_int8 import DynamicInt8
 from olive_build.methods.fp16 import Fp16
 from olive_build.methods.static_int8 import StaticInt8
-from olive_build.methods.steps.embedding_rows import QuantizeEmbeddings
+from olive_build.methods.steps.tables import QuantizeEmbeddings
 from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.methods.weight_only import WeightOnly
 from olive_build.plan import STAGES
@@ -31,6 +31,7 @@ from olive_build.plan.types import DESCRIPTION, LATENCY, QUALITY, Inspected, Mod
 from olive_build.recipe.build import Budgets, ComponentBuild, Variant
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve, resolve_all
+from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.latency import MeasureLatency
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -271,14 +272,32 @@ BLOCKS = WeightOnly(accuracy_level=0)
         replace(BLOCKS, smooth=True),
         replace(BLOCKS, algorithm="gptq"),
         STATIC,
-        Auto(),
     ],
-    ids=["smooth", "rounding", "blocks, smooth", "blocks, gptq", "static-int8", "auto"],
+    ids=["smooth", "rounding", "blocks, smooth", "blocks, gptq", "static-int8"],
 )
-def test_methods_that_look_at_inner_values_are_refused(method: Method) -> None:
-    with pytest.raises(PlanError) as caught:
-        whisper_plan(method)
-    assert isinstance(method, Auto) or (caught.value.where and caught.value.hint)
+def test_the_components_before_one_are_run_for_its_calibration_inputs(method: Method) -> None:
+    plan = whisper_plan(method)
+    slots = {node.id: node.slot for node in plan.graph.nodes}
+    found = {
+        node.step.component: {slots[i] for n, i in node.inputs if n not in ("source", "data")}
+        for node in plan.graph.nodes
+        if isinstance(node.step, CalibrationInputs)
+    }
+    export = "whisper-digits/{}/export".format
+    assert found == {
+        "encoder": set(),
+        "decoder": {export("encoder")},
+        "decoder_with_past": {export("encoder"), export("decoder")},
+    }
+    for node in plan.graph.nodes:
+        for name, source in node.inputs:
+            if name == "calibration":
+                assert slots[source].split("/")[1] in node.slot.split("/")
+
+
+def test_no_search_is_planned() -> None:
+    with pytest.raises(PlanError):
+        whisper_plan(Auto(10.0, 0))
 
 
 @pytest.mark.parametrize("method", [INT8, BLOCKS, replace(BLOCKS, algorithm="k-quant"), FP16])

@@ -132,7 +132,7 @@ def test_without_time_a_look_comes_early_and_only_what_is_open_goes_on() -> None
 
 def test_without_time_a_row_that_nothing_limits_is_left_out_and_told(models: Path) -> None:
     told: list[str] = []
-    pair = [candidate_for(name, models / f"{name}.onnx") for name in ("light", "slow")]
+    pair = [candidate_for(name, models / f"{name}.onnx", SAMPLE) for name in ("light", "slow")]
     with started(pair) as children:
         patience = Patience(0.0, told.append)
         rows = compare_running(children, TEXTS, (1, 2), patience=patience)

@@ -19,7 +19,8 @@ from onnx import numpy_helper
 
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.proof.quality import measure_quality
-from olive_build.proof.reference import EmbeddingReference, read_reference
+from olive_build.proof.reference import read_reference
+from olive_build.proof.references.embedding import EmbeddingReference
 from olive_build.proof.required_operators import missing_from_config, read_config
 from olive_build.proof.verdict import quality_gates
 from olive_build.record.proof import Gate
@@ -68,7 +69,9 @@ def manifest(bundles: Path) -> Callable[[str], dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def reference(bundles: Path) -> EmbeddingReference:
-    return read_reference(bundles / "web" / "reference")
+    found = read_reference(bundles / "web" / "reference")
+    assert isinstance(found, EmbeddingReference)
+    return found
 
 
 def some(reference: EmbeddingReference, count: int = 40) -> EmbeddingReference:

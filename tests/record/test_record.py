@@ -12,8 +12,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from olive_build.bundle.assemble import _search
 from olive_build.errors import BundleError
 from olive_build.record import schema
+from olive_build.record.codec import decode
+from olive_build.record.proof import Search
 from olive_build.record.read import (
     MANIFEST,
     MOST_BYTES,
@@ -27,6 +30,7 @@ from olive_build.record.read import (
     seal_of,
     to_bytes,
 )
+from olive_build.untrusted import parse_json
 
 KEPT = sorted((Path(__file__).parent / "kept").iterdir())
 # A processor for text generation, one for pictures, what trains, and what learns voices.
@@ -130,7 +134,7 @@ PLACES: list[tuple[str, Callable[[dict[str, Any], dict[str, Any]], object], str]
     (
         MANIFEST,
         lambda m, _: m["files"][1].update(sha256="AB"),
-        "files[1].sha256: AB is not allowed: a sha256 has 64 digits from 0 to f",
+        "files[1].sha256: it is not allowed: a sha256 has 64 digits from 0 to f",
     ),
     (
         MANIFEST,
@@ -198,7 +202,20 @@ def test_a_name_that_could_be_more_than_a_name_is_refused(
         assert "small letters, digits and . _ - alone" in str(caught.value.why)
 
 
-NO_PATHS = ["", "/etc/passwd", "..", "../x", "a/../../x", "a//b", "./a", "a/.", "C:\\x", "a\0b"]
+NO_PATHS = [
+    "",
+    "a\x1b[2J",
+    "a\nb",
+    "/etc/passwd",
+    "..",
+    "../x",
+    "a/../../x",
+    "a//b",
+    "./a",
+    "a/.",
+    "C:\\x",
+    "a\0b",
+]
 
 
 @pytest.mark.parametrize("path", NO_PATHS)
@@ -213,7 +230,7 @@ def test_a_path_stays_in_the_bundle(tmp_path: Path, path: str) -> None:
         change.clear()
         change.update(before)
     with pytest.raises(BundleError, match="names what is no file of the bundle"):
-        file_of(tmp_path, path)
+        file_of(tmp_path, path)  # which is not there, or leaves the folder
 
 
 HARMFUL = {
@@ -255,3 +272,19 @@ def test_the_seal_is_that_of_sha256sum(tmp_path: Path) -> None:
     assert seal_holds(folder, digest) is True
     (folder / PROOF).write_text("{}")
     assert seal_holds(folder, "0" * 64) is False
+
+
+def test_what_a_search_tried_is_kept_without_what_is_no_number() -> None:
+    """A candidate that lost all has an infinite figure, which no JSON holds."""
+    one = {"name": "q4", "size_ratio": 0.2, "latency_ratio": None, "holds": False, "chosen": False}
+    told = {
+        "method": {"$type": "StoredInt8", "method": "stored-int8"},
+        "holds": True,
+        "summary": "chose q8",
+        "candidates": [{**one, "figures": {"perplexity": math.inf, "token_agreement": 0.5}}],
+    }
+    found = _search(json.dumps(told))
+    assert found is not None and found.holds and found.method == told["method"]
+    assert found.candidates[0].figures == {"token_agreement": 0.5}
+    assert decode(Search, parse_json(to_bytes(found))) == found
+    assert _search(None) is None

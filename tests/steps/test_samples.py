@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olive_build.errors import StepError
-from olive_build.steps.samples import ENOUGH_TO_LEARN, SplitSamples, _chosen
+from olive_build.steps.samples import ENOUGH_TO_LEARN, PARTS, SplitSamples, _chosen
 
 
 @given(st.integers(0, 2000))
@@ -72,3 +72,20 @@ def test_pictures_of_several_sizes_stay_whole(tmp_path: Path) -> None:
         assert arrays["labels"].tolist() == [1, 3]
         assert arrays["shapes"].tolist() == [[2, 2, 1], [4, 2, 1]]
         assert arrays["images"].tolist() == [2] * 4 + [4] * 8
+
+
+def test_clips_stay_whole(tmp_path: Path) -> None:
+    lengths = np.array([3, 1, 0, 4, 2])
+    audio = np.repeat(np.arange(5), lengths).astype(np.int16)
+    np.savez(tmp_path / "clips.npz", audio=audio, lengths=lengths, texts=np.array(list("abcde")))
+    parts = {}
+    for part in PARTS:
+        out = tmp_path / part
+        out.mkdir()
+        SplitSamples(part).run({"data": tmp_path / "clips.npz"}, out)
+        with np.load(out / "clips.npz") as found:
+            ends = np.cumsum(found["lengths"])[:-1]
+            pieces = [piece.tolist() for piece in np.split(found["audio"], ends)]
+            parts[part] = dict(zip(found["texts"].tolist(), pieces, strict=True))
+    assert parts[PARTS[0]] == {"a": [0, 0, 0], "c": [], "e": [4, 4]}
+    assert parts[PARTS[1]] == {"b": [1], "d": [3, 3, 3, 3]}

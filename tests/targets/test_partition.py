@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from olive_build.record.manifest import Partition
 from olive_build.steps.describe import describe
 from olive_build.targets import provider_names
-from olive_build.targets.partition import Partition, partition
+from olive_build.targets.partition import partition
 
 SIZE = 4
 
@@ -49,9 +50,19 @@ def chain(middle: str, batch: int | str = 1) -> onnx.ModelProto:
 
 def test_a_graph_that_is_taken_whole() -> None:
     found = partition(chain("Relu"), "qnn")
-    assert found == Partition("qnn", 1, 3, 3, 1.0, ())
+    assert found == Partition(
+        text=found.text,
+        provider="qnn",
+        nodes=3,
+        taken_nodes=3,
+        partitions=1,
+        node_share=1.0,
+        weight_share=1.0,
+        breaks=(),
+        inside=(),
+    )
     assert (
-        found.text() == "Qualcomm QNN takes the graph in 1 piece: 3 of 3 nodes, 100% of the weights"
+        found.text == "Qualcomm QNN takes the graph in 1 piece: 3 of 3 nodes, 100% of the weights"
     )
 
 
@@ -59,7 +70,7 @@ def test_an_operator_in_the_middle_makes_two_pieces() -> None:
     found = partition(chain("Selu"), "qnn")
     assert (found.partitions, found.taken_nodes, found.nodes) == (2, 2, 3)
     assert [(b.operator, b.count, b.nodes) for b in found.breaks] == [("Selu", 1, ("Selu_b",))]
-    assert found.text().endswith(
+    assert found.text.endswith(
         "in 2 pieces: 2 of 3 nodes, 100% of the weights; on the CPU: Selu x1"
     )
 
@@ -105,13 +116,13 @@ def test_a_dequantizer_carries_the_weight_to_its_product() -> None:
 def test_a_graph_without_products_has_no_share_of_weights() -> None:
     found = partition(graph_of(node("Relu", "x", "y"), weights={}), "coreml")
     assert found.weight_share is None
-    assert found.text() == "Core ML takes the graph in 1 piece: 1 of 1 nodes"
+    assert found.text == "Core ML takes the graph in 1 piece: 1 of 1 nodes"
 
 
 def test_symbolic_axes_leave_nothing_to_providers_that_take_none() -> None:
     for provider, taken in (("qnn", 0), ("nnapi", 0), ("coreml", 3), ("xnnpack", 2)):
         assert partition(chain("Relu", batch="batch_size"), provider).taken_nodes == taken
-    text = partition(chain("Relu", batch="batch_size"), "nnapi").text()
+    text = partition(chain("Relu", batch="batch_size"), "nnapi").text
     assert text == "NNAPI takes none of 3 nodes"
 
 
@@ -154,7 +165,7 @@ def test_the_order_of_nodes_does_not_matter_and_the_model_stays() -> None:
     model.graph.node.extend(backwards)
     assert partition(model, "qnn") == partition(chain("Selu"), "qnn")
     before = model.SerializeToString()
-    names = [partition(model, provider).as_json()["provider"] for provider in provider_names()]
+    names = [partition(model, provider).provider for provider in provider_names()]
     assert names == list(provider_names())
     assert model.SerializeToString() == before
 
@@ -186,7 +197,7 @@ def test_graphs_inside_nodes_are_taken_apart_by_themselves() -> None:
     assert {item.operator for item in found.inside} == {"If"}
     assert (by_name["then_branch"].nodes, by_name["then_branch"].taken_nodes) == (2, 1)
     assert (by_name["else_branch"].nodes, by_name["else_branch"].taken_nodes) == (1, 1)
-    assert found.text() == (
+    assert found.text == (
         "XNNPACK takes the graph in 3 pieces: 3 of 5 nodes, 100% of the weights; "
         "inside If, which stays on the CPU itself: then_branch 1 of 2 nodes, 100% of the weights "
         "and else_branch 1 of 1 nodes, 100% of the weights; on the CPU: If x1, Selu x1"
@@ -198,8 +209,8 @@ def test_a_weight_of_the_outer_graph_counts_where_inner_nodes_read_it() -> None:
     found = partition(branches("Relu"), "coreml")
     assert [item.weight_share for item in found.inside] == [0.0, 0.0]
     assert found.weight_share == round(16 / (16 + 2 * 48), 4)
-    assert "(its option EnableOnSubgraphs is off unless an app sets it)" in found.text()
-    assert "then_branch none of 2 nodes and else_branch none of 1 nodes" in found.text()
+    assert "(its option EnableOnSubgraphs is off unless an app sets it)" in found.text
+    assert "then_branch none of 2 nodes and else_branch none of 1 nodes" in found.text
 
 
 def test_symbolic_axes_around_a_graph_are_those_inside_it() -> None:
@@ -242,7 +253,7 @@ def test_a_search_keeps_its_parts_apart() -> None:
         decoder=part("decoder"),
     )
     found = partition(graph_of(search, weights={"w1": SIZE}), "xnnpack")
-    assert found.text() == (
+    assert found.text == (
         "XNNPACK takes the graph in 2 pieces: 2 of 3 nodes, 100% of the weights; inside "
         "WhisperBeamSearch, which stays on the CPU itself: encoder 1 of 1 nodes, 100% of the "
         "weights and decoder 1 of 1 nodes, 100% of the weights; on the CPU: WhisperBeamSearch x1"

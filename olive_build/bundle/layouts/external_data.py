@@ -16,6 +16,7 @@ from olive_build.bundle.layouts.findings import Code, Finding
 from olive_build.bundle.layouts.folder import MODELS, ModelFolder
 from olive_build.bundle.layouts.interface import Graph
 from olive_build.bundle.layouts.onnx_file import ExternalTensor
+from olive_build.untrusted import followed
 
 
 def check_external_data(graph: Graph, folder: ModelFolder, settings: Settings) -> Iterator[Finding]:
@@ -76,9 +77,9 @@ def _check_length(
 
 
 def _check_link(graph: Graph, folder: ModelFolder, name: str) -> Iterator[Finding]:
-    data = (folder.path / name).resolve()
+    data = followed(folder.path / name)
     model = folder.path / graph.path
-    homes = {(folder.path / MODELS).resolve(), model.resolve().parent}
+    homes = {followed(folder.path / MODELS), followed(model).parent}
     if not any(_below(data, home) for home in homes):
         yield Finding(
             Code.BROKEN_LINK,

@@ -16,7 +16,7 @@ import numpy as np
 from olive_build.errors import StepError
 from olive_build.families.audio_classification.examples import Samples, prepared
 from olive_build.proof.audio import StoredClips
-from olive_build.untrusted import read_npz
+from olive_build.untrusted import followed, read_npz
 
 ENROLMENT, HELD_OUT, BACKGROUND, IMPOSTOR = "enrolment", "held-out", "background", "impostor"
 # What a speaker's clips may be: an owner's, or one of the two kinds of other voices.
@@ -42,7 +42,7 @@ def read_trials(path: Path, described: Mapping[str, Any]) -> Trials:
     Raises StepError where they are not, and where they would prove nothing.
     """
     try:
-        arrays = read_npz(path.resolve())
+        arrays = read_npz(followed(path))
         clips = StoredClips(arrays["audio"], arrays["lengths"])
         speakers, roles = arrays["speakers"], arrays["roles"]
         if not len(clips) == len(speakers) == len(roles):

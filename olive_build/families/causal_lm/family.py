@@ -40,6 +40,7 @@ FAMILY = Family(
         ("total_sequence_length", 128),
     ),
     searches=False,
+    calibrates=False,
     options=("generation",),
     # What comes out as a cache goes in again: it need not be fp32 in between.
     variant_methods={"q8": "stored-int8"},

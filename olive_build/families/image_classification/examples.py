@@ -29,7 +29,7 @@ from olive_build.families.labelled_data import (
 )
 from olive_build.families.labelled_targets import targets_of
 from olive_build.proof.pixels import Pixels
-from olive_build.untrusted import MOST_ARRAY_BYTES, read_bytes, read_npy, read_npz
+from olive_build.untrusted import MOST_ARRAY_BYTES, followed, read_bytes, read_npy, read_npz
 
 Image = npt.NDArray[np.uint8]
 # The binary forms of Netpbm: a magic number, width, height and the largest value, then bytes.
@@ -106,7 +106,7 @@ def _size(shape: tuple[int, ...]) -> str:
 def _read(path: Path, described: Mapping[str, Any]) -> npt.NDArray[Any]:
     array = path.suffix.lower() == ".npy"
     try:
-        return read_npy(path.resolve()) if array else _netpbm(path)
+        return read_npy(followed(path)) if array else _netpbm(path)
     except (OSError, ValueError) as error:
         raise UsageError(
             "an image cannot be read",
@@ -118,7 +118,7 @@ def _read(path: Path, described: Mapping[str, Any]) -> npt.NDArray[Any]:
 
 def _netpbm(path: Path) -> Image:
     """Return a .pgm or .ppm file's image, uint8 [height, width, channels]."""
-    data = read_bytes(path.resolve(), MOST_ARRAY_BYTES)
+    data = read_bytes(followed(path), MOST_ARRAY_BYTES)
     header = NETPBM.match(data)
     if header is None:
         raise ValueError("it begins neither with P5 nor with P6, as binary .pgm and .ppm do")
@@ -152,7 +152,7 @@ def _of_archive(
 def _arrays(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     hint = "save it with numpy.savez_compressed(file, images=images, labels=labels)"
     try:
-        loaded = read_npz(path.resolve())
+        loaded = read_npz(followed(path))
         return np.atleast_1d(loaded["images"]), np.atleast_1d(loaded["labels"])
     except KeyError as error:
         raise UsageError(

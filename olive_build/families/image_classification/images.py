@@ -12,7 +12,7 @@ import numpy.typing as npt
 from olive_build.errors import StepError
 from olive_build.families.image_classification.spec import ImageClassificationFacts
 from olive_build.proof.pictures import IMAGES, SHAPES, Pictures
-from olive_build.untrusted import read_npz
+from olive_build.untrusted import followed, read_npz
 
 LABELS = "labels"
 Labels = npt.NDArray[np.int64]
@@ -75,7 +75,7 @@ def _arrays(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of an .npz file that are read here."""
     try:
         known = (IMAGES, SHAPES, LABELS)
-        arrays = read_npz(path.resolve())
+        arrays = read_npz(followed(path))
         return {name: value for name, value in arrays.items() if name in known}
     except OSError as error:
         raise StepError(

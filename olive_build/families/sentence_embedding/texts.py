@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from olive_build.errors import StepError
-from olive_build.untrusted import parse_json, read_text
+from olive_build.untrusted import followed, parse_json, read_text
 
 FEWEST = 2
 MOST_BYTES = 1 << 30
@@ -18,7 +18,7 @@ def read_texts(path: Path, *, what: str = "the proof's data") -> list[str]:
     """
     texts: list[str] = []
     try:
-        lines = read_text(path.resolve(), MOST_BYTES).splitlines()
+        lines = read_text(followed(path), MOST_BYTES).splitlines()
     except OSError as error:
         raise StepError(f"{what} cannot be read", where=str(path), why=str(error)) from error
     for number, line in enumerate(lines, 1):

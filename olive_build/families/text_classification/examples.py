@@ -23,7 +23,7 @@ from olive_build.families.labelled_data import (
     require_data,
 )
 from olive_build.families.labelled_targets import targets_of
-from olive_build.untrusted import parse_json, read_text
+from olive_build.untrusted import followed, parse_json, read_text
 
 MOST_BYTES = 1 << 30
 LINES = ".jsonl"
@@ -80,7 +80,7 @@ def _found(data: Path, loss: str) -> Iterator[Labelled[str]]:
 
 def _read(path: Path) -> str:
     try:
-        return read_text(path.resolve(), MOST_BYTES)
+        return read_text(followed(path), MOST_BYTES)
     except OSError as error:
         raise UsageError(
             "a text cannot be read", where=str(path), why=str(error), hint="save it as UTF-8"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from olive_build.errors import StepError, first_line
 from olive_build.proof.audio import Samples, StoredClips, mu_law_decode, mu_law_encode, samples_of
-from olive_build.untrusted import read_npz
+from olive_build.untrusted import followed, read_npz
 
 __all__ = ["Clips", "Samples", "mu_law_decode", "mu_law_encode", "read_clips", "samples_of"]
 
@@ -34,7 +34,7 @@ class Clips:
 def read_clips(path: Path, *, what: str = "the file of clips") -> Clips:
     """Return the clips of a file. Raises StepError, naming the array or clip, for bad data."""
     try:
-        arrays = read_npz(path.resolve())
+        arrays = read_npz(followed(path))
         audio, lengths, texts = (arrays[name] for name in ("audio", "lengths", "texts"))
     except (OSError, KeyError) as error:
         why = f"it has no array {error}" if isinstance(error, KeyError) else first_line(error)

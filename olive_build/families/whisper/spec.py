@@ -91,10 +91,17 @@ class WhisperFacts(Facts):
     @property
     def components(self) -> tuple[Component, ...]:
         """The encoder, and the decoder at its first step and at later ones."""
-        steps = Component(attentions=2 * self.decoder_layers, tied=self.tied, weights="both")
+        first = Component(
+            "decoder",
+            attentions=2 * self.decoder_layers,
+            tied=self.tied,
+            weights="both",
+            fed_by=("encoder",),
+        )
         return (
             Component("encoder", attentions=self.encoder_layers, weights="both"),
-            *(replace(steps, name=name) for name in ("decoder", "decoder_with_past")),
+            first,
+            replace(first, name="decoder_with_past", fed_by=("encoder", "decoder")),
         )
 
     @property

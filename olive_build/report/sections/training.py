@@ -25,6 +25,7 @@ from olive_build.report.builds import Build, VariantView
 from olive_build.report.charts import Bar, Bars, from_zero
 from olive_build.report.comparison import Change, change, percent
 from olive_build.report.numbers import (
+    figure,
     megabytes,
     number,
     short_title,
@@ -240,7 +241,7 @@ def _proved(found: Sequence[_Learner]) -> Table:
         [
             item.target,
             str(item.trained.steps),
-            *(number(told.get(name), f"{told.get(name, 0):.1e}") for name in names),
+            *(figure(name, told) for name in names),
             code(item.trained.gradients.parameter),
         ]
         for item, told in zip(found, proved, strict=True)
@@ -274,7 +275,7 @@ def _rate_bars(found: Mapping[str, ErrorRate], proof: VariantProof) -> tuple[Bar
         Bar(
             name,
             100 * one.rate,
-            f"{one.rate:.1%}",
+            text_of(RATE, one.rate),
             100 * one.low,
             100 * one.high,
             # The budget is of all together.

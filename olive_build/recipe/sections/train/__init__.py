@@ -133,7 +133,7 @@ class Training(Owner):
         ]
         everywhere = bool(targets) and all(cls.owns(context, name) for name in targets)
         common: list[KeyPath] = [(section,) for section in IDLE] if everywhere else []
-        idle = [path for path in (*common, *own) if _is_given(context, path)]
+        idle = [path for path in (*common, *own) if context.given(path)]
         for path in idle:
             _report_idle(context, path)
         return replace(context, dropped=context.dropped | frozenset(idle))
@@ -230,11 +230,6 @@ def _refused(context: Context, family: Family) -> Context:
     return replace(context, recipe=recipe.model_copy(update={**nothing, "targets": targets}))
 
 
-def _is_given(context: Context, path: KeyPath) -> bool:
-    node = context.tree.find(path)
-    return node is not None and node.value is not None
-
-
 def _check_all_train(context: Context, family: Family) -> None:
     targets = context.recipe.targets
     lacking = [
@@ -266,5 +261,5 @@ def _report_idle(context: Context, path: KeyPath) -> None:
         hint="remove it",
         notes=(IDLE[section],),
         key=True,
-        also=(next(at for at in places if _is_given(context, at)), "`train` is here"),
+        also=(next(at for at in places if context.given(at)), "`train` is here"),
     )

@@ -63,16 +63,18 @@ class Reading:
 
     def where(self, *path: str | int) -> KeyPath:
         """Return where the field at `path` is written: the target's, the recipe's, or `train`."""
-        own: KeyPath = ("targets", self.place.target.name, TRAIN)
+        context, own = self.place.context, ("targets", self.place.target.name, TRAIN)
         for layer in (own, (TRAIN,)):
-            if path and self._given((*layer, path[0])):
+            if path and context.given((*layer, path[0])):
                 whole = (*layer, *path)
-                return whole if self.place.context.written(whole) else (*layer, path[0])
-        return own if self._given(own) and not self._given((TRAIN,)) else self._common(own)
+                return whole if context.written(whole) else (*layer, path[0])
+        if context.given((TRAIN,)):
+            return (TRAIN,)
+        return own if context.given(own) else own[:2]
 
     def is_targets(self, field: str) -> bool:
         """Return whether the target itself gives a field."""
-        return self._given(("targets", self.place.target.name, TRAIN, field))
+        return self.place.context.given(("targets", self.place.target.name, TRAIN, field))
 
     def is_lost(self, *path: str | int) -> bool:
         """Return whether something at or below `path` had a wrong type, so that nobody knows it."""
@@ -99,13 +101,6 @@ class Reading:
         at = self.where(*path)
         key = key or at[-1] == TRAIN
         self.place.context.add(code, at, message, hint=hint, notes=notes, key=key, also=also)
-
-    def _common(self, own: KeyPath) -> KeyPath:
-        return (TRAIN,) if self._given((TRAIN,)) else own[:2]
-
-    def _given(self, path: KeyPath) -> bool:
-        node = self.place.context.tree.find(path)
-        return node is not None and node.value is not None
 
 
 def reading_of(place: Place) -> Reading:
