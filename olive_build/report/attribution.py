@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
 from olive_build.proof.figures import find
-from olive_build.report.attribution_plot import Bar, write_plot
 from olive_build.report.attribution_sources import (
     Compared,
     Stage,
     compare_bundle,
     compare_files,
 )
+from olive_build.report.charts import Damage, damage_plot
 from olive_build.report.style import megabytes, paint, table
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def print_quality(asked: ExplainQuality, *, plot: Path | None, as_json: bool) ->
     """
     explained = explain_quality(_compared(asked))
     if plot is not None:
-        write_plot(plot, _title(explained), _bars(explained.attribution))
+        write_plot(plot, damage_plot(_title(explained), _drawn(explained.attribution)))
     if as_json:
         click.echo(json.dumps(as_data(explained), indent=2))
         return
@@ -265,10 +266,20 @@ def _title(explained: Explained) -> str:
     return f"Damage by layer: {explained.compared.labels[1]}"
 
 
-def _bars(found: Attribution) -> list[Bar]:
+def write_plot(path: Path, picture: str) -> None:
+    """Write the picture. Raises UsageError when the file cannot be written."""
+    try:
+        replace_file(path, picture.encode("utf-8"))
+    except OSError as error:
+        raise UsageError(
+            "the plot cannot be written", where=str(path), why=error.strerror or str(error)
+        ) from error
+
+
+def _drawn(found: Attribution) -> list[Damage]:
     exact = _ranked(found)[1]
     return [
-        Bar(item.layer.name, item.layer.precision, item.share, item.own_db, item.accumulated_db)
+        Damage(item.layer.name, item.layer.precision, item.share, item.own_db, item.accumulated_db)
         for item in found.layers
         if item not in exact
     ]

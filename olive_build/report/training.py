@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import EXIT_DONE, EXIT_INTERRUPTED, ProofError, StepError
-from olive_build.report.loss_plot import loss_plot
+from olive_build.report.charts import loss_plot
 from olive_build.report.style import table
 from olive_build.report.training_bundle import TrainingBundle, open_bundle
 from olive_build.report.training_display import Display, duration

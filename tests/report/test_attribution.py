@@ -20,9 +20,9 @@ from olive_build.attribution.layers import Layer
 from olive_build.attribution.suggest import Suggestion
 from olive_build.cli import cli
 from olive_build.errors import BundleError, UsageError
-from olive_build.report.attribution import Explained, as_data, lines, recipe_change
-from olive_build.report.attribution_plot import Bar, plot, write_plot
+from olive_build.report.attribution import Explained, as_data, lines, recipe_change, write_plot
 from olive_build.report.attribution_sources import Compared, Stage
+from olive_build.report.charts import Damage, damage_plot
 
 TABLE = """\
 tiny/int8/quantize
@@ -111,10 +111,10 @@ def test_the_data_is_valid_json_without_infinities() -> None:
 
 def test_the_plot_is_one_file_for_light_and_dark_with_names_escaped(tmp_path: Path) -> None:
     bars = [
-        Bar("a<b>&c/MatMul", "int8", 0.7, 20.0, 18.0),
-        Bar("x" * 90, "fp16", 0.0, math.inf, -math.inf),
+        Damage("a<b>&c/MatMul", "int8", 0.7, 20.0, 18.0),
+        Damage("x" * 90, "fp16", 0.0, math.inf, -math.inf),
     ]
-    write_plot(tmp_path / "p.svg", "int8 & more", bars)
+    write_plot(tmp_path / "p.svg", damage_plot("int8 & more", bars))
     text = (tmp_path / "p.svg").read_text(encoding="utf-8")
     root = ET.fromstring(text)
     assert "prefers-color-scheme: dark" in text
@@ -130,12 +130,12 @@ def test_the_plot_is_one_file_for_light_and_dark_with_names_escaped(tmp_path: Pa
 
 
 def test_a_plot_of_nothing_is_a_plot() -> None:
-    ET.fromstring(plot("nothing", []))
+    ET.fromstring(damage_plot("nothing", []))
 
 
 def test_a_plot_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the plot cannot be written"):
-        write_plot(tmp_path / "none" / "p.svg", "t", [])
+        write_plot(tmp_path / "none" / "p.svg", "t")
 
 
 def tiny(path: Path, scale: float, name: str = "x") -> Path:

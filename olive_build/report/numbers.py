@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from olive_build.proof.figures import find
-from olive_build.report.html.markup import Markup, tag
+from olive_build.report.blocks import NONE, Cell
 
 MINUS = "\u2212"
 
@@ -29,9 +31,19 @@ def limit_text(figure: str, value: float) -> str:
     return find(figure).unit.limit_text(value)
 
 
-def data(value: float, text: str) -> Markup:
-    """Return a figure as it is read, with the exact one as its machine-readable value."""
-    return tag("data", text, value=repr(value))
+def number(value: float | None, text: str, remark: str = "", share: float | None = None) -> Cell:
+    """Return a number as it is read, with the exact one behind it; a dash where there is none."""
+    return Cell(NONE) if value is None else Cell(text, value, remark, share=share)
+
+
+def figure(name: str, found: Mapping[str, float]) -> Cell:
+    """Return the figure of that name with its unit, a dash where it is not among those found."""
+    return number(found[name], text_of(name, found[name])) if name in found else Cell(NONE)
+
+
+def size(size_bytes: float, share: float | None = None) -> Cell:
+    """Return a size in megabytes."""
+    return number(size_bytes, megabytes(size_bytes), share=share)
 
 
 def megabytes(size_bytes: float) -> str:

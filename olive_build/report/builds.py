@@ -1,4 +1,4 @@
-"""What a page shows of a bundle, from its record alone."""
+"""What a report is about: a recipe's build, or one bundle, as the command line names it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from olive_build.errors import BundleError
+from olive_build.errors import BundleError, UsageError
 from olive_build.proof import figures
 from olive_build.record.codec import Damaged, decode
 from olive_build.record.manifest import Manifest, Variant
@@ -19,8 +19,9 @@ from olive_build.record.proof import (
     Search,
     VariantProof,
 )
-from olive_build.record.read import AGAIN, MOST_BYTES, Record, read_record
-from olive_build.report.html.training_view import TrainingView, read_training_view
+from olive_build.record.read import AGAIN, MANIFEST, MOST_BYTES, Record, read_record
+from olive_build.report.damage import DamageView
+from olive_build.report.made_by import StepView
 from olive_build.untrusted import read_json
 
 SEARCH = "search.json"
@@ -67,17 +68,13 @@ class Speed:
 
 @dataclass(frozen=True)
 class VariantView:
-    """One variant of one target: what it is, and what was measured of it.
-
-    `training` is there where it goes on learning.
-    """
+    """One variant of one target: what it is, and what was measured of it."""
 
     target: str
     name: str
     made: Variant
     proof: VariantProof
     search: Search
-    training: TrainingView | None
 
     @property
     def figures(self) -> dict[str, float]:
@@ -146,20 +143,11 @@ def read_bundle(folder: Path) -> BundleView:
 
 
 def _variant(record: Record, name: str) -> VariantView:
-    manifest, proof = record.manifest, record.proof.variants[name]
-    training = None
-    if manifest.training:
-        if proof.training is None:
-            raise Damaged(f"variants.{name}", "`training` is missing")
-        training = read_training_view(manifest.training, manifest.variants[name], proof.training)
-    return VariantView(
-        manifest.target,
-        name,
-        manifest.variants[name],
-        proof,
-        _search(record.folder, name, proof),
-        training,
-    )
+    made, proof = record.manifest.variants[name], record.proof.variants[name]
+    if record.manifest.training and proof.training is None:
+        raise Damaged(f"variants.{name}", "`training` is missing")
+    search = _search(record.folder, name, proof)
+    return VariantView(record.manifest.target, name, made, proof, search)
 
 
 def _require_figures(item: VariantView) -> None:
@@ -186,3 +174,52 @@ def _search(folder: Path, name: str, proof: VariantProof) -> Search:
 
 def _of_quality(found: Mapping[str, float]) -> dict[str, float]:
     return {name: found[name] for name in figures.of_quality() if name in found}
+
+
+@dataclass(frozen=True)
+class Build:
+    """Bundles that are shown together; `folder` is where they lie.
+
+    `damages` are layers by damage of its variants, `steps` those that made its files, as far as
+    somebody asked for them.
+    """
+
+    name: str
+    folder: Path
+    is_bundle: bool
+    bundles: tuple[BundleView, ...]
+    damages: tuple[DamageView, ...] = ()
+    steps: tuple[StepView, ...] = ()
+
+    @property
+    def variants(self) -> list[VariantView]:
+        """The variants of all bundles."""
+        return [item for bundle in self.bundles for item in bundle.variants]
+
+    @property
+    def inferring(self) -> list[VariantView]:
+        """The variants that do not go on learning: they have sizes and speeds to trade."""
+        return [item for item in self.variants if item.proof.training is None]
+
+
+def find_build(name: str, outputs: Path) -> Build:
+    """Return what a word of the command line names.
+
+    A folder with manifest.json is a bundle, one that holds such folders a build; any other word is
+    a recipe whose bundles lie in `outputs`. Raises UsageError where there is none, BundleError
+    where one is damaged.
+    """
+    path = Path(name)
+    if (path / MANIFEST).is_file():
+        return Build(name, path, True, (read_bundle(path),))
+    for folder in (path, outputs / name):
+        found = sorted(item.parent for item in folder.glob(f"*/{MANIFEST}"))
+        if found:
+            return Build(name, folder, False, tuple(read_bundle(item) for item in found))
+    raise UsageError(
+        f"there is no bundle of '{name}'",
+        where=str(outputs / name),
+        why=f"neither there nor in {path} is a folder with {MANIFEST}",
+        hint="build it first (`olive-build build RECIPE`), or give the folder of a bundle or of "
+        "a recipe's bundles; --outputs says where they are",
+    )

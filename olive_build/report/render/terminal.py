@@ -1,0 +1,75 @@
+"""Blocks as lines of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+from olive_build.errors import printable
+from olive_build.report import style
+from olive_build.report.blocks import Block, Cell, Chart, Facts, Page, Table, Text
+from olive_build.report.charts import Bars
+from olive_build.report.render.signs import sign
+
+WIDTH, BAR = 80, 30
+
+
+def to_lines(page: Page) -> Iterator[str]:
+    """Yield a page: what it is about, the facts, each section under its title."""
+    yield style.paint(printable(page.heading), "bold")
+    yield from wrap(printable(f"{page.kicker}. {page.lead}".rstrip()), WIDTH)
+    yield ""
+    yield from block_lines(page.facts)
+    for section in page.sections:
+        yield ""
+        yield style.paint(printable(section.title), "bold")
+        for block in section.blocks:
+            yield ""
+            yield from block_lines(block)
+
+
+def block_lines(block: Block) -> Iterator[str]:
+    """Yield a block; of a scatter plot, whose points its tables have, what is said of it aloud."""
+    match block:
+        case Table():
+            yield from _table(block)
+        case Facts():
+            width = max(len(item.title) for item in block.facts)
+            for fact in block.facts:
+                yield f"{fact.title:<{width}}  {printable(_cell(fact.cell))}"
+        case Chart(drawing=Bars() as bars):
+            width = max(len(item.label) for item in bars.bars)
+            for item in bars.bars:
+                length = round(BAR * bars.axis.place(item.value))
+                yield f"{printable(item.label):<{width}}  {'█' * length} {printable(item.text)}"
+        case Chart():
+            yield from wrap(printable(block.summary), WIDTH)
+        case Text(kind="code"):
+            yield from (f"    {printable(line)}" for line in block.text.splitlines())
+        case Text():
+            yield from wrap(printable(block.text), WIDTH)
+
+
+def _table(block: Table) -> Iterator[str]:
+    heads = [column.title for column in block.columns]
+    right = [number for number, item in enumerate(block.columns) if item.kind == "number"]
+    if block.caption:
+        yield from wrap(printable(block.caption), WIDTH)
+    for group in block.groups:
+        if group.title:
+            yield ""
+            remark = f" ({group.remark})" if group.remark else ""
+            yield style.paint(printable(group.title + remark), "bold")
+        if group.rows:
+            yield from style.table([heads, *map(_row, group.rows)], right=right)
+
+
+def _row(cells: tuple[Cell, ...]) -> list[str]:
+    return [_cell(cell) for cell in cells]
+
+
+def _cell(cell: Cell) -> str:
+    text = sign(cell.text) if cell.is_status else cell.text
+    if cell.names:
+        text += f": {', '.join(cell.names)}"
+    return f"{text} ({cell.remark})" if cell.remark else text

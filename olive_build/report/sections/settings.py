@@ -1,0 +1,44 @@
+"""What else differs between two builds: settings, tools, operators, files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from olive_build.proof.figures import of_quality
+from olive_build.report.blocks import NONE, Column, Section, Table, Text, group
+from olive_build.report.comparison import Comparison
+from olive_build.report.differences import differences
+from olive_build.report.sections import Capability
+
+LONGEST = 120
+# These stand in the table of figures.
+COSTS = (" milliseconds_per_step", " peak_bytes")
+RATES = (" equal_error_rate all owners",)
+FIGURE_ENDS = (": size_bytes", *COSTS, *RATES)
+COLUMNS = (Column("What", "name"), Column("First", "long"), Column("Second", "long"))
+
+
+def of_two(found: Comparison) -> Iterator[Section]:
+    """Yield the table of differences that are no figures."""
+    ends = (*FIGURE_ENDS, *(f": {figure}" for figure in of_quality()))
+    groups = []
+    for pair in found.pairs:
+        told = differences(pair.old.folder, pair.new.folder)
+        rows = [[name, _text(a), _text(b)] for name, a, b in told if not name.endswith(ends)]
+        if rows:
+            groups.append(group(rows, pair.target))
+    caption = "Settings, tools, training, operators and files that differ; a dash is: not there."
+    table = Table("settings", COLUMNS, tuple(groups), caption)
+    block = table if groups else Text("No other difference.")
+    yield Section("settings", "Settings and files", (block,))
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return NONE
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}\u2026"
+
+
+CAPABILITY = Capability(100, of_two=of_two)
