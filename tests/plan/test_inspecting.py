@@ -75,7 +75,7 @@ def test_targets_have_one_miniature_with_the_layers_that_any_names_and_the_recip
     assert web.model.miniature
     assert web.model.facts.layers == 6
     assert Path(web.data).name == "sentences.jsonl"
-    assert Path(web.calibration).name == "calibration.jsonl"
+    assert Path(web.calibration).name == "calibration-sentences.jsonl"
 
 
 def test_int8_of_a_convolutional_network_is_what_its_provider_can_do(store: Store) -> None:
