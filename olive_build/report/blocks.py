@@ -5,9 +5,9 @@ Whoever reports something makes these; `render` shows them in a terminal, as HTM
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from olive_build.report.charts import Bars, Scatter
 
@@ -45,16 +45,15 @@ def code(text: str) -> Cell:
     return Cell(text, is_code=True)
 
 
+Kind = Literal["", "name", "number", "long", "short"]
+
+
 @dataclass(frozen=True)
 class Column:
-    """A column's head. Numbers are aligned right; `long` are sentences, `short` never break.
-
-    `key` is its name in JSON, where that is not the title.
-    """
+    """A column's head. Numbers are aligned right; `long` are sentences, `short` never break."""
 
     title: str
-    kind: Literal["", "name", "number", "long", "short"] = ""
-    key: str = ""
+    kind: Kind = ""
 
 
 @dataclass(frozen=True)
@@ -137,18 +136,27 @@ class Page:
     foot: str
 
 
-def group(rows: Iterable[Sequence[Content]], title: str = "", remark: str = "") -> Group:
-    """Return rows of cells and of plain texts."""
-    made = tuple(tuple(_cell(item) for item in row) for row in rows)
-    return Group(made, title, remark)
+T = TypeVar("T")
+# A column's title and kind, and what stands in it of each item.
+ColumnOf = tuple[str, Kind, Callable[[T], Content]]
 
 
-def table(
-    name: str, columns: Iterable[Column], rows: Iterable[Sequence[Content]], caption: str = ""
+def table(name: str, caption: str, items: Iterable[T], *columns: ColumnOf[T]) -> Table:
+    """Return a table with a row for each item."""
+    return grouped(name, caption, [("", "", items)], *columns)
+
+
+def grouped(
+    name: str, caption: str, groups: Iterable[tuple[str, str, Iterable[T]]], *columns: ColumnOf[T]
 ) -> Table:
-    """Return a table whose rows have no heads of groups."""
-    return Table(name, tuple(columns), (group(rows),), caption)
+    """Return a table with groups of items, each under its title and remark."""
+    made = tuple(
+        Group(tuple(_row(item, columns) for item in items), title, remark)
+        for title, remark, items in groups
+    )
+    return Table(name, tuple(Column(title, kind) for title, kind, _ in columns), made, caption)
 
 
-def _cell(content: Content) -> Cell:
-    return Cell(content) if isinstance(content, str) else content
+def _row(item: T, columns: Iterable[ColumnOf[T]]) -> tuple[Cell, ...]:
+    found = (of(item) for _, _, of in columns)
+    return tuple(Cell(one) if isinstance(one, str) else one for one in found)

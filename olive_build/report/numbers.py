@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from olive_build.proof.figures import find
-from olive_build.report.blocks import NONE, Cell
+from olive_build.report.blocks import NONE, Cell, ColumnOf
 
 MINUS = "\u2212"
 
@@ -32,18 +33,38 @@ def limit_text(figure: str, value: float) -> str:
 
 
 def number(value: float | None, text: str, remark: str = "", share: float | None = None) -> Cell:
-    """Return a number as it is read, with the exact one behind it; a dash where there is none."""
-    return Cell(NONE) if value is None else Cell(text, value, remark, share=share)
+    """Return a number as it is read, with the exact one behind it; a dash where there is none.
+
+    `text` says how it is written, such as `{:.2f} ms`.
+    """
+    return Cell(NONE) if value is None else Cell(text.format(value), value, remark, share=share)
 
 
 def figure(name: str, found: Mapping[str, float]) -> Cell:
     """Return the figure of that name with its unit, a dash where it is not among those found."""
-    return number(found[name], text_of(name, found[name])) if name in found else Cell(NONE)
+    return Cell(text_of(name, found[name]), found[name]) if name in found else Cell(NONE)
 
 
-def size(size_bytes: float, share: float | None = None) -> Cell:
+class Measured(Protocol):
+    """Whatever has figures by name."""
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """Its figures."""
+
+
+def figure_columns(names: Iterable[str]) -> list[ColumnOf[Measured]]:
+    """Return a column for each figure of that name."""
+
+    def column(name: str) -> ColumnOf[Measured]:
+        return short_title(name), "number", lambda item: figure(name, item.figures)
+
+    return [column(name) for name in names]
+
+
+def size(size_bytes: float | None, share: float | None = None, remark: str = "") -> Cell:
     """Return a size in megabytes."""
-    return number(size_bytes, megabytes(size_bytes), share=share)
+    return number(size_bytes, megabytes(size_bytes or 0), remark, share)
 
 
 def megabytes(size_bytes: float) -> str:

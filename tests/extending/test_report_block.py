@@ -60,7 +60,7 @@ def test_json_has_it_by_its_keys(bundle: Path) -> None:
     said, chart, table = section["blocks"]
     assert said == {"kind": "text", "text": "Licences & their letters."}
     assert chart["drawing"]["bars"][0]["value"] == 3
-    assert table["rows"] == [{"licence": "MIT", "length": 3}]
+    assert table["rows"] == [{"Licence": "MIT", "Length": 3}]
     assert found["facts"]["Licences"] == 1
 
 

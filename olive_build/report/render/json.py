@@ -22,8 +22,8 @@ def to_data(page: Page) -> dict[str, Any]:
 
 
 def rows(table: Table) -> list[dict[str, object]]:
-    """Return the rows of a table, each cell under its column's key; see `Cell.value`."""
-    keys = [column.key or column.title for column in table.columns]
+    """Return the rows of a table, each cell under its column's title; see `Cell.value`."""
+    keys = [column.title for column in table.columns]
     return [
         dict(zip(keys, map(_cell, row), strict=True)) | ({"of": group.title} if group.title else {})
         for group in table.groups

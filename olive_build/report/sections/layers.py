@@ -4,33 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from olive_build.report.blocks import (
-    Block,
-    Chart,
-    Column,
-    Content,
-    Section,
-    Table,
-    Text,
-    code,
-    table,
-)
+from olive_build.report.blocks import Block, Chart, Section, Table, Text, code, table
 from olive_build.report.builds import Build
 from olive_build.report.charts import Bar, Bars, from_zero, told_apart
 from olive_build.report.comparison import Comparison
 from olive_build.report.damage import DamageView
-from olive_build.report.numbers import figure, number, short_title
+from olive_build.report.numbers import figure_columns, number
 from olive_build.report.sections import Capability
 
 MOST_LAYERS = 15
-COLUMNS = (
-    Column("Layer", "name"),
-    Column("Precision"),
-    Column("Damage", "number"),
-    Column("Share", "number"),
-    Column("Own noise", "number"),
-    Column("So far", "number"),
-)
 
 
 def of_one(build: Build) -> Iterator[Section]:
@@ -66,36 +48,33 @@ def _chart(name: str, found: DamageView) -> Chart:
 
 
 def _layers(name: str, found: DamageView) -> Table:
-    rows: list[list[Content]] = [
-        [
-            code(item.node),
-            item.precision,
-            number(item.damage, f"{item.damage:.2e}"),
-            number(item.share, f"{item.share:.1%}", share=item.share),
-            number(item.own_db, f"{item.own_db or 0:.1f} dB"),
-            number(item.accumulated_db, f"{item.accumulated_db or 0:.1f} dB"),
-        ]
-        for item in found.worst[:MOST_LAYERS]
-    ]
     caption = (
         "Damage: the loss at the model's end when this layer alone is quantized. Noise: signal to "
         "noise at its own output, by itself and with all that comes before."
     )
-    return table(name, COLUMNS, rows, caption)
+    return table(
+        name,
+        caption,
+        found.worst[:MOST_LAYERS],
+        ("Layer", "name", lambda item: code(item.node)),
+        ("Precision", "", lambda item: item.precision),
+        ("Damage", "number", lambda item: number(item.damage, "{:.2e}")),
+        ("Share", "number", lambda item: number(item.share, "{:.1%}", share=item.share)),
+        ("Own noise", "number", lambda item: number(item.own_db, "{:.1f} dB")),
+        ("So far", "number", lambda item: number(item.accumulated_db, "{:.1f} dB")),
+    )
 
 
 def _stages(name: str, found: DamageView) -> Table:
-    figures = list(dict.fromkeys(key for stage in found.stages for key in stage.figures))
-    columns = [
-        Column("After the step", "name"),
-        *(Column(short_title(key), "number") for key in figures),
-        Column("Remark", "long"),
-    ]
-    rows: list[list[Content]] = [
-        [code(item.step), *(figure(key, item.figures) for key in figures), item.problem or ""]
-        for item in found.stages
-    ]
-    return table(f"{name}-stages", columns, rows, "How fidelity falls, stage by stage.")
+    figures = dict.fromkeys(key for stage in found.stages for key in stage.figures)
+    return table(
+        f"{name}-stages",
+        "How fidelity falls, stage by stage.",
+        found.stages,
+        ("After the step", "name", lambda item: code(item.step)),
+        *figure_columns(figures),
+        ("Remark", "long", lambda item: item.problem or ""),
+    )
 
 
 CAPABILITY = Capability(60, of_one, of_two)

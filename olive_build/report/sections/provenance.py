@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from olive_build.record.codec import encode
 from olive_build.record.manifest import Model
 from olive_build.record.proof import Machine
-from olive_build.report.blocks import Column, Content, Section, Table, code, table
+from olive_build.report.blocks import Section, Table, code, table
 from olive_build.report.builds import Build, BundleView
 from olive_build.report.numbers import size
 from olive_build.report.sections import Capability
@@ -29,42 +29,37 @@ def _origins(bundles: Sequence[BundleView]) -> Table:
         lines += [(f"machine, {key}", text) for key, text in _told(bundle.machine)]
         for line in (*lines, *sorted(bundle.manifest.tools.items())):
             found.setdefault(line, []).append(bundle.target)
-    rows: list[list[Content]] = [
-        [what, code(value), "all" if len(whose) == len(bundles) else ", ".join(whose)]
-        for (what, value), whose in found.items()
-    ]
-    columns = Column("What", "name"), Column("Value", "long"), Column("Bundles")
-    return table("origins", columns, rows, "The model, the machine, the tools.")
+    return table(
+        "origins",
+        "The model, the machine, the tools.",
+        found.items(),
+        ("What", "name", lambda item: item[0][0]),
+        ("Value", "long", lambda item: code(item[0][1])),
+        ("Bundles", "", lambda it: "all" if len(it[1]) == len(bundles) else ", ".join(it[1])),
+    )
 
 
 def _packages(bundles: Sequence[BundleView]) -> Table:
-    columns = (
-        Column("An application installs", "name"),
-        Column("At least", "number"),
-        Column("For"),
-        Column("Because", "long"),
+    return table(
+        "packages",
+        "Runtime packages and the lowest version that loads the files.",
+        [(bundle, item) for bundle in bundles for item in bundle.manifest.runtime.packages],
+        ("An application installs", "name", lambda pair: pair[1].name),
+        ("At least", "number", lambda pair: pair[1].lowest),
+        ("For", "", lambda pair: pair[0].target),
+        ("Because", "long", lambda pair: pair[1].why),
     )
-    rows = [
-        [item.name, item.lowest, bundle.target, item.why]
-        for bundle in bundles
-        for item in bundle.manifest.runtime.packages
-    ]
-    caption = "Runtime packages and the lowest version that loads the files."
-    return table("packages", columns, rows, caption)
 
 
 def _files(bundles: Sequence[BundleView]) -> Table:
-    rows = [
-        [
-            code(f"{bundle.target}/{item.path}"),
-            size(item.size_bytes),
-            code(f"{item.sha256[:DIGITS]}\u2026"),
-        ]
-        for bundle in bundles
-        for item in bundle.manifest.files
-    ]
-    columns = Column("File", "name"), Column("Size", "number"), Column("sha256")
-    return table("files", columns, rows, "What is shipped.")
+    return table(
+        "files",
+        "What is shipped.",
+        [(bundle, item) for bundle in bundles for item in bundle.manifest.files],
+        ("File", "name", lambda pair: code(f"{pair[0].target}/{pair[1].path}")),
+        ("Size", "number", lambda pair: size(pair[1].size_bytes)),
+        ("sha256", "", lambda pair: code(f"{pair[1].sha256[:DIGITS]}\u2026")),
+    )
 
 
 def _told(facts: Model | Machine) -> list[tuple[str, str]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from olive_build.record.proof import Candidate, Search
-from olive_build.report.blocks import Cell, Chart, Column, Section, Table, Text, status, table
+from olive_build.report.blocks import Cell, Chart, Section, Table, Text, status, table
 from olive_build.report.builds import Build
 from olive_build.report.charts import Axis, Point, Scatter, for_quality, from_zero
-from olive_build.report.numbers import figure, number, short_title, text_of, title_of
+from olive_build.report.numbers import figure_columns, number, text_of, title_of
 from olive_build.report.sections import Capability
 from olive_build.report.sections.tradeoff import shared_figure
 
@@ -79,32 +79,17 @@ def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _table(name: str, search: Search) -> Table:
-    figures = list(dict.fromkeys(key for one in search.candidates for key in one.figures))
-    columns = [
-        Column("Candidate", "name"),
-        Column("Size", "number"),
-        Column("Latency", "number"),
-        *(Column(short_title(key), "number") for key in figures),
-        Column("Budget"),
-    ]
-    rows = [
-        [*_ratios(one), *(figure(key, one.figures) for key in figures), _held(one)]
-        for one in search.candidates
-    ]
-    caption = f"{len(rows)} candidates; size and latency against the fp32 graph."
-    return table(name, columns, rows, caption)
-
-
-def _ratios(one: Candidate) -> list[Cell]:
-    return [
-        Cell(one.name, remark="chosen" if one.chosen else ""),
-        number(one.size_ratio, f"{one.size_ratio or 0:.1%}"),
-        number(one.latency_ratio, f"{one.latency_ratio or 0:.3g} \u00d7"),
-    ]
-
-
-def _held(one: Candidate) -> Cell:
-    return status("held" if one.holds else "missed")
+    figures = dict.fromkeys(key for one in search.candidates for key in one.figures)
+    return table(
+        name,
+        f"{len(search.candidates)} candidates; size and latency against the fp32 graph.",
+        search.candidates,
+        ("Candidate", "name", lambda one: Cell(one.name, remark="chosen" if one.chosen else "")),
+        ("Size", "number", lambda one: number(one.size_ratio, "{:.1%}")),
+        ("Latency", "number", lambda one: number(one.latency_ratio, "{:.3g} \u00d7")),
+        *figure_columns(figures),
+        ("Budget", "", lambda one: status("held" if one.holds else "missed")),
+    )
 
 
 CAPABILITY = Capability(70, of_one)

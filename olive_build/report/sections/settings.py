@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 
 from olive_build.proof.figures import of_quality
-from olive_build.report.blocks import NONE, Column, Section, Table, Text, group
-from olive_build.report.comparison import Comparison
+from olive_build.report.blocks import NONE, Section, Text, grouped
+from olive_build.report.comparison import BundlePair, Comparison
 from olive_build.report.differences import differences
 from olive_build.report.sections import Capability
 
@@ -16,22 +16,28 @@ LONGEST = 120
 COSTS = (" milliseconds_per_step", " peak_bytes")
 RATES = (" equal_error_rate all owners",)
 FIGURE_ENDS = (": size_bytes", *COSTS, *RATES)
-COLUMNS = (Column("What", "name"), Column("First", "long"), Column("Second", "long"))
 
 
 def of_two(found: Comparison) -> Iterator[Section]:
     """Yield the table of differences that are no figures."""
     ends = (*FIGURE_ENDS, *(f": {figure}" for figure in of_quality()))
-    groups = []
-    for pair in found.pairs:
-        told = differences(pair.old.folder, pair.new.folder)
-        rows = [[name, _text(a), _text(b)] for name, a, b in told if not name.endswith(ends)]
-        if rows:
-            groups.append(group(rows, pair.target))
-    caption = "Settings, tools, training, operators and files that differ; a dash is: not there."
-    table = Table("settings", COLUMNS, tuple(groups), caption)
-    block = table if groups else Text("No other difference.")
+    groups = [(pair.target, "", list(_told(pair, ends))) for pair in found.pairs]
+    table = grouped(
+        "settings",
+        "Settings, tools, training, operators and files that differ; a dash is: not there.",
+        [group for group in groups if group[2]],
+        ("What", "name", lambda row: row[0]),
+        ("First", "long", lambda row: _text(row[1])),
+        ("Second", "long", lambda row: _text(row[2])),
+    )
+    block = table if table.groups else Text("No other difference.")
     yield Section("settings", "Settings and files", (block,))
+
+
+def _told(pair: BundlePair, ends: tuple[str, ...]) -> Iterator[tuple[str, object, object]]:
+    for row in differences(pair.old.folder, pair.new.folder):
+        if not row[0].endswith(ends):
+            yield row
 
 
 def _text(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from olive_build.report.blocks import Chart, Column, Content, Fact, Section, Table, table
+from olive_build.report.blocks import Chart, Fact, Section, Table, table
 from olive_build.report.builds import Build, VariantView
 from olive_build.report.charts import Bar, Bars, from_zero
 from olive_build.report.comparison import Change, change, percent
@@ -13,15 +13,7 @@ from olive_build.report.sections import Capability
 from olive_build.report.sections.tradeoff import series_of
 
 MOST_BARS = 24
-COLUMNS = (
-    Column("Variant", "name"),
-    Column("Input", "short"),
-    Column("Time", "number"),
-    Column("Times PyTorch", "number"),
-    Column("For certain", "number"),
-    Column("Times the fp32 graph", "number"),
-    Column("Machine"),
-)
+TIMES = "{:.2f} \u00d7"
 
 
 def of_one(build: Build) -> Iterator[Section]:
@@ -50,7 +42,7 @@ def _bars(timed: Sequence[VariantView], series: dict[str, int]) -> tuple[Bar, ..
             Bar(
                 f"{name}, {one.row.tokens}, {one.row.threads} thr.",
                 one.times,
-                f"{one.times:.2f} \u00d7",
+                TIMES.format(one.times),
                 one.low,
                 one.high,
                 floors.get(one.row.tokens) if one.row.threads == 1 else None,
@@ -62,21 +54,18 @@ def _bars(timed: Sequence[VariantView], series: dict[str, int]) -> tuple[Bar, ..
 
 
 def _table(timed: Sequence[VariantView]) -> Table:
-    rows: list[list[Content]] = [
-        [
-            f"{item.target} {item.name}",
-            one.place,
-            number(one.milliseconds, f"{one.milliseconds:.2f} ms"),
-            number(one.times, f"{one.times:.2f} \u00d7"),
-            f"{one.low:.2f} to {one.high:.2f}",
-            number(one.against_fp32, f"{one.against_fp32 or 0:.2f} \u00d7"),
-            "noisy" if one.row.noisy else "quiet",
-        ]
-        for item in timed
-        for one in item.speeds
-    ]
-    caption = "Ratios of times that were taken in turn, each candidate in a process of its own."
-    return table("speed-table", COLUMNS, rows, caption)
+    return table(
+        "speed-table",
+        "Ratios of times that were taken in turn, each candidate in a process of its own.",
+        [(f"{item.target} {item.name}", one) for item in timed for one in item.speeds],
+        ("Variant", "name", lambda row: row[0]),
+        ("Input", "short", lambda row: row[1].place),
+        ("Time", "number", lambda row: number(row[1].milliseconds, "{:.2f} ms")),
+        ("Times PyTorch", "number", lambda row: number(row[1].times, TIMES)),
+        ("For certain", "number", lambda row: f"{row[1].low:.2f} to {row[1].high:.2f}"),
+        ("Times the fp32 graph", "number", lambda row: number(row[1].against_fp32, TIMES)),
+        ("Machine", "", lambda row: "noisy" if row[1].row.noisy else "quiet"),
+    )
 
 
 def facts(build: Build) -> Iterator[Fact]:
@@ -84,7 +73,7 @@ def facts(build: Build) -> Iterator[Fact]:
     speeds = [item.speed for item in build.variants if item.speed]
     if speeds:
         one = max(speeds, key=lambda item: item.times)
-        yield Fact("Fastest", number(one.times, f"{one.times:.1f} \u00d7 PyTorch", one.place))
+        yield Fact("Fastest", number(one.times, "{:.1f} \u00d7 PyTorch", one.place))
 
 
 def changes(old: VariantView, new: VariantView, same_machine: bool) -> Iterator[Change]:
@@ -104,7 +93,7 @@ def changes(old: VariantView, new: VariantView, same_machine: bool) -> Iterator[
             elif same_machine and (one.high < other.low or other.high < one.low):
                 verdict = "better" if other.times > one.times else "worse"
         title = f"times PyTorch eager, {place}"
-        yield change(title, *times, lambda value: f"{value:.2f} \u00d7", percent(*times), verdict)
+        yield change(title, *times, TIMES.format, percent(*times), verdict)
 
 
 CAPABILITY = Capability(40, of_one, facts=facts, changes=changes)

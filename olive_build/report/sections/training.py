@@ -12,7 +12,6 @@ from olive_build.report.blocks import (
     Block,
     Cell,
     Chart,
-    Column,
     Content,
     Fact,
     Section,
@@ -26,9 +25,9 @@ from olive_build.report.charts import Bar, Bars, from_zero
 from olive_build.report.comparison import Change, change, percent
 from olive_build.report.numbers import (
     figure,
+    figure_columns,
     megabytes,
     number,
-    short_title,
     signed,
     size,
     text_of,
@@ -36,6 +35,7 @@ from olive_build.report.numbers import (
 )
 from olive_build.report.sections import Capability
 
+TIME = "{:.3g} ms"
 RATE = "equal_error_rate"
 # Figures that are numbers by themselves.
 PROVED = ("losses_difference", "eval_difference", "trained_difference", "inference_difference")
@@ -61,6 +61,16 @@ class _Learner:
     @property
     def costs(self) -> tuple[AnyCost, ...]:
         return costs_of(self.trained)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """How far training is from PyTorch's at most."""
+        found = {name: getattr(self.trained, name) for name in PROVED}
+        found |= {
+            "gradient_difference": self.trained.gradients.worst,
+            "parameters_difference": self.trained.parameters.worst,
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def stored(self) -> str:
@@ -96,10 +106,6 @@ def _place(cost: AnyCost) -> str:
     return f"{cost.threads} thread{'s' * (cost.threads > 1)}"
 
 
-def _time(milliseconds: float) -> str:
-    return f"{milliseconds:.3g} ms"
-
-
 def _between(one: ErrorRate) -> str:
     return f"{one.low * 100:.1f} to {one.high * 100:.1f} %"
 
@@ -114,10 +120,10 @@ def facts(build: Build) -> Iterator[Fact]:
     remark = f"{_place(cost)}, {megabytes(cost.peak_bytes)}"
     remark += f"; {one.target}" if len(found) > 1 else ""
     time = cost.milliseconds_per_step
-    yield Fact("A training step", number(time, _time(time), remark))
+    yield Fact("A training step", number(time, TIME, remark))
     values = one.training.trainable_values
     whole = f"of {one.stored} values" if one.stored else "all of its values"
-    yield Fact("Learns", number(values, f"{values:,}", whole))
+    yield Fact("Learns", number(values, "{:,}", whole))
     rates = [item.trained.personalised.pooled for item in found if item.trained.personalised]
     if rates:
         worst = max(rates, key=lambda item: item.rate)
@@ -144,14 +150,14 @@ def _settings(found: Sequence[_Learner]) -> Table:
         said |= {what: Cell(value) for what, value in _said(item.training).items()}
         for line in said.items():
             lines.setdefault(line, []).append(item.target)
-    width = 3 if len(found) > 1 else 2
-    rows: list[list[Content]] = [
-        [what, value, "all" if len(targets) == len(found) else ", ".join(targets)][:width]
-        for (what, value), targets in lines.items()
-    ]
-    columns = (Column("What", "name"), Column("Value", "long"), Column("Bundles"))[:width]
-    caption = "What learns, and how, unless an application says otherwise."
-    return table("training-settings", columns, rows, caption)
+    return table(
+        "training-settings",
+        "What learns, and how, unless an application says otherwise.",
+        lines.items(),
+        ("What", "name", lambda item: item[0][0]),
+        ("Value", "long", lambda item: item[0][1]),
+        ("Bundles", "", lambda it: "all" if len(it[1]) == len(found) else ", ".join(it[1])),
+    )
 
 
 def _learns(item: _Learner) -> Cell:
@@ -194,60 +200,36 @@ def _text(value: object) -> str:
 
 
 def _costs(found: Sequence[_Learner]) -> Table:
-    columns = (
-        Column("A step of", "name"),
-        Column("Threads", "number"),
-        Column("Time", "number"),
-        Column("Peak memory", "number"),
-        Column("Above the runtime's own", "number"),
-    )
-    rows: list[list[Content]] = [
-        [
-            item.target,
-            number(cost.threads, str(cost.threads)),
-            number(cost.milliseconds_per_step, _time(cost.milliseconds_per_step)),
-            size(cost.peak_bytes),
-            megabytes(cost.peak_bytes - cost.baseline_bytes),
-        ]
-        for item in found
-        for cost in item.costs
-    ]
     caption = (
         "Loss, gradients and optimizer on the proof's first batch: the median, in a process that "
         "has the training runtime alone."
     )
-    return table("training-costs", columns, rows, caption)
-
-
-def _differences(trained: Trained) -> dict[str, float]:
-    found = {name: getattr(trained, name) for name in PROVED}
-    found |= {
-        "gradient_difference": trained.gradients.worst,
-        "parameters_difference": trained.parameters.worst,
-    }
-    return {name: value for name, value in found.items() if value is not None}
+    return table(
+        "training-costs",
+        caption,
+        [(item.target, cost) for item in found for cost in item.costs],
+        ("A step of", "name", lambda row: row[0]),
+        ("Threads", "number", lambda row: number(row[1].threads, "{}")),
+        ("Time", "number", lambda row: number(row[1].milliseconds_per_step, TIME)),
+        ("Peak memory", "number", lambda row: size(row[1].peak_bytes)),
+        (
+            "Above the runtime's own",
+            "number",
+            lambda row: size(row[1].peak_bytes - row[1].baseline_bytes),
+        ),
+    )
 
 
 def _proved(found: Sequence[_Learner]) -> Table:
-    proved = [_differences(item.trained) for item in found]
-    names = list(dict.fromkeys(name for item in proved for name in item))
-    columns = (
-        Column("Proved of", "name"),
-        Column("Steps", "number"),
-        *(Column(short_title(name), "number") for name in names),
-        Column("Gradient that differs most", "long"),
+    return table(
+        "training-proof",
+        "The largest differences that were found; the limits are under Gates.",
+        found,
+        ("Proved of", "name", lambda item: item.target),
+        ("Steps", "number", lambda item: str(item.trained.steps)),
+        *figure_columns(dict.fromkeys(name for item in found for name in item.figures)),
+        ("Gradient that differs most", "long", lambda item: code(item.trained.gradients.parameter)),
     )
-    rows: list[list[Content]] = [
-        [
-            item.target,
-            str(item.trained.steps),
-            *(figure(name, told) for name in names),
-            code(item.trained.gradients.parameter),
-        ]
-        for item, told in zip(found, proved, strict=True)
-    ]
-    caption = "The largest differences that were found; the limits are under Gates."
-    return table("training-proof", columns, rows, caption)
 
 
 def _error_rates(item: _Learner, *, several: bool) -> list[Block]:
@@ -287,25 +269,16 @@ def _rate_bars(found: Mapping[str, ErrorRate], proof: VariantProof) -> tuple[Bar
 
 
 def _rate_table(name: str, found: Mapping[str, ErrorRate]) -> Table:
-    columns = (
-        Column("Owner", "name"),
-        Column("Equal error rate", "number"),
-        Column("Between", "number"),
-        Column("Trials of the owner", "number"),
-        Column("of impostors", "number"),
+    return table(
+        f"{name}-table",
+        "Clips that were not learned from; other owners' count as impostors' too.",
+        found.items(),
+        ("Owner", "name", lambda item: item[0]),
+        ("Equal error rate", "number", lambda item: figure(RATE, {RATE: item[1].rate})),
+        ("Between", "number", lambda item: _between(item[1])),
+        ("Trials of the owner", "number", lambda item: str(item[1].owners)),
+        ("of impostors", "number", lambda item: f"{item[1].impostors:,}"),
     )
-    rows: list[list[Content]] = [
-        [
-            owner,
-            number(one.rate, text_of(RATE, one.rate)),
-            _between(one),
-            str(one.owners),
-            f"{one.impostors:,}",
-        ]
-        for owner, one in found.items()
-    ]
-    caption = "Clips that were not learned from; other owners' count as impostors' too."
-    return table(f"{name}-table", columns, rows, caption)
 
 
 def changes(old: VariantView, new: VariantView, _same_machine: bool) -> Iterator[Change]:
@@ -332,7 +305,7 @@ def _cost_changes(old: AnyCost | None, new: AnyCost | None) -> Iterator[Change]:
         for name in ("milliseconds_per_step", "peak_bytes")
     )
     for title, (one, other), text in (
-        (f"a training step, {place}", times, _time),
+        (f"a training step, {place}", times, TIME.format),
         (f"peak memory of training, {place}", peaks, megabytes),
     ):
         verdict = "same" if one == other else "unclear"

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from olive_build.proof.figures import find
 from olive_build.report.blocks import (
     NONE,
     Cell,
-    Column,
+    ColumnOf,
     Content,
     Fact,
     Section,
-    Table,
-    group,
+    grouped,
     status,
     table,
 )
-from olive_build.report.builds import Build, BundleView, VariantView
+from olive_build.report.builds import Build, VariantView
 from olive_build.report.comparison import Change, Comparison, change, judged, percent
 from olive_build.report.numbers import (
     figure,
+    figure_columns,
     megabytes,
     number,
-    short_title,
     signed,
     size,
     text_of,
@@ -35,75 +35,89 @@ from olive_build.report.sections import Capability
 SHOWN_FIGURES = 4
 
 
+@dataclass(frozen=True)
+class _Line:
+    """A variant, or what it gives on processors where it gives other figures."""
+
+    variant: VariantView
+    figures: Mapping[str, float]
+    emulated: bool = False
+
+
 def of_one(build: Build) -> Iterator[Section]:
     """Yield the table of variants."""
-    names = [name for item in build.variants for name in item.figures]
-    figures = list(dict.fromkeys(names))[:SHOWN_FIGURES]
-    # Of what goes on learning, steps of training are timed: they have a section of their own.
-    speeds = ("Times PyTorch", "Loads in", "Peak memory") if build.inferring else ()
-    columns = (
-        Column("Variant", "name"),
-        Column("Size", "number"),
-        Column("of fp32", "number"),
-        *(Column(title, "number") for title in (*map(short_title, figures), *speeds)),
-        Column("Verdict"),
-    )
-    groups = tuple(
-        group(
-            _rows(bundle, figures, timed=bool(speeds)),
+    names = list(dict.fromkeys(name for item in build.variants for name in item.figures))
+    groups = [
+        (
             bundle.target,
             f"{bundle.manifest.provider}: {bundle.manifest.status}",
+            [line for item in bundle.variants for line in _lines(item)],
         )
         for bundle in build.bundles
-    )
+    ]
     caption = (
         "Quality is the worst of a variant's files, and of inputs one by one and in batches, "
         "against PyTorch."
     )
-    yield Section("variants", "Variants", (Table("variants", columns, groups, caption),))
+    variants = grouped(
+        "variants",
+        caption,
+        groups,
+        ("Variant", "name", _name),
+        ("Size", "number", lambda it: NONE if it.emulated else size(it.variant.proof.size_bytes)),
+        ("of fp32", "number", _ratio),
+        *figure_columns(names[:SHOWN_FIGURES]),
+        # Of what goes on learning, steps of training are timed: they have a section of their own.
+        *(SPEEDS if build.inferring else ()),
+        ("Verdict", "", lambda it: "" if it.emulated else status(it.variant.proof.verdict)),
+    )
+    yield Section("variants", "Variants", (variants,))
 
 
-def _rows(bundle: BundleView, figures: Sequence[str], *, timed: bool) -> Iterator[list[Content]]:
-    """Yield a row for each variant, and one for processors on which it gives other figures."""
-    for item in bundle.variants:
-        precision = item.made.precision
-        yield [
-            Cell(item.name, remark=precision if precision != item.name else ""),
-            size(item.proof.size_bytes),
-            number(item.proof.ratio, text_of("size_ratio", item.proof.ratio)),
-            *(figure(name, item.figures) for name in figures),
-            *(_speeds(item) if timed else ()),
-            status(item.proof.verdict),
-        ]
-        if item.without_vnni:
-            about = Cell(item.name, remark="on x86 without VNNI, emulated")
-            quality = [figure(name, item.without_vnni) for name in figures]
-            yield [
-                about,
-                NONE,
-                NONE,
-                *quality,
-                *(("not measured", NONE, NONE) if timed else ()),
-                "",
-            ]
+def _lines(item: VariantView) -> Iterator[_Line]:
+    yield _Line(item, item.figures)
+    if item.without_vnni:
+        yield _Line(item, item.without_vnni, emulated=True)
 
 
-def _speeds(item: VariantView) -> list[Content]:
-    best, load, memory = item.speed, item.load_ms, item.memory_mb
-    return [
-        number(best.times, f"{best.times:.2f} \u00d7", best.place) if best else "not measured",
-        number(load, f"{load or 0:.0f} ms"),
-        number(memory, f"{memory or 0:.0f} MB"),
-    ]
+def _name(line: _Line) -> Cell:
+    name, precision = line.variant.name, line.variant.made.precision
+    if line.emulated:
+        return Cell(name, remark="on x86 without VNNI, emulated")
+    return Cell(name, remark=precision if precision != name else "")
+
+
+def _ratio(line: _Line) -> Cell:
+    ratio = line.variant.proof.ratio
+    return figure("size_ratio", {} if line.emulated else {"size_ratio": ratio})
+
+
+def _times(line: _Line) -> Content:
+    best = None if line.emulated else line.variant.speed
+    return number(best.times, "{:.2f} \u00d7", best.place) if best else "not measured"
+
+
+def _loads(line: _Line) -> Cell:
+    return number(None if line.emulated else line.variant.load_ms, "{:.0f} ms")
+
+
+def _memory(line: _Line) -> Cell:
+    return number(None if line.emulated else line.variant.memory_mb, "{:.0f} MB")
+
+
+SPEEDS: tuple[ColumnOf[_Line], ...] = (
+    ("Times PyTorch", "number", _times),
+    ("Loads in", "number", _loads),
+    ("Peak memory", "number", _memory),
+)
 
 
 def facts(build: Build) -> Iterator[Fact]:
     """Yield the smallest variant."""
     if build.inferring:
         smallest = min(build.inferring, key=lambda item: item.proof.size_bytes)
-        proof = smallest.proof
-        remark = f"{smallest.name}, {proof.ratio:.1%} of fp32"
-        yield Fact("Smallest", number(proof.size_bytes, megabytes(proof.size_bytes), remark))
+        remark = f"{smallest.name}, {smallest.proof.ratio:.1%} of fp32"
+        yield Fact("Smallest", size(smallest.proof.size_bytes, remark=remark))
 
 
 def changes(old: VariantView, new: VariantView, _same_machine: bool) -> Iterator[Change]:
@@ -123,15 +137,21 @@ def changes(old: VariantView, new: VariantView, _same_machine: bool) -> Iterator
 
 def of_two(found: Comparison) -> Iterator[Section]:
     """Yield the verdicts of both builds."""
-    rows: list[list[Content]] = [
-        [f"{pair.target} {name}", status(old.proof.verdict), status(new.proof.verdict)]
+    both = [
+        (f"{pair.target} {name}", old.proof.verdict, new.proof.verdict)
         for pair in found.pairs
         for name, old, new in pair.variants()
         if old and new
     ]
-    columns = Column("Variant", "name"), Column("First"), Column("Second")
-    caption = "The verdict of each variant in both builds."
-    yield Section("verdicts", "Verdicts", (table("verdicts", columns, rows, caption),))
+    verdicts = table(
+        "verdicts",
+        "The verdict of each variant in both builds.",
+        both,
+        ("Variant", "name", lambda item: item[0]),
+        ("First", "", lambda item: status(item[1])),
+        ("Second", "", lambda item: status(item[2])),
+    )
+    yield Section("verdicts", "Verdicts", (verdicts,))
 
 
 CAPABILITY = Capability(20, of_one, of_two, facts, changes)

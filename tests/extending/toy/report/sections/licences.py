@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from olive_build.report.blocks import Chart, Column, Fact, Section, Text, table
+from olive_build.report.blocks import Chart, Fact, Section, Text, table
 from olive_build.report.builds import Build
 from olive_build.report.charts import Bar, Bars, from_zero
 from olive_build.report.comparison import Comparison
@@ -15,13 +15,18 @@ from olive_build.report.sections import Capability
 def of_one(build: Build) -> Iterator[Section]:
     """Yield the length of each licence's name, drawn and in a table."""
     names = [bundle.manifest.model.licence for bundle in build.bundles]
-    rows = [[name, number(len(name), f"{len(name)} letters")] for name in names]
-    columns = Column("Licence", "name", "licence"), Column("Length", "number", "length")
+    lengths = table(
+        "licences",
+        "All.",
+        names,
+        ("Licence", "name", lambda name: name),
+        ("Length", "number", lambda name: number(len(name), "{} letters")),
+    )
     bars = tuple(Bar(name, len(name), str(len(name))) for name in names)
     axis = from_zero("letters", [bar.value for bar in bars])
     said = f"Letters: {', '.join(bar.text for bar in bars)}."
     chart = Chart("letters", Bars(axis, bars), said, "Shorter is better read.")
-    blocks = (Text("Licences & their letters."), chart, table("licences", columns, rows, "All."))
+    blocks = (Text("Licences & their letters."), chart, lengths)
     yield Section("licences", "Licences", blocks)
 
 
@@ -34,7 +39,7 @@ def of_two(found: Comparison) -> Iterator[Section]:
 
 def facts(build: Build) -> Iterator[Fact]:
     """Yield how many there are."""
-    yield Fact("Licences", number(len(build.bundles), str(len(build.bundles))))
+    yield Fact("Licences", number(len(build.bundles), "{}"))
 
 
 CAPABILITY = Capability(95, of_one, of_two, facts)
