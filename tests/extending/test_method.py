@@ -90,5 +90,6 @@ def test_a_bundle_is_built_with_it(recipe: Path, tmp_path: Path, shared_cache: P
         (tmp_path / "out" / "smoke" / "it" / "desktop" / "manifest.json").read_text()
     )
     made = manifest["variants"]["coarse"]
-    assert made["quantize"] == {"grid": 0.01, "exclude": [], "method": "toy-rounding"}
+    settings = {"grid": 0.01, "fit": False, "fold": False, "exclude": []}
+    assert made["quantize"] == {**settings, "method": "toy-rounding"}
     assert made["precision"] == "weight-int8"
