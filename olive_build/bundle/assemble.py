@@ -33,7 +33,6 @@ from olive_build.record.manifest import ONNX, OPERATORS, Graph, Told
 from olive_build.record.proof import (
     Finding,
     Limits,
-    Machine,
     Previous,
     Proof,
     Search,
@@ -101,9 +100,8 @@ def assemble(
     if any(item.proof.limits.regression is not None for item in found):
         previous = previous_build(published, to_bytes(manifest))
         found = tuple(_compared(item, previous, reference_digests(manifest)) for item in found)
-    machine = decode(Machine, this_machine().as_json())
     variants = {item.name: item.proof for item in found}
-    proof = Proof(manifest.status, machine, variants, previous)
+    proof = Proof(manifest.status, this_machine(), variants, previous)
     return Assembled(files, to_bytes(manifest), to_bytes(proof), found)
 
 

@@ -28,7 +28,7 @@ from olive_build.plan.types import (
     QUALITY,
     BundlePlan,
     Inspected,
-    Measured,
+    Measurement,
     Model,
     Plan,
     VariantPlan,
@@ -155,7 +155,10 @@ def _training_bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> Bu
         graphs=graphs,
         fp32_graphs=graphs,
         ort=None,
-        measured=(Measured(DESCRIPTION, described, SINGLE), Measured(QUALITY, quality, "onnx")),
+        measured=(
+            Measurement(DESCRIPTION, described, SINGLE),
+            Measurement(QUALITY, quality, "onnx"),
+        ),
     )
     files = tokenizer_files(model.facts)
     tokenizer = add(files, {"source": source}, "client-tokenizer") if files else None
@@ -190,11 +193,11 @@ class TargetPlanner:
             ort=ort,
             measured=(
                 *(
-                    Measured(DESCRIPTION, self._described(variant, name, node), name)
+                    Measurement(DESCRIPTION, self._described(variant, name, node), name)
                     for name, node in shipped.items()
                 ),
                 *(
-                    Measured(QUALITY, self._quality(variant, form, nodes, file, compared), form)
+                    Measurement(QUALITY, self._quality(variant, form, nodes, file, compared), form)
                     for form, (nodes, file) in files.items()
                 ),
                 *self._measuring(shipped).measured(variant, shipped, fp32),

@@ -48,7 +48,7 @@ def held(
 
 
 @dataclass(frozen=True)
-class Measured:
+class Median:
     """A figure that varies: its median, where it lies for certain, and whether others disturbed."""
 
     value: float
@@ -84,7 +84,7 @@ def size_gates(size_bytes: int, fp32_bytes: int, limits: Mapping[str, float]) ->
 
 
 def measured_gate(
-    figure: str, found: Sequence[Measured], limit: float, *, size: int | None = None
+    figure: str, found: Sequence[Median], limit: float, *, size: int | None = None
 ) -> Gate:
     """Hold a figure that was measured once or under several conditions against its limit.
 
@@ -107,7 +107,7 @@ def measured_gate(
     return held(figure, worst.value, limit, status, note, size, interval)
 
 
-def _side(item: Measured, limit: float, sign: float) -> str:
+def _side(item: Median, limit: float, sign: float) -> str:
     low, high = sorted((sign * item.low, sign * item.high))
     return side(low, high, sign * limit)
 
@@ -145,23 +145,23 @@ def speedup_gates(
     ]
 
 
-def _ratio(row: Latency | LoadTime, other: str) -> Measured:
+def _ratio(row: Latency | LoadTime, other: str) -> Median:
     item = row.ratio_to[other]
-    return Measured(item.median, *item.interval, row.noisy)
+    return Median(item.median, *item.interval, row.noisy)
 
 
-def _speedup(row: Latency) -> Measured:
+def _speedup(row: Latency) -> Median:
     ratio = _ratio(row, PYTORCH)
     low, high = 1 / ratio.high, 1 / max(ratio.low, 1e-9)
-    return Measured(1 / ratio.value, low, high, ratio.noisy)
+    return Median(1 / ratio.value, low, high, ratio.noisy)
 
 
 def load_gates(load: LoadTime | None, limits: Mapping[str, float], absent: str) -> list[Gate]:
     """Hold the time to create a session against load_ms and load_ratio (to the fp32 graph)."""
-    found: dict[str, list[Measured]] = {}
+    found: dict[str, list[Median]] = {}
     if load is not None:
         own = load.milliseconds[THIS]
-        found["load_ms"] = [Measured(own.median, *own.interval, load.noisy)]
+        found["load_ms"] = [Median(own.median, *own.interval, load.noisy)]
         if FP32 in load.ratio_to:
             found["load_ratio"] = [_ratio(load, FP32)]
     return list(_where_limited(("load_ms", "load_ratio"), found, limits, load is None, absent))
@@ -175,10 +175,10 @@ def memory_gates(
     `memory` holds the rows of memory.json by candidate. The interval of a ratio is the widest that
     the runs of both sides allow.
     """
-    found: dict[str, list[Measured]] = {}
+    found: dict[str, list[Median]] = {}
     if memory is not None:
         own = memory[THIS]
-        found["memory_mb"] = [Measured(row.median, row.low, row.high) for row in own]
+        found["memory_mb"] = [Median(row.median, row.low, row.high) for row in own]
         if FP32 in memory:
             found["memory_ratio"] = list(memory_ratios(own, memory[FP32]))
     return list(
@@ -188,21 +188,21 @@ def memory_gates(
 
 def memory_ratios(
     own: Sequence[Memory | ShortMemory], others: Sequence[Memory | ShortMemory]
-) -> Iterator[Measured]:
+) -> Iterator[Median]:
     """Yield the ratio of peaks at each size that both sides have."""
     by_size = {row.tokens: row for row in others}
     for row in own:
         other = by_size.get(row.tokens)
         # Below a page or two above an empty process there is nothing to compare with.
         if other is not None and other.low > 0:
-            yield Measured(
+            yield Median(
                 row.median / other.median, max(row.low, 0.0) / other.high, row.high / other.low
             )
 
 
 def _where_limited(
     names: Sequence[str],
-    found: Mapping[str, Sequence[Measured]],
+    found: Mapping[str, Sequence[Median]],
     limits: Mapping[str, float],
     is_absent: bool,
     absent: str,
