@@ -9,10 +9,10 @@ from typing import Any
 
 from olive_build.errors import ProofError
 from olive_build.processes import environment
-from olive_build.proof.training_verdict import repeated_gates
 from olive_build.record.proof import Gate
 from olive_build.report.training_process import TOOLCHAIN
 from olive_build.toolchains import provision
+from olive_build.training.verdict import repeated_gates
 
 CHILD = "olive_build.training.verify_child"
 LAST_LINES = 6
