@@ -13,18 +13,21 @@ import click
 
 from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
-from olive_build.proof.figures import find
 from olive_build.report.attribution_sources import (
     Compared,
     Stage,
     compare_bundle,
     compare_files,
 )
+from olive_build.report.blocks import ColumnOf, table
 from olive_build.report.charts import Damage, damage_plot
-from olive_build.report.style import megabytes, paint, table
+from olive_build.report.numbers import figure, megabytes, title_of
+from olive_build.report.render.terminal import block_lines
+from olive_build.report.style import paint
 
 if TYPE_CHECKING:
     from olive_build.attribution.damage import Attribution, LayerDamage
+    from olive_build.attribution.layers import Layer
     from olive_build.attribution.suggest import Suggestion
 
 SAMPLES = 32
@@ -124,35 +127,44 @@ def lines(explained: Explained) -> Iterator[str]:
 
 
 def _stage_lines(stages: Sequence[Stage]) -> Iterator[str]:
-    names = list(dict.fromkeys(name for stage in stages for name in stage.figures))
-    rows = [["step", *(find(name).title for name in names), "lost here"]]
+    losses: list[tuple[Stage, str]] = []
     before: float | None = None
     for stage in stages:
-        figures = [find(n).text(stage.figures[n]) if n in stage.figures else "-" for n in names]
         now = stage.figures.get("cosine_mean")
         lost = "" if now is None or before is None else _small(max(0.0, before - now))
         before = now if now is not None else before
-        rows.append([stage.name, *figures, stage.problem or lost])
-    yield from table(rows, right=range(1, len(names) + 1))
+        losses.append((stage, stage.problem or lost))
+    names = dict.fromkeys(name for stage in stages for name in stage.figures)
+    shown = table(
+        "stages",
+        "",
+        losses,
+        ("step", "", lambda it: it[0].name),
+        *map(_figure_column, names),
+        ("lost here", "", lambda it: it[1]),
+    )
+    return block_lines(shown)
+
+
+def _figure_column(name: str) -> ColumnOf[tuple[Stage, str]]:
+    return title_of(name), "number", lambda it: figure(name, it[0].figures)
 
 
 def _layer_lines(found: Attribution) -> Iterator[str]:
     ranking, exact = _ranked(found)
-    rows = [["layer", "precision", "own noise", "damage", "share", "so far", "size"]]
-    for item in ranking[:SHOWN]:
-        layer = item.layer
-        rows.append(
-            [
-                layer.name,
-                layer.precision,
-                _decibels(item.own_db),
-                _small(item.damage),
-                f"{item.share:.1%}",
-                _decibels(item.accumulated_db),
-                f"{megabytes(layer.reference_bytes)} -> {megabytes(layer.variant_bytes)}",
-            ]
-        )
-    yield from table(rows, right=(2, 3, 4, 5, 6))
+    shown = table(
+        "layers",
+        "",
+        ranking[:SHOWN],
+        ("layer", "", lambda it: it.layer.name),
+        ("precision", "", lambda it: it.layer.precision),
+        ("own noise", "number", lambda it: _decibels(it.own_db)),
+        ("damage", "number", lambda it: _small(it.damage)),
+        ("share", "number", lambda it: f"{it.share:.1%}"),
+        ("so far", "number", lambda it: _decibels(it.accumulated_db)),
+        ("size", "number", lambda it: _sizes(it.layer)),
+    )
+    yield from block_lines(shown)
     if len(ranking) > SHOWN:
         rest = ranking[SHOWN:]
         yield f"and {len(rest)} more with {sum(item.share for item in rest):.1%} together"
@@ -160,6 +172,10 @@ def _layer_lines(found: Attribution) -> Iterator[str]:
         least = min(item.own_db for item in exact)
         places = "1 place is" if len(exact) == 1 else f"{len(exact)} places are"
         yield f"{places} only written in another way: {_decibels(least)} or better"
+
+
+def _sizes(layer: Layer) -> str:
+    return f"{megabytes(layer.reference_bytes)} -> {megabytes(layer.variant_bytes)}"
 
 
 def _ranked(found: Attribution) -> tuple[list[LayerDamage], list[LayerDamage]]:
@@ -179,23 +195,30 @@ def _suggestion_lines(explained: Explained) -> Iterator[str]:
         yield "no exclusion that was tried takes away a part of that worth its bytes"
         return
     yield ""
-    rows = [["left in fp32", "loss", "gain", "size", "gain per MB"]]
-    rows += [
-        [
-            ", ".join(item.exclude[:2]) + (", ..." if len(item.exclude) > 2 else ""),
-            f"{_small(item.before)} -> {_small(item.after)}",
-            f"{item.gain:.0%}",
-            f"+{megabytes(item.added_bytes)}",
-            f"{item.gain / max(1, item.added_bytes) * 1e6:.1%}",
-        ]
-        for item in explained.suggestions
-    ]
-    yield from table(rows, right=(2, 3, 4))
+    shown = table(
+        "suggestions",
+        "",
+        explained.suggestions,
+        (
+            "left in fp32",
+            "",
+            lambda it: _shortened(it.exclude),
+        ),
+        ("loss", "", lambda it: f"{_small(it.before)} -> {_small(it.after)}"),
+        ("gain", "number", lambda it: f"{it.gain:.0%}"),
+        ("size", "number", lambda it: f"+{megabytes(it.added_bytes)}"),
+        ("gain per MB", "number", lambda it: f"{it.gain / max(1, it.added_bytes) * 1e6:.1%}"),
+    )
+    yield from block_lines(shown)
     yield ""
     yield "what gains most for its bytes, in the recipe:"
     yield ""
     for line in recipe_change(explained).splitlines():
         yield f"    {line}"
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(names[:2]) + ", ..." * (len(names) > 2)
 
 
 def recipe_change(explained: Explained) -> str:

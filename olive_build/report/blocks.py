@@ -5,8 +5,9 @@ Whoever reports something makes these; `render` shows them in a terminal, as HTM
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Literal, TypeVar
 
 from olive_build.report.charts import Bars, Scatter
@@ -155,6 +156,11 @@ def grouped(
         for title, remark, items in groups
     )
     return Table(name, tuple(Column(title, kind) for title, kind, _ in columns), made, caption)
+
+
+def by_place(*heads: tuple[str, Kind]) -> list[ColumnOf[Sequence[Content]]]:
+    """Return the columns of items that are rows themselves."""
+    return [(title, kind, itemgetter(place)) for place, (title, kind) in enumerate(heads)]
 
 
 def _row(item: T, columns: Iterable[ColumnOf[T]]) -> tuple[Cell, ...]:

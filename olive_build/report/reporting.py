@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -76,7 +79,7 @@ def write_report(asked: Asked) -> None:
         page = report_page(replace(last, steps=_steps(last)))
     else:
         page = comparison_page(Comparison(builds[0], last))
-    text = render(page, asked.form)
+    text = render(page, asked.form, io.StringIO() if path else sys.stdout)
     if path is None:
         click.echo(text, nl=False)
         return
@@ -84,8 +87,8 @@ def write_report(asked: Asked) -> None:
     click.echo(f"written: {path}")
 
 
-def render(page: Page, form: str) -> str:
-    """Return the page as html, text or json."""
+def render(page: Page, form: str, stream: TextIO) -> str:
+    """Return the page as html, text or json; text has the colours that the stream shows."""
     if form == "html":
         from olive_build.report.render.html import to_html
 
@@ -96,7 +99,7 @@ def render(page: Page, form: str) -> str:
         return json.dumps(to_data(page), indent=2) + "\n"
     from olive_build.report.render.terminal import to_lines
 
-    return "".join(f"{line}\n" for line in to_lines(page))
+    return "".join(f"{line}\n" for line in to_lines(page, stream))
 
 
 def _steps(build: Build) -> tuple[StepView, ...]:

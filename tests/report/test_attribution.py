@@ -33,7 +33,7 @@ step      cosine, lowest  cosine, mean  lost here
 --------  --------------  ------------  ------------------
 export           1.00000       1.00000
 quantize         0.98120       0.99480  5.2e-03
-compose                -             -  it cannot be loaded
+compose                –             –  it cannot be loaded
 
 layer     precision  own noise   damage  share    so far                size
 --------  ---------  ---------  -------  -----  --------  ------------------

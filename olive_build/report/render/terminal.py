@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from textwrap import wrap
+from typing import TextIO
+
+import click
 
 from olive_build.errors import printable
 from olive_build.report import style
@@ -14,25 +17,28 @@ from olive_build.report.render.signs import sign
 WIDTH, BAR = 80, 30
 
 
-def to_lines(page: Page) -> Iterator[str]:
-    """Yield a page: what it is about, the facts, each section under its title."""
-    yield style.paint(printable(page.heading), "bold")
+def to_lines(page: Page, stream: TextIO) -> Iterator[str]:
+    """Yield a page for a stream: what it is about, the facts, each section under its title."""
+    yield style.paint(printable(page.heading), "bold", stream)
     yield from wrap(printable(f"{page.kicker}. {page.lead}".rstrip()), WIDTH)
     yield ""
-    yield from block_lines(page.facts)
+    yield from block_lines(page.facts, stream)
     for section in page.sections:
         yield ""
-        yield style.paint(printable(section.title), "bold")
+        yield style.paint(printable(section.title), "bold", stream)
         for block in section.blocks:
             yield ""
-            yield from block_lines(block)
+            yield from block_lines(block, stream)
 
 
-def block_lines(block: Block) -> Iterator[str]:
-    """Yield a block; of a scatter plot, whose points its tables have, what is said of it aloud."""
+def block_lines(block: Block, stream: TextIO | None = None) -> Iterator[str]:
+    """Yield a block for a stream, by default the standard output.
+
+    Of a scatter plot, whose points its tables have, it is what is said of it aloud.
+    """
     match block:
         case Table():
-            yield from _table(block)
+            yield from _table(block, stream)
         case Facts():
             width = max(len(item.title) for item in block.facts)
             for fact in block.facts:
@@ -50,7 +56,13 @@ def block_lines(block: Block) -> Iterator[str]:
             yield from wrap(printable(block.text), WIDTH)
 
 
-def _table(block: Table) -> Iterator[str]:
+def print_block(block: Block) -> None:
+    """Print a block."""
+    for line in block_lines(block):
+        click.echo(line)
+
+
+def _table(block: Table, stream: TextIO | None) -> Iterator[str]:
     heads = [column.title for column in block.columns]
     right = [number for number, item in enumerate(block.columns) if item.kind == "number"]
     if block.caption:
@@ -59,8 +71,8 @@ def _table(block: Table) -> Iterator[str]:
         if group.title:
             yield ""
             remark = f" ({group.remark})" if group.remark else ""
-            yield style.paint(printable(group.title + remark), "bold")
-        if group.rows:
+            yield style.paint(printable(group.title + remark), "bold", stream)
+        if group.rows or not group.title:
             yield from style.table([heads, *map(_row, group.rows)], right=right)
 
 

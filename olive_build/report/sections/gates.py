@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from olive_build.record.proof import Finding, Gate
-from olive_build.report.blocks import NONE, Cell, Content, Section, grouped, status
+from olive_build.report.blocks import NONE, Content, Section, by_place, grouped, status
 from olive_build.report.builds import Build, VariantView
 from olive_build.report.numbers import limit_text, number, text_of, title_of
 from olive_build.report.sections import Capability
-
-Row = tuple[Content, Content, Content, Cell, Content]
 
 
 def of_one(build: Build) -> Iterator[Section]:
@@ -20,38 +18,40 @@ def of_one(build: Build) -> Iterator[Section]:
         "gates",
         "What a bundle is held to; one that fails is not published.",
         [group for group in found if group[2]],
-        ("Figure", "name", lambda row: row[0]),
-        ("Value", "number", lambda row: row[1]),
-        ("Limit", "number", lambda row: row[2]),
-        ("Verdict", "", lambda row: row[3]),
-        ("Remark", "long", lambda row: row[4]),
+        *by_place(
+            ("Figure", "name"),
+            ("Value", "number"),
+            ("Limit", "number"),
+            ("Verdict", ""),
+            ("Remark", "long"),
+        ),
     )
     yield Section("gates", "Gates", (gates,))
 
 
-def _rows(item: VariantView) -> Iterator[Row]:
+def _rows(item: VariantView) -> Iterator[list[Content]]:
     for gate in dict.fromkeys(item.proof.gates):
         yield _gate(gate)
     for finding in item.proof.static_check:
         yield _finding(finding)
 
 
-def _gate(gate: Gate) -> Row:
+def _gate(gate: Gate) -> list[Content]:
     name, value, interval = gate.figure, gate.value, gate.interval
     between = f"{interval[0]:.3g} to {interval[1]:.3g}" if interval else ""
-    return (
+    return [
         title_of(name) + (f" at {gate.size}" if gate.size is not None else ""),
         "not measured" if value is None else number(value, text_of(name, value), between),
         f"{gate.bound} {limit_text(name, gate.limit)}",
         status(gate.status),
         gate.note,
-    )
+    ]
 
 
-def _finding(finding: Finding) -> Row:
+def _finding(finding: Finding) -> list[Content]:
     words = (finding.what, finding.why, finding.hint)
     verdict = status("failed" if finding.severity == "error" else finding.severity)
-    return "static check", NONE, NONE, verdict, "; ".join(filter(None, words))
+    return ["static check", NONE, NONE, verdict, "; ".join(filter(None, words))]
 
 
 CAPABILITY = Capability(50, of_one)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from olive_build.proof.figures import of_quality
-from olive_build.report.blocks import NONE, Section, Text, grouped
+from olive_build.report.blocks import NONE, Content, Section, Text, by_place, grouped
 from olive_build.report.comparison import BundlePair, Comparison
 from olive_build.report.differences import differences
 from olive_build.report.sections import Capability
@@ -26,18 +26,16 @@ def of_two(found: Comparison) -> Iterator[Section]:
         "settings",
         "Settings, tools, training, operators and files that differ; a dash is: not there.",
         [group for group in groups if group[2]],
-        ("What", "name", lambda row: row[0]),
-        ("First", "long", lambda row: _text(row[1])),
-        ("Second", "long", lambda row: _text(row[2])),
+        *by_place(("What", "name"), ("First", "long"), ("Second", "long")),
     )
     block = table if table.groups else Text("No other difference.")
     yield Section("settings", "Settings and files", (block,))
 
 
-def _told(pair: BundlePair, ends: tuple[str, ...]) -> Iterator[tuple[str, object, object]]:
-    for row in differences(pair.old.folder, pair.new.folder):
-        if not row[0].endswith(ends):
-            yield row
+def _told(pair: BundlePair, ends: tuple[str, ...]) -> Iterator[list[Content]]:
+    for name, old, new in differences(pair.old.folder, pair.new.folder):
+        if not name.endswith(ends):
+            yield [name, _text(old), _text(new)]
 
 
 def _text(value: object) -> str:

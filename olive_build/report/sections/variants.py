@@ -14,6 +14,7 @@ from olive_build.report.blocks import (
     Content,
     Fact,
     Section,
+    by_place,
     grouped,
     status,
     table,
@@ -138,19 +139,13 @@ def changes(old: VariantView, new: VariantView, _same_machine: bool) -> Iterator
 def of_two(found: Comparison) -> Iterator[Section]:
     """Yield the verdicts of both builds."""
     both = [
-        (f"{pair.target} {name}", old.proof.verdict, new.proof.verdict)
+        (f"{pair.target} {name}", status(old.proof.verdict), status(new.proof.verdict))
         for pair in found.pairs
         for name, old, new in pair.variants()
         if old and new
     ]
-    verdicts = table(
-        "verdicts",
-        "The verdict of each variant in both builds.",
-        both,
-        ("Variant", "name", lambda item: item[0]),
-        ("First", "", lambda item: status(item[1])),
-        ("Second", "", lambda item: status(item[2])),
-    )
+    columns = by_place(("Variant", "name"), ("First", ""), ("Second", ""))
+    verdicts = table("verdicts", "The verdict of each variant in both builds.", both, *columns)
     yield Section("verdicts", "Verdicts", (verdicts,))
 
 
