@@ -63,7 +63,7 @@ def manifest_of(
             revision=model.revision,
             digest=model.digest,
             licence=build.licence,
-            options=dict(build.options),
+            options=build.recorded,
         ),
         variants={
             item.variant.name: _variant(bundle, item, graphs[item.variant.name])

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from olive_build import rooms
 from olive_build.errors import BundleError, OliveBuildError
 from olive_build.processes import environment, follow_parent
 from olive_build.record.codec import decode
@@ -90,6 +91,7 @@ class _Process:
             "family": manifest.model.family,
             "options": dict(manifest.model.options),
             "files": [dict(item) for item in files],
+            "rooms": [str(folder) for folder in rooms.extensions()],
         }
         self._ask(request)
         self._ready = False
@@ -173,6 +175,8 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1) as out:
         os.dup2(2, 1)
         request = json.loads(sys.stdin.readline())
+        for joined in request["rooms"]:
+            rooms.extend(Path(joined))
         for found in _measured(request, lambda: out.write(f"{ANSWERED}\n")):
             out.write(f"{found if isinstance(found, str) else json.dumps(found)}\n")
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.resources import as_file, files
 from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.decide import Decisions
 from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.step import Step
@@ -34,12 +34,6 @@ from olive_build.recipe.build import (
 from olive_build.steps.load_check import LOADING, LoadCheck
 
 Report = Callable[[str], None]
-BUILT_IN_DATA = {
-    "sentences": "sentences.jsonl",
-    "calibration-sentences": "calibration.jsonl",
-    "speech": "speech.npz",
-    "calibration-speech": "calibration-speech.npz",
-}
 
 
 def inspect_models(
@@ -233,6 +227,4 @@ def _file(request: Request, source: DataSource, what: str) -> Path:
             raise PlanError(f"{what} file does not exist", where=str(path))
         return path
     assert source.name is not None
-    built_in = files("olive_build.proof").joinpath("data", BUILT_IN_DATA[source.name])
-    with as_file(built_in) as path:
-        return path
+    return next(rooms.files("proof", f"data/{source.name}.*"))

@@ -32,6 +32,7 @@ from olive_build.plan.types import (
     Plan,
     Samples,
     VariantPlan,
+    graph_inputs,
 )
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.calibration import CalibrationInputs
@@ -179,22 +180,13 @@ class TargetPlanner:
         return {}
 
     def variant(self, variant: Variant) -> VariantPlan:
-        build = self.build
         shipped, fp32 = self.graphs_of(variant), self.graphs_of(None)
         compared = None if shipped == fp32 else fp32
-        one, one_fp32 = shipped.get(SINGLE), fp32.get(SINGLE)
+        one = shipped.get(SINGLE)
         ort = self._ort(variant, one) if one and "ort" in self.formats else None
         files = {"onnx": (shipped, MODEL_NAME)} if "onnx" in self.formats else {}
         if ort:
             files["ort"] = ({SINGLE: ort}, ORT_MODEL)
-        measuring = MeasuringPlanner(
-            build,
-            self.model.facts,
-            self.source,
-            self.reference,
-            self.smoke,
-            self.add,
-        )
         return VariantPlan(
             variant=variant,
             formats=self.formats,
@@ -210,9 +202,15 @@ class TargetPlanner:
                     Measured(QUALITY, self._quality(variant, form, nodes, file, compared), form)
                     for form, (nodes, file) in files.items()
                 ),
-                *(measuring.measured(variant, one, one_fp32) if one and one_fp32 else ()),
+                *self._measuring(shipped).measured(variant, shipped, fp32),
             ),
         )
+
+    def _measuring(self, shipped: Mapping[str, str]) -> MeasuringPlanner:
+        """Return what times files and takes their memory; several are run between the parts."""
+        beside = {"source": self.source} | ({} if SINGLE in shipped else self.parts())
+        facts, reference = self.model.facts, self.reference
+        return MeasuringPlanner(self.build, facts, beside, reference, self.smoke, self.add)
 
     def _quality(
         self,
@@ -233,7 +231,7 @@ class TargetPlanner:
     def _outputs(
         self, variant: Variant | None, stage: str, graphs: Mapping[str, str], file: str
     ) -> str:
-        inputs = {"reference": self.reference, **_inputs("model", graphs)}
+        inputs = {"reference": self.reference, **graph_inputs("model", graphs)}
         step = RunReference(file)
         if SINGLE not in graphs:
             parts = self.parts()
@@ -364,11 +362,6 @@ class TargetPlanner:
         # Where another target has other settings under this name, the name says whose it is.
         own = [self.build.recipe, self.build.target, *parts[1:], stage]
         return self.graph.add(step, inputs, "/".join([*parts, stage]), otherwise="/".join(own))
-
-
-def _inputs(prefix: str, graphs: Mapping[str, str]) -> dict[str, str]:
-    """Return the inputs of a step that reads all of a variant's graphs."""
-    return {prefix if name == SINGLE else f"{prefix}.{name}": node for name, node in graphs.items()}
 
 
 def _estimated(provider: str) -> str:

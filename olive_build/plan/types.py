@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from olive_build.engine.graph import Graph
-from olive_build.families.facts import Facts
+from olive_build.families.facts import SINGLE, Facts
 from olive_build.recipe.build import DataSource, TargetBuild, Variant
 
 # What is measured of a variant, by what its figures are called.
@@ -68,6 +68,11 @@ class Measured:
     what: str
     node: str
     part: str = ""
+
+
+def graph_inputs(prefix: str, graphs: Mapping[str, str]) -> dict[str, str]:
+    """Return the inputs of a step that reads all of a variant's graphs."""
+    return {prefix if name == SINGLE else f"{prefix}.{name}": node for name, node in graphs.items()}
 
 
 @dataclass(frozen=True)

@@ -239,11 +239,20 @@ class TargetBuild:
     @property
     def options(self) -> tuple[tuple[str, str], ...]:
         """What only this family's steps need to know, by name; numbers and flags as JSON."""
-        return tuple(
-            (name, value if isinstance(value, str) else json.dumps(value))
-            for found in self.sections
-            for name, value in found.options().items()
-        )
+        return tuple(_texts(found.options() for found in self.sections).items())
+
+    @property
+    def recorded(self) -> dict[str, str]:
+        """What a manifest keeps of the sections, as `options`."""
+        return _texts(found.recorded() for found in self.sections)
+
+
+def _texts(given: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for values in given
+        for name, value in values.items()
+    }
 
 
 # A layer's number stands between dots or slashes: `encoder.layer.[0-5].output`, `/layers.11/mlp`.

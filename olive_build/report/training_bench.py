@@ -16,7 +16,8 @@ from olive_build.engine.machine import this_machine
 from olive_build.errors import BundleError, StepError, UsageError
 from olive_build.processes import environment
 from olive_build.record.read import read_manifest
-from olive_build.report.style import table
+from olive_build.report.blocks import table
+from olive_build.report.render.terminal import print_block
 from olive_build.report.training_bundle import TrainingBundle, open_bundle
 from olive_build.report.training_process import TOOLCHAIN
 from olive_build.toolchains import provision
@@ -149,23 +150,20 @@ def _write_batch(bundle: TrainingBundle, batch: int, path: Path) -> None:
 def _print(result: Mapping[str, Any]) -> None:
     machine = result["machine"]
     click.echo(f"{machine['cpu']}, {machine['cores']} cores, {' '.join(machine['features'])}")
-    lines = [
-        ["training step of", "batch", "threads", "ms a step", "examples/s", "peak MB", "of it"]
-    ]
-    lines += [
-        [
-            row["bundle"],
-            str(row["batch"]),
-            str(row["threads"]),
-            f"{row['milliseconds_per_step']:.2f}",
-            f"{row['examples_per_second']:.1f}",
-            f"{row['peak_bytes'] / 1e6:.1f}",
-            f"{(row['peak_bytes'] - row['baseline_bytes']) / 1e6:.1f}",
-        ]
-        for row in result["training"]
-    ]
-    for line in table(lines, right=range(1, 7)):
-        click.echo(line)
+    rows: list[dict[str, Any]] = result["training"]
+    shown = table(
+        "steps",
+        "",
+        rows,
+        ("training step of", "", lambda row: row["bundle"]),
+        ("batch", "number", lambda row: str(row["batch"])),
+        ("threads", "number", lambda row: str(row["threads"])),
+        ("ms a step", "number", lambda row: f"{row['milliseconds_per_step']:.2f}"),
+        ("examples/s", "number", lambda row: f"{row['examples_per_second']:.1f}"),
+        ("peak MB", "number", lambda row: f"{row['peak_bytes'] / 1e6:.1f}"),
+        ("of it", "number", lambda it: f"{(it['peak_bytes'] - it['baseline_bytes']) / 1e6:.1f}"),
+    )
+    print_block(shown)
     click.echo(
         "\nms a step: the median of up to 20 steps, each with loss, gradients and optimizer, on "
         "inputs\nthat the bundle holds. peak MB: of a process that has the training runtime alone; "

@@ -14,7 +14,10 @@ from olive_build.errors import OliveBuildError, UsageError, printable
 from olive_build.proof.figures import DIFFERENCE, find, of_quality
 from olive_build.record.codec import encode
 from olive_build.record.proof import Gate
-from olive_build.report.style import paint, table
+from olive_build.report.blocks import table
+from olive_build.report.numbers import figure_columns
+from olive_build.report.render.terminal import block_lines
+from olive_build.report.style import paint
 from olive_build.report.training_verification import train_again
 
 INFERENCE = "every byte, and the quality of each model by running it again"
@@ -93,9 +96,8 @@ def _print(result: Result) -> None:
     files = result.found.files
     # A bundle's files are of one family, so all have the same figures.
     names = [name for name in of_quality() if files and name in files[0].figures]
-    rows = [["file", *(find(name).head for name in names)]]
-    rows += [[item.path, *(find(n).text(item.figures[n]) for n in names)] for item in files]
-    for line in table(rows, right=range(1, len(names) + 1)):
+    shown = table("files", "", files, ("file", "", lambda it: it.path), *figure_columns(names))
+    for line in block_lines(shown):
         click.echo(f"  {line}")
     for line in _last_lines(result, result.found):
         click.echo(f"  {line}")

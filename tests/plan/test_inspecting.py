@@ -77,7 +77,7 @@ def test_targets_have_one_miniature_with_the_layers_that_any_names_and_the_recip
     assert web.model.miniature
     assert web.model.facts.layers == 6
     names = {name: Path(path).name for name, (path, _) in web.samples.items()}
-    assert names == {"data": "sentences.jsonl", "calibration": "calibration.jsonl"}
+    assert names == {"data": "sentences.jsonl", "calibration": "calibration-sentences.jsonl"}
 
 
 def test_int8_of_a_convolutional_network_is_what_its_provider_can_do(store: Store) -> None:

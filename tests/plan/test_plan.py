@@ -27,7 +27,7 @@ from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.methods.weight_only import WeightOnly
 from olive_build.plan import STAGES
 from olive_build.plan.planner import make_plan
-from olive_build.plan.types import DESCRIPTION, LATENCY, QUALITY, Inspected, Model, Plan
+from olive_build.plan.types import DESCRIPTION, LATENCY, MEMORY, QUALITY, Inspected, Model, Plan
 from olive_build.recipe.build import Budgets, ComponentBuild, Variant
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve, resolve_all
@@ -201,7 +201,7 @@ def test_a_variant_is_compared_with_its_fp32_graph_and_that_graph_with_pytorch_a
 
 def all_steps(kind: type[Step] = Step) -> list[type[Step]]:
     """Return the classes of steps in our rooms."""
-    for room in ("steps", "methods.steps"):
+    for room in ("steps", "methods.steps", "training.steps"):
         for name in rooms.names(room):
             rooms.module(room, name)
     below = [step for child in kind.__subclasses__() for step in (child, *all_steps(child))]
@@ -366,3 +366,20 @@ def test_components_that_are_joined_need_one_opset() -> None:
     with pytest.raises(PlanError, match="operators of two versions") as caught:
         mixed_plan("components.encoder.export={opset: 17}")
     assert "encoder: opset 17" in str(caught.value.why)
+
+
+def test_a_layout_of_several_files_is_timed_and_weighed_as_one() -> None:
+    plan = mixed_plan("targets.desktop.compose=split")
+    files = {"encoder_model", "decoder_model_merged"}
+    around = {"source", "audio", "detokenizer"}
+    found = [node for node in plan.graph.nodes if isinstance(node.step, MeasureLatency)]
+    (latency,) = found
+    assert isinstance(latency.step, MeasureLatency) and latency.step.several
+    assert (latency.step.takes, latency.step.several.parts) == ("audio", ("audio", "detokenizer"))
+    both = {f"{prefix}.{file}" for prefix in ("model", "baseline") for file in files}
+    assert {name for name, _ in latency.inputs} == both | around
+    (variant,) = plan.bundles[0].variants
+    by_id = {node.id: {name for name, _ in node.inputs} for node in plan.graph.nodes}
+    weighed = {part: by_id[node] for part, node in variant.measuring(MEMORY).items()}
+    model = {f"model.{file}" for file in files} | around
+    assert weighed == {"this file": model, "fp32 graph": model, "pytorch": {"source"}}

@@ -90,6 +90,10 @@ class Section:
         """Return what the family's steps need to know of it, by name; what is None is left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
+    def recorded(self) -> dict[str, Any]:
+        """Return what a bundle's manifest keeps of it, by name: what the family's steps know."""
+        return self.options()
+
     def patterns(self) -> Iterator[str]:
         """Yield the names and shell patterns of modules and parameters that it has."""
         yield from ()
