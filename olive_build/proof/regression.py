@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from olive_build.proof import figures
 from olive_build.proof.figures import Figure
-from olive_build.proof.verdict import Median, gate, held, measured_gate, memory_ratios
+from olive_build.proof.figures.cost import memory_ratios
+from olive_build.proof.interval import Measured
+from olive_build.proof.verdict import gate, held, measured_gate
 from olive_build.record.proof import (
     PYTORCH,
     THIS,
