@@ -102,7 +102,7 @@ def times_faster(
 ) -> dict[tuple[int, int], list[float]]:
     """Return PyTorch's time over the file's by (size, threads), a value for each pair of processes.
 
-    `pytorch` is a kind of candidate (`proof/contestant.py`) and the folder of the model; `samples`
+    `pytorch` is a kind of contestant (`proof/contestant.py`) and the folder of the model; `samples`
     maps sizes, in the family's unit, to a text of that size.
     """
     from olive_build.families import module_of

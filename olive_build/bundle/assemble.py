@@ -24,7 +24,7 @@ from olive_build.proof.regression import regression_gates, summary
 from olive_build.proof.verdict import verdict_of
 from olive_build.record.codec import decode, encode
 from olive_build.record.manifest import OPERATORS, Graph, Told
-from olive_build.record.proof import Finding, Limits, Machine, Previous, Proof, Search, VariantProof
+from olive_build.record.proof import Finding, Limits, Previous, Proof, Search, VariantProof
 from olive_build.record.read import to_bytes
 from olive_build.steps.describe import DESCRIPTION
 from olive_build.steps.footprint import MEMORY

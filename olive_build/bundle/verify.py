@@ -14,7 +14,7 @@ from pathlib import Path
 
 from olive_build.bundle.judged_again import contradictions, looser
 from olive_build.bundle.layouts.check import require_layout
-from olive_build.bundle.measured_again import Measured, measure_again
+from olive_build.bundle.measured_again import MeasuredAgain, measure_again
 from olive_build.bundle.purpose import purpose_in
 from olive_build.engine.machine import this_machine
 from olive_build.engine.trees import files_below

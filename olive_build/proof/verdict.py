@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from olive_build.proof import figures
 from olive_build.proof.figures import Figure
 from olive_build.proof.figures.cost import ratio_to
-from olive_build.proof.interval import Measured, side
+from olive_build.proof.interval import Median, side
 from olive_build.record.proof import (
     FP32,
     PYTORCH,
@@ -125,7 +125,7 @@ def speedup_gates(
     ]
 
 
-def _speedup(row: Latency) -> Measured:
+def _speedup(row: Latency) -> Median:
     ratio = ratio_to(row, PYTORCH)
     low, high = 1 / ratio.high, 1 / max(ratio.low, 1e-9)
     return Median(1 / ratio.value, low, high, ratio.noisy)

@@ -13,6 +13,7 @@ import click
 
 from olive_build.engine.machine import this_machine
 from olive_build.errors import BundleError, StepError, UsageError
+from olive_build.record.codec import encode
 from olive_build.record.read import read_manifest
 from olive_build.report.blocks import table
 from olive_build.report.render.terminal import print_block

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olive_build.proof.figures import find
-from olive_build.proof.interval import Measured
+from olive_build.proof.interval import Median
 from olive_build.proof.verdict import (
     cost_gate,
     gate,

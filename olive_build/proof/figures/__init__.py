@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from olive_build import rooms
 
 if TYPE_CHECKING:
-    from olive_build.proof.interval import Measured
+    from olive_build.proof.interval import Median
     from olive_build.proof.reference import Reference
     from olive_build.record.proof import VariantProof
 
@@ -114,7 +114,7 @@ class Figure:
     told: tuple[str, ...] = ()
     tolerance: float = 0.02
     measure: Callable[[Reference, Any, Any], float] | None = None
-    cost: Callable[[VariantProof], float | Sequence[Measured] | None] | None = None
+    cost: Callable[[VariantProof], float | Sequence[Median] | None] | None = None
     against_fp32: bool = False
     hint: str = ""
 
