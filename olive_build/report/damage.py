@@ -14,8 +14,7 @@ from typing import Any
 
 from olive_build.errors import UsageError
 from olive_build.record.codec import decode, encode
-from olive_build.record.read import MOST_BYTES
-from olive_build.untrusted import read_json
+from olive_build.untrusted import followed, read_json
 
 # A rewritten place whose noise is below this is the same but for rounding.
 EXACT_DB = 80.0
@@ -94,7 +93,7 @@ def to_json(found: DamageView) -> dict[str, Any]:
 def read_damage(path: Path) -> DamageView:
     """Return the layers in a file. Raises UsageError when there is none, or it is another kind."""
     try:
-        found = decode(DamageView, read_json(path, MOST_BYTES))
+        found = decode(DamageView, read_json(followed(path)))
         if not found.layers:
             raise ValueError("it has no layers")
     except (OSError, ValueError) as error:

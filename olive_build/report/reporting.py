@@ -26,7 +26,7 @@ from olive_build.report.sections import capabilities, changes
 
 FOOT = (
     "Written by olive-build report. The figures are those of each bundle's proof.json; "
-    "`olive-build verify` runs the files again."
+    "`olive-build verify` reads every byte and runs the models again."
 )
 MOST_BUILDS = 2
 COUNTED = {
