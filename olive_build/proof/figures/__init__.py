@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from olive_build import rooms
 
 if TYPE_CHECKING:
-    from olive_build.proof.interval import Median
     from olive_build.proof.reference import Reference
     from olive_build.record.proof import VariantProof
 
@@ -66,6 +65,16 @@ MEGABYTES = Unit(".3g", " MB")
 MILLISECONDS = Unit(".3g", " ms")
 COUNT = Unit("g")
 NUMBER = Unit(".5f")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure that varies: its median, where it lies for certain, and whether others disturbed."""
+
+    value: float
+    low: float
+    high: float
+    noisy: bool = False
 
 
 @dataclass(frozen=True)
