@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from olive_build.proof import figures
-from olive_build.proof.figures import Figure, Measured
+from olive_build.proof.figures import Figure, Median
 from olive_build.proof.figures.cost import ratio_to
 from olive_build.proof.interval import side
 from olive_build.record.proof import (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from olive_build.proof.figures import Measured, find
+from olive_build.proof.figures import Median, find
 from olive_build.proof.verdict import (
     cost_gate,
     gate,

@@ -68,7 +68,7 @@ NUMBER = Unit(".5f")
 
 
 @dataclass(frozen=True)
-class Measured:
+class Median:
     """A figure that varies: its median, where it lies for certain, and whether others disturbed."""
 
     value: float

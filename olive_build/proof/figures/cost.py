@@ -14,7 +14,7 @@ from olive_build.proof.figures import (
     SIZE_RATIO,
     TIMES,
     Figure,
-    Measured,
+    Median,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def memory_ratios(
             )
 
 
-def _load(proof: VariantProof) -> list[Measured] | None:
+def _load(proof: VariantProof) -> list[Median] | None:
     from olive_build.record.proof import THIS
 
     if proof.load is None:
@@ -50,7 +50,7 @@ def _load(proof: VariantProof) -> list[Measured] | None:
     return [Median(own.median, *own.interval, proof.load.noisy)]
 
 
-def _load_ratio(proof: VariantProof) -> list[Measured] | None:
+def _load_ratio(proof: VariantProof) -> list[Median] | None:
     from olive_build.record.proof import FP32
 
     if proof.load is None:
@@ -58,7 +58,7 @@ def _load_ratio(proof: VariantProof) -> list[Measured] | None:
     return [ratio_to(proof.load, FP32)] if FP32 in proof.load.ratio_to else []
 
 
-def _memory(proof: VariantProof) -> list[Measured] | None:
+def _memory(proof: VariantProof) -> list[Median] | None:
     from olive_build.record.proof import THIS
 
     if proof.memory is None:
@@ -66,7 +66,7 @@ def _memory(proof: VariantProof) -> list[Measured] | None:
     return [Median(row.median, row.low, row.high) for row in proof.memory[THIS]]
 
 
-def _memory_ratio(proof: VariantProof) -> list[Measured] | None:
+def _memory_ratio(proof: VariantProof) -> list[Median] | None:
     from olive_build.record.proof import FP32, THIS
 
     if proof.memory is None:
