@@ -30,16 +30,6 @@ Side = Literal["below", "above", "across"]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A figure that varies: its median, where it lies for certain, and whether others disturbed."""
-
-    value: float
-    low: float
-    high: float
-    noisy: bool = False
-
-
-@dataclass(frozen=True)
 class Spread:
     """Median and quartiles of values, and the interval in which their true median lies."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from olive_build.proof import figures
-from olive_build.proof.figures import Figure
+from olive_build.proof.figures import Figure, Measured
 from olive_build.proof.figures.cost import ratio_to
-from olive_build.proof.interval import Measured, side
+from olive_build.proof.interval import side
 from olive_build.record.proof import (
     FP32,
     PYTORCH,

@@ -12,7 +12,6 @@ import click
 from olive_build.bundle.verify import Verified, verify
 from olive_build.errors import OliveBuildError, ProofError, UsageError, printable
 from olive_build.proof.figures import DIFFERENCE, find, of_quality
-from olive_build.proof.training_verdict import repeated_gates
 from olive_build.record.codec import encode
 from olive_build.record.proof import Gate
 from olive_build.report.blocks import table
@@ -20,6 +19,7 @@ from olive_build.report.numbers import figure_columns
 from olive_build.report.render.terminal import block_lines
 from olive_build.report.style import paint
 from olive_build.report.training_process import asked
+from olive_build.training.verdict import repeated_gates
 
 TRAINING_CHILD = "olive_build.training.verify_child"
 INFERENCE = "every byte, and the quality of each model by running it again"

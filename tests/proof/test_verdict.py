@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from olive_build.proof.figures import find
-from olive_build.proof.interval import Measured
+from olive_build.proof.figures import Measured, find
 from olive_build.proof.verdict import (
     cost_gate,
     gate,

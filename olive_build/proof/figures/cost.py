@@ -8,9 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from olive_build.proof.figures import MEGABYTES, MILLISECONDS, SIZE_RATIO, TIMES, Figure
-from olive_build.proof.interval import Measured
-from olive_build.record.proof import FP32, THIS
+from olive_build.proof.figures import (
+    MEGABYTES,
+    MILLISECONDS,
+    SIZE_RATIO,
+    TIMES,
+    Figure,
+    Measured,
+)
 
 if TYPE_CHECKING:
     from olive_build.record.proof import Latency, LoadTime, Memory, ShortMemory, VariantProof
@@ -37,6 +42,8 @@ def memory_ratios(
 
 
 def _load(proof: VariantProof) -> list[Measured] | None:
+    from olive_build.record.proof import THIS
+
     if proof.load is None:
         return None
     own = proof.load.milliseconds[THIS]
@@ -44,18 +51,24 @@ def _load(proof: VariantProof) -> list[Measured] | None:
 
 
 def _load_ratio(proof: VariantProof) -> list[Measured] | None:
+    from olive_build.record.proof import FP32
+
     if proof.load is None:
         return None
     return [ratio_to(proof.load, FP32)] if FP32 in proof.load.ratio_to else []
 
 
 def _memory(proof: VariantProof) -> list[Measured] | None:
+    from olive_build.record.proof import THIS
+
     if proof.memory is None:
         return None
     return [Measured(row.median, row.low, row.high) for row in proof.memory[THIS]]
 
 
 def _memory_ratio(proof: VariantProof) -> list[Measured] | None:
+    from olive_build.record.proof import FP32, THIS
+
     if proof.memory is None:
         return None
     return list(memory_ratios(proof.memory[THIS], proof.memory.get(FP32, ())))
