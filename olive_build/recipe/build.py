@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
 from olive_build.methods import Method
-from olive_build.recipe.sections import Section
+from olive_build.recipe.sections import Owner, Section
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -230,6 +230,11 @@ class TargetBuild:
     def section(self, kind: type[SectionT]) -> SectionT | None:
         """Return what a section asks of this target's model; None where it says nothing to it."""
         return next((found for found in self.sections if isinstance(found, kind)), None)
+
+    @property
+    def owner(self) -> Owner | None:
+        """The section that decides what is built in place of variants for inference, if any."""
+        return self.section(Owner)
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:

@@ -16,7 +16,6 @@ import click
 from olive_build.engine.store import Store
 from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
-from olive_build.record.codec import decode
 from olive_build.record.read import MANIFEST
 from olive_build.report.blocks import Cell, Fact, Facts, Page
 from olive_build.report.builds import Build, find_build
@@ -27,7 +26,7 @@ from olive_build.report.sections import capabilities, changes
 
 FOOT = (
     "Written by olive-build report. The figures are those of each bundle's proof.json; "
-    "`olive-build verify` runs the files again."
+    "`olive-build verify` reads every byte and runs the models again."
 )
 MOST_BUILDS = 2
 COUNTED = {
@@ -192,7 +191,7 @@ def counted(found: Comparison) -> dict[str, int]:
 
 def _measured(build: Build, recipes: Path) -> Iterator[DamageView]:
     """Yield the layers by damage of each quantized variant, measured anew."""
-    from olive_build.report.attribution import SAMPLES, as_data, explain_quality
+    from olive_build.report.attribution import SAMPLES, explain_quality, view_of
     from olive_build.report.attribution_sources import compare_bundle
 
     for bundle in build.bundles:
@@ -200,7 +199,7 @@ def _measured(build: Build, recipes: Path) -> Iterator[DamageView]:
             if item.made.quantize is not None:
                 click.echo(f"measuring the layers of {bundle.target} {item.name}", err=True)
                 compared = compare_bundle(bundle.folder, item.name, recipes, SAMPLES)
-                yield decode(DamageView, as_data(explain_quality(compared)))
+                yield view_of(explain_quality(compared))
 
 
 def _targets(build: Build) -> str:

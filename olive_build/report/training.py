@@ -18,24 +18,22 @@ from olive_build.report.render.terminal import block_lines
 from olive_build.report.training_bundle import TrainingBundle, open_bundle
 from olive_build.report.training_display import Display, duration
 from olive_build.report.training_examples import Examples, read_examples
-from olive_build.report.training_output import (
+from olive_build.report.training_process import TOOLCHAIN, train
+from olive_build.report.training_record import (
     CHECKPOINT,
     INFERENCE,
     PLOT,
     RECORD,
-    check_output,
-    put_in_place,
-    work_folder,
-)
-from olive_build.report.training_process import TOOLCHAIN, train
-from olive_build.report.training_record import (
     Earlier,
     History,
     Settings,
     Typed,
+    check_output,
     earlier,
+    put_in_place,
     record,
     settle,
+    work_folder,
 )
 from olive_build.toolchains import provision
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from olive_build.bundle.assemble import _require_whole
-from olive_build.bundle.layout import Placed
+from olive_build.bundle.purpose import Placed
 from olive_build.engine.store import Artifact
 from olive_build.engine.trees import FileEntry
 from olive_build.errors import BundleError

@@ -23,8 +23,8 @@ from olive_build.report.charts import MOST_POINTS, around, loss_plot, thinned
 from olive_build.report.training import COMPARED, compare
 from olive_build.report.training_display import duration, judged
 from olive_build.report.training_examples import at_random, by_class
-from olive_build.report.training_output import INFERENCE
 from olive_build.report.training_process import train
+from olive_build.report.training_record import INFERENCE
 from olive_build.toolchains import provision
 from olive_build.training.held_out import judge, loss_of, right_share
 from olive_build.training.settings import Loss

@@ -145,7 +145,7 @@ def test_data_that_code_reads_is_reached() -> None:
 
 def every_step() -> list[str]:
     """Return the modules that hold our steps."""
-    holding = ("steps", "methods.steps")
+    holding = ("steps", "methods.steps", "training.steps")
     return [f"olive_build.{room}.{name}" for room in holding for name in rooms.names(room)]
 
 

@@ -128,6 +128,9 @@ class Owner(Section):
     """A section that decides what is built of a target, in place of variants for inference."""
 
     opsets: ClassVar[Opsets]
+    room: ClassVar[str]
+    """The room ("olive_build.training") of what plans it (`planning`), and makes bundles of it
+    (`bundling`)."""
 
     @classmethod
     def resolved(cls, place: Place, compose: str) -> Self | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import TextIO
 
@@ -26,9 +26,20 @@ def to_lines(page: Page, stream: TextIO) -> Iterator[str]:
     for section in page.sections:
         yield ""
         yield style.paint(printable(section.title), "bold", stream)
-        for block in section.blocks:
+        yield ""
+        yield from blocks_lines(section.blocks, stream)
+
+
+def blocks_lines(blocks: Sequence[Block], stream: TextIO | None = None) -> Iterator[str]:
+    """Yield blocks with empty lines between them, but for sentences that follow one another."""
+    for number, block in enumerate(blocks):
+        if number and not all(_is_sentence(item) for item in blocks[number - 1 : number + 1]):
             yield ""
-            yield from block_lines(block, stream)
+        yield from block_lines(block, stream)
+
+
+def _is_sentence(block: Block) -> bool:
+    return isinstance(block, Text) and block.kind != "code"
 
 
 def block_lines(block: Block, stream: TextIO | None = None) -> Iterator[str]:
@@ -53,7 +64,7 @@ def block_lines(block: Block, stream: TextIO | None = None) -> Iterator[str]:
         case Text(kind="code"):
             yield from (f"    {printable(line)}" for line in block.text.splitlines())
         case Text():
-            yield from wrap(printable(block.text), WIDTH)
+            yield printable(block.text)  # whole: it may hold a command or a path
 
 
 def print_block(block: Block) -> None:

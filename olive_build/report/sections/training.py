@@ -42,8 +42,8 @@ PROVED = ("losses_difference", "eval_difference", "trained_difference", "inferen
 ABOUT = (
     "A device goes on learning with these files. The figures are those of the build, in the "
     "training runtime; times and memory are those of the machine under Provenance. "
-    "`olive-build verify --train` takes three training steps again, `olive-build bench` times "
-    "training again; nothing else of it is repeated."
+    "`olive-build verify` runs the inference model again, with --train three training steps too; "
+    "`olive-build bench` times training again. Nothing else of it is repeated."
 )
 AnyCost = Cost | StepCost
 

@@ -27,3 +27,4 @@ def _examples(folder: Path, batch: int, shapes: Mapping[str, int], seed: int) ->
 side = TrainingSide(
     transformers.AutoModelForImageClassification, {PIXEL_VALUES: (BATCH,)}, _examples, LOGITS
 )
+loading = side.loading

@@ -20,8 +20,20 @@ _PARAMETERS = 5e-3
 _INFERENCE = 1e-5
 
 
-def _difference(name: str, title: str, limit: float, short: str = "") -> Figure:
-    return Figure(name, title, DIFFERENCE, "less", short=short, limit=limit)
+FREE_HINT = (
+    "each step by itself is PyTorch's; twenty in a row are not. If the losses jump up and down, "
+    "the learning rate is too high for rounding to stay small: lower train.optimizer.lr. If they "
+    "fall, the fault lies in what one step leaves to the next: please report it"
+)
+STEP_HINT = (
+    "a step is not PyTorch's from the same parameters and moments, so a device would learn "
+    "something else: please report it with the recipe; until then freeze the layer that is named, "
+    "or what lies below it"
+)
+
+
+def _difference(name: str, title: str, limit: float, short: str = "", hint: str = "") -> Figure:
+    return Figure(name, title, DIFFERENCE, "less", short=short, limit=limit, hint=hint)
 
 
 def _count(name: str, title: str) -> Figure:
@@ -38,20 +50,28 @@ FIGURES = (
         "losses from recorded states, against PyTorch",
         _LOSSES,
         "Losses within",
+        STEP_HINT,
     ),
     _difference(
         "gradient_difference",
         "gradients from recorded states, against PyTorch's, relative",
         _GRADIENTS,
         "Gradients within",
+        STEP_HINT,
     ),
     _difference(
         "parameters_difference",
         "parameters after a step, against PyTorch's, relative to their move",
         _PARAMETERS,
         "Parameters within",
+        STEP_HINT,
     ),
-    _difference("free_difference", "losses of 20 steps in a row, against PyTorch", _FREE),
+    _difference(
+        "free_difference",
+        "losses of 20 steps in a row, against PyTorch",
+        _FREE,
+        hint=FREE_HINT,
+    ),
     _count("start_difference", "trained parameters that begin as others than PyTorch's"),
     _count("optimizer_difference", "settings of the optimizer's file, against the recipe's"),
     _difference(

@@ -26,3 +26,4 @@ def _examples(folder: Path, batch: int, shapes: Mapping[str, int], seed: int) ->
 side = TrainingSide(
     transformers.AutoModelForAudioClassification, {"input_values": (BATCH, "samples")}, _examples
 )
+loading = side.loading

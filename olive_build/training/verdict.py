@@ -11,18 +11,6 @@ from olive_build.proof.verdict import gate
 from olive_build.record.codec import decode
 from olive_build.record.proof import ErrorRate, Gate, Personalised, Trained
 
-FREE_HINT = (
-    "each step by itself is PyTorch's; twenty in a row are not. If the losses jump up and down, "
-    "the learning rate is too high for rounding to stay small: lower train.optimizer.lr. If they "
-    "fall, the fault lies in what one step leaves to the next: please report it"
-)
-STEP_HINT = (
-    "a step is not PyTorch's from the same parameters and moments, so a device would learn "
-    "something else: please report it with the recipe; until then freeze the layer that is named, "
-    "or what lies below it"
-)
-OF_STEPS = {"losses_difference", "gradient_difference", "parameters_difference"}
-
 
 def training_gates(found: Trained, equal_error_rate: float | None = None) -> list[Gate]:
     """Hold what was found of training artifacts against the figures' limits.
@@ -94,14 +82,6 @@ def _worst(figure: Mapping[str, Any]) -> tuple[float, str]:
 
 def _named(names: list[str]) -> tuple[float, str]:
     return len(names), _few(names)
-
-
-def training_hint(gates: Sequence[Gate]) -> str | None:
-    """Return what to do where one of these failed; None where it is no fault of the artifacts."""
-    failed = {gate.figure for gate in gates if gate.status == "failed"}
-    if failed & OF_STEPS:
-        return STEP_HINT
-    return FREE_HINT if "free_difference" in failed else None
 
 
 def margin_gates(found: Personalised, limit: float) -> list[Gate]:

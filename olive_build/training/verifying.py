@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from olive_build.bundle.training import FOLDER
-from olive_build.bundle.training_graphs import read_graph
 from olive_build.errors import OliveBuildError
 from olive_build.record.manifest import (
     CHECKPOINT,
@@ -22,15 +20,16 @@ from olive_build.record.manifest import (
     Training,
 )
 from olive_build.steps.convert_ort import REQUIRED_OPERATORS
-from olive_build.steps.training_reference import STORED_STEPS
+from olive_build.training.graph_reader import read_graph
 from olive_build.training.optimizer_check import OptimizerGraph, optimizer_differences
 from olive_build.training.settings import LEARNING_RATE, RATE_SCALE, Optimizer
+from olive_build.training.steps.make import STORED_STEPS
 
 if TYPE_CHECKING:
     from olive_build.training.checkpoint_file import CheckpointFile
     from olive_build.training.stored_steps import StoredSteps
 
-REFERENCE = "reference"
+REFERENCE, FOLDER = "reference", "training"
 MOST_TOLD = 3
 
 

@@ -30,3 +30,4 @@ side = TrainingSide(
     dict.fromkeys(("input_ids", "attention_mask"), (BATCH, "sequence_length")),
     _examples,
 )
+loading = side.loading
