@@ -18,7 +18,6 @@ from olive_build.engine.store import Artifact
 from olive_build.errors import UsageError
 from olive_build.families.facts import Facts
 from olive_build.families.registry import FAMILIES
-from olive_build.plan.measured import OWN_PROVIDER_RUNS
 from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.proof.figures import shipped
 from olive_build.proof.verdict import gates_of, gates_on_quality
@@ -96,7 +95,7 @@ class Purpose:
 
     def status(self, target: str, provider: str) -> str:
         """Say what was run where, in the words that a bundle carries."""
-        if (target, provider) == OWN_PROVIDER_RUNS:
+        if load_target(target).runs_here(provider):
             return "proved: run by its own provider"
         if provider == "wasm":
             return "run by onnxruntime on the CPU, not yet in a browser"
@@ -252,6 +251,6 @@ def _purpose(owner: type[Owner]) -> Purpose:
 
 
 def _why_not_timed(build: TargetBuild) -> str:
-    if (build.target, build.provider) != OWN_PROVIDER_RUNS:
+    if not load_target(build.target).runs_here(build.provider):
         return f"{load_provider(build.provider).title} for {build.target} is not on this machine"
     return "" if build.timing else "the recipe says verify.timing: false"

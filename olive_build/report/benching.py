@@ -26,6 +26,7 @@ from olive_build.errors import UsageError
 from olive_build.families import family_module
 from olive_build.families.registry import Family
 from olive_build.proof.benchmark import Shape, benchmark
+from olive_build.record.codec import encode
 from olive_build.record.read import read_manifest
 from olive_build.report.blocks import Kind, by_place, table
 from olive_build.report.contestants import Field, gather
@@ -80,7 +81,7 @@ def run_bench(bundles: Sequence[Path], asked: Bench, *, as_json: bool) -> int:
     # It stays where a process failed; the error names it.
     log = Path(tempfile.mkdtemp(prefix="olive-build-bench-")) / "candidates.log"
     result = benchmark(
-        field.candidates,
+        field.contestants,
         texts,
         _shapes(sizes, asked.batches or (1,), asked.threads or (1,), field.family),
         seconds=asked.seconds or SECONDS,
@@ -90,7 +91,7 @@ def run_bench(bundles: Sequence[Path], asked: Bench, *, as_json: bool) -> int:
     )
     progress.close()
     shutil.rmtree(log.parent, ignore_errors=True)
-    result = {"machine": this_machine().as_json(), "unit": field.family.size_unit, **result}
+    result = {"machine": encode(this_machine()), "unit": field.family.size_unit, **result}
     if as_json:
         click.echo(json.dumps(result, indent=2))
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from olive_build import rooms
 from olive_build.engine.step import Step, write_json
-from olive_build.proof.candidate import Several
+from olive_build.proof.contestant import Several
 
 MEMORY = "memory.json"
 
@@ -17,7 +17,7 @@ MEMORY = "memory.json"
 class MeasureFootprint(Step):
     """Write memory.json. Inputs: source (model folder), and model unless PyTorch is measured.
 
-    `takes` is what the candidate is given, `text` or `tokens`. Memory depends on which kernels a
+    `takes` is what the contestant is given, `text` or `tokens`. Memory depends on which kernels a
     processor has.
     """
 
@@ -32,20 +32,20 @@ class MeasureFootprint(Step):
     measures = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.proof.candidate import Candidate, candidate_for
+        from olive_build.proof.contestant import Contestant, contestant_for
         from olive_build.proof.footprint import measure_memory
         from olive_build.steps.model_check import MODEL
 
         sample = rooms.look_up(self.sample)
         if self.several:
-            candidate = self.several.candidate("this file", inputs, "model", MODEL, self.sample)
+            contestant = self.several.contestant("this file", inputs, "model", MODEL, self.sample)
         elif "model" in inputs:
-            candidate = candidate_for("this file", inputs["model"] / MODEL, self.sample)
+            contestant = contestant_for("this file", inputs["model"] / MODEL, self.sample)
         else:
             kind = f"pytorch-{self.takes}"
-            candidate = Candidate("pytorch", kind, str(inputs["source"]), self.torch_side)
+            contestant = Contestant("pytorch", kind, str(inputs["source"]), self.torch_side)
         rows = measure_memory(
-            candidate,
+            contestant,
             {count: sample.text_of(inputs["source"], count) for count in self.tokens},
         )
         write_json(out / MEMORY, rows)

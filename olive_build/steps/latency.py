@@ -9,8 +9,8 @@ from pathlib import Path
 from olive_build import rooms
 from olive_build.engine.step import Step, write_json
 from olive_build.engine.telling import tell
-from olive_build.proof.candidate import Several
-from olive_build.proof.limit import Limit
+from olive_build.proof.contestant import Several
+from olive_build.proof.time_limit import TimeLimit
 from olive_build.steps.notes import note
 
 LATENCY = "latency.json"
@@ -37,7 +37,7 @@ class MeasureLatency(Step):
     takes: str
     tokens: tuple[int, ...]
     threads: tuple[int, ...]
-    limits: tuple[Limit, ...]
+    limits: tuple[TimeLimit, ...]
     narrow: float | None
     seconds: float
 
@@ -47,7 +47,7 @@ class MeasureLatency(Step):
     exclusive = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.proof.candidate import Candidate, candidate_for
+        from olive_build.proof.contestant import Contestant, contestant_for
         from olive_build.proof.latency import Patience, compare_loads, compare_running, started
         from olive_build.steps.model_check import MODEL
 
@@ -63,18 +63,18 @@ class MeasureLatency(Step):
         sample = rooms.look_up(self.sample)
         texts = {count: sample.text_of(inputs["source"], count) for count in self.tokens}
 
-        def run(name: str, prefix: str) -> Candidate:
+        def run(name: str, prefix: str) -> Contestant:
             if self.several:
-                return self.several.candidate(name, inputs, prefix, MODEL, self.sample)
-            return candidate_for(name, inputs[prefix] / MODEL, self.sample)
+                return self.several.contestant(name, inputs, prefix, MODEL, self.sample)
+            return contestant_for(name, inputs[prefix] / MODEL, self.sample)
 
-        candidates = [
+        contestants = [
             run("this file", "model"),
-            Candidate("pytorch", f"pytorch-{self.takes}", str(inputs["source"]), self.torch_side),
+            Contestant("pytorch", f"pytorch-{self.takes}", str(inputs["source"]), self.torch_side),
         ]
         if any(name.partition(".")[0] == "baseline" for name in inputs):
-            candidates.insert(1, run("fp32 graph", "baseline"))
-        with started(candidates) as children:
+            contestants.insert(1, run("fp32 graph", "baseline"))
+        with started(contestants) as children:
             rows = compare_running(
                 children, texts, self.threads, self.limits, self.narrow, patience
             )

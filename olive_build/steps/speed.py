@@ -34,20 +34,20 @@ class MeasureSpeed(Step):
     exclusive = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.proof.candidate import Candidate, candidate_for
+        from olive_build.proof.contestant import Contestant, contestant_for
         from olive_build.proof.latency import compare
         from olive_build.steps.model_check import MODEL
 
         sample = rooms.look_up(self.sample)
         other = (
-            candidate_for("fp32 graph", inputs["baseline"] / MODEL, self.sample)
+            contestant_for("fp32 graph", inputs["baseline"] / MODEL, self.sample)
             if "baseline" in inputs
-            else Candidate(
+            else Contestant(
                 "pytorch", f"pytorch-{self.takes}", str(inputs["source"]), self.torch_side
             )
         )
         texts = {size: sample.text_of(inputs["source"], size) for size in self.sizes}
-        both = [candidate_for("this file", inputs["model"] / MODEL, self.sample), other]
+        both = [contestant_for("this file", inputs["model"] / MODEL, self.sample), other]
         rows = [row for _ in range(PAIRS) for row in compare(both, texts=texts, threads=(1,))]
         text = json.dumps(rows, indent=1, sort_keys=True)
         (out / SPEED).write_text(text + "\n", encoding="utf-8")

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from olive_build.bundle.purpose import Artifacts, Placed, Purpose
 from olive_build.bundle.readme import values_text
 from olive_build.families.facts import Facts
-from olive_build.plan.measured import OWN_PROVIDER_RUNS
 from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.proof.verdict import gates_on_quality
 from olive_build.recipe.sections.train import training_of
@@ -133,7 +132,7 @@ class ForTraining(Purpose):
         return {"training": decode(Training, encode({**described, **settings, **decision}))}
 
     def status(self, target: str, provider: str) -> str:
-        if target == OWN_PROVIDER_RUNS[0]:
+        if load_target(target).builds_here:
             return super().status(target, provider)
         return "trained by onnxruntime-training on Linux, not yet on the device"
 

@@ -133,7 +133,10 @@ def test_its_report_shows_figure_and_block(bundle: Path, called: Called, place: 
     done = called("report", str(bundle), "--output", str(page))
     assert done.returncode == 0, done.stderr
     text = page.read_text(encoding="utf-8")
-    assert ">Even<" in text
+    assert ">Even<" in text and "evenness of lengths" in text
+    assert "Licences &amp; their letters." in text
+    shown = called("report", str(bundle), "--format", "text").stdout
+    assert "3 letters" in shown and "toy_board" in shown
 
 
 def test_its_verb_runs_beside_ours(called: Called) -> None:

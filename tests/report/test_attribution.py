@@ -27,7 +27,8 @@ from olive_build.report.charts import Damage, damage_plot
 from olive_build.report.damage import StageView, read_damage, to_json
 
 TABLE = """\
-tiny/int8/quantize against tiny/fuse (fp32), on 48 texts of the proof
+tiny/int8/quantize
+against tiny/fuse (fp32), on 48 texts of the proof
 without the build's cache
 
 How fidelity falls, stage by stage.

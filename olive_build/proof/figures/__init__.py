@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from olive_build import rooms
 
 if TYPE_CHECKING:
-    from olive_build.proof.interval import Measured
     from olive_build.proof.reference import Reference
     from olive_build.record.proof import VariantProof
 
@@ -69,6 +68,16 @@ NUMBER = Unit(".5f")
 
 
 @dataclass(frozen=True)
+class Median:
+    """A figure that varies: its median, where it lies for certain, and whether others disturbed."""
+
+    value: float
+    low: float
+    high: float
+    noisy: bool = False
+
+
+@dataclass(frozen=True)
 class Limits:
     """The limits of a figure where a recipe gives none: by precision and by a variant's name.
 
@@ -114,7 +123,7 @@ class Figure:
     told: tuple[str, ...] = ()
     tolerance: float = 0.02
     measure: Callable[[Reference, Any, Any], float] | None = None
-    cost: Callable[[VariantProof], float | Sequence[Measured] | None] | None = None
+    cost: Callable[[VariantProof], float | Sequence[Median] | None] | None = None
     against_fp32: bool = False
     hint: str = ""
 

@@ -64,7 +64,7 @@ def block_lines(block: Block, stream: TextIO | None = None) -> Iterator[str]:
         case Text(kind="code"):
             yield from (f"    {printable(line)}" for line in block.text.splitlines())
         case Text():
-            yield from wrap(printable(block.text), WIDTH)
+            yield printable(block.text)  # whole: it may hold a command or a path
 
 
 def print_block(block: Block) -> None:

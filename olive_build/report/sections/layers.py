@@ -43,7 +43,8 @@ def of_two(found: Comparison) -> Iterator[Section]:
 def blocks_of(name: str, found: DamageView) -> Iterator[Block]:
     """Yield all that is shown of one variant; `name` begins the names of the blocks."""
     inputs = f", on {found.inputs}" if found.inputs else ""
-    yield Text(f"{found.variant} against {found.reference}{inputs}", "note")
+    yield Text(found.variant, "note")
+    yield Text(f"against {found.reference}{inputs}", "note")
     yield from (Text(note, "note") for note in found.notes)
     if found.stages:
         yield _stages(f"{name}-stages", found.stages)

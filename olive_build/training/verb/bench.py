@@ -13,6 +13,7 @@ import click
 
 from olive_build.engine.machine import this_machine
 from olive_build.errors import BundleError, StepError, UsageError
+from olive_build.record.codec import encode
 from olive_build.report.blocks import table
 from olive_build.report.render.terminal import print_block
 from olive_build.toolchains import provision
@@ -50,7 +51,7 @@ def bench(
         _measured(bundle, batch, count)
         for (bundle, batch), count in product(planned, threads or (1,))
     ]
-    result = {"machine": this_machine().as_json(), "training": rows}
+    result = {"machine": encode(this_machine()), "training": rows}
     if as_json:
         click.echo(json.dumps(result, indent=2))
     else:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from olive_build.engine.step import Step
-from olive_build.errors import StepError
+from olive_build.steps.change_graph import ChangeGraph
+from olive_build.steps.notes import NothingToDo
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclass(frozen=True)
-class FoldPowers(Step):
+class FoldPowers(ChangeGraph):
     """Write model.onnx with the factors of its products in their weights. Inputs: model.
 
     Where there is none that fits, a model that was not `asked` about stays as it is.
@@ -19,22 +23,14 @@ class FoldPowers(Step):
 
     asked: bool
 
-    worker = "onnxruntime"
     stage = "quantize"
 
-    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.rewrites.clean import save_clean
+    def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.drop_dead import drop_dead
         from olive_build.rewrites.fold_powers import fold_powers
-        from olive_build.steps.model_check import MODEL, read
-        from olive_build.steps.notes import leave_out
 
-        model = read(inputs["model"] / MODEL)
         done = fold_powers(model)
         if not done.count:
             why = "; ".join(done.declined) or "no product has one"
-            error = StepError("no factor is a power of two", why=why)
-            leave_out(error, inputs["model"], out, asked=self.asked)
-            return
+            raise NothingToDo("no factor is a power of two", why=why)
         drop_dead(model)
-        save_clean(model, out / MODEL)
