@@ -24,7 +24,7 @@ from olive_build.proof.regression import regression_gates, summary
 from olive_build.proof.verdict import verdict_of
 from olive_build.record.codec import decode, encode
 from olive_build.record.manifest import OPERATORS, Graph, Told
-from olive_build.record.proof import Finding, Limits, Machine, Previous, Proof, Search, VariantProof
+from olive_build.record.proof import Finding, Limits, Previous, Proof, Search, VariantProof
 from olive_build.record.read import to_bytes
 from olive_build.steps.describe import DESCRIPTION
 from olive_build.steps.measuring import LATENCY, LOAD, MEMORY
@@ -83,9 +83,8 @@ def assemble(
     if any(item.proof.limits.regression is not None for item in found):
         previous = previous_build(published, to_bytes(manifest))
         found = tuple(_compared(item, previous, reference_digests(manifest)) for item in found)
-    machine = decode(Machine, this_machine().as_json())
     variants = {item.name: item.proof for item in found}
-    proof = Proof(manifest.status, machine, variants, previous)
+    proof = Proof(manifest.status, this_machine(), variants, previous)
     return Assembled(files, to_bytes(manifest), to_bytes(proof), found)
 
 

@@ -27,7 +27,7 @@ from olive_build.plan.types import (
     QUALITY,
     BundlePlan,
     Inspected,
-    Measured,
+    Measurement,
     Model,
     Plan,
     Samples,
@@ -193,11 +193,11 @@ class TargetPlanner:
             ort=ort,
             measured=(
                 *(
-                    Measured(DESCRIPTION, self._described(variant, name, node), name)
+                    Measurement(DESCRIPTION, self._described(variant, name, node), name)
                     for name, node in shipped.items()
                 ),
                 *(
-                    Measured(QUALITY, self._quality(variant, form, nodes, file, compared), form)
+                    Measurement(QUALITY, self._quality(variant, form, nodes, file, compared), form)
                     for form, (nodes, file) in files.items()
                 ),
                 *self._measuring(shipped).measured(variant, shipped, fp32),

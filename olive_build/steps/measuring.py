@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from olive_build import rooms
 from olive_build.engine.step import Step, write_json
 from olive_build.engine.telling import tell
-from olive_build.proof.candidate import Several
-from olive_build.proof.limit import Limit
+from olive_build.proof.contestant import Several
+from olive_build.proof.time_limit import TimeLimit
 from olive_build.steps.notes import note
 
 if TYPE_CHECKING:
-    from olive_build.proof.candidate import Candidate
+    from olive_build.proof.contestant import Contestant
 
 LATENCY = "latency.json"
 LOAD = "load.json"
@@ -48,21 +48,21 @@ class Measure(Step):
 
     def graph(
         self, name: str, inputs: Mapping[str, Path], prefix: str, several: Several | None = None
-    ) -> Candidate:
-        """Return a file, or the files of a layout of `several`, as a candidate."""
-        from olive_build.proof.candidate import candidate_for
+    ) -> Contestant:
+        """Return a file, or the files of a layout of `several`, as a contestant."""
+        from olive_build.proof.contestant import contestant_for
         from olive_build.steps.model_check import MODEL
 
         if several:
-            return several.candidate(name, inputs, prefix, MODEL, self.sample)
-        return candidate_for(name, inputs[prefix] / MODEL, self.sample)
+            return several.contestant(name, inputs, prefix, MODEL, self.sample)
+        return contestant_for(name, inputs[prefix] / MODEL, self.sample)
 
-    def pytorch(self, inputs: Mapping[str, Path]) -> Candidate:
-        """Return the model in PyTorch as a candidate."""
-        from olive_build.proof.candidate import Candidate
+    def pytorch(self, inputs: Mapping[str, Path]) -> Contestant:
+        """Return the model in PyTorch as a contestant."""
+        from olive_build.proof.contestant import Contestant
 
         kind = f"pytorch-{self.takes}"
-        return Candidate("pytorch", kind, str(inputs["source"]), self.torch_side)
+        return Contestant("pytorch", kind, str(inputs["source"]), self.torch_side)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class MeasureLatency(Measure):
     several: Several | None
     tokens: tuple[int, ...]
     threads: tuple[int, ...]
-    limits: tuple[Limit, ...]
+    limits: tuple[TimeLimit, ...]
     narrow: float | None
     seconds: float
 
@@ -98,10 +98,10 @@ class MeasureLatency(Measure):
             "unless a gate is open"
         )
         texts = self.texts(inputs, self.tokens)
-        candidates = [self.graph("this file", inputs, "model", self.several), self.pytorch(inputs)]
+        contestants = [self.graph("this file", inputs, "model", self.several), self.pytorch(inputs)]
         if any(name.partition(".")[0] == "baseline" for name in inputs):
-            candidates.insert(1, self.graph("fp32 graph", inputs, "baseline", self.several))
-        with started(candidates) as children:
+            contestants.insert(1, self.graph("fp32 graph", inputs, "baseline", self.several))
+        with started(contestants) as children:
             rows = compare_running(
                 children, texts, self.threads, self.limits, self.narrow, patience
             )
@@ -149,7 +149,7 @@ class MeasureFootprint(Measure):
         from olive_build.proof.footprint import measure_memory
 
         if self.several or "model" in inputs:
-            candidate = self.graph("this file", inputs, "model", self.several)
+            contestant = self.graph("this file", inputs, "model", self.several)
         else:
-            candidate = self.pytorch(inputs)
-        write_json(out / MEMORY, measure_memory(candidate, self.texts(inputs, self.tokens)))
+            contestant = self.pytorch(inputs)
+        write_json(out / MEMORY, measure_memory(contestant, self.texts(inputs, self.tokens)))

@@ -47,7 +47,7 @@ class RunReference(Step):
 
     def _model(self, inputs: Mapping[str, Path]) -> Any:
         """Return the path of a single file, or a session of several."""
-        from olive_build.proof.candidate import files_of
+        from olive_build.proof.contestant import files_of
         from olive_build.steps.model_check import MODEL
 
         if "model" in inputs:
