@@ -27,10 +27,8 @@ from olive_build.record.manifest import OPERATORS, Graph, Told
 from olive_build.record.proof import Finding, Limits, Previous, Proof, Search, VariantProof
 from olive_build.record.read import to_bytes
 from olive_build.steps.describe import DESCRIPTION
-from olive_build.steps.footprint import MEMORY
-from olive_build.steps.latency import LATENCY, LOAD
-from olive_build.steps.quality import QUALITY
-from olive_build.steps.without_vnni import WITHOUT_VNNI
+from olive_build.steps.measuring import LATENCY, LOAD, MEMORY
+from olive_build.steps.quality import QUALITY, WITHOUT_VNNI
 from olive_build.targets import load_provider, load_target
 from olive_build.targets.check import check_operators
 

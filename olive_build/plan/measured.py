@@ -14,16 +14,14 @@ from olive_build.plan.types import LATENCY, MEMORY, WITHOUT_VNNI, Measurement, g
 from olive_build.proof.contestant import Several
 from olive_build.proof.time_limit import TimeLimit
 from olive_build.recipe.build import TargetBuild, Variant
-from olive_build.steps.footprint import MeasureFootprint
-from olive_build.steps.latency import MeasureLatency
-from olive_build.steps.without_vnni import MeasureWithoutVnni
+from olive_build.steps.measuring import MeasureFootprint, MeasureLatency
+from olive_build.steps.quality import MeasureWithoutVnni
+from olive_build.targets import load_target
 
 # Files are timed on one core and on two, at the sizes of their family.
 TIMED_THREADS = (1, 2)
 # All timing of a target takes so long, unless a gate is open: memory takes the rest of a minute.
 TIMING_SECONDS = 45.0
-# Where this machine is the target's kind: only there a file is run by its own provider and timed.
-OWN_PROVIDER_RUNS = ("desktop", "cpu")
 # What multiplies 8 bits by 8 bits, for which x86 processors have two kinds of kernels.
 EIGHT_BIT_PRODUCTS = ("int8", "w8a8")
 
@@ -84,7 +82,7 @@ class MeasuringPlanner:
     ) -> dict[str, str]:
         """Return the nodes that take the peak memory, by candidate."""
         tokens = self._timed_tokens(variant)
-        step = MeasureFootprint(*self._modules, self._several, self._takes, tokens)
+        step = MeasureFootprint(*self._modules, self._takes, self._several, tokens)
         files = {**graph_inputs("model", shipped), **self.beside}
         alone = replace(step, several=None)
         source = {"source": self.beside["source"]}
@@ -99,7 +97,7 @@ class MeasuringPlanner:
 
     def _is_run_without_vnni(self, variant: Variant) -> bool:
         """Return whether quality is measured as on a CPU without VNNI, where that matters."""
-        here = (self.build.target, self.build.provider) == OWN_PROVIDER_RUNS
+        here = load_target(self.build.target).runs_here(self.build.provider)
         if not here or variant.precision not in EIGHT_BIT_PRODUCTS:
             return False
         family = FAMILIES[self.build.family]
@@ -110,7 +108,7 @@ class MeasuringPlanner:
     @property
     def _runs_here(self) -> bool:
         build = self.build
-        here = (build.target, build.provider) == OWN_PROVIDER_RUNS
+        here = load_target(build.target).runs_here(build.provider)
         return here and build.timing and not self.smoke
 
     @property
