@@ -69,11 +69,10 @@ def _contradictions(manifest: Manifest, made: Variant, proved: VariantProof) -> 
 
 def _size(manifest: Manifest, made: Variant) -> int:
     """Return the bytes that are told of a variant: what is loaded, or what a device trains with."""
-    sizes = manifest.sizes
     if training := manifest.training:
         files = training.files.items()
-        return sum(sizes.get(path, 0) for role, path in files if _counts(role, training))
-    found = [sizes.get(path, 0) for path in made.models.values()]
+        return sum(manifest.loaded_bytes(path) for role, path in files if _counts(role, training))
+    found = [manifest.loaded_bytes(path) for path in made.models.values()]
     return max(found) if made.is_one_graph else sum(found)
 
 

@@ -62,7 +62,7 @@ def measure_again(
 
 
 def _seconds(manifest: Manifest, files: Mapping[str, str]) -> float:
-    size = sum(manifest.sizes.get(path, 0) for path in files.values())
+    size = sum(manifest.loaded_bytes(path) for path in files.values())
     return ANSWER_SECONDS + SECONDS_PER_BYTE * size
 
 

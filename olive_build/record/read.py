@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from olive_build.errors import BundleError
+from olive_build.onnx_files.data_files import data_problem
 from olive_build.record.codec import Damaged, decode, encode
 from olive_build.record.manifest import MANIFEST_VERSION, Manifest
 from olive_build.record.proof import PROOF_VERSION, Proof
@@ -112,10 +113,14 @@ def seal_holds(folder: Path, proof_sha256: str) -> bool | None:
 def file_of(folder: Path, name: str) -> Path:
     """Return the path of a file that a manifest names.
 
-    Raises BundleError where it is none, or lies elsewhere than in the bundle.
+    Raises BundleError where it is none, or lies elsewhere than in the bundle, and for a graph whose
+    weights do.
     """
     try:
-        return plain_below(folder, name)
+        path = plain_below(folder, name)
+        if problem := data_problem(path) if path.suffix == ".onnx" else None:
+            raise Unreadable(problem)
+        return path
     except OSError as error:
         raise BundleError(
             "the manifest names what is no file of the bundle",
