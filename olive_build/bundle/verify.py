@@ -19,7 +19,6 @@ from olive_build.bundle.training_verify import training_problems
 from olive_build.engine.machine import this_machine
 from olive_build.engine.trees import files_below
 from olive_build.errors import BundleError, ProofError
-from olive_build.onnx_files.data_files import data_problem
 from olive_build.proof.figures import find, of_quality
 from olive_build.proof.verdict import held, quality_gates
 from olive_build.record.files import file_problem
@@ -104,7 +103,6 @@ def _check_files(manifest: Manifest, folder: Path) -> None:
     problems = [f"{path}: not listed, but a variant's file" for path in sorted(named - set(listed))]
     found = (file_problem(folder, listed[path]) for path in sorted(listed))
     problems += [problem for problem in found if problem]
-    problems += _strange_weights(manifest, folder) if not problems else ()
     there = {path.relative_to(folder).as_posix() for path in files_below(folder)}
     extra = sorted(there - set(listed) - {MANIFEST, PROOF, SEAL})
     problems += [f"{path}: not in the manifest" for path in extra]
@@ -117,14 +115,6 @@ def _check_files(manifest: Manifest, folder: Path) -> None:
             why="\n".join(problems),
             hint=AGAIN,
         )
-
-
-def _strange_weights(manifest: Manifest, folder: Path) -> Iterator[str]:
-    """Yield the graphs whose weights lie elsewhere than in the files beside them."""
-    for path in sorted(manifest.sizes):
-        problem = data_problem(folder / path) if path.endswith(".onnx") else None
-        if problem:
-            yield f"{path}: {problem}"
 
 
 def _run_again(record: Record) -> tuple[tuple[VerifiedFile, ...], list[str], list[str]]:

@@ -113,14 +113,10 @@ def seal_holds(folder: Path, proof_sha256: str) -> bool | None:
 def file_of(folder: Path, name: str) -> Path:
     """Return the path of a file that a manifest names.
 
-    Raises BundleError where it is none, or lies elsewhere than in the bundle, and for a graph whose
-    weights do.
+    Raises BundleError where it is none, or lies elsewhere than in the bundle.
     """
     try:
-        path = plain_below(folder, name)
-        if problem := data_problem(path) if path.suffix == ".onnx" else None:
-            raise Unreadable(problem)
-        return path
+        return plain_below(folder, name)
     except OSError as error:
         raise BundleError(
             "the manifest names what is no file of the bundle",
@@ -128,6 +124,19 @@ def file_of(folder: Path, name: str) -> Path:
             why=f"{repr(name)[:100]}: {error.strerror or error}",
             hint=AGAIN,
         ) from error
+
+
+def model_of(folder: Path, name: str) -> Path:
+    """Return the path of a model that a manifest names, to be opened by a runtime.
+
+    Raises BundleError as `file_of` does, and for a graph whose weights lie elsewhere.
+    """
+    path = file_of(folder, name)
+    if problem := data_problem(path) if path.suffix == ".onnx" else None:
+        raise BundleError(
+            "a model of the bundle is not to be opened", where=str(path), why=problem, hint=AGAIN
+        )
+    return path
 
 
 def is_bundle(folder: Path) -> bool:

@@ -15,7 +15,7 @@ from olive_build.families.registry import FAMILIES, Family
 from olive_build.plan.types import Model, Plan
 from olive_build.proof.candidate import Candidate, candidate_for
 from olive_build.record.manifest import FORMS, Manifest
-from olive_build.record.read import MANIFEST, file_of, read_manifest
+from olive_build.record.read import MANIFEST, model_of, read_manifest
 from olive_build.report.bundle_recipe import plan_of_bundle
 
 PEER_CHILD = Path("benchmarks/peers/child.py")
@@ -91,7 +91,7 @@ def _read(folder: Path) -> _Bundle:
                 why=f"it is an application's code that runs {', '.join(item.models)} together",
                 hint="bench a bundle with `compose: single-file` of the same recipe",
             )
-        files[name] = file_of(
+        files[name] = model_of(
             folder, next(item.models[form] for form in FORMS if form in item.models)
         )
     return _Bundle(folder, manifest, files)
