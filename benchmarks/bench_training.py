@@ -86,13 +86,13 @@ def _peers(build: TargetBuild, bundle: Path, scratch: Path) -> list[Peer]:
     from olive_build.engine.fingerprint import to_fields
     from olive_build.families import family_module, module_of
     from olive_build.recipe.build import PathSource
-    from olive_build.recipe.sections.train import train_of
+    from olive_build.recipe.sections.train import training_of
     from olive_build.toolchains.provision import python_of
 
-    train = train_of(build)
-    assert train and isinstance(build.source, PathSource)
+    train = training_of(build).train
+    assert isinstance(build.source, PathSource)
     folder = ROOT / "recipes" / build.source.folder
-    side, shapes = family_module(build.family, "training").side, dict(build.shapes)
+    side, shapes = family_module(build.family, "training_side").side, dict(build.shapes)
     batch = shapes.get("batch_size", train.batch_size)
     feeds = side.examples(folder, batch, shapes, 0)
     path = scratch / f"{build.recipe}.npz"
@@ -100,7 +100,7 @@ def _peers(build: TargetBuild, bundle: Path, scratch: Path) -> list[Peer]:
     np.savez(path, labels=labels.astype(np.int64), **{f"input.{k}": v for k, v in feeds.items()})
     given = {"batch": str(path), "order": list(side.inputs), "train": to_fields(train)}
     ours = {**given, "path": str(bundle / "training")}
-    theirs = {**given, "path": str(folder), "training": module_of(build.family, "training")}
+    theirs = {**given, "path": str(folder), "training": module_of(build.family, "training_side")}
     return [
         Peer("this bundle", "onnxruntime", (str(python_of("training")), "-P", CHILD), ours),
         Peer("pytorch", "pytorch", (sys.executable, "-P", CHILD), theirs),

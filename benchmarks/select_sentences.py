@@ -21,7 +21,7 @@ from pathlib import Path
 from sentence_sources import SOURCES, Source
 from tokenizers import Tokenizer
 
-FILES = (("sentences.jsonl", 256), ("control.jsonl", 256), ("calibration.jsonl", 640))
+FILES = (("sentences.jsonl", 256), ("control.jsonl", 256), ("calibration-sentences.jsonl", 640))
 SHORTEST, LONGEST = 3, 198  # word pieces, without [CLS] and [SEP]
 LONG = 64  # word pieces
 OTHER_LANGUAGE_EVERY = 9  # one in nine texts is not English

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from olive_build.bundle.assemble import Assembled, Judged, assemble
 from olive_build.bundle.index import write_index
-from olive_build.bundle.layouts.check import is_for_client, require_layout
+from olive_build.bundle.layouts.check import require_layout
 from olive_build.bundle.publish import (
     DamagedSource,
     is_published,
@@ -19,6 +19,7 @@ from olive_build.bundle.publish import (
     remove_leftovers,
     require_replaceable,
 )
+from olive_build.bundle.purpose import purpose_of
 from olive_build.engine.events import Event, Outcome, StepFinished
 from olive_build.engine.graph import Node
 from olive_build.engine.run import ignore, run_graph
@@ -28,8 +29,7 @@ from olive_build.errors import OliveBuildError, ProofError, StepError
 from olive_build.plan import STAGES
 from olive_build.plan.types import BundlePlan, Plan, Request, joined
 from olive_build.prepare import plan_builds
-from olive_build.proof.figures import of_quality
-from olive_build.proof.training_verdict import training_hint
+from olive_build.proof.figures import of_quality, what_to_do
 from olive_build.recipe.build import TargetBuild
 from olive_build.steps.convert_ort import MODEL_NAME
 
@@ -301,7 +301,7 @@ def out_of_budget(where: str, assembled: Assembled, *, strict: bool) -> ProofErr
         "the bundle is out of its budgets and was not published",
         where=where,
         why="\n".join(lines),
-        hint=training_hint([gate for item in assembled.variants for gate in item.proof.gates])
+        hint=what_to_do({gate.figure for item in assembled.variants for gate in item.proof.failed})
         or "choose another method or exclude what is hurt most; if the loss is acceptable, "
         "loosen verify.budgets in the recipe; a variant that may be slower says so with "
         "`speed: any` and a reason",
@@ -333,8 +333,7 @@ def _publish(folder: Path, assembled: Assembled, stamps: Stamps, bundle: BundleP
     remove_leftovers(folder)
     if is_published(folder, assembled.files, assembled.manifest, assembled.proof, digest):
         return "up to date"
-    # transformers.js does not train: what it would ask for is not in such a bundle.
-    for_client = bundle.training is None and is_for_client(bundle.build.target)
+    for_client = purpose_of(bundle.build).is_for_client(bundle.build.target)
     check = partial(require_layout, shown=folder) if for_client else None
     publish(folder, assembled.files, assembled.manifest, assembled.proof, check)
     return "published"

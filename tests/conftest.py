@@ -72,7 +72,9 @@ def sentences(minilm_source: Path) -> list[dict[str, npt.NDArray[np.int64]]]:
     """The graph's inputs for 64 calibration sentences, [1, tokens] each."""
     tokenizer = Tokenizer.from_file(str(minilm_source / "tokenizer.json"))
     tokenizer.no_padding()
-    lines = (ROOT / "olive_build" / "proof" / "data" / "calibration.jsonl").read_text("utf-8")
+    lines = (ROOT / "olive_build" / "proof" / "data" / "calibration-sentences.jsonl").read_text(
+        "utf-8"
+    )
     feeds = []
     for line in lines.splitlines()[:64]:
         ids = np.array([tokenizer.encode(json.loads(line)["text"]).ids], np.int64)

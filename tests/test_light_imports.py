@@ -36,7 +36,7 @@ LIGHT_ALL_THE_SAME = (
     "olive_build.families.tied_words",
     "olive_build.families.weight_files",
     "olive_build.proof.figures",
-    "olive_build.proof.training_verdict",
+    "olive_build.training.verdict",
     "olive_build.proof.verdict",
     "olive_build.training.settings",
 )

@@ -8,7 +8,8 @@ import pytest
 
 from olive_build.build import BuildReport, BundleResult, out_of_budget
 from olive_build.bundle.assemble import Assembled, Judged
-from olive_build.proof.verdict import Measured, measured_gate, verdict_of
+from olive_build.proof.figures import Measured
+from olive_build.proof.verdict import measured_gate, verdict_of
 from olive_build.record.proof import Gate, Limits, VariantProof
 from olive_build.report.building import print_undecided
 

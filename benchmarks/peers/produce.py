@@ -26,7 +26,7 @@ from olive_build.errors import OliveBuildError
 
 ROOT = HERE.parent.parent
 RECIPE = "all-minilm-l6-v2"
-CALIBRATION = ROOT / "olive_build" / "proof" / "data" / "calibration.jsonl"
+CALIBRATION = ROOT / "olive_build" / "proof" / "data" / "calibration-sentences.jsonl"
 # CI=true: OpenVINO's and Olive's telemetry stay silent where they see it.
 QUIET = {
     "CI": "true",

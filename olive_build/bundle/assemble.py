@@ -9,38 +9,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from olive_build.bundle.layout import CONFIG, Placed, model_files, side_files
-from olive_build.bundle.layouts.configuration import SETTINGS
+from olive_build.bundle.layout import model_files, side_files
+from olive_build.bundle.layouts.configuration import CONFIG, SETTINGS
 from olive_build.bundle.manifest import manifest_of
 from olive_build.bundle.previous import previous_build, reference_digests
 from olive_build.bundle.publish import BundleFile, from_bytes
+from olive_build.bundle.purpose import Artifacts, Placed, purpose_of
 from olive_build.bundle.readme import README, readme
-from olive_build.bundle.training import measured, training_files, training_section
 from olive_build.engine.machine import this_machine
-from olive_build.engine.store import Artifact
 from olive_build.errors import BundleError
-from olive_build.families.registry import FAMILIES
 from olive_build.onnx_files.data_files import data_name, data_names
 from olive_build.plan import types
-from olive_build.plan.measured import OWN_PROVIDER_RUNS
 from olive_build.plan.types import BundlePlan, VariantPlan
-from olive_build.proof.figures import shipped
 from olive_build.proof.regression import regression_gates, summary
-from olive_build.proof.training_verdict import margin_gates, training_gates
-from olive_build.proof.verdict import gates_of, gates_on_quality, verdict_of
-from olive_build.recipe.build import TargetBuild
-from olive_build.recipe.sections.train import personalisation_of
+from olive_build.proof.verdict import verdict_of
 from olive_build.record.codec import decode, encode
-from olive_build.record.manifest import ONNX, OPERATORS, Graph, Told
-from olive_build.record.proof import (
-    Finding,
-    Limits,
-    Machine,
-    Previous,
-    Proof,
-    Search,
-    VariantProof,
-)
+from olive_build.record.manifest import OPERATORS, Graph, Told
+from olive_build.record.proof import Finding, Limits, Machine, Previous, Proof, Search, VariantProof
 from olive_build.record.read import to_bytes
 from olive_build.steps.describe import DESCRIPTION
 from olive_build.steps.footprint import MEMORY
@@ -49,8 +34,6 @@ from olive_build.steps.quality import QUALITY
 from olive_build.steps.without_vnni import WITHOUT_VNNI
 from olive_build.targets import load_provider, load_target
 from olive_build.targets.check import check_operators
-
-Artifacts = Mapping[str, Artifact]
 
 
 @dataclass(frozen=True)
@@ -95,9 +78,9 @@ def assemble(
     files = [file for placed in _all_files(bundle) for file in _files(bundle, placed, artifacts)]
     if bundle.build.layout == "transformers.js":
         files = declared(files)
-    training = training_section(bundle, artifacts) if bundle.training else None
     listed = tuple(file.listed for file in files)
-    manifest = manifest_of(bundle, descriptions, listed, training, smoke=smoke)
+    recorded = purpose_of(bundle.build).recorded(bundle, artifacts)
+    manifest = manifest_of(bundle, descriptions, listed, recorded, smoke=smoke)
     files.append(from_bytes(README, readme(manifest, bundle.model.facts)))
     files.sort(key=lambda file: file.path)
     manifest = replace(manifest, files=tuple(file.listed for file in files))
@@ -160,15 +143,9 @@ def _judged(proof: VariantProof) -> VariantProof:
 def judge(
     bundle: BundlePlan, item: VariantPlan, artifacts: Artifacts, graph: Graph, *, smoke: bool
 ) -> Judged:
-    """Hold one variant's figures against its limits, each of its files by itself.
-
-    A miniature's size and speed say nothing of the model's, so `smoke` judges quality alone, by
-    the shipped floors.
-    """
+    """Hold one variant's figures against its limits, each of its files by itself."""
     variant = item.variant
     limits = decode(Limits, encode(variant.budgets.limits()))
-    if smoke and not bundle.training:
-        limits = Limits(shipped(FAMILIES[bundle.build.family].metrics, variant.precision))
     sizes = [
         sum(file.size_bytes for file in _files(bundle, placed, artifacts))
         for role, placed in model_files(bundle, item).items()
@@ -193,20 +170,13 @@ def judge(
         partition=graph.partition,
         search=_search(bundle.searches.get(variant.name)),
     )
-    is_fp32_graph = item.graphs == item.fp32_graphs
-    if bundle.training:
-        proof = _trained(bundle, proof, artifacts, smoke=smoke)
-    elif smoke:
-        proof = replace(proof, gates=tuple(gates_on_quality(proof)))
-    else:
-        gates = gates_of(
-            proof,
-            is_fp32_graph=is_fp32_graph,
-            waived=variant.because if variant.speed == "any" else None,
-            absent=_why_not_timed(bundle.build),
-        )
-        proof = replace(proof, gates=tuple(gates))
-    return Judged(variant.name, _judged(proof), is_fp32_graph)
+    proof = purpose_of(bundle.build).judged(bundle, item, proof, artifacts, smoke=smoke)
+    return Judged(variant.name, _judged(proof), item.graphs == item.fp32_graphs)
+
+
+def _figures(item: VariantPlan, what: str, file: str, artifacts: Artifacts) -> dict[str, Any]:
+    """Return what a file of each node says that measures `what` of a variant."""
+    return {part: artifacts[node].json(file) for part, node in item.measuring(what).items()}
 
 
 def _search(text: str | None) -> Search | None:
@@ -224,40 +194,6 @@ def _search(text: str | None) -> Search | None:
     )
 
 
-def _figures(item: VariantPlan, what: str, file: str, artifacts: Artifacts) -> dict[str, Any]:
-    """Return what a file of each node says that measures `what` of a variant."""
-    return {part: artifacts[node].json(file) for part, node in item.measuring(what).items()}
-
-
-def _trained(
-    bundle: BundlePlan, proof: VariantProof, artifacts: Artifacts, *, smoke: bool
-) -> VariantProof:
-    """Return the proof of a bundle that trains: its figures, and a gate for each.
-
-    A miniature learns nothing of a voice, so `smoke` judges no rate of errors. The bundle's size is
-    that of what a device trains with.
-    """
-    found = measured(bundle, artifacts)
-    limit = None if smoke else personalisation_of(bundle.build)
-    gates = [*gates_on_quality(proof)]
-    gates += training_gates(found, limit.equal_error_rate if limit else None)
-    if limit and limit.errors_at_margin is not None and found.personalised:
-        gates += margin_gates(found.personalised, limit.errors_at_margin)
-    size = sum(
-        file.size_bytes
-        for role, placed in training_files(bundle).items()
-        if not role.endswith("_ort") or ONNX not in bundle.build.formats
-        for file in _files(bundle, placed, artifacts)
-    )
-    return replace(proof, gates=tuple(gates), training=found, size_bytes=size, fp32_bytes=size)
-
-
-def _why_not_timed(build: TargetBuild) -> str:
-    if (build.target, build.provider) != OWN_PROVIDER_RUNS:
-        return f"{load_provider(build.provider).title} for {build.target} is not on this machine"
-    return "" if build.timing else "the recipe says verify.timing: false"
-
-
 def _static_check(bundle: BundlePlan, graph: Graph) -> tuple[Finding, ...]:
     return check_operators(
         graph.operators,
@@ -271,7 +207,7 @@ def _static_check(bundle: BundlePlan, graph: Graph) -> tuple[Finding, ...]:
 
 def _all_files(bundle: BundlePlan) -> list[Placed]:
     placed = [p for item in bundle.variants for p in model_files(bundle, item).values()]
-    return placed + list(training_files(bundle).values()) + side_files(bundle)
+    return [*placed, *purpose_of(bundle.build).placed(bundle).values(), *side_files(bundle)]
 
 
 def _files(bundle: BundlePlan, placed: Placed, artifacts: Artifacts) -> list[BundleFile]:

@@ -7,22 +7,17 @@ the files. That a verdict, a limit or a size does not follow from the rest needs
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from olive_build.families.registry import FAMILIES
-from olive_build.proof.figures import find, shipped
-from olive_build.proof.training_verdict import margin_gates, training_gates
-from olive_build.proof.verdict import gates_of, gates_on_quality, verdict_of
-from olive_build.record.manifest import ONNX, Manifest, Training, Variant
+from olive_build.bundle.purpose import purpose_in
+from olive_build.proof.figures import find
+from olive_build.proof.verdict import gates_on_quality, verdict_of
+from olive_build.record.manifest import ONNX, Manifest, Variant
 from olive_build.record.proof import Gate, Proof, VariantProof
 
 PUBLISHED = ("passed", "undecided")
-SLOWDOWN = "slowdown"
-# Their limits are the recipe's, which a bundle has in the gates alone.
-ERROR_RATE, MARGIN = "equal_error_rate", "refused_at_margin"
 # Held to a build that is not in the bundle.
 BEFORE = "regression of "
-FP32 = "fp32"
 
 
 def contradictions(manifest: Manifest, proof: Proof) -> Iterator[str]:
@@ -34,14 +29,9 @@ def contradictions(manifest: Manifest, proof: Proof) -> Iterator[str]:
 
 def looser(manifest: Manifest, proof: Proof) -> Iterator[str]:
     """Yield the limits of quality that are looser than those that this version ships."""
-    family = FAMILIES.get(manifest.model.family)
-    if family is None or manifest.training is not None:
-        return
+    purpose = purpose_in(manifest)
     for name, proved in proof.variants.items():
-        precision = manifest.variants[name].precision
-        # A miniature is held to the limits of its precision, whatever its variants are called.
-        promised = "" if manifest.smoke else name
-        for figure, limit in shipped(family.metrics, precision, promised).items():
+        for figure, limit in purpose.floors(manifest, name).items():
             given, known = proved.limits.figures.get(figure), find(figure)
             if given is None:
                 yield f"{name}: {figure} has no limit; the shipped one is {known.bound} {limit:g}"
@@ -62,28 +52,15 @@ def _contradictions(manifest: Manifest, made: Variant, proved: VariantProof) -> 
     if not any(gate.value is not None for gate in gates_on_quality(proved)):
         yield "no limit is set on its quality"
     yield from _gates(manifest, made, proved)
-    size = _size(manifest, made)
+    size = purpose_in(manifest).size(manifest, made)
     if proved.size_bytes != size:
         yield f"its files have {size} bytes, not {proved.size_bytes}"
-
-
-def _size(manifest: Manifest, made: Variant) -> int:
-    """Return the bytes that are told of a variant: what is loaded, or what a device trains with."""
-    if training := manifest.training:
-        files = training.files.items()
-        return sum(manifest.loaded_bytes(path) for role, path in files if _counts(role, training))
-    found = [manifest.loaded_bytes(path) for path in made.models.values()]
-    return max(found) if made.is_one_graph else sum(found)
-
-
-def _counts(role: str, training: Training) -> bool:
-    return not role.endswith("_ort") or training.form != ONNX
 
 
 def _gates(manifest: Manifest, made: Variant, proved: VariantProof) -> Iterator[str]:
     """Yield which gates do not follow from the figures and limits that are recorded."""
     left = [gate for gate in proved.gates if not gate.figure.startswith(BEFORE)]
-    for gate in _again(manifest, made, proved):
+    for gate in purpose_in(manifest).gates_again(manifest, made, proved):
         same = next((item for item in left if _is_same(item, gate)), None)
         if same is None:
             yield f"{gate.text()} follows from its figures, and is not what is recorded"
@@ -95,29 +72,6 @@ def _gates(manifest: Manifest, made: Variant, proved: VariantProof) -> Iterator[
             status = "passed" if find(gate.figure).holds(gate.value, gate.limit) else "failed"
             if gate.status != status:
                 yield f"{gate.text()} is recorded; {status!r} follows"
-
-
-def _again(manifest: Manifest, made: Variant, proved: VariantProof) -> Sequence[Gate]:
-    recorded = {gate.figure: gate for gate in proved.gates}
-    if manifest.training:
-        return _of_training(proved, recorded)
-    if manifest.smoke:
-        return list(gates_on_quality(proved))
-    speed = recorded.get(SLOWDOWN)
-    waived = speed.note if speed and speed.status == "waived" else None
-    is_fp32_graph = speed is None and made.precision == FP32
-    return list(gates_of(proved, is_fp32_graph=is_fp32_graph, waived=waived, absent=""))
-
-
-def _of_training(proved: VariantProof, recorded: dict[str, Gate]) -> list[Gate]:
-    found = [*gates_on_quality(proved)]
-    if proved.training is None:
-        return found
-    rate, margin = recorded.get(ERROR_RATE), recorded.get(MARGIN)
-    found += training_gates(proved.training, rate.limit if rate else None)
-    if margin and proved.training.personalised:
-        found += margin_gates(proved.training.personalised, margin.limit)
-    return found
 
 
 def _is_same(recorded: Gate, gate: Gate) -> bool:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from olive_build.bundle.purpose import Placed, purpose_of
 from olive_build.errors import PlanError
 from olive_build.families.facts import SINGLE
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.types import BundlePlan, VariantPlan
-from olive_build.recipe.sections.train import train_of
 from olive_build.record.manifest import ONNX, OPERATORS, ORT
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, REQUIRED_OPERATORS
-from olive_build.steps.training_reference import STORED_STEPS
 
-# With which client libraries read what a model is, and how its classes are called.
-CONFIG = "config.json"
 # What is written anew of a tokenizer.
 OF_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 # The folder of the page, here and in a bundle.
@@ -36,19 +30,6 @@ CLIENT_SUFFIXES = {
 }
 
 
-@dataclass(frozen=True)
-class Placed:
-    """One file: where it lies in the bundle, and the node (None: the model's folder) and file.
-
-    What is written for the bundle, and is no file of the model's, has its `content` here.
-    """
-
-    path: str
-    node: str | None
-    file: str
-    content: bytes | None = None
-
-
 def model_files(bundle: BundlePlan, variant: VariantPlan) -> dict[str, Placed]:
     """Return the files of one variant by role: onnx, ort, required_operators.
 
@@ -57,11 +38,9 @@ def model_files(bundle: BundlePlan, variant: VariantPlan) -> dict[str, Placed]:
     files = {}
     for name, node in variant.graphs.items():
         role = ONNX if name == SINGLE else name
-        if bundle.training:
-            files[role] = Placed(f"{variant.variant.name}/{name}.onnx", node, MODEL_NAME)
-        elif bundle.build.layout == "transformers.js":
+        if bundle.build.layout == "transformers.js":
             files[role] = Placed(_client_path(name, variant), node, MODEL_NAME)
-        elif "onnx" in bundle.build.formats:
+        elif ONNX in variant.formats:
             files[role] = Placed(f"{variant.variant.name}/{name}.onnx", node, MODEL_NAME)
     folder = variant.variant.name
     if variant.ort:
@@ -72,14 +51,8 @@ def model_files(bundle: BundlePlan, variant: VariantPlan) -> dict[str, Placed]:
 
 def side_files(bundle: BundlePlan) -> list[Placed]:
     """Return the files that all variants share: configuration, tokenizer, references."""
-    placed = [
-        Placed(f"reference/{name}", bundle.reference, name)
-        for name in (
-            "reference.json",
-            "reference.npz",
-            *((STORED_STEPS,) if bundle.training else ()),
-        )
-    ]
+    purpose = purpose_of(bundle.build)
+    placed = [Placed(f"reference/{name}", bundle.reference, name) for name in purpose.references]
     placed += [
         Placed(f"reference/{name}.onnx", node, MODEL_NAME) for name, node in bundle.parts.items()
     ]
@@ -87,7 +60,7 @@ def side_files(bundle: BundlePlan) -> list[Placed]:
     whole = bundle.build.compose == "single-file"
     beside = facts.composed_files if whole else facts.client_files
     written = {} if whole else facts.written_for(dict(bundle.build.options))
-    written = {**written, **_with_new_head(bundle, beside)}
+    written = {**written, **purpose.written(bundle)}
     placed += [_beside(bundle, name) for name in beside if name not in written]
     placed += [Placed(name, None, name, content) for name, content in written.items()]
     return placed + _demo(bundle)
@@ -99,22 +72,6 @@ def _beside(bundle: BundlePlan, name: str) -> Placed:
         return Placed(name, bundle.tokenizer, name)
     settings = bundle.model.facts.tokenizer
     return Placed(name, None, str(PurePosixPath(settings.folder if settings else "", name)))
-
-
-def _with_new_head(bundle: BundlePlan, beside: Sequence[str]) -> dict[str, bytes]:
-    """Return config.json with the classes of a head that took the place of the model's own."""
-    train = train_of(bundle.build)
-    head = train.head if train else None
-    if head is None or CONFIG not in beside:
-        return {}
-    text = (Path(bundle.model.folder) / CONFIG).read_text(encoding="utf-8")
-    classes = {
-        "id2label": {str(number): label for number, label in enumerate(head.labels)},
-        "label2id": {label: number for number, label in enumerate(head.labels)},
-        "num_labels": head.classes,
-    }
-    whole = json.dumps({**json.loads(text), **classes}, indent=2, ensure_ascii=False)
-    return {CONFIG: f"{whole}\n".encode()}
 
 
 def _demo(bundle: BundlePlan) -> list[Placed]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from olive_build.bundle.layout import model_files
+from olive_build.bundle.purpose import purpose_of
 from olive_build.methods import Method
-from olive_build.plan.measured import OWN_PROVIDER_RUNS
 from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.record.codec import encode
 from olive_build.record.manifest import (
@@ -18,15 +19,10 @@ from olive_build.record.manifest import (
     Model,
     Package,
     Runtime,
-    Training,
     Variant,
 )
-from olive_build.targets import Provider, RuntimePackage, load_provider, load_target
-from olive_build.targets.requirement import required_packages, required_runtime, version_key
-from olive_build.toolchains.provision import version_of
+from olive_build.targets import load_provider
 
-TRAINING_RUNTIME = "onnxruntime-training-cpu"
-EXTENSIONS_DOMAIN = "ai.onnx.contrib"
 TOOLS = (
     "olive-ai",
     "torch",
@@ -38,52 +34,51 @@ TOOLS = (
 )
 
 
-def status_of(target: str, provider: str, *, trains: bool = False) -> str:
-    """Say what was run where, in the words that a bundle carries."""
-    if trains and target != OWN_PROVIDER_RUNS[0]:
-        return "trained by onnxruntime-training on Linux, not yet on the device"
-    if (target, provider) == OWN_PROVIDER_RUNS:
-        return "proved: run by its own provider"
-    if provider == "wasm":
-        return "run by onnxruntime on the CPU, not yet in a browser"
-    return "prepared, not run: checked statically, and run by onnxruntime on the CPU"
-
-
 def manifest_of(
     bundle: BundlePlan,
     graphs: Mapping[str, Graph],
     files: tuple[File, ...],
-    training: Training | None,
+    recorded: Mapping[str, Any],
     *,
     smoke: bool,
 ) -> Manifest:
-    """Return the manifest; `graphs` says what each variant's files are."""
+    """Return the manifest; `graphs` says what each variant's files are.
+
+    `recorded` are the fields that its purpose has.
+    """
     build, model = bundle.build, bundle.model
-    provider = load_provider(build.provider)
+    provider = load_provider(build.provider).execution_provider
+    purpose = purpose_of(build)
     return Manifest(
         recipe=build.recipe,
         description=build.description,
         smoke=smoke,
         target=build.target,
         provider=build.provider,
-        execution_provider=provider.execution_provider,
-        status=status_of(build.target, build.provider, trains=training is not None),
+        execution_provider=provider,
+        status=purpose.status(build.target, build.provider),
         model=Model(
             family=build.family,
             origin=model.origin,
             revision=model.revision,
             digest=model.digest,
             licence=build.licence,
-            options=dict(build.options),
+            options=build.recorded,
         ),
         variants={
             item.variant.name: _variant(bundle, item, graphs[item.variant.name])
             for item in bundle.variants
         },
-        runtime=_runtime(bundle, provider, graphs),
-        tools=tool_versions() | (training_tools() if training else {}),
+        runtime=Runtime(
+            provider,
+            tuple(
+                Package(item.name, item.ecosystem, item.lowest, item.why)
+                for item in purpose.packages(bundle, graphs)
+            ),
+        ),
+        tools=tool_versions() | purpose.tools(),
         files=files,
-        training=training,
+        **recorded,
     )
 
 
@@ -104,37 +99,6 @@ def _settings(method: Method | None) -> Mapping[str, object] | None:
     return None if method is None else encode(asdict(method))
 
 
-def _runtime(bundle: BundlePlan, provider: Provider, graphs: Mapping[str, Graph]) -> Runtime:
-    """Return what an application installs: for each package the lowest version for all variants."""
-    target = load_target(bundle.build.target)
-    if bundle.training:
-        return _needing(provider, target.training_packages)
-    lowest: dict[str, RuntimePackage] = {}
-    for item in bundle.variants:
-        graph = graphs[item.variant.name]
-        needed = required_runtime(
-            graph.operators,
-            graph.opset,
-            graph.ir_version,
-            bits=min((getattr(method, "bits", 4) for method in item.variant.methods), default=4),
-        )
-        packages = required_packages(target, provider.name, needed)
-        if EXTENSIONS_DOMAIN in graph.operators:
-            packages += target.extension_packages
-        for package in packages:
-            known = lowest.get(package.name)
-            if known is None or version_key(package.lowest) > version_key(known.lowest):
-                lowest[package.name] = package
-    return _needing(provider, lowest.values())
-
-
-def _needing(provider: Provider, packages: Iterable[RuntimePackage]) -> Runtime:
-    return Runtime(
-        provider.execution_provider,
-        tuple(Package(item.name, item.ecosystem, item.lowest, item.why) for item in packages),
-    )
-
-
 def tool_versions() -> dict[str, str]:
     """Return the versions of the tools whose work is in a bundle, and of this package."""
     found = {}
@@ -144,8 +108,3 @@ def tool_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def training_tools() -> dict[str, str]:
-    """Return the version of the runtime that made and proved the artifacts."""
-    return {TRAINING_RUNTIME: version_of("training", TRAINING_RUNTIME)}

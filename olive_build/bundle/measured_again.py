@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from olive_build import rooms
 from olive_build.errors import BundleError, OliveBuildError, StepError
 from olive_build.onnx_files.data_files import data_problem
 from olive_build.processes import environment, follow_parent
@@ -91,6 +92,7 @@ class _Process:
             "family": manifest.model.family,
             "options": dict(manifest.model.options),
             "files": [dict(item) for item in files],
+            "rooms": [str(folder) for folder in rooms.extensions()],
         }
         self._ask(request)
         self._ready = False
@@ -174,6 +176,8 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1) as out:
         os.dup2(2, 1)
         request = json.loads(sys.stdin.readline())
+        for joined in request["rooms"]:
+            rooms.extend(Path(joined))
         for found in _measured(request, lambda: out.write(f"{ANSWERED}\n")):
             out.write(f"{found if isinstance(found, str) else json.dumps(found)}\n")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from olive_build.bundle.app_code import code_sections
+from olive_build.bundle.purpose import purpose_in
 from olive_build.families.facts import Facts
 from olive_build.plan.measured import EIGHT_BIT_PRODUCTS
 from olive_build.record.manifest import Manifest, Value
@@ -13,22 +13,13 @@ from olive_build.record.manifest import Manifest, Value
 README = "README.md"
 # So many inputs or outputs of one type and shape in a row are named one by one.
 MOST_ALIKE = 3
-VERIFY = (
-    "`olive-build verify <this folder>` reads every byte and measures the quality of each model "
-    "again. It measures neither speed nor memory: those are the build's own, in `proof.json`."
-)
-VERIFY_TRAINING = (
-    "`olive-build verify <this folder>` reads every byte, runs the inference model again, and "
-    "holds the checkpoint's values and the optimizer's settings against PyTorch's; it takes no "
-    "training step. With `--train` it repeats three of PyTorch's steps with these files. What else "
-    "`proof.json` says, such as twenty steps in a row, resuming and cost, is the build's own."
-)
 # Where the CPU that runs a file may be an x86 one.
 X86 = (("desktop", "cpu"), ("windows", "cpu"))
 
 
 def readme(manifest: Manifest, facts: Facts) -> bytes:
     """Return the README for a manifest; the first variant is the one that the code loads."""
+    purpose = purpose_in(manifest)
     lines = [
         f"# {manifest.recipe} for {manifest.target}",
         "",
@@ -36,7 +27,7 @@ def readme(manifest: Manifest, facts: Facts) -> bytes:
         "",
         f"Status: {manifest.status}.",
         "",
-        *_artifacts(manifest),
+        *purpose.told(manifest),
         *_variants(manifest),
         "",
         *_estimates(manifest),
@@ -54,10 +45,15 @@ def readme(manifest: Manifest, facts: Facts) -> bytes:
         f"Model: {manifest.model.source}, licence {manifest.model.licence}. `manifest.json` lists "
         "every file with its sha256, the operators of each graph and the tools; `proof.json` holds "
         "what was measured, where, and against which limits; `reference/` the inputs with "
-        "PyTorch's outputs. " + (VERIFY_TRAINING if manifest.training else VERIFY),
+        "PyTorch's outputs. " + purpose.verifying,
         "",
     ]
     return "\n".join(lines).encode()
+
+
+def code_sections(manifest: Manifest, facts: Facts) -> str:
+    """Return the code that a bundle's purpose asks for, and what else there is to say of it."""
+    return "\n\n".join(purpose_in(manifest).code(manifest, facts))
 
 
 def _processors(manifest: Manifest) -> list[str]:
@@ -76,28 +72,6 @@ def _processors(manifest: Manifest) -> list[str]:
     return ["## Which processors", "", text, ""]
 
 
-def _artifacts(manifest: Manifest) -> list[str]:
-    """Return the files that a device trains with, and what it trains."""
-    training = manifest.training
-    if training is None:
-        return []
-    sizes = manifest.sizes
-    lines = ["| artifact | file | kB |", "|---|---|---|"]
-    lines += [
-        f"| {role} | `{path}` | {sizes[path] / 1e3:,.1f} |" for role, path in training.files.items()
-    ]
-    ends = [*training.inputs, training.goal]
-    names = ", ".join(f"`{item.name}`" for item in training.trainable[:MOST_ALIKE])
-    more = len(training.trainable) - MOST_ALIKE
-    told = f"{names} and {more} more" if more > 0 else names
-    return [
-        *lines,
-        "",
-        f"A step takes {_values(ends)}. It trains {training.trainable_values:,} values: {told}.",
-        "",
-    ]
-
-
 def _variants(manifest: Manifest) -> list[str]:
     lines = ["| variant | file | MB | inputs | outputs |", "|---|---|---|---|---|"]
     for name, variant in manifest.variants.items():
@@ -105,7 +79,7 @@ def _variants(manifest: Manifest) -> list[str]:
             graph = variant.graph(role)
             lines.append(
                 f"| {name} | `{path}` | {manifest.loaded_bytes(path) / 1e6:.1f} "
-                f"| {_values(graph.inputs)} | {_values(graph.outputs)} |"
+                f"| {values_text(graph.inputs)} | {values_text(graph.outputs)} |"
             )
     return [*lines, *_weights(manifest)]
 
@@ -138,7 +112,7 @@ def _estimates(manifest: Manifest) -> list[str]:
     return ["Estimated from the provider's list of operators:", "", *found, ""] if found else []
 
 
-def _values(values: Sequence[Value]) -> str:
+def values_text(values: Sequence[Value]) -> str:
     """Return the ends of a graph; caches that differ in the layer alone are one entry."""
     found = []
     for key, group in groupby(values, lambda value: (value.type, value.axes)):
@@ -149,8 +123,7 @@ def _values(values: Sequence[Value]) -> str:
 
 
 def _packages(manifest: Manifest) -> list[str]:
-    # No newer version of the packages that train is like the one that the artifacts were proved by.
-    newer = "" if manifest.training else " or newer"
+    newer = purpose_in(manifest).newer
     return [
         f"- {item.name} ({item.ecosystem}) {item.lowest}{newer}: {item.why}"
         for item in manifest.runtime.packages

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from olive_build.bundle.judged_again import contradictions, looser
-from olive_build.bundle.layouts.check import is_for_client, require_layout
+from olive_build.bundle.layouts.check import require_layout
 from olive_build.bundle.measured_again import Measured, measure_again
-from olive_build.bundle.training_verify import training_problems
+from olive_build.bundle.purpose import purpose_in
 from olive_build.engine.machine import this_machine
 from olive_build.engine.trees import files_below
 from olive_build.errors import BundleError, ProofError
@@ -79,11 +79,10 @@ def verify(folder: Path) -> Verified:
             hint=AGAIN,
         )
     _check_files(manifest, folder)
-    if manifest.training is None and is_for_client(manifest.target):
+    purpose = purpose_in(manifest)
+    if purpose.is_for_client(manifest.target):
         require_layout(folder, folder)
-    problems = list(contradictions(manifest, proof))
-    if manifest.training:
-        problems += training_problems(folder, manifest.training)
+    problems = [*contradictions(manifest, proof), *purpose.problems(folder, manifest)]
     files, unlike, untold = _run_again(record)
     problems += unlike
     if problems:
@@ -187,6 +186,5 @@ def _not_verified(record: Record, *, is_sealed: bool) -> Iterator[str]:
         yield "what a search tried"
     if record.proof.previous:
         yield "what was lost against the build before"
-    if record.manifest.training:
-        yield "twenty steps in a row, resuming, cost, and error rates of owners"
+    yield from purpose_in(record.manifest).unproved
     yield "where the model comes from, its licence, and the tools that made the files"

@@ -22,6 +22,14 @@ from olive_build.cli._options import a_file, outputs_option, recipes_option
 @click.option(
     "--layers", "measure_layers", is_flag=True, help="Measure the layers by damage now: minutes."
 )
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "text", "json"]),
+    default="html",
+    show_default=True,
+    help="Text and JSON are printed unless --output says where they go.",
+)
 @recipes_option
 @outputs_option
 def command(
@@ -29,21 +37,15 @@ def command(
     output: Path | None,
     attributions: tuple[Path, ...],
     measure_layers: bool,
+    form: str,
     recipes: Path,
     outputs: Path,
 ) -> None:
-    """Write one HTML page about a build, or one that compares two.
+    """Write one page about a build, or one that compares two.
 
     SUBJECT is a recipe that was built, or a bundle's folder; with a second one, what became
-    better and worse from the first to it. The page needs no network and no script.
+    better and worse from the first to it. The HTML page needs no network and no script.
     """
-    from olive_build.report.html.write import write_report
+    from olive_build.report.reporting import Asked, write_report
 
-    write_report(
-        subject,
-        outputs=outputs,
-        recipes=recipes,
-        output=output,
-        attributions=attributions,
-        measure_layers=measure_layers,
-    )
+    write_report(Asked(subject, outputs, recipes, output, attributions, measure_layers, form))

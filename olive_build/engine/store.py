@@ -184,14 +184,15 @@ class Store:
 
     def holds(self, record: Record) -> bool:
         """Say whether the record's artifact is there, by names and sizes."""
-        path = self.artifact_path(record.artifact)
+        path = str(self.artifact_path(record.artifact))
         try:
-            status = {file.relative_to(path).as_posix(): file.lstat() for file in files_below(path)}
+            for entry in record.files:
+                status = os.lstat(f"{path}/{entry.path}")
+                if status.st_size != entry.size_bytes or not stat.S_ISREG(status.st_mode):
+                    return False
         except OSError:
             return False
-        return all(stat.S_ISREG(found.st_mode) for found in status.values()) and {
-            name: found.st_size for name, found in status.items()
-        } == {entry.path: entry.size_bytes for entry in record.files}
+        return sum(len(files) for _, _, files in os.walk(path)) == len(record.files)
 
     def _is_right(self, artifact: Path, entry: FileEntry) -> bool:
         path = artifact / entry.path

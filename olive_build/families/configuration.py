@@ -9,10 +9,21 @@ from typing import Any
 from olive_build.errors import PlanError
 from olive_build.untrusted import followed, read_json
 
+# Of a folder and a reason, the error that says that a family does not build what is in it.
+Refusal = Callable[[Path, str], PlanError]
 
-def read_configuration(
-    folder: Path, name: str, refused: Callable[[Path, str], PlanError]
-) -> dict[str, Any]:
+
+def none_of(family: str, wanted: str) -> Refusal:
+    """Return what makes the error for a model that is not one of a family; `wanted` is the hint."""
+
+    def refused(folder: Path, why: str) -> PlanError:
+        what = f"the model is not one of the family '{family}'"
+        return PlanError(what, where=str(folder), why=why, hint=wanted)
+
+    return refused
+
+
+def read_configuration(folder: Path, name: str, refused: Refusal) -> dict[str, Any]:
     """Return the JSON object of the file `name` in `folder`.
 
     Raises what `refused` returns for the folder and a reason where there is no such file, since the

@@ -6,7 +6,7 @@ imports nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olive_build import rooms
+from olive_build.families import family_module
 
 if TYPE_CHECKING:
     from olive_build.families.facts import Facts
@@ -42,12 +43,10 @@ class Family:
     `trains` says whether a recipe's `train` can make it go on learning, and `only_trains` that
     nothing else is built of it. `classes` are the endings of transformers' classes that it builds,
     and `encoders` of those out of which it takes the encoder alone; a bare model, such as
-    BertModel, is taken wherever its tensors suffice. `inspect` reads the facts of the model in a
-    folder, and raises PlanError for one that is none of this family.
+    BertModel, is taken wherever its tensors suffice.
     """
 
     name: str
-    inspect: Callable[[Path], Facts]
     tasks: tuple[str, ...]
     metrics: tuple[str, ...]
     data: tuple[str, ...]
@@ -74,6 +73,14 @@ class Family:
     only_trains: bool = False
     classes: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
+
+    def inspect(self, folder: Path) -> Facts:
+        """Return the facts of the model in `folder`, which the family's `spec` reads.
+
+        Raises PlanError for a model that is not one of this family.
+        """
+        facts: Facts = family_module(self.name, "spec").inspect(folder)
+        return facts
 
 
 # What families have of which training bundles alone are built: no data, no variants, no timing.

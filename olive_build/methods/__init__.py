@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from olive_build.families.registry import Family
     from olive_build.methods._chain import Chain
     from olive_build.targets import Provider, Target
-
-# What models are made smaller by whose inner values are not looked at.
-UNCALIBRATED = "`dynamic-int8`, `weight-only` or `fp16`"
+FP32 = "fp32"
 
 
 # Fields that several methods have.
@@ -147,6 +145,8 @@ class Method:
 
     # Whether what it makes keeps the packed projection of a fused attention.
     keeps_packed_attention: ClassVar[bool] = False
+    # Whether it looks at the inner values of a graph whatever its settings are.
+    needs_calibration: ClassVar[bool] = False
 
     if TYPE_CHECKING:
 
@@ -213,6 +213,13 @@ def no_calibration(use: Use, field: str, what: str, hint: str) -> Problem:
     )
 
 
+def uncalibrated() -> str:
+    """Return by which methods models are made smaller whose inner values are not looked at."""
+    kinds = (kind() for kind in methods().values() if not kind.needs_calibration)
+    *names, last = (f"`{kind.method}`" for kind in kinds if kind.precision != FP32)
+    return f"{', '.join(names)} or {last}"
+
+
 def methods() -> dict[str, type[Method]]:
     """Return every method by the name that recipes call it by, in the order of the files."""
     return {kind().method: kind for kind in rooms.kinds("methods", Method)}
@@ -220,7 +227,7 @@ def methods() -> dict[str, type[Method]]:
 
 def precision_of(method: Method | None) -> str:
     """Return the precision of what a method makes; that of the graph without one is fp32."""
-    return method.precision if method else "fp32"
+    return method.precision if method else FP32
 
 
 def ladders_for(precisions: Sequence[str], *, convolutional: bool) -> tuple[Ladder, ...]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from olive_build.knobs import knob
-from olive_build.methods import UNCALIBRATED, Method, Problem, Use
+from olive_build.methods import Method, Problem, Use, uncalibrated
 
 # Where the machine that builds is the target's kind, so that a search can time candidates.
 SEARCHED_TARGET = "desktop"
@@ -16,6 +16,8 @@ SEARCHED_TARGET = "desktop"
 @dataclass(frozen=True)
 class Auto(Method):
     """The method is searched: the fastest that holds the variant's budgets. Or just `auto`."""
+
+    needs_calibration: ClassVar[bool] = True
 
     max_minutes: float = knob(
         "How long the search may take; what it has measured before is not measured again.", 10.0
@@ -33,7 +35,7 @@ class Auto(Method):
             yield Problem(
                 "method",
                 f"no search is built for models of {use.family.name} ('{use.variant}' is `auto`)",
-                f"build `int8` in its place, or a variant by {UNCALIBRATED}",
+                f"build `int8` in its place, or a variant by {uncalibrated()}",
                 "a search judges each layer, and their graphs are fed by one another",
             )
         elif use.provider.runs_here_by is None or use.target.name != SEARCHED_TARGET:

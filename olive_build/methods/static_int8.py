@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from olive_build.knobs import knob
 from olive_build.methods import (
-    UNCALIBRATED,
     Ladder,
     Method,
     Problem,
@@ -22,6 +21,7 @@ from olive_build.methods import (
     per_channel,
     rounding,
     smooth,
+    uncalibrated,
     weight_type,
 )
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class StaticInt8(Method):
     """int8 weights and activations by ranges from calibration: NPUs, and convolutions on CPUs."""
+
+    needs_calibration: ClassVar[bool] = True
 
     activations: Literal["uint8", "uint16"] = knob(
         "uint8 is fast everywhere; uint16 is far closer to the original, for NPUs.", "uint8"
@@ -58,7 +60,7 @@ class StaticInt8(Method):
 
     def problems(self, use: Use) -> Iterator[Problem]:
         if not use.family.calibrates:
-            yield no_calibration(use, "method", "`static-int8`", f"use {UNCALIBRATED}")
+            yield no_calibration(use, "method", "`static-int8`", f"use {uncalibrated()}")
 
     def steps(self, chain: Chain, node: str) -> Quantized:
         from olive_build.methods.steps.static_int8 import QuantizeStaticInt8

@@ -147,7 +147,7 @@ class WeightOnly(Method):
         return Quantized(node, before)
 
     def _convolutions(self, chain: Chain, node: str) -> str:
-        from olive_build.methods.steps.qdq_weights import QuantizeConvWeights
+        from olive_build.methods.steps.stored_int8 import QuantizeConvWeights
 
         if not self.convolutions:
             raise PlanError(

@@ -20,10 +20,14 @@ from olive_build.methods._chain import Chain
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.export import Export
 from olive_build.steps.fix_shapes import FixShapes
-from olive_build.steps.fuse import FuseAttention, FuseCachedAttention, SeparateProjection
+from olive_build.steps.fuse import (
+    FuseAttention,
+    FuseCachedAttention,
+    SeparateProjection,
+    ShareTiedWeight,
+    SimplifyForCpu,
+)
 from olive_build.steps.olive_pass import OlivePass
-from olive_build.steps.simplify import SimplifyForCpu
-from olive_build.steps.tied_weight import ShareTiedWeight
 from olive_build.targets import load_provider
 
 

@@ -1,6 +1,6 @@
 """Bring models here and read their facts: configurations and digests, no weights, no torch.
 
-Of a recipe that trains, a worker loads the model once and holds `train` against its layers.
+A worker loads each model once, and looks into it where a section of the recipe asks for that.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.resources import as_file, files
 from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.decide import Decisions
 from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.step import Step
@@ -20,6 +20,7 @@ from olive_build.errors import PlanError, StepError
 from olive_build.families import module_of
 from olive_build.families.folder_checks import check_folder
 from olive_build.families.registry import FAMILIES
+from olive_build.plan.planner import planner_of
 from olive_build.plan.sources import ModelFiles, fetch_hub, fetch_package, use_folder
 from olive_build.plan.types import Inspected, Model, Request
 from olive_build.recipe.build import (
@@ -30,18 +31,9 @@ from olive_build.recipe.build import (
     TargetBuild,
     layers_named,
 )
-from olive_build.recipe.sections.train import personalisation_of, train_of
-from olive_build.training.settings import Train
+from olive_build.steps.load_check import LOADING, LoadCheck
 
 Report = Callable[[str], None]
-# A recipe that trains has neither proof data nor calibration: path and digest of each.
-NO_SAMPLES = ("", "", "", "")
-BUILT_IN_DATA = {
-    "sentences": "sentences.jsonl",
-    "calibration-sentences": "calibration.jsonl",
-    "speech": "speech.npz",
-    "calibration-speech": "calibration-speech.npz",
-}
 
 
 def inspect_models(
@@ -71,14 +63,10 @@ class _Inspector:
     def inspected(self, request: Request) -> Inspected:
         """Return what a request's plan starts from."""
         build, model = request.build, self._model(request)
-        train = train_of(build)
-        if train:
-            self._check_training(build, train, model)
-            trials = _trials(request, self.store)
-            return Inspected(build, model, *NO_SAMPLES, trials=trials)
+        for stage, step in planner_of(build).model_checks(build).items():
+            self._check(step, f"{build.recipe}/{stage}", build.recipe, model)
         build = _fitted(build, model, self.report)
-        data, calibration = _samples(request, model if self.smoke else None, self.store)
-        return Inspected(build, model, *data, *calibration)
+        return Inspected(build, model, _samples(request, model, self.store))
 
     def _model(self, request: Request) -> Model:
         """Return the model of a request: fetched, sealed, digested, read and loaded, once.
@@ -86,14 +74,13 @@ class _Inspector:
         All targets of a recipe have one miniature, so that they share its steps.
         """
         build = request.build
-        train = train_of(build)
-        head = train.head.replace if train and train.head else None
-        real = (build.source, request.folder, bool(train), head)
+        load = planner_of(build).load_check(build)
+        real = (build.source, request.folder, load)
         key = (build.family, build.recipe if self.smoke else real)
         if key not in self.known:
             found = self._miniature(build) if self.smoke else self._fetched(request)
-            model = self._read(build.family, found, head)
-            self.known[key] = model if self.smoke else self._loaded(build, model, head)
+            model = self._read(build.family, found, load.head)
+            self.known[key] = model if self.smoke else self._loaded(build.recipe, model, load)
         return self.known[key]
 
     def _miniature(self, build: TargetBuild) -> ModelFiles:
@@ -128,31 +115,20 @@ class _Inspector:
         notes, folder = (*facts.notes, *notes), str(found.folder)
         return Model(folder, digest, found.origin, found.revision, facts, notes, self.smoke)
 
-    def _loaded(self, build: TargetBuild, model: Model, head: str | None) -> Model:
+    def _loaded(self, recipe: str, model: Model, load: LoadCheck) -> Model:
         """Return the model with what loading it says. Raises PlanError for what that refuses."""
-        from olive_build.steps.load_check import LOADING, LoadCheck
-
-        trains = bool(train_of(build))
-        step = LoadCheck(
-            module_of(build.family, "training" if trains else "torch_side"), trains, head
-        )
-        slot = f"{build.recipe}/load-check"
-        made = self._ran(step, slot, model, f"loading {model.folder} once")
+        made = self._ran(load, f"{recipe}/load-check", model, f"loading {model.folder} once")
         notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]
         return replace(model, notes=(*model.notes, *notes))
 
-    def _check_training(self, build: TargetBuild, train: Train, model: Model) -> None:
-        """Raise PlanError where `train` does not fit the model: names, head, gradients."""
-        from olive_build.steps.check_training import CheckTraining
-
-        step = CheckTraining(module_of(build.family, "training"), build.shapes, train)
-        slot = f"{build.recipe}/check-training"
+    def _check(self, step: Step, slot: str, recipe: str, model: Model) -> None:
+        """Raise PlanError where a step finds that what the recipe says does not fit the model."""
         try:
             self._ran(step, slot, model, f"looking into the model first: {slot}")
         except StepError as error:
             raise PlanError(
                 error.what,
-                where=", ".join(filter(None, (build.recipe, error.where))),
+                where=", ".join(filter(None, (recipe, error.where))),
                 why=error.why,
                 hint=error.hint,
             ) from error
@@ -215,40 +191,33 @@ def _check_seal(folder: Path, digest: str) -> None:
         )
 
 
-def _samples(
-    request: Request, miniature: Model | None, store: Store
-) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Return path and digest of the proof's data and of the calibration.
+def _samples(request: Request, model: Model, store: Store) -> dict[str, tuple[str, str]]:
+    """Return path and digest of what is read beside the model, by name.
 
-    A miniature may bring its own, since a recipe's fit the recipe's model. Raises PlanError for a
-    file that is not there, and for a calibration that is the proof's data.
+    A miniature may bring its own data, since a recipe's fit the recipe's model. Raises PlanError
+    for a file that is not there, and for a calibration that is the proof's data.
     """
     build = request.build
-    own = FAMILIES[build.family].miniature_data if miniature else None
-    if miniature and own:
-        data, calibration = (Path(miniature.folder) / name for name in own)
-    else:
-        data = _file(request, build.data, "the proof's data")
-        calibration = _file(request, build.calibration, "the calibration data")
-    trees = [store.digest_tree(path) for path in (data, calibration)]
+    own = FAMILIES[build.family].miniature_data if model.miniature else None
+    stand_in = dict(zip(("data", "calibration"), own or (), strict=False))
+    paths = {
+        item.name: Path(model.folder) / stand_in[item.name]
+        if item.name in stand_in
+        else _file(request, item.source, item.title)
+        for item in planner_of(build).samples(build)
+    }
+    trees = {name: store.digest_tree(path) for name, path in paths.items()}
     # A copy has another name, and with it another digest: it is the bytes that must differ.
-    if trees[0].files[0].sha256 == trees[1].files[0].sha256:
+    bytes_of = {name: tree.files[0].sha256 for name, tree in trees.items()}
+    if "data" in bytes_of and bytes_of["data"] == bytes_of.get("calibration"):
         raise PlanError(
             "the calibration holds the proof's own data",
-            where=str(calibration),
-            why=f"it has the bytes of {data}, so a quantizer would be proved on what it was fit to",
+            where=str(paths["calibration"]),
+            why=f"it has the bytes of {paths['data']}, so a quantizer would be proved on what it "
+            "was fit to",
             hint="give samples of their own to one of the two in `verify`",
         )
-    return (str(data), trees[0].digest), (str(calibration), trees[1].digest)
-
-
-def _trials(request: Request, store: Store) -> tuple[str, str] | None:
-    """Return path and digest of the trials of what trains, where its recipe has some."""
-    personalisation = personalisation_of(request.build)
-    if personalisation is None:
-        return None
-    path = _file(request, personalisation.trials, "the trials")
-    return str(path), store.digest_tree(path).digest
+    return {name: (str(path), trees[name].digest) for name, path in paths.items()}
 
 
 def _file(request: Request, source: DataSource, what: str) -> Path:
@@ -258,6 +227,4 @@ def _file(request: Request, source: DataSource, what: str) -> Path:
             raise PlanError(f"{what} file does not exist", where=str(path))
         return path
     assert source.name is not None
-    built_in = files("olive_build.proof").joinpath("data", BUILT_IN_DATA[source.name])
-    with as_file(built_in) as path:
-        return path
+    return next(rooms.files("proof", f"data/{source.name}.*"))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from olive_build.errors import PlanError
 from olive_build.families import module_of
 from olive_build.families.facts import Facts
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.component import AddStep
-from olive_build.plan.types import LATENCY, MEMORY, WITHOUT_VNNI, Measured
+from olive_build.plan.types import LATENCY, MEMORY, WITHOUT_VNNI, Measured, graph_inputs
+from olive_build.proof.candidate import Several
 from olive_build.proof.limit import Limit
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.footprint import MeasureFootprint
@@ -29,39 +30,45 @@ EIGHT_BIT_PRODUCTS = ("int8", "w8a8")
 
 @dataclass(frozen=True)
 class MeasuringPlanner:
-    """Adds the steps that time a variant's file, take its memory, and run it as without VNNI.
+    """Adds the steps that time a variant's files, take their memory, and run one as without VNNI.
 
-    With `smoke` nothing is timed: a miniature's time says nothing of the model's.
+    `beside` are the model's folder and the graphs that several files are run between. With `smoke`
+    nothing is timed: a miniature's time says nothing of the model's.
     """
 
     build: TargetBuild
     facts: Facts
-    source: str
+    beside: Mapping[str, str]
     reference: str
     smoke: bool
     add: AddStep
 
-    def measured(self, variant: Variant, shipped: str, fp32: str) -> Iterator[Measured]:
-        """Yield what is measured of a variant's one file where its provider runs here."""
+    def measured(
+        self, variant: Variant, shipped: Mapping[str, str], fp32: Mapping[str, str]
+    ) -> Iterator[Measured]:
+        """Yield what is measured of a variant's files together where their provider runs here."""
         if self._runs_here:
             yield Measured(LATENCY, self._latency(variant, shipped, fp32))
             for candidate, node in self._memory(variant, shipped, fp32).items():
                 yield Measured(MEMORY, node, candidate)
         if self._is_run_without_vnni(variant):
-            inputs = {"model": shipped, "reference": self.reference}
+            inputs = {**graph_inputs("model", shipped), "reference": self.reference}
             step = MeasureWithoutVnni()
             yield Measured(WITHOUT_VNNI, self.add(step, inputs, variant, "without-vnni"))
 
-    def _latency(self, variant: Variant, shipped: str, fp32: str) -> str:
-        """Return the node that times the file against PyTorch and the fp32 graph."""
-        inputs = {"model": shipped, "source": self.source}
+    def _latency(
+        self, variant: Variant, shipped: Mapping[str, str], fp32: Mapping[str, str]
+    ) -> str:
+        """Return the node that times the files against PyTorch and the fp32 graphs."""
+        inputs = {**graph_inputs("model", shipped), **self.beside}
         if shipped != fp32:
-            inputs["baseline"] = fp32
+            inputs |= graph_inputs("baseline", fp32)
         regression = variant.budgets.regression
         allowed = regression.latency if regression else None
         step = MeasureLatency(
             *self._modules,
             unit=FAMILIES[self.build.family].size_unit,
+            several=self._several,
             takes=self._takes,
             tokens=self._timed_tokens(variant),
             threads=TIMED_THREADS,
@@ -72,17 +79,22 @@ class MeasuringPlanner:
         )
         return self.add(step, inputs, variant, "latency")
 
-    def _memory(self, variant: Variant, shipped: str, fp32: str) -> dict[str, str]:
+    def _memory(
+        self, variant: Variant, shipped: Mapping[str, str], fp32: Mapping[str, str]
+    ) -> dict[str, str]:
         """Return the nodes that take the peak memory, by candidate."""
         tokens = self._timed_tokens(variant)
-        step = MeasureFootprint(*self._modules, self._takes, tokens)
-        source = {"source": self.source}
+        step = MeasureFootprint(*self._modules, self._several, self._takes, tokens)
+        files = {**graph_inputs("model", shipped), **self.beside}
+        alone = replace(step, several=None)
+        source = {"source": self.beside["source"]}
         found = {
-            "this file": self.add(step, {"model": shipped, **source}, variant, "footprint"),
-            "pytorch": self.add(step, source, None, "footprint-pytorch"),
+            "this file": self.add(step, files, variant, "footprint"),
+            "pytorch": self.add(alone, source, None, "footprint-pytorch"),
         }
         if shipped != fp32:
-            found["fp32 graph"] = self.add(step, {"model": fp32, **source}, None, "footprint-fp32")
+            inputs = {**graph_inputs("model", fp32), **self.beside}
+            found["fp32 graph"] = self.add(step, inputs, None, "footprint-fp32")
         return found
 
     def _is_run_without_vnni(self, variant: Variant) -> bool:
@@ -102,6 +114,14 @@ class MeasuringPlanner:
         return here and build.timing and not self.smoke
 
     @property
+    def _several(self) -> Several | None:
+        """How a layout of several files is run as one; None for a single file."""
+        family, build = FAMILIES[self.build.family], self.build
+        if set(self.beside) == {"source"}:
+            return None
+        return Several(module_of(build.family, "session"), family.parts, build.options)
+
+    @property
     def _modules(self) -> tuple[str, str]:
         """The family's modules that give a file its samples and load the model in PyTorch."""
         family = self.build.family
@@ -110,7 +130,8 @@ class MeasuringPlanner:
     @property
     def _takes(self) -> str:
         composed, bare = FAMILIES[self.build.family].takes
-        return composed if self.build.compose == "single-file" else bare
+        whole = self.build.compose == "single-file" or self._several
+        return composed if whole else bare
 
     def _timed_tokens(self, variant: Variant) -> tuple[int, ...]:
         """Return the sizes that are timed: the usual, and those that a budget names."""

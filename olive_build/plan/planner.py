@@ -8,11 +8,11 @@ variants are one node, so work that targets share is done once.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.step import Step
 from olive_build.errors import PlanError
@@ -22,7 +22,6 @@ from olive_build.families.registry import FAMILIES, Family
 from olive_build.methods import Quantized
 from olive_build.plan.component import ComponentPlanner
 from olive_build.plan.measured import MeasuringPlanner
-from olive_build.plan.training import plan_training
 from olive_build.plan.types import (
     DESCRIPTION,
     QUALITY,
@@ -31,25 +30,35 @@ from olive_build.plan.types import (
     Measured,
     Model,
     Plan,
+    Samples,
     VariantPlan,
+    graph_inputs,
 )
 from olive_build.recipe.build import TargetBuild, Variant
-from olive_build.recipe.sections.train import train_of
 from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.compose import BuildPart, Compose, GiveEmbedding, Join
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, ConvertToOrt
 from olive_build.steps.describe import Describe
+from olive_build.steps.load_check import LoadCheck
 from olive_build.steps.quality import MeasureQuality, RunReference
 from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
 from olive_build.steps.tokenizer_files import tokenizer_files
-from olive_build.targets import asking, load_language, load_provider, load_target
+from olive_build.targets import Target, asking, load_language, load_provider, load_target
 
 # What all targets of a recipe share, whatever their graphs are like.
 SHARED_STAGES = (
     "export", "tied-weight", "samples", "calibration",
     "client-tokenizer", "tokenizer", "audio", "detokenizer",
 )  # fmt: skip
+
+
+def planner_of(build: TargetBuild) -> type[TargetPlanner]:
+    """Return what plans a build: that of the section which decides what is built, if one does."""
+    found: type[TargetPlanner] = TargetPlanner
+    if owner := build.owner:
+        found = rooms.look_up(f"{owner.room}.planning").Planner
+    return found
 
 
 def make_plan(inspected: Sequence[Inspected], *, smoke: bool = False) -> Plan:
@@ -59,41 +68,30 @@ def make_plan(inspected: Sequence[Inspected], *, smoke: bool = False) -> Plan:
     cannot be planned.
     """
     graph = GraphBuilder()
-    bundles = []
-    for item in inspected:
-        _check_code(item.build)
-        planned = _training_bundle if train_of(item.build) else _bundle
-        bundles.append(planned(graph, item, smoke=smoke))
-    return Plan(graph.build(), tuple(bundles))
-
-
-def _check_code(build: TargetBuild) -> None:
-    """Raise PlanError where the README's code could not ask for the provider."""
-    target = load_target(build.target)
-    language = target.training_language if train_of(build) else target.language
-    where = f"recipe {build.recipe}, target {build.target}"
-    asking(load_language(language), load_provider(build.provider), where)
+    bundles = tuple(_bundle(graph, item, smoke=smoke) for item in inspected)
+    return Plan(graph.build(), bundles)
 
 
 def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
-    build, model = item.build, item.model
+    build, model, kind = item.build, item.model, planner_of(item.build)
     where = f"recipe {build.recipe}, target {build.target}"
+    # The README's code has to ask for the provider.
+    language = load_language(kind.language(load_target(build.target)))
+    asking(language, load_provider(build.provider), where)
     asked = Asked(where, build.layout, build.compose, dict(build.options))
     model.facts.check(Path(model.folder), asked)
     _check_components(build, model.facts, where)
     source = graph.leaf(model.folder, model.digest)
+    leaves = {name: graph.leaf(*tree) for name, tree in item.samples.items()}
+    step, read = kind.reference_step(build)
     reference = graph.add(
-        Reference(
-            module_of(build.family, "torch_side"),
-            dict(build.shapes).get("sequence_length"),
-            build.options,
-        ),
-        {"source": source, "data": graph.leaf(item.data, item.data_digest)},
+        step,
+        {"source": source, **{name: leaves[name] for name in read}},
         f"{build.recipe}/reference",
         otherwise=f"{build.recipe}/{build.target}/reference",
     )
-    calibration = graph.leaf(item.calibration, item.calibration_digest)
-    planner = TargetPlanner(graph, build, model, source, calibration, reference, smoke)
+    planner = kind(graph, build, model, source, leaves, reference, smoke)
+    beside = planner.beside()
     variants = tuple(planner.variant(variant) for variant in build.variants)
     several = any(SINGLE not in planned.graphs for planned in variants)
     parts = planner.parts() if several else {}
@@ -101,7 +99,7 @@ def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     if build.compose != "single-file" and (files := tokenizer_files(model.facts)):
         tokenizer = planner.add(files, {"source": source}, None, "client-tokenizer")
     searches = dict(item.searches)
-    return BundlePlan(build, model, reference, variants, searches, parts, tokenizer=tokenizer)
+    return BundlePlan(build, model, reference, variants, searches, parts, beside, tokenizer)
 
 
 def _check_components(build: TargetBuild, facts: Facts, where: str) -> None:
@@ -129,69 +127,69 @@ def _check_components(build: TargetBuild, facts: Facts, where: str) -> None:
             )
 
 
-def _training_bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
-    """Return the bundle of a recipe that trains; its variant is the model before any training."""
-    build, model = item.build, item.model
-    train = train_of(build)
-    assert train
-
-    def add(step: Step, inputs: Mapping[str, str], stage: str) -> str:
-        own = f"{build.recipe}/{build.target}/{stage}"
-        return graph.add(step, inputs, f"{build.recipe}/{stage}", otherwise=own)
-
-    data = json.dumps(model.facts.training_data(dict(build.shapes)), sort_keys=True)
-    source = graph.leaf(model.folder, model.digest)
-    trials = graph.leaf(*item.trials) if item.trials else None
-    training = plan_training(build, train, source, trials, data, smoke=smoke, add=add)
-    graphs, reference = {SINGLE: training.artifacts}, {"reference": training.reference}
-    run = RunReference(MODEL_NAME)
-    outputs = add(run, {"model": training.artifacts, **reference}, "outputs-onnx")
-    describe = Describe(build.layout == "mobile", _estimated(build.provider))
-    described = add(describe, {"model": training.artifacts}, "describe")
-    quality = add(MeasureQuality(), {"outputs": outputs, **reference}, "quality-onnx")
-    variant = VariantPlan(
-        variant=build.variants[0],
-        graphs=graphs,
-        fp32_graphs=graphs,
-        ort=None,
-        measured=(Measured(DESCRIPTION, described, SINGLE), Measured(QUALITY, quality, "onnx")),
-    )
-    files = tokenizer_files(model.facts)
-    tokenizer = add(files, {"source": source}, "client-tokenizer") if files else None
-    return BundlePlan(build, model, training.reference, (variant,), {}, {}, training, tokenizer)
-
-
 @dataclass
 class TargetPlanner:
-    """Adds the steps of one target to a graph; nodes that targets share are added once."""
+    """Adds the steps of one target to a graph; nodes that targets share are added once.
+
+    What an `Owner` has built in place of variants for inference is planned by a kind of its own, in
+    its room's `planning`. `leaves` are the samples' nodes by name.
+    """
 
     graph: GraphBuilder
     build: TargetBuild
     model: Model
     source: str
-    calibration: str
+    leaves: Mapping[str, str]
     reference: str
     smoke: bool
 
+    @classmethod
+    def language(cls, target: Target) -> str:
+        """Return the language of the README's code."""
+        return target.language
+
+    @classmethod
+    def load_check(cls, build: TargetBuild) -> LoadCheck:
+        """Return the step that loads the model once before anything is planned."""
+        return LoadCheck(module_of(build.family, "torch_side"))
+
+    @classmethod
+    def model_checks(cls, build: TargetBuild) -> Mapping[str, Step]:
+        """Return, by stage, what else looks into the model before anything is planned."""
+        return {}
+
+    @classmethod
+    def samples(cls, build: TargetBuild) -> Iterator[Samples]:
+        """Yield what is read beside the model."""
+        yield Samples("data", "the proof's data", build.data)
+        yield Samples("calibration", "the calibration data", build.calibration)
+
+    @classmethod
+    def reference_step(cls, build: TargetBuild) -> tuple[Step, tuple[str, ...]]:
+        """Return what bundles are proved on, and the samples that it reads beside the model."""
+        length = dict(build.shapes).get("sequence_length")
+        return Reference(module_of(build.family, "torch_side"), length, build.options), ("data",)
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The forms in which variants are shipped."""
+        return self.build.formats
+
+    def beside(self) -> dict[str, str]:
+        """Return the nodes that the bundle is made of or proved by beside its variants, by name."""
+        return {}
+
     def variant(self, variant: Variant) -> VariantPlan:
-        build = self.build
-        shipped, fp32 = self._graphs_of(variant), self._graphs_of(None)
+        shipped, fp32 = self.graphs_of(variant), self.graphs_of(None)
         compared = None if shipped == fp32 else fp32
-        one, one_fp32 = shipped.get(SINGLE), fp32.get(SINGLE)
-        ort = self._ort(variant, one) if one and "ort" in build.formats else None
-        files = {"onnx": (shipped, MODEL_NAME)} if "onnx" in build.formats else {}
+        one = shipped.get(SINGLE)
+        ort = self._ort(variant, one) if one and "ort" in self.formats else None
+        files = {"onnx": (shipped, MODEL_NAME)} if "onnx" in self.formats else {}
         if ort:
             files["ort"] = ({SINGLE: ort}, ORT_MODEL)
-        measuring = MeasuringPlanner(
-            build,
-            self.model.facts,
-            self.source,
-            self.reference,
-            self.smoke,
-            self.add,
-        )
         return VariantPlan(
             variant=variant,
+            formats=self.formats,
             graphs=shipped,
             fp32_graphs=fp32,
             ort=ort,
@@ -204,9 +202,15 @@ class TargetPlanner:
                     Measured(QUALITY, self._quality(variant, form, nodes, file, compared), form)
                     for form, (nodes, file) in files.items()
                 ),
-                *(measuring.measured(variant, one, one_fp32) if one and one_fp32 else ()),
+                *self._measuring(shipped).measured(variant, shipped, fp32),
             ),
         )
+
+    def _measuring(self, shipped: Mapping[str, str]) -> MeasuringPlanner:
+        """Return what times files and takes their memory; several are run between the parts."""
+        beside = {"source": self.source} | ({} if SINGLE in shipped else self.parts())
+        facts, reference = self.model.facts, self.reference
+        return MeasuringPlanner(self.build, facts, beside, reference, self.smoke, self.add)
 
     def _quality(
         self,
@@ -227,7 +231,7 @@ class TargetPlanner:
     def _outputs(
         self, variant: Variant | None, stage: str, graphs: Mapping[str, str], file: str
     ) -> str:
-        inputs = {"reference": self.reference, **_inputs("model", graphs)}
+        inputs = {"reference": self.reference, **graph_inputs("model", graphs)}
         step = RunReference(file)
         if SINGLE not in graphs:
             parts = self.parts()
@@ -238,7 +242,7 @@ class TargetPlanner:
             inputs["step"] = self.core(variant).node
         return self.add(step, inputs, variant, stage)
 
-    def _graphs_of(self, variant: Variant | None) -> dict[str, str]:
+    def graphs_of(self, variant: Variant | None) -> dict[str, str]:
         """Return the nodes of a variant's shipped graphs; None gives the fp32 ones."""
         cores = {item.name: self.core(variant, item).node for item in self.model.facts.components}
         return self.composed(variant, cores)
@@ -312,7 +316,9 @@ class TargetPlanner:
 
         Quantizers learn from `learn`, a search judges on `judge`.
         """
-        data = self.add(SplitSamples(part), {"data": self.calibration}, None, f"samples-{part}")
+        data = self.add(
+            SplitSamples(part), {"data": self.leaves["calibration"]}, None, f"samples-{part}"
+        )
         inputs = {"source": self.source, "data": data}
         room = module_of(self.build.family, "calibration")
         components = {item.name: item for item in self.model.facts.components}
@@ -356,11 +362,6 @@ class TargetPlanner:
         # Where another target has other settings under this name, the name says whose it is.
         own = [self.build.recipe, self.build.target, *parts[1:], stage]
         return self.graph.add(step, inputs, "/".join([*parts, stage]), otherwise="/".join(own))
-
-
-def _inputs(prefix: str, graphs: Mapping[str, str]) -> dict[str, str]:
-    """Return the inputs of a step that reads all of a variant's graphs."""
-    return {prefix if name == SINGLE else f"{prefix}.{name}": node for name, node in graphs.items()}
 
 
 def _estimated(provider: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from olive_build.engine.graph import Graph
-from olive_build.families.facts import Facts
-from olive_build.plan.training import TrainingNodes
-from olive_build.recipe.build import TargetBuild, Variant
+from olive_build.families.facts import SINGLE, Facts
+from olive_build.recipe.build import DataSource, TargetBuild, Variant
 
 # What is measured of a variant, by what its figures are called.
 DESCRIPTION, QUALITY, LATENCY, MEMORY = "description", "quality", "latency", "memory"
@@ -44,15 +43,19 @@ class Inspected:
 
     build: TargetBuild
     model: Model
-    data: str
-    data_digest: str
-    calibration: str
-    calibration_digest: str
+    samples: Mapping[str, tuple[str, str]]
+    """What is read beside the model by what it is called: path and digest."""
     searches: tuple[tuple[str, str], ...] = ()
     """By variant: what its search measured and chose, as JSON."""
-    trials: tuple[str, str] | None = None
-    """Path and digest of the trials of what trains, where it has some. Data and calibration are
-    empty there."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a plan reads beside the model, where it is, and what messages call it."""
+
+    name: str
+    title: str
+    source: DataSource
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,17 @@ class Measured:
     part: str = ""
 
 
+def graph_inputs(prefix: str, graphs: Mapping[str, str]) -> dict[str, str]:
+    """Return the inputs of a step that reads all of a variant's graphs."""
+    return {prefix if name == SINGLE else f"{prefix}.{name}": node for name, node in graphs.items()}
+
+
 @dataclass(frozen=True)
 class VariantPlan:
     """The nodes of one variant: what is shipped, the fp32 graph it came from, what is measured."""
 
     variant: Variant
+    formats: tuple[str, ...]
     graphs: Mapping[str, str]
     """By file: `model` for a single one, else as the layout calls its parts."""
     fp32_graphs: Mapping[str, str]
@@ -111,15 +120,14 @@ class BundlePlan:
     searches: Mapping[str, str]
     parts: Mapping[str, str]
     """What proving a layout of several files runs before and after them."""
-    training: TrainingNodes | None = None
-    """What a device trains with; the one variant is then what is left for inference."""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """What the bundle has beside its variants, or is proved by, where a section decides that."""
     tokenizer: str | None = None
     """The tokenizer's files as clients are given them, where a bundle has any."""
 
     def nodes(self) -> set[str]:
         """Return every node that the bundle is made of or proved by."""
-        found = {self.reference, *self.parts.values()}
-        found |= self.training.nodes() if self.training else set()
+        found = {self.reference, *self.parts.values(), *self.beside.values()}
         found |= {self.tokenizer} if self.tokenizer else set()
         return found.union(*(item.nodes() for item in self.variants))
 

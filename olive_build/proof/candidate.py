@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,40 @@ class Candidate:
         own = {"name": self.name, "kind": self.kind, "path": self.path, "module": self.module}
         joined = [str(folder) for folder in rooms.extensions()]
         return own | {"rooms": joined} | dict(self.more)
+
+
+@dataclass(frozen=True)
+class Several:
+    """How the files of a layout are run as one: by the family's module `session`.
+
+    `parts` are the graphs that prepare what it takes and gives, `options` what the recipe asks for.
+    """
+
+    session: str
+    parts: tuple[str, ...]
+    options: tuple[tuple[str, str], ...]
+
+    def candidate(
+        self, name: str, inputs: Mapping[str, Path], prefix: str, file: str, sample: str
+    ) -> Candidate:
+        """Return the candidate that runs a step's inputs `prefix.<name of a file>` as one."""
+        files = files_of(inputs, prefix, file)
+        more = {
+            "session": self.session,
+            "files": {key: str(path) for key, path in files.items()},
+            "parts": {key: str(inputs[key] / file) for key in self.parts},
+            "source": str(inputs["source"]),
+            "options": dict(self.options),
+        }
+        first = str(next(iter(files.values())))
+        return Candidate(name, "onnxruntime", first, sample, more=tuple(more.items()))
+
+
+def files_of(inputs: Mapping[str, Path], prefix: str, file: str) -> dict[str, Path]:
+    """Return the files of a layout that a step is given as `prefix.<name of a file>`."""
+    start = f"{prefix}."
+    found = {name: path for name, path in inputs.items() if name.startswith(start)}
+    return {name.removeprefix(start): path / file for name, path in found.items()}
 
 
 def candidate_for(name: str, model: Path, sample: str) -> Candidate:

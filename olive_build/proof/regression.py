@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from olive_build.proof import figures
-from olive_build.proof.figures import Figure
-from olive_build.proof.verdict import Measured, gate, held, measured_gate, memory_ratios
+from olive_build.proof.figures import Figure, Measured
+from olive_build.proof.figures.cost import memory_ratios
+from olive_build.proof.verdict import gate, held, measured_gate
 from olive_build.record.proof import (
     PYTORCH,
     THIS,

@@ -7,20 +7,17 @@ of the limit: `passed` and `failed` are never a matter of luck. Otherwise the ga
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from olive_build.proof import figures
+from olive_build.proof.figures import Figure, Measured
+from olive_build.proof.figures.cost import ratio_to
 from olive_build.proof.interval import side
 from olive_build.record.proof import (
     FP32,
     PYTORCH,
-    THIS,
     Finding,
     Gate,
     Latency,
-    LoadTime,
-    Memory,
-    ShortMemory,
     SpeedLimit,
     Status,
     VariantProof,
@@ -28,9 +25,8 @@ from olive_build.record.proof import (
 )
 
 NOT_TOLD = "the file does not give what it is measured on"
-SPEEDUP = "speedup"
+SLOWDOWN, SPEEDUP = "slowdown", "speedup"
 AS_FAST = 1.0
-AGAINST_FP32 = ("size_ratio", "slowdown", "load_ratio", "memory_ratio")
 
 
 def held(
@@ -45,16 +41,6 @@ def held(
     """Return the gate of a figure, which binds as the figure does."""
     bound = figures.find(figure).bound
     return Gate(figure, value, limit, bound, status, note, size, interval)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A figure that varies: its median, where it lies for certain, and whether others disturbed."""
-
-    value: float
-    low: float
-    high: float
-    noisy: bool = False
 
 
 def gate(figure: str, value: float, limit: float) -> Gate:
@@ -75,12 +61,6 @@ def quality_gates(found: Mapping[str, float], limits: Mapping[str, float]) -> li
         for name in figures.of_quality()
         if name in limits
     ]
-
-
-def size_gates(size_bytes: int, fp32_bytes: int, limits: Mapping[str, float]) -> list[Gate]:
-    """Hold a file's size against size_mb (10^6 bytes) and size_ratio (to the fp32 graph)."""
-    values = {"size_mb": size_bytes / 1e6, "size_ratio": size_bytes / fp32_bytes}
-    return [gate(name, value, limits[name]) for name, value in values.items() if name in limits]
 
 
 def measured_gate(
@@ -123,7 +103,7 @@ def speed_gate(
     if rows is None:
         status: Status = "not measured" if waived is None else "waived"
         return held("slowdown", None, limit, status, absent if waived is None else waived)
-    found = measured_gate("slowdown", [_ratio(row, FP32) for row in rows], limit)
+    found = measured_gate("slowdown", [ratio_to(row, FP32) for row in rows], limit)
     if waived is None:
         return found
     return held("slowdown", found.value, limit, "waived", waived, interval=found.interval)
@@ -145,75 +125,20 @@ def speedup_gates(
     ]
 
 
-def _ratio(row: Latency | LoadTime, other: str) -> Measured:
-    item = row.ratio_to[other]
-    return Measured(item.median, *item.interval, row.noisy)
-
-
 def _speedup(row: Latency) -> Measured:
-    ratio = _ratio(row, PYTORCH)
+    ratio = ratio_to(row, PYTORCH)
     low, high = 1 / ratio.high, 1 / max(ratio.low, 1e-9)
     return Measured(1 / ratio.value, low, high, ratio.noisy)
 
 
-def load_gates(load: LoadTime | None, limits: Mapping[str, float], absent: str) -> list[Gate]:
-    """Hold the time to create a session against load_ms and load_ratio (to the fp32 graph)."""
-    found: dict[str, list[Measured]] = {}
-    if load is not None:
-        own = load.milliseconds[THIS]
-        found["load_ms"] = [Measured(own.median, *own.interval, load.noisy)]
-        if FP32 in load.ratio_to:
-            found["load_ratio"] = [_ratio(load, FP32)]
-    return list(_where_limited(("load_ms", "load_ratio"), found, limits, load is None, absent))
-
-
-def memory_gates(
-    memory: Mapping[str, Sequence[Memory]] | None, limits: Mapping[str, float], absent: str
-) -> list[Gate]:
-    """Hold the peak memory against memory_mb and memory_ratio (to the fp32 graph), at each size.
-
-    `memory` holds the rows of memory.json by candidate. The interval of a ratio is the widest that
-    the runs of both sides allow.
-    """
-    found: dict[str, list[Measured]] = {}
-    if memory is not None:
-        own = memory[THIS]
-        found["memory_mb"] = [Measured(row.median, row.low, row.high) for row in own]
-        if FP32 in memory:
-            found["memory_ratio"] = list(memory_ratios(own, memory[FP32]))
-    return list(
-        _where_limited(("memory_mb", "memory_ratio"), found, limits, memory is None, absent)
-    )
-
-
-def memory_ratios(
-    own: Sequence[Memory | ShortMemory], others: Sequence[Memory | ShortMemory]
-) -> Iterator[Measured]:
-    """Yield the ratio of peaks at each size that both sides have."""
-    by_size = {row.tokens: row for row in others}
-    for row in own:
-        other = by_size.get(row.tokens)
-        # Below a page or two above an empty process there is nothing to compare with.
-        if other is not None and other.low > 0:
-            yield Measured(
-                row.median / other.median, max(row.low, 0.0) / other.high, row.high / other.low
-            )
-
-
-def _where_limited(
-    names: Sequence[str],
-    found: Mapping[str, Sequence[Measured]],
-    limits: Mapping[str, float],
-    is_absent: bool,
-    absent: str,
-) -> Iterator[Gate]:
-    for name in names:
-        if name not in limits:
-            continue
-        if found.get(name):
-            yield measured_gate(name, found[name], limits[name])
-        elif is_absent:
-            yield held(name, None, limits[name], "not measured", absent)
+def cost_gate(figure: Figure, proof: VariantProof, limit: float, absent: str) -> Gate | None:
+    """Hold what a variant costs against a limit; None where there is nothing to compare with."""
+    found = figure.cost(proof) if figure.cost else None
+    if found is None:
+        return held(figure.name, None, limit, "not measured", absent)
+    if isinstance(found, float):
+        return gate(figure.name, found, limit)
+    return measured_gate(figure.name, found, limit) if found else None
 
 
 def verdict_of(gates: Sequence[Gate], findings: Sequence[Finding]) -> Verdict:
@@ -239,13 +164,13 @@ def gates_of(
     timed.
     """
     limits = proof.limits.figures
-    if is_fp32_graph:
-        limits = {name: limit for name, limit in limits.items() if name not in AGAINST_FP32}
     yield from gates_on_quality(proof)
-    yield from size_gates(proof.size_bytes, proof.fp32_bytes, limits)
-    if not is_fp32_graph:
-        limit = limits.get("slowdown", AS_FAST)
-        yield speed_gate(proof.latency, limit, waived=waived, absent=absent)
-    yield from speedup_gates(proof.latency, proof.limits.speedup or (), absent)
-    yield from load_gates(proof.load, limits, absent)
-    yield from memory_gates(proof.memory, limits, absent)
+    for name, figure in figures.every().items():
+        if name == SLOWDOWN:
+            if not is_fp32_graph:
+                limit = limits.get(name, AS_FAST)
+                yield speed_gate(proof.latency, limit, waived=waived, absent=absent)
+            yield from speedup_gates(proof.latency, proof.limits.speedup or (), absent)
+        elif figure.cost and name in limits and not (figure.against_fp32 and is_fp32_graph):
+            found = cost_gate(figure, proof, limits[name], absent)
+            yield from [found] if found else []

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
 from olive_build.methods import Method
-from olive_build.recipe.sections import Section
+from olive_build.recipe.sections import Owner, Section
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -232,13 +232,27 @@ class TargetBuild:
         return next((found for found in self.sections if isinstance(found, kind)), None)
 
     @property
+    def owner(self) -> Owner | None:
+        """The section that decides what is built in place of variants for inference, if any."""
+        return self.section(Owner)
+
+    @property
     def options(self) -> tuple[tuple[str, str], ...]:
         """What only this family's steps need to know, by name; numbers and flags as JSON."""
-        return tuple(
-            (name, value if isinstance(value, str) else json.dumps(value))
-            for found in self.sections
-            for name, value in found.options().items()
-        )
+        return tuple(_texts(found.options() for found in self.sections).items())
+
+    @property
+    def recorded(self) -> dict[str, str]:
+        """What a manifest keeps of the sections, as `options`."""
+        return _texts(found.recorded() for found in self.sections)
+
+
+def _texts(given: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for values in given
+        for name, value in values.items()
+    }
 
 
 # A layer's number stands between dots or slashes: `encoder.layer.[0-5].output`, `/layers.11/mlp`.

@@ -73,10 +73,15 @@ def _check_file(context: Context, text: str, here: KeyPath, family: Family) -> N
         return
     if Path(text).suffix != family.data_suffix:
         message = f"'{text}' is no {family.data_suffix} file"
-        context.add(Code.BAD_PATH, here, message, hint=_ENTRIES[family.samples])
+        context.add(Code.BAD_PATH, here, message, hint=_entries(family))
     elif not found.is_file():
         message, hint = f"there is no file '{text}'", "give its path relative to this file"
         context.add(Code.BAD_PATH, here, message, hint=hint)
+
+
+def _entries(family: Family) -> str:
+    """Return how a file of a family's samples is made."""
+    return _ENTRIES.get(family.samples, f"save {family.samples} as {family.data_suffix}")
 
 
 def samples(place: Place, family: Family) -> tuple[DataSource, DataSource]:

@@ -90,7 +90,7 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
     if provider is None or lost:
         return None
     place = Place(context, context.recipe.targets[name], target, provider, family, owner)
-    parts = owner.parts(place) if owner else _inference_parts(place)
+    parts = {"layout": target.layout, **(owner.parts(place) if owner else _inference_parts(place))}
     formats, opset, shapes = _formats(place), _opset(place) or 0, shapes_for(place, family)
     if owner is None:
         whole = {"opset": opset, "shapes": shapes, "attention": parts["attention"]}
@@ -106,7 +106,6 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
             target=name,
             provider=provider.name,
             formats=formats,
-            layout=target.layout,
             opset=opset,
             shapes=shapes,
             **parts,

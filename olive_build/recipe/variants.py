@@ -16,6 +16,7 @@ from olive_build.recipe.model import VARIANT_PATTERN, VariantSpec, VerifySpec
 from olive_build.recipe.quantize import METHODS, layered, unwritten, written
 from olive_build.recipe.suggest import listed
 from olive_build.recipe.tree import KeyPath
+from olive_build.targets.model import PRECISIONS
 
 # The built-in variants: the method of each, None for the fp32 graph. Options are the methods' own
 # defaults, but for those below.
@@ -116,7 +117,7 @@ def _made(
     speed = _speed(name, spec)
     own = {item.component: item.quantize for item in components}
     every = [own.get(component, quantize) for component in place.family.components]
-    precision = min(map(precision_of, every), key=FROM_LEAST_EXACT.index)
+    precision = min(map(precision_of, every), key=_exactness)
     because = spec.because if spec.because or name not in FOR_SIZE else Q4_BECAUSE
     return Variant(
         name=name,
@@ -252,6 +253,12 @@ def built_in_layer(name: str) -> dict[str, Any]:
     return {"method": BUILT_IN_METHODS.get(name), **BUILT_IN_OPTIONS.get(name, {})}
 
 
+def _exactness(precision: str) -> int:
+    """Return a precision's place from the least exact on; one that is not known comes first."""
+    known = precision in FROM_LEAST_EXACT
+    return FROM_LEAST_EXACT.index(precision) if known else -1
+
+
 def _check_runs(place: Place, name: str, precision: str, path: KeyPath) -> None:
     provider, target = place.provider, place.target
     if target.layout == "transformers.js" and name not in _TRANSFORMERS_JS:
@@ -261,8 +268,15 @@ def _check_runs(place: Place, name: str, precision: str, path: KeyPath) -> None:
             f"transformers.js has no dtype '{name}', so it would never load that file",
             hint=f"name the variant one of {listed(_TRANSFORMERS_JS)}",
         )
-    support = provider.support_of(precision)
-    if support.runs == "refused":
+    if precision not in PRECISIONS:
+        place.add(
+            Code.CANNOT_RUN,
+            path,
+            f"no provider says whether it runs {precision}, which '{name}' is",
+            hint="name another method, or have its `precision` be one that providers know",
+            notes=(f"they know {listed(PRECISIONS)}",),
+        )
+    elif (support := provider.support_of(precision)).runs == "refused":
         able = (*provider.precisions, *provider.precisions_by_fallback)
         place.add(
             Code.CANNOT_RUN,

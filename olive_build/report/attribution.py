@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
-from olive_build.proof.figures import find
-from olive_build.report.attribution_plot import Bar, write_plot
-from olive_build.report.attribution_sources import (
-    Compared,
-    Stage,
-    compare_bundle,
-    compare_files,
-)
-from olive_build.report.style import megabytes, paint, table
+from olive_build.report.attribution_sources import Compared, compare_bundle, compare_files
+from olive_build.report.blocks import Chart
+from olive_build.report.charts import Damage, damage_plot
+from olive_build.report.damage import DamageView, LayerView, SuggestionView, to_json
+from olive_build.report.render.terminal import blocks_lines
+from olive_build.report.sections.layers import blocks_of
 
 if TYPE_CHECKING:
     from olive_build.attribution.damage import Attribution, LayerDamage
     from olive_build.attribution.suggest import Suggestion
 
 SAMPLES = 32
-SHOWN = 20
-# A rewritten place whose noise is below this is the same but for rounding.
-EXACT_DB = 80.0
 
 
 @dataclass(frozen=True)
@@ -58,12 +52,14 @@ def print_quality(asked: ExplainQuality, *, plot: Path | None, as_json: bool) ->
     Raises UsageError for words that are neither a bundle nor two ONNX files.
     """
     explained = explain_quality(_compared(asked))
+    found = view_of(explained)
     if plot is not None:
-        write_plot(plot, _title(explained), _bars(explained.attribution))
+        title = f"Damage by layer: {found.variant}"
+        write_plot(plot, damage_plot(title, _drawn(explained.attribution)))
     if as_json:
-        click.echo(json.dumps(as_data(explained), indent=2))
+        click.echo(json.dumps(to_json(found), indent=2))
         return
-    for line in lines(explained):
+    for line in lines(found):
         click.echo(line)
     if plot is not None:
         click.echo(f"\nplot: {plot}")
@@ -102,99 +98,10 @@ def explain_quality(compared: Compared) -> Explained:
     return Explained(compared, attribution, suggestions)
 
 
-def lines(explained: Explained) -> Iterator[str]:
-    """Yield what is printed."""
-    compared, found = explained.compared, explained.attribution
-    yield f"{compared.labels[1]}"
-    yield f"against {compared.labels[0]}, on {compared.inputs}"
-    for note in compared.notes:
-        yield paint(note, "yellow")
-    if compared.stages:
-        yield ""
-        yield from _stage_lines(compared.stages)
-    yield ""
-    yield from _layer_lines(found)
-    yield ""
-    yield (
-        f"all together lose {_small(found.whole)} at the model's end (1 - cosine); "
-        f"{found.points} matching points"
-    )
-    yield from _suggestion_lines(explained)
-
-
-def _stage_lines(stages: Sequence[Stage]) -> Iterator[str]:
-    names = list(dict.fromkeys(name for stage in stages for name in stage.figures))
-    rows = [["step", *(find(name).title for name in names), "lost here"]]
-    before: float | None = None
-    for stage in stages:
-        figures = [find(n).text(stage.figures[n]) if n in stage.figures else "-" for n in names]
-        now = stage.figures.get("cosine_mean")
-        lost = "" if now is None or before is None else _small(max(0.0, before - now))
-        before = now if now is not None else before
-        rows.append([stage.name, *figures, stage.problem or lost])
-    yield from table(rows, right=range(1, len(names) + 1))
-
-
-def _layer_lines(found: Attribution) -> Iterator[str]:
-    ranking, exact = _ranked(found)
-    rows = [["layer", "precision", "own noise", "damage", "share", "so far", "size"]]
-    for item in ranking[:SHOWN]:
-        layer = item.layer
-        rows.append(
-            [
-                layer.name,
-                layer.precision,
-                _decibels(item.own_db),
-                _small(item.damage),
-                f"{item.share:.1%}",
-                _decibels(item.accumulated_db),
-                f"{megabytes(layer.reference_bytes)} -> {megabytes(layer.variant_bytes)}",
-            ]
-        )
-    yield from table(rows, right=(2, 3, 4, 5, 6))
-    if len(ranking) > SHOWN:
-        rest = ranking[SHOWN:]
-        yield f"and {len(rest)} more with {sum(item.share for item in rest):.1%} together"
-    if exact:
-        least = min(item.own_db for item in exact)
-        places = "1 place is" if len(exact) == 1 else f"{len(exact)} places are"
-        yield f"{places} only written in another way: {_decibels(least)} or better"
-
-
-def _ranked(found: Attribution) -> tuple[list[LayerDamage], list[LayerDamage]]:
-    """Return the layers by damage, and apart those that differ in how they are written alone."""
-    from olive_build.attribution.layers import REWRITTEN
-
-    exact = [
-        item
-        for item in found.layers
-        if item.layer.precision == REWRITTEN and item.own_db >= EXACT_DB
-    ]
-    return [item for item in found.ranking if item not in exact], exact
-
-
-def _suggestion_lines(explained: Explained) -> Iterator[str]:
-    if not explained.suggestions:
-        yield "no exclusion that was tried takes away a part of that worth its bytes"
-        return
-    yield ""
-    rows = [["left in fp32", "loss", "gain", "size", "gain per MB"]]
-    rows += [
-        [
-            ", ".join(item.exclude[:2]) + (", ..." if len(item.exclude) > 2 else ""),
-            f"{_small(item.before)} -> {_small(item.after)}",
-            f"{item.gain:.0%}",
-            f"+{megabytes(item.added_bytes)}",
-            f"{item.gain / max(1, item.added_bytes) * 1e6:.1%}",
-        ]
-        for item in explained.suggestions
-    ]
-    yield from table(rows, right=(2, 3, 4))
-    yield ""
-    yield "what gains most for its bytes, in the recipe:"
-    yield ""
-    for line in recipe_change(explained).splitlines():
-        yield f"    {line}"
+def lines(found: DamageView) -> Iterator[str]:
+    """Return what is printed: the blocks of the report, but for pictures of what tables say."""
+    blocks = blocks_of("layers", found)
+    return blocks_lines([block for block in blocks if not isinstance(block, Chart)])
 
 
 def recipe_change(explained: Explained) -> str:
@@ -214,71 +121,63 @@ def recipe_change(explained: Explained) -> str:
     return text
 
 
-def as_data(explained: Explained) -> dict[str, Any]:
-    """Return everything as plain data: infinite ratios are null, bytes whole numbers."""
+def view_of(explained: Explained) -> DamageView:
+    """Return what is shown of a comparison, the layers by their damage."""
     compared, found = explained.compared, explained.attribution
-    return {
-        "reference": compared.labels[0],
-        "variant": compared.labels[1],
-        "inputs": compared.inputs,
-        "samples": found.samples,
-        "matching_points": found.points,
-        "loss": found.whole,
-        "notes": list(compared.notes),
-        "stages": [
-            {"step": s.name, "figures": dict(s.figures), "problem": s.problem}
-            for s in compared.stages
-        ],
-        "layers": [_layer_data(item) for item in found.ranking],
-        "suggestions": [
-            {
-                "exclude": list(item.exclude),
-                "nodes": [layer.name for layer in item.layers],
-                "added_bytes": item.added_bytes,
-                "expected_gain": item.expected,
-                "loss_before": item.before,
-                "loss_after": item.after,
-                "gain": item.gain,
-            }
-            for item in explained.suggestions
-        ],
-        "recipe_change": recipe_change(explained) if explained.suggestions else None,
-    }
+    return DamageView(
+        reference=compared.labels[0],
+        variant=compared.labels[1],
+        inputs=compared.inputs,
+        samples=found.samples,
+        matching_points=found.points,
+        loss=found.whole,
+        notes=compared.notes,
+        stages=compared.stages,
+        layers=tuple(map(_layer, found.ranking)),
+        suggestions=tuple(map(_suggestion, explained.suggestions)),
+        recipe_change=recipe_change(explained) if explained.suggestions else None,
+    )
 
 
-def _layer_data(item: LayerDamage) -> dict[str, Any]:
-    layer = item.layer
-    return {
-        "node": layer.name,
-        "operator": layer.operator,
-        "precision": layer.precision,
-        "own_db": item.own_db if math.isfinite(item.own_db) else None,
-        "damage": item.damage,
-        "share": item.share,
-        "accumulated_db": item.accumulated_db if math.isfinite(item.accumulated_db) else None,
-        "reference_bytes": layer.reference_bytes,
-        "variant_bytes": layer.variant_bytes,
-    }
+def _layer(item: LayerDamage) -> LayerView:
+    return LayerView(
+        node=item.layer.name,
+        operator=item.layer.operator,
+        precision=item.layer.precision,
+        own_db=item.own_db,
+        damage=item.damage,
+        share=item.share,
+        accumulated_db=item.accumulated_db,
+        reference_bytes=item.layer.reference_bytes,
+        variant_bytes=item.layer.variant_bytes,
+    )
 
 
-def _title(explained: Explained) -> str:
-    return f"Damage by layer: {explained.compared.labels[1]}"
+def _suggestion(item: Suggestion) -> SuggestionView:
+    return SuggestionView(
+        item.exclude,
+        tuple(layer.name for layer in item.layers),
+        item.added_bytes,
+        item.expected,
+        item.before,
+        item.after,
+        item.gain,
+    )
 
 
-def _bars(found: Attribution) -> list[Bar]:
-    exact = _ranked(found)[1]
+def write_plot(path: Path, picture: str) -> None:
+    """Write the picture. Raises UsageError when the file cannot be written."""
+    try:
+        replace_file(path, picture.encode("utf-8"))
+    except OSError as error:
+        raise UsageError(
+            "the plot cannot be written", where=str(path), why=error.strerror or str(error)
+        ) from error
+
+
+def _drawn(found: Attribution) -> list[Damage]:
     return [
-        Bar(item.layer.name, item.layer.precision, item.share, item.own_db, item.accumulated_db)
+        Damage(item.layer.name, item.layer.precision, item.share, item.own_db, item.accumulated_db)
         for item in found.layers
-        if item not in exact
+        if not _layer(item).is_exact
     ]
-
-
-def _decibels(value: float) -> str:
-    if value == math.inf:
-        return "exact"
-    return "lost" if value == -math.inf else f"{value:.1f} dB"
-
-
-def _small(value: float) -> str:
-    return f"{value:.1e}" if value else "0"

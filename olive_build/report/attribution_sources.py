@@ -16,6 +16,7 @@ from olive_build.plan.types import BundlePlan, Plan, VariantPlan
 from olive_build.recipe.suggest import listed
 from olive_build.record.manifest import ONNX, Manifest, Variant
 from olive_build.record.read import file_of, read_manifest
+from olive_build.report.damage import StageView
 from olive_build.steps.convert_ort import MODEL_NAME
 
 if TYPE_CHECKING:
@@ -27,15 +28,6 @@ if TYPE_CHECKING:
 
 GENERATED_SAMPLES = 16
 METHODS = "olive_build.methods."
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step of a build: the figures of what it made against PyTorch, or why there are none."""
-
-    name: str
-    figures: Mapping[str, float] = field(default_factory=dict)
-    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ class Compared:
     feeds: Sequence[Arrays]
     measure: Measure | None
     inputs: str
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[StageView, ...] = ()
     notes: tuple[str, ...] = ()
     variant_name: str | None = None
     quantize: Mapping[str, object] = field(default_factory=dict)
@@ -272,7 +264,7 @@ def _around_quantizers(chain: Sequence[Node]) -> tuple[Node, Node]:
     return chain[places[0] - 1], chain[places[-1]]
 
 
-def _stage(node: Node, steps: _Steps, reference: AnyReference) -> Stage:
+def _stage(node: Node, steps: _Steps, reference: AnyReference) -> StageView:
     """Run what a step made on the references."""
     from olive_build.proof.quality import measure_quality
 
@@ -280,5 +272,5 @@ def _stage(node: Node, steps: _Steps, reference: AnyReference) -> Stage:
     try:
         quality = measure_quality(steps.file(node), reference)
     except OliveBuildError as error:
-        return Stage(name, problem=error.why or error.what)
-    return Stage(name, quality.against_torch.worst)
+        return StageView(name, problem=error.why or error.what)
+    return StageView(name, quality.against_torch.worst)

@@ -23,12 +23,15 @@ from olive_build.errors import UsageError
 from olive_build.families import family_module
 from olive_build.families.registry import Family
 from olive_build.proof.benchmark import Shape, benchmark
+from olive_build.report.blocks import Kind, by_place, table
 from olive_build.report.contestants import Field, gather
-from olive_build.report.style import paint, table
+from olive_build.report.render.terminal import print_block
+from olive_build.report.style import paint
 from olive_build.report.training_bench import NOT_IN_TRAINING, all_train, bench_training
 
 LARGEST = 100_000
 SECONDS = 1.0
+TIMES = ("p50 ms", "p90", "p99", "items/s", "x")
 
 
 @dataclass(frozen=True)
@@ -150,21 +153,19 @@ def _print(result: dict[str, Any]) -> None:
     alike = [f"{name} {values.pop()}" for name, values in setup.items() if name not in varied]
     if alike:
         click.echo(", ".join(alike))
-    heads = ["candidate", "p50 ms", "p90", "p99", "items/s", "x", "between"]
-    rows = [[result["unit"], *varied, *heads]]
+    rows = []
     for row in result["rows"]:
         setting = [str(row[name]) for name in ("tokens", *varied)]
         rows += [[*setting, *_line(row, name, first)] for name in names]
-    numbers_from = len(varied) + 2
-    for line in table(
-        rows, right=(*range(numbers_from - 1), *range(numbers_from, numbers_from + 5))
-    ):
-        click.echo(line)
+    settings = _numbers(result["unit"], *varied)
+    columns = by_place(*settings, ("candidate", ""), *_numbers(*TIMES), ("between", ""))
+    print_block(table("speeds", "", rows, *columns))
     click.echo()
-    rows = [["candidate", "load ms", "x", "between", "peak MB"]]
-    rows += [_resources(result, name, first) for name in names]
-    for line in table(rows, right=(1, 2, 4)):
-        click.echo(line)
+    rows = [_resources(result, name, first) for name in names]
+    columns = by_place(
+        ("candidate", ""), *_numbers("load ms", "x"), ("between", ""), *_numbers("peak MB")
+    )
+    print_block(table("resources", "", rows, *columns))
     click.echo(
         "\np50 to p99: of all calls, - where there were fewer than 100. x, between: how many times "
         f"as\nfast as {first}, the median of the rounds' ratios and its interval. peak MB: above a "
@@ -172,6 +173,10 @@ def _print(result: dict[str, Any]) -> None:
     )
     for note in noisy(result):
         click.echo(paint(note, "yellow"))
+
+
+def _numbers(*titles: str) -> list[tuple[str, Kind]]:
+    return [(title, "number") for title in titles]
 
 
 def _line(row: dict[str, Any], name: str, first: str) -> list[str]:

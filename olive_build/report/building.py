@@ -30,8 +30,11 @@ from olive_build.errors import printable
 from olive_build.proof.figures import Figure, find, worst
 from olive_build.record.codec import encode
 from olive_build.record.proof import PYTORCH, Latency, Trained, VariantProof
+from olive_build.report.blocks import by_place, table
+from olive_build.report.numbers import megabytes
+from olive_build.report.render.terminal import print_block
 from olive_build.report.searched import check_can_write, write_searched
-from olive_build.report.style import megabytes, paint, table
+from olive_build.report.style import paint
 from olive_build.select import Selection, select
 from olive_build.steps.notes import notes_in
 
@@ -189,20 +192,19 @@ def print_result(result: BuildReport, progress: Progress) -> None:
         + f", in {progress.elapsed}"
     )
     named = told_of_all(result)
-    heads = (
-        "recipe",
-        "target",
-        "variant",
-        "size",
-        "of fp32",
-        ", ".join(figure.title for figure in named) or "quality",
-        "speed",
-        "verdict",
+    columns = by_place(
+        ("recipe", ""),
+        ("target", ""),
+        ("variant", ""),
+        ("size", "number"),
+        ("of fp32", "number"),
+        (", ".join(figure.title for figure in named) or "quality", ""),
+        ("speed", ""),
+        ("verdict", ""),
     )
     click.echo()
     rows = [row for item in result.bundles for row in bundle_rows(item, named)]
-    for line in table([heads, *rows], right=(3, 4)):
-        click.echo(line)
+    print_block(table("bundles", "", rows, *columns))
     sizes = {
         text: None for item in result.bundles for p in item.proofs if (text := speed_size(p.proof))
     }

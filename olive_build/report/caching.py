@@ -11,7 +11,9 @@ import click
 from olive_build.engine import upkeep
 from olive_build.engine.store import Store
 from olive_build.errors import EXIT_DONE, EXIT_STEP, UsageError
-from olive_build.report.style import megabytes, table
+from olive_build.report.blocks import table
+from olive_build.report.numbers import megabytes
+from olive_build.report.render.terminal import print_block
 
 
 def print_cache(*, as_json: bool) -> None:
@@ -38,18 +40,16 @@ def print_cache(*, as_json: bool) -> None:
         click.echo("nothing is cached")
         return
     now = time.time()
-    shown = [["step", "size", "took", "last used"]]
-    shown += [
-        [
-            entry.slot,
-            megabytes(entry.size_bytes) if entry.present else "removed",
-            f"{entry.record.seconds:.1f} s",
-            f"{(now - entry.last_used) / 3600:.1f} h ago",
-        ]
-        for entry in entries
-    ]
-    for line in table(shown, right=(1, 2, 3)):
-        click.echo(line)
+    shown = table(
+        "cache",
+        "",
+        entries,
+        ("step", "", lambda entry: entry.slot),
+        ("size", "number", lambda it: megabytes(it.size_bytes) if it.present else "removed"),
+        ("took", "number", lambda entry: f"{entry.record.seconds:.1f} s"),
+        ("last used", "number", lambda entry: f"{(now - entry.last_used) / 3600:.1f} h ago"),
+    )
+    print_block(shown)
     # Equal artifacts of several steps are stored once.
     sizes = {entry.record.artifact: entry.size_bytes for entry in entries if entry.present}
     click.echo(f"{len(entries)} steps, {megabytes(sum(sizes.values()))}")

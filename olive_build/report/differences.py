@@ -14,7 +14,8 @@ from olive_build.record.codec import encode
 from olive_build.record.manifest import Training, Variant
 from olive_build.record.proof import Cost, StepCost, Trained, VariantProof
 from olive_build.record.read import read_record
-from olive_build.report.style import table
+from olive_build.report.blocks import by_place, table
+from olive_build.report.render.terminal import print_block
 
 SHOWN_DIGITS = 12
 OF_BUNDLE = ("recipe", "target", "provider", "status", "smoke")
@@ -32,9 +33,9 @@ def print_differences(old: Path, new: Path, *, as_json: bool) -> None:
         keys = ("what", "old", "new")
         click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
     elif rows:
-        head = ["what", "old", "new"]
-        for line in table([head, *([name, _text(a), _text(b)] for name, a, b in rows)]):
-            click.echo(line)
+        told = [(name, _text(a), _text(b)) for name, a, b in rows]
+        columns = by_place(("what", ""), ("old", ""), ("new", ""))
+        print_block(table("differences", "", told, *columns))
     else:
         click.echo("no difference: same files, settings, tools and figures")
 

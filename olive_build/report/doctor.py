@@ -17,7 +17,8 @@ import click
 from olive_build.engine.machine import this_machine
 from olive_build.engine.store import default_root
 from olive_build.errors import EXIT_DONE, EXIT_USAGE
-from olive_build.report.style import megabytes, paint
+from olive_build.report.numbers import megabytes
+from olive_build.report.style import paint
 from olive_build.toolchains.environments import (
     TOOLCHAINS,
     changed_in,

@@ -11,7 +11,9 @@ import click
 from olive_build.bundle.layouts.check import LayoutReport, check_layout
 from olive_build.bundle.layouts.findings import Finding
 from olive_build.errors import EXIT_BUNDLE, EXIT_DONE, OliveBuildError
-from olive_build.report.style import paint, table
+from olive_build.report.blocks import table
+from olive_build.report.render.terminal import block_lines
+from olive_build.report.style import paint
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
@@ -44,17 +46,16 @@ def rendered(report: LayoutReport) -> str:
     verdict = paint("failed", "red") if report.errors else paint("passed", "green")
     lines = [f"{report.path}: {verdict}, {report.kind} with {report.client}"]
     if report.requests:
-        rows = [["asked for by", "dtype", "file", "there"]]
-        rows += [
-            [
-                request.device.title + (" (default)" if request.default else ""),
-                request.dtype,
-                request.path,
-                "yes" if request.path in report.present else "no",
-            ]
-            for request in report.requests
-        ]
-        lines += [f"  {line}" for line in table(rows)]
+        shown = table(
+            "requests",
+            "",
+            report.requests,
+            ("asked for by", "", lambda it: it.device.title + " (default)" * it.default),
+            ("dtype", "", lambda it: it.dtype),
+            ("file", "", lambda it: it.path),
+            ("there", "", lambda it: "yes" if it.path in report.present else "no"),
+        )
+        lines += [f"  {line}" for line in block_lines(shown)]
     lines += ["", *summary(report.findings)] if report.findings else []
     return "\n".join(lines)
 

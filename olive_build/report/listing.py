@@ -9,7 +9,8 @@ import click
 
 from olive_build.errors import UsageError
 from olive_build.recipe.find import describe
-from olive_build.report.style import table
+from olive_build.report.blocks import by_place, table
+from olive_build.report.render.terminal import print_block
 
 
 def print_recipes(folder: Path, *, as_json: bool) -> None:
@@ -27,5 +28,5 @@ def print_recipes(folder: Path, *, as_json: bool) -> None:
     elif not found:
         click.echo(f"there are no recipes in {folder}")
     else:
-        for line in table([["recipe", "description"], *map(list, found)]):
-            click.echo(line)
+        columns = by_place(("recipe", ""), ("description", ""))
+        print_block(table("recipes", "", found, *columns))

@@ -6,8 +6,8 @@ import json
 
 import click
 
-from olive_build.bundle.layout import Placed, model_files, side_files
-from olive_build.bundle.training import training_files
+from olive_build.bundle.layout import model_files, side_files
+from olive_build.bundle.purpose import Placed, purpose_of
 from olive_build.engine.fingerprint import to_fields
 from olive_build.engine.store import Store
 from olive_build.plan.types import BundlePlan, Plan
@@ -52,9 +52,9 @@ def print_plan(selected: Selection, *, as_json: bool) -> None:
 
 
 def _made(bundle: BundlePlan) -> list[Placed]:
-    """Return the files that steps make: the variants' and what a device trains with."""
+    """Return the files that steps make: the variants' and those beside them."""
     models = [file for item in bundle.variants for file in model_files(bundle, item).values()]
-    return [*models, *training_files(bundle).values()]
+    return [*models, *purpose_of(bundle.build).placed(bundle).values()]
 
 
 def _short(value: object) -> str:

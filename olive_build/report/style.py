@@ -78,8 +78,3 @@ def _widths(rows: Sequence[Sequence[str]], right: Sequence[int], limit: int) -> 
                 break
             widths[spare.index(max(spare))] -= 1
     return widths
-
-
-def megabytes(size_bytes: int) -> str:
-    """Return a size in units of 10^6 bytes, as the recipe's size_mb is."""
-    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else f"{size_bytes / 1e3:.1f} kB"

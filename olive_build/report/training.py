@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -12,29 +12,28 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import EXIT_DONE, EXIT_INTERRUPTED, ProofError, StepError
-from olive_build.report.loss_plot import loss_plot
-from olive_build.report.style import table
+from olive_build.report.blocks import by_place, table
+from olive_build.report.charts import loss_plot
+from olive_build.report.render.terminal import block_lines
 from olive_build.report.training_bundle import TrainingBundle, open_bundle
 from olive_build.report.training_display import Display, duration
 from olive_build.report.training_examples import Examples, read_examples
-from olive_build.report.training_output import (
+from olive_build.report.training_process import TOOLCHAIN, train
+from olive_build.report.training_record import (
     CHECKPOINT,
     INFERENCE,
     PLOT,
     RECORD,
-    check_output,
-    put_in_place,
-    work_folder,
-)
-from olive_build.report.training_process import TOOLCHAIN, train
-from olive_build.report.training_record import (
     Earlier,
     History,
     Settings,
     Typed,
+    check_output,
     earlier,
+    put_in_place,
     record,
     settle,
+    work_folder,
 )
 from olive_build.toolchains import provision
 
@@ -302,7 +301,7 @@ def _show(job: Job, display: Display, history: History, figures: Mapping[str, An
         "",
         *_examples_table(job, history),
         "",
-        *table(_figures_rows(job, history, figures), right=(1,)),
+        *_figures_table(job, history, figures),
         "",
         f"try it: {job.output / INFERENCE} runs in any onnxruntime; the loss: {job.output / PLOT}",
         f"go on: {_command(job)}",
@@ -310,26 +309,26 @@ def _show(job: Job, display: Display, history: History, figures: Mapping[str, An
     display.end("\n".join(lines), {"trained": told})
 
 
-def _examples_table(job: Job, history: History) -> list[str]:
+def _examples_table(job: Job, history: History) -> Iterator[str]:
     examples, labels = job.examples, job.bundle.training.labels
     learned = examples.counts(examples.split.learned)
     held = examples.counts(examples.split.held)
-    rows = [["examples of", "learned from", "held out"]]
+    heads = ["learned from", "held out"]
     # Of numbers there are no classes, and all examples are told together.
     names = [name for name in labels if name in learned] or list(learned)
-    rows += [[name, str(learned[name]), str(held[name])] for name in names]
+    rows = [[name, str(learned[name]), str(held[name])] for name in names]
     if history.judged and history.judged[-1].shares:
-        rows[0].append("of those right, before -> after")
-        for row in rows[1:]:
+        heads.append("of those right, before -> after")
+        for row in rows:
             number = labels.index(row[0])
             shares = [item.shares[number] for item in (history.judged[0], history.judged[-1])]
             row.append(" -> ".join("none" if share is None else f"{share:.1%}" for share in shares))
-    return table(rows, right=(1, 2, 3))
+    columns = by_place(("examples of", ""), *((head, "number") for head in heads))
+    return block_lines(table("examples", "", rows, *columns))
 
 
-def _figures_rows(job: Job, history: History, figures: Mapping[str, Any]) -> list[list[str]]:
+def _figures_table(job: Job, history: History, figures: Mapping[str, Any]) -> Iterator[str]:
     rows = [
-        ["training", ""],
         ["epochs, in all", str(history.epochs)],
         ["steps", str(figures["steps"])],
         ["time", duration(figures["seconds"])],
@@ -347,7 +346,7 @@ def _figures_rows(job: Job, history: History, figures: Mapping[str, Any]) -> lis
             if before is not None and after is not None:
                 rows.append([f"{name}, before -> after", f"{before:.1%} -> {after:.1%}"])
     rows.append(["exported model off by", f"{figures['inference_difference']:.1e}"])
-    return rows
+    return block_lines(table("figures", "", rows, *by_place(("training", ""), ("", "number"))))
 
 
 def _command(job: Job) -> str:

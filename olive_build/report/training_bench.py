@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -14,11 +13,11 @@ import click
 
 from olive_build.engine.machine import this_machine
 from olive_build.errors import BundleError, StepError, UsageError
-from olive_build.processes import environment
 from olive_build.record.read import read_manifest
-from olive_build.report.style import table
+from olive_build.report.blocks import table
+from olive_build.report.render.terminal import print_block
 from olive_build.report.training_bundle import TrainingBundle, open_bundle
-from olive_build.report.training_process import TOOLCHAIN
+from olive_build.report.training_process import TOOLCHAIN, asked
 from olive_build.toolchains import provision
 
 COST = "olive_build.training.cost"
@@ -89,32 +88,18 @@ def _measured(bundle: TrainingBundle, batch: int, threads: int) -> dict[str, Any
         path = Path(scratch) / "batch.npz"
         _write_batch(bundle, batch, path)
         words = (str(bundle.artifacts.absolute()), str(path), str(threads))
-        done = subprocess.run(
-            provision.command(TOOLCHAIN, COST, *words),
-            capture_output=True,
-            text=True,
-            env=environment(),
-            check=False,
-        )
-    if done.returncode:
+        cost, why = asked(COST, *words)
+    if cost is None:
         raise StepError(
             "a training step cannot be timed",
             where=f"{bundle.folder}, batch {batch}, threads {threads}",
-            why=_why(done.stderr) or f"its process ended with status {done.returncode}",
+            why=why,
             hint="`olive-build verify` says whether the bundle is whole; a smaller --batches takes "
             "less memory",
         )
-    cost = json.loads(done.stdout.splitlines()[-1])
     name = f"{bundle.manifest.recipe}/{bundle.manifest.target}"
     per_second = batch * 1e3 / cost["milliseconds_per_step"]
     return {"bundle": name, "batch": batch, "examples_per_second": per_second, **cost}
-
-
-def _why(printed: str) -> str:
-    """Return an error that was rendered, or the last line, where a traceback has its reason."""
-    lines = [line for line in printed.splitlines() if line.strip()]
-    starts = [number for number, line in enumerate(lines) if line.startswith("error: ")]
-    return "\n".join(lines[starts[-1] :] if starts else lines[-1:])
 
 
 def _write_batch(bundle: TrainingBundle, batch: int, path: Path) -> None:
@@ -149,23 +134,20 @@ def _write_batch(bundle: TrainingBundle, batch: int, path: Path) -> None:
 def _print(result: Mapping[str, Any]) -> None:
     machine = result["machine"]
     click.echo(f"{machine['cpu']}, {machine['cores']} cores, {' '.join(machine['features'])}")
-    lines = [
-        ["training step of", "batch", "threads", "ms a step", "examples/s", "peak MB", "of it"]
-    ]
-    lines += [
-        [
-            row["bundle"],
-            str(row["batch"]),
-            str(row["threads"]),
-            f"{row['milliseconds_per_step']:.2f}",
-            f"{row['examples_per_second']:.1f}",
-            f"{row['peak_bytes'] / 1e6:.1f}",
-            f"{(row['peak_bytes'] - row['baseline_bytes']) / 1e6:.1f}",
-        ]
-        for row in result["training"]
-    ]
-    for line in table(lines, right=range(1, 7)):
-        click.echo(line)
+    rows: list[dict[str, Any]] = result["training"]
+    shown = table(
+        "steps",
+        "",
+        rows,
+        ("training step of", "", lambda row: row["bundle"]),
+        ("batch", "number", lambda row: str(row["batch"])),
+        ("threads", "number", lambda row: str(row["threads"])),
+        ("ms a step", "number", lambda row: f"{row['milliseconds_per_step']:.2f}"),
+        ("examples/s", "number", lambda row: f"{row['examples_per_second']:.1f}"),
+        ("peak MB", "number", lambda row: f"{row['peak_bytes'] / 1e6:.1f}"),
+        ("of it", "number", lambda it: f"{(it['peak_bytes'] - it['baseline_bytes']) / 1e6:.1f}"),
+    )
+    print_block(shown)
     click.echo(
         "\nms a step: the median of up to 20 steps, each with loss, gradients and optimizer, on "
         "inputs\nthat the bundle holds. peak MB: of a process that has the training runtime alone; "

@@ -77,6 +77,29 @@ def _theirs(found: Mapping[str, Any]) -> OliveBuildError:
     return error
 
 
+def asked(module: str, *words: str) -> tuple[dict[str, Any] | None, str]:
+    """Return what a module of the toolchain prints at its end as JSON.
+
+    Where it fails it is None and why: how it ended, and its error or the last that it wrote.
+    """
+    done = subprocess.run(
+        provision.command(TOOLCHAIN, module, *words),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=environment(),
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    if not done.returncode and lines:
+        found: dict[str, Any] = json.loads(lines[-1])
+        return found, ""
+    wrote = [line for line in done.stderr.splitlines() if line.strip()]
+    starts = [number for number, line in enumerate(wrote) if line.startswith("error: ")]
+    said = wrote[starts[-1] :] if starts else wrote[-LAST_LINES:]
+    return None, "\n".join([_how(done.returncode), *said])
+
+
 def _crash(code: int, log: Path) -> StepError:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
     return StepError(

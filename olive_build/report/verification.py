@@ -10,13 +10,18 @@ from pathlib import Path
 import click
 
 from olive_build.bundle.verify import Verified, verify
-from olive_build.errors import OliveBuildError, UsageError, printable
+from olive_build.errors import OliveBuildError, ProofError, UsageError, printable
 from olive_build.proof.figures import DIFFERENCE, find, of_quality
 from olive_build.record.codec import encode
 from olive_build.record.proof import Gate
-from olive_build.report.style import paint, table
-from olive_build.report.training_verification import train_again
+from olive_build.report.blocks import table
+from olive_build.report.numbers import figure_columns
+from olive_build.report.render.terminal import block_lines
+from olive_build.report.style import paint
+from olive_build.report.training_process import asked
+from olive_build.training.verdict import repeated_gates
 
+TRAINING_CHILD = "olive_build.training.verify_child"
 INFERENCE = "every byte, and the quality of each model by running it again"
 TRAINING = (
     "every byte, the inference model by running it again, the checkpoint's values and the "
@@ -82,6 +87,33 @@ def _verified(folder: Path, *, train: bool) -> Result:
         return Result(folder, error=failure)
 
 
+def train_again(folder: Path) -> tuple[Gate, ...]:
+    """Repeat the stored steps of a bundle that was looked at, and judge them as a build does.
+
+    Takes the training toolchain, and makes it where there is none. Raises ProofError where a step
+    does not do what PyTorch's did, or does not run.
+    """
+    found, why = asked(TRAINING_CHILD, str(folder.absolute()))
+    if found is None:
+        raise _refused(folder, f"the training runtime does not run its files: {why}")
+    if "error" in found:
+        raise _refused(folder, f"{found['error']['what']}: {found['error']['why']}")
+    gates = tuple(repeated_gates(found))
+    failed = [gate.text() for gate in gates if gate.status == "failed"]
+    if failed:
+        raise _refused(folder, "\n".join(failed))
+    return gates
+
+
+def _refused(folder: Path, why: str) -> ProofError:
+    return ProofError(
+        "the bundle does not train as PyTorch did",
+        where=str(folder),
+        why=why,
+        hint="do not ship it; build it again, and find out who changed the file",
+    )
+
+
 def _print(result: Result) -> None:
     if result.found is None:
         assert result.error
@@ -93,9 +125,8 @@ def _print(result: Result) -> None:
     files = result.found.files
     # A bundle's files are of one family, so all have the same figures.
     names = [name for name in of_quality() if files and name in files[0].figures]
-    rows = [["file", *(find(name).head for name in names)]]
-    rows += [[item.path, *(find(n).text(item.figures[n]) for n in names)] for item in files]
-    for line in table(rows, right=range(1, len(names) + 1)):
+    shown = table("files", "", files, ("file", "", lambda it: it.path), *figure_columns(names))
+    for line in block_lines(shown):
         click.echo(f"  {line}")
     for line in _last_lines(result, result.found):
         click.echo(f"  {line}")

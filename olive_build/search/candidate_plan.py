@@ -43,14 +43,16 @@ def plan_candidate(item: Inspected, method: Method | None) -> CandidatePlan:
     build, model = item.build, item.model
     graph = GraphBuilder()
     source = graph.leaf(model.folder, model.digest)
-    calibration = graph.leaf(item.calibration, item.calibration_digest)
+    calibration = graph.leaf(*item.samples["calibration"])
     judged = graph.add(SplitSamples("judge"), {"data": calibration}, f"{build.recipe}/judge")
     reference = graph.add(
         Reference(module_of(build.family, "torch_side"), dict(build.shapes).get("sequence_length")),
         {"source": source, "data": judged},
         f"{build.recipe}/judge-reference",
     )
-    planner = TargetPlanner(graph, build, model, source, calibration, reference, False)
+    planner = TargetPlanner(
+        graph, build, model, source, {"calibration": calibration}, reference, False
+    )
     variant = (
         None if method is None else Variant("search", "int8", method, "gated", None, Budgets())
     )

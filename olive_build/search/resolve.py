@@ -142,7 +142,7 @@ def _key(item: Inspected, variant: Variant) -> str:
                 "speed": variant.speed,
             },
             "model": item.model.digest,
-            "calibration": item.calibration_digest,
+            "calibration": item.samples["calibration"][1],
             "machine": this_machine().fingerprint,
             "steps": sorted(_steps(item)),
         }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from olive_build import rooms
 from olive_build.engine.step import Step, write_json
+from olive_build.proof.candidate import Several
 
 MEMORY = "memory.json"
 
@@ -22,6 +23,7 @@ class MeasureFootprint(Step):
 
     sample: str
     torch_side: str
+    several: Several | None
     takes: str
     tokens: tuple[int, ...]
 
@@ -35,7 +37,9 @@ class MeasureFootprint(Step):
         from olive_build.steps.model_check import MODEL
 
         sample = rooms.look_up(self.sample)
-        if "model" in inputs:
+        if self.several:
+            candidate = self.several.candidate("this file", inputs, "model", MODEL, self.sample)
+        elif "model" in inputs:
             candidate = candidate_for("this file", inputs["model"] / MODEL, self.sample)
         else:
             kind = f"pytorch-{self.takes}"

@@ -1,14 +1,22 @@
-"""Attention into contrib operators, counted layer by layer; and rewrites that help quantizers."""
+"""Steps that apply our rewrites to a graph: those that fuse it, and those that help quantizers."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from olive_build.engine.step import Step
 from olive_build.errors import StepError
-from olive_build.steps.notes import leave_out
+from olive_build.steps.change_graph import ChangeGraph
+from olive_build.steps.notes import NothingToDo
+
+if TYPE_CHECKING:
+    import onnx
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class FuseAttention(Step):
 
 
 @dataclass(frozen=True)
-class FuseCachedAttention(Step):
+class FuseCachedAttention(ChangeGraph):
     """Write model.onnx with one MultiHeadAttention for each of `layers` layers that have a cache.
 
     Inputs: model. Ours, since Olive's fusions know no attention that is given its past. Exact in
@@ -54,15 +62,11 @@ class FuseCachedAttention(Step):
 
     layers: int
 
-    worker = "onnxruntime"
     stage = "fuse"
 
-    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.rewrites.clean import save_clean
+    def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.fuse_cached_attention import fuse_cached_attention
-        from olive_build.steps.model_check import MODEL, read
 
-        model = read(inputs["model"] / MODEL)
         result = fuse_cached_attention(model)
         if result.count != self.layers:
             raise StepError(
@@ -70,26 +74,22 @@ class FuseCachedAttention(Step):
                 why="; ".join(result.declined) or "there is no Softmax in the others",
                 hint="write `fuse: {attention: plain}` for this target, or try another opset",
             )
-        save_clean(model, out / MODEL)
 
 
 @dataclass(frozen=True)
-class SeparateProjection(Step):
+class SeparateProjection(ChangeGraph):
     """Write model.onnx with the packed QKV projections taken out of attention, to be quantized.
 
     Inputs: model. A graph that has them apart already stays as it is. Raises StepError when an
     Attention operator cannot be taken apart, or there is no fused attention at all.
     """
 
-    worker = "onnxruntime"
     stage = "fuse"
 
-    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.rewrites.clean import save_clean
+    def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.separate_projection import separate_projection
-        from olive_build.steps.model_check import MODEL, operators, read
+        from olive_build.steps.model_check import operators
 
-        model = read(inputs["model"] / MODEL)
         result = separate_projection(model)
         packed = operators(model)["com.microsoft::Attention"]
         apart = operators(model)["com.microsoft::MultiHeadAttention"]
@@ -99,11 +99,10 @@ class SeparateProjection(Step):
                 why="; ".join(result.declined) or "the graph has no com.microsoft::Attention",
                 hint="write `fuse: {attention: plain}` where this target quantizes weights",
             )
-        save_clean(model, out / MODEL)
 
 
 @dataclass(frozen=True)
-class PerTokenScale(Step):
+class PerTokenScale(ChangeGraph):
     """Write model.onnx in which matrix products scale each token by its own range.
 
     Inputs: model. `scope` is after-activations, all, or nodes: those that the shell patterns
@@ -117,15 +116,12 @@ class PerTokenScale(Step):
     exclude: tuple[str, ...] = ()
     asked: bool = True
 
-    worker = "onnxruntime"
     stage = "quantize"
 
-    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.rewrites.clean import save_clean
+    def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.per_token_scale import per_token_scale
-        from olive_build.steps.model_check import MODEL, matching_nodes, read
+        from olive_build.steps.model_check import matching_nodes
 
-        model = read(inputs["model"] / MODEL)
         result = per_token_scale(
             model,
             nodes=matching_nodes(model, self.nodes, out) if self.scope == "nodes" else None,
@@ -134,18 +130,15 @@ class PerTokenScale(Step):
         )
         if not result.count:
             only = " and is fed by an activation function" * (self.scope == "after-activations")
-            error = StepError(
+            raise NothingToDo(
                 "no matrix product to scale per token was found",
                 why="none has a stored weight" + only,
                 hint="write `per_token: none` for this quantizer",
             )
-            leave_out(error, inputs["model"], out, asked=self.asked)
-            return
-        save_clean(model, out / MODEL)
 
 
 @dataclass(frozen=True)
-class TanhGelu(Step):
+class TanhGelu(ChangeGraph):
     """Write model.onnx whose fused Gelus are computed by tanh, off by at most 5e-4 each.
 
     Inputs: model. Where there is none, the graph passes through with a note; raises StepError
@@ -154,21 +147,71 @@ class TanhGelu(Step):
 
     asked: bool = True
 
-    worker = "onnxruntime"
     stage = "quantize"
 
-    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.rewrites.clean import save_clean
+    def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.rewrites.tanh_gelu import tanh_gelu
-        from olive_build.steps.model_check import MODEL, read
 
-        model = read(inputs["model"] / MODEL)
         if not tanh_gelu(model).count:
-            error = StepError(
+            raise NothingToDo(
                 "there is no fused Gelu to compute by tanh",
                 why="the graph has neither com.microsoft BiasGelu nor Gelu",
                 hint="write `gelu: exact` for this quantizer, or `fuse: {attention: fused}`",
             )
-            leave_out(error, inputs["model"], out, asked=self.asked)
-            return
-        save_clean(model, out / MODEL)
+
+
+@dataclass(frozen=True)
+class ShareTiedWeight(ChangeGraph):
+    """Write model.onnx whose last product reads the table of its first lookup as it lies.
+
+    Inputs: model. Exact in fp32. Raises StepError when there is no such product: the family says
+    that this graph has one.
+    """
+
+    stage = "fuse"
+
+    def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.rewrites.tied_weight import share_tied_weight
+
+        if not share_tied_weight(model).count:
+            raise StepError(
+                "no product with the table of the words was found",
+                why="the graph has no MatMul by the transpose of what a Gather reads",
+                hint="report the model's architecture: its weights may not be tied",
+            )
+
+
+@dataclass(frozen=True)
+class SimplifyForCpu(ChangeGraph):
+    """Write model.onnx with what the CPU's kernels do slowly taken apart, and nothing dead in it.
+
+    Inputs: model, fused. Exact in fp32 for every token that is no padding. The mask that only hides
+    padding is given to attention as it is, one that hides nothing is dropped, padding's rows are
+    zeroed where hidden states begin, keys and values stay split by heads, SkipLayerNormalization
+    becomes a sum and a normalization, and what nobody reads is dropped. A
+    rule that finds nothing to do says why in the log: graphs differ.
+    """
+
+    stage = "fuse"
+
+    def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.rewrites.drop_dead import drop_dead
+        from olive_build.rewrites.mask_padding_rows import mask_padding_rows
+        from olive_build.rewrites.padding_mask import padding_mask
+        from olive_build.rewrites.separate_skip_layer_norm import separate_skip_layer_norm
+        from olive_build.rewrites.split_heads import keep_heads_split
+        from olive_build.rewrites.zero_bias import drop_zero_bias
+
+        for rule in (
+            drop_dead,
+            padding_mask,
+            mask_padding_rows,
+            drop_zero_bias,
+            keep_heads_split,
+            separate_skip_layer_norm,
+            drop_dead,
+        ):
+            result = rule(model)
+            log.info("%s: %d changes", rule.__name__, result.count)
+            for reason in result.declined:
+                log.info("%s left it: %s", rule.__name__, reason)

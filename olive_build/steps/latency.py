@@ -9,6 +9,7 @@ from pathlib import Path
 from olive_build import rooms
 from olive_build.engine.step import Step, write_json
 from olive_build.engine.telling import tell
+from olive_build.proof.candidate import Several
 from olive_build.proof.limit import Limit
 from olive_build.steps.notes import note
 
@@ -21,8 +22,9 @@ class MeasureLatency(Step):
     """Write latency.json and load.json. Inputs: model, source (model folder), maybe baseline.
 
     `sample` and `torch_side` are the family's modules, `unit` is what `tokens` count. `baseline`
-    is the fp32 graph, left out where the model is that graph. `takes` is what the file
-    is given, `text` or `tokens`; PyTorch is given the same. Every combination of `tokens` and
+    is the fp32 graph, left out where the model is that graph. The files of a layout of `several`
+    are `model.<name>` and `baseline.<name>`, beside the graphs around them. `takes` is what the
+    file is given, `text` or `tokens`; PyTorch is given the same. Every combination of `tokens` and
     `threads` is timed. Rounds go on while one of `limits` is undecided or an interval is wider than
     `narrow` of its median; all else ends after `seconds`, and what that leaves out is told and
     noted.
@@ -31,6 +33,7 @@ class MeasureLatency(Step):
     sample: str
     torch_side: str
     unit: str
+    several: Several | None
     takes: str
     tokens: tuple[int, ...]
     threads: tuple[int, ...]
@@ -59,13 +62,18 @@ class MeasureLatency(Step):
         )
         sample = rooms.look_up(self.sample)
         texts = {count: sample.text_of(inputs["source"], count) for count in self.tokens}
+
+        def run(name: str, prefix: str) -> Candidate:
+            if self.several:
+                return self.several.candidate(name, inputs, prefix, MODEL, self.sample)
+            return candidate_for(name, inputs[prefix] / MODEL, self.sample)
+
         candidates = [
-            candidate_for("this file", inputs["model"] / MODEL, self.sample),
+            run("this file", "model"),
             Candidate("pytorch", f"pytorch-{self.takes}", str(inputs["source"]), self.torch_side),
         ]
-        if "baseline" in inputs:
-            fp32 = candidate_for("fp32 graph", inputs["baseline"] / MODEL, self.sample)
-            candidates.insert(1, fp32)
+        if any(name.partition(".")[0] == "baseline" for name in inputs):
+            candidates.insert(1, run("fp32 graph", "baseline"))
         with started(candidates) as children:
             rows = compare_running(
                 children, texts, self.threads, self.limits, self.narrow, patience

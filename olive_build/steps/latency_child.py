@@ -117,7 +117,15 @@ def _onnxruntime(candidate: dict[str, Any]) -> Runner:
     sample = rooms.look_up(candidate["module"])
 
     def load(threads: int) -> Any:
-        return open_session(Path(candidate["path"]), threads=threads)
+        if "session" not in candidate:
+            return open_session(Path(candidate["path"]), threads=threads)
+        files, parts = (
+            {name: Path(path) for name, path in candidate[key].items()}
+            for key in ("files", "parts")
+        )
+        source, options = Path(candidate["source"]), candidate["options"]
+        together = rooms.look_up(candidate["session"])
+        return together.open_files(files, source, options, parts, threads)
 
     def prepare(request: dict[str, Any]) -> Call:
         session = load(request["threads"])

@@ -17,12 +17,11 @@ class LoadCheck(Step):
     """Write loading.json: which tensors are missing, unexpected, mismatched or ignored, and notes.
 
     Inputs: source (model folder). `loader` is the family's module that loads the model; `head` is
-    the layer that a new one takes the place of, where the model `trains`. Raises PlanError where an
+    the layer that a new one takes the place of, where there is one. Raises PlanError where an
     output reads a tensor that the files do not have, and for what else `from_files` refuses.
     """
 
     loader: str
-    trains: bool = False
     head: str | None = None
 
     worker = "torch"
@@ -34,6 +33,5 @@ class LoadCheck(Step):
         for path in sorted(folder.rglob("*.json")):
             read_value(path)  # what is read by a library is held to the same limits
         module = rooms.look_up(self.loader)
-        trains = self.trains
-        loaded = module.side.loading(folder, self.head) if trains else module.loading(folder)
+        loaded = module.loading(folder, *filter(None, (self.head,)))
         write_json(out / LOADING, loaded.described())

@@ -11,19 +11,23 @@ NOTE = "note.txt"
 IF_THERE = "if there: "
 
 
+class NothingToDo(StepError):
+    """A step found nothing to do; users are shown it as a StepError."""
+
+
 def note(out: Path, text: str) -> None:
     """Add a line to what is told of the step that writes into `out`."""
     with (out / NOTE).open("a", encoding="utf-8") as file:
         file.write(f"{text}\n")
 
 
-def leave_out(error: StepError, source: Path, out: Path, *, asked: bool) -> None:
-    """Write the graph in the folder `source` into `out` as it is, noting why nothing was done.
+def leave_out(error: NothingToDo, source: Path, out: Path, *, asked: bool) -> None:
+    """Write the graph in the folder `source` into `out` as it is, and note why nothing was done.
 
-    Raises `error` in its place where the recipe `asked` for what found nothing to do.
+    Raises StepError instead where the recipe `asked` for the step.
     """
     if asked:
-        raise error
+        raise StepError(error.what, where=error.where, why=error.why, hint=error.hint) from error
     from olive_build.onnx_files.data_files import copy_model
     from olive_build.steps.model_check import MODEL
 

@@ -47,15 +47,12 @@ class RunReference(Step):
 
     def _model(self, inputs: Mapping[str, Path]) -> Any:
         """Return the path of a single file, or a session of several."""
+        from olive_build.proof.candidate import files_of
         from olive_build.steps.model_check import MODEL
 
         if "model" in inputs:
             return inputs["model"] / self.file
-        files = {
-            name.removeprefix("model."): path / self.file
-            for name, path in inputs.items()
-            if name.startswith("model.")
-        }
+        files = files_of(inputs, "model", self.file)
         parts = {name: inputs[name] / MODEL for name in self.parts}
         session = rooms.look_up(self.session)
         return session.open_files(files, inputs["source"], dict(self.options), parts)

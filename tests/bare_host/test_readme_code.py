@@ -10,7 +10,7 @@ import onnx
 import pytest
 from speech_graph import INPUTS, told
 
-from olive_build.bundle.app_code import code_sections
+from olive_build.bundle.readme import code_sections
 from olive_build.families.facts import Axes
 from olive_build.steps.describe import describe
 

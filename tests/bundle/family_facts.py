@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle import app_code
+from olive_build.bundle import readme
 from olive_build.families.causal_lm.spec import CausalLmFacts
 from olive_build.families.facts import Facts
 from olive_build.families.image_classification.preparation import Exact, Preparation, Resize
@@ -96,7 +96,7 @@ NUMBERS = {
 
 def code_sections(described: dict[str, Any], facts: Facts) -> str:
     """Return the code for a manifest, what it does not say filled in."""
-    return app_code.code_sections(sound(described), facts)
+    return readme.code_sections(sound(described), facts)
 
 
 def speech_manifest(

@@ -18,7 +18,7 @@ from olive_build.errors import BundleError, PlanError
 from olive_build.families.sentence_embedding.modules import Pooling
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
-from olive_build.recipe.sections.train import train_of
+from olive_build.recipe.sections.train import Training
 from olive_build.targets import (
     DataError,
     asking,
@@ -29,6 +29,7 @@ from olive_build.targets import (
     provider_names,
     target_names,
 )
+from olive_build.training import app_code as training_code
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -133,10 +134,10 @@ def test_every_recipe_has_code_for_each_of_its_targets(path: Path) -> None:
     """A recipe's own provider is asked for, or the CPU where it trains."""
     for build in resolve_all(load_recipe(path)):
         target = load_target(build.target)
-        language = target.training_language if train_of(build) else target.language
+        language = target.training_language if build.section(Training) else target.language
         assert asking(load_language(language), load_provider(build.provider)) is not None
         for family in FAMILIES:
-            if family[0] != build.family or train_of(build):
+            if family[0] != build.family or build.section(Training):
                 continue
             whole = build.compose == "single-file"
             for takes in family[2] if whole else family[3]:
@@ -176,7 +177,7 @@ def test_only_a_client_that_cannot_ask_says_that_it_runs_on_the_cpu() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(rooms.files(module.TRAINING_ROOM, "*.md")), ids=lambda path: path.stem
+    "path", sorted(rooms.files(training_code.ROOM, "*.md")), ids=lambda path: path.stem
 )
 def test_the_code_that_trains_names_none_since_training_runs_on_the_cpu(path: Path) -> None:
     assert named(path.read_text(encoding="utf-8")) == set()
@@ -208,14 +209,14 @@ def test_a_pair_that_lacks_code_is_an_error() -> None:
 def test_a_template_that_lacks_the_place_or_is_not_there_is_an_error() -> None:
     language = load_language("kotlin")
     with pytest.raises(BundleError, match="would not ask for NNAPI") as caught:
-        module._filled("text.kotlin", "no place", language, load_provider("nnapi"), {})
+        module.filled("text.kotlin", "no place", language, load_provider("nnapi"), {})
     assert "$provider" in (caught.value.why or "")
     bare = replace(IMAGES)
     object.__setattr__(bare, "templates", lambda language, takes: {})
     with pytest.raises(BundleError, match="the family image-classification brings no code"):
         code_sections(manifest("ios", "cpu", "image", "image-classification"), bare)
     with pytest.raises(BundleError, match=r"no template image\.transformers\.md"):
-        module._template("families.image_classification.templates", "image.transformers")
+        module.template("families.image_classification.templates", "image.transformers")
 
 
 JOINED = """

@@ -27,7 +27,7 @@ from olive_build.errors import BundleError, UsageError
 from olive_build.record.read import file_of, read_manifest, read_record
 from olive_build.report.bundle_recipe import plan_of_bundle
 from olive_build.report.contestants import gather
-from olive_build.report.html.write import write_report
+from olive_build.report.reporting import Asked, write_report
 from olive_build.report.style import table
 
 SOUND = manifest_data({"recipe": "my-model", "model": {"family": "causal-lm"}})
@@ -143,7 +143,7 @@ def test_a_report_goes_nowhere_but_beside_the_bundle(tmp_path: Path) -> None:
     folder = bundle(tmp_path / "a" / "b" / "c", target="../../../escaped")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(BundleError, match=r"manifest\.json is damaged"):
-        write_report([str(folder)], outputs=tmp_path, recipes=tmp_path, output=None)
+        write_report(Asked((str(folder),), tmp_path, tmp_path))
     assert sorted(tmp_path.rglob("*")) == before
 
 

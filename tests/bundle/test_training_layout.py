@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import transformers
 
-from olive_build.bundle.layout import Placed, side_files
+from olive_build.bundle.layout import side_files
+from olive_build.bundle.purpose import Placed
 from olive_build.families.audio_classification.spec import inspect
 from olive_build.plan.planner import make_plan
 from olive_build.plan.types import BundlePlan, Inspected, Model
@@ -23,9 +24,8 @@ MODEL = RECIPES / "my-voice" / "model"
 def bundle_of(*overrides: str) -> BundlePlan:
     loaded = load_recipe(RECIPES / "my-voice.yaml", overrides=overrides)
     model = Model(str(MODEL), "a" * 64, "folder", "", inspect(MODEL))
-    none = ("", "", "", "")
-    trials = ("/data/trials.npz", "b" * 64)
-    inspected = [Inspected(build, model, *none, trials=trials) for build in resolve_all(loaded)]
+    trials = {"trials": ("/data/trials.npz", "b" * 64)}
+    inspected = [Inspected(build, model, trials) for build in resolve_all(loaded)]
     return make_plan(inspected, smoke=False).bundles[0]
 
 

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cli"))
 
 from tiny_training import code_of_bundle, read_manifest, write_bundle
 
-from olive_build.bundle.app_code import variables
 from olive_build.targets import load_language, load_target
+from olive_build.training.app_code import variables
 
 TARGETS = ("android", "ios", "windows", "web", "desktop")
 # Words of a language, locals of a template, and what becomes the same variable as another.
@@ -85,7 +85,7 @@ def test_such_javascript_is_javascript(bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["pixel_values", "input_values", "attention_mask", "waveform"])
 def test_names_that_are_free_stay(target: str, name: str) -> None:
     language = load_target(target).training_language
-    path = files("olive_build.bundle").joinpath("templates", f"training.{language}.md")
+    path = files("olive_build.training").joinpath("templates", f"training.{language}.md")
     first, _, second = name.partition("_")
     plain = name if language == "python" else f"{first}{second.title()}"
     assert variables([name], load_language(language), path.read_text("utf-8"), ["count"]) == {

@@ -19,12 +19,12 @@ from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional
 
 from olive_build.errors import ProofError, StepError
-from olive_build.report.loss_plot import MOST_POINTS, loss_plot, nice_ticks, thinned
+from olive_build.report.charts import MOST_POINTS, around, loss_plot, thinned
 from olive_build.report.training import COMPARED, compare
 from olive_build.report.training_display import duration, judged
 from olive_build.report.training_examples import at_random, by_class
-from olive_build.report.training_output import INFERENCE
 from olive_build.report.training_process import train
+from olive_build.report.training_record import INFERENCE
 from olive_build.toolchains import provision
 from olive_build.training.held_out import judge, loss_of, right_share
 from olive_build.training.settings import Loss
@@ -111,7 +111,7 @@ def test_a_class_that_is_too_small_is_named() -> None:
     ],
 )
 def test_axes_have_round_numbers(lowest: float, highest: float, ticks: list[float]) -> None:
-    assert nice_ticks(lowest, highest) == pytest.approx(ticks)
+    assert around(lowest, highest) == pytest.approx(ticks)
 
 
 def points(svg: str, kind: str) -> list[tuple[float, float]]:
@@ -207,9 +207,9 @@ def compared(folder: Path, weight: float, outputs: int = 3, wanted: float = 1.0)
     opset = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(folder / INFERENCE))
     np.savez(folder / COMPARED, logits=LOGITS * np.float32(wanted))
-    manifest = SimpleNamespace(outputs=("logits",), fixed_batch=None)
+    training = SimpleNamespace(outputs=("logits",), fixed_batch=None)
     job = SimpleNamespace(
-        bundle=SimpleNamespace(manifest=manifest),
+        bundle=SimpleNamespace(training=training),
         examples=SimpleNamespace(compared=np.arange(len(LOGITS)), inputs={"x": LOGITS}),
         settings=SimpleNamespace(batch_size=4),
     )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_training import ROOT, code_of_bundle, image, read_manifest, write_bundle
 
-from olive_build.report.training_output import OURS
+from olive_build.report.training_record import OURS
 from olive_build.targets import load_target, target_names
 from olive_build.toolchains import provision
 

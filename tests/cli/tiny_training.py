@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
 from samples import manifest_data
 
-from olive_build.bundle.app_code import code_sections
+from olive_build.bundle.readme import code_sections
 from olive_build.record.codec import decode
 from olive_build.record.manifest import Manifest
 from olive_build.toolchains import provision

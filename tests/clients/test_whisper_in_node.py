@@ -143,7 +143,8 @@ def heard_in_python(bundle: Path, dtype: str, clips: list[Samples]) -> list[str]
         {name: bundle / "reference" / f"{name}.onnx" for name in ("audio", "detokenizer")},
     )
     longest = np.array([inspect(bundle).positions], np.int32)
-    runs = (session.run(None, {"audio_pcm": clip[None], "max_length": longest}) for clip in clips)
+    sizes = {"max_length": longest, "min_length": np.array([0], np.int32)}
+    runs = (session.run(None, {"audio_pcm": clip[None], **sizes}) for clip in clips)
     return [str(texts[0, 0]) for (texts,) in runs]
 
 

@@ -163,3 +163,16 @@ def test_tables_and_pages_show_it(tmp_path: Path) -> None:
     alone = tmp_path / "alone.html"
     assert called("report", str(new), "--output", str(alone)).returncode == 0
     assert ">Even<" in alone.read_text(encoding="utf-8")
+
+
+def test_a_figure_of_cost_is_judged_by_what_a_proof_records() -> None:
+    found = ran(
+        "import json\n"
+        "from olive_build.proof.verdict import gates_of\n"
+        "from olive_build.record.proof import Limits, VariantProof\n"
+        "limits = Limits({'size_kb': 25.0, 'size_ratio': 0.5})\n"
+        "proof = VariantProof('passed', limits, {}, (), 26_000, 100_000)\n"
+        "gates = gates_of(proof, is_fp32_graph=True, waived=None, absent='')\n"
+        "print(json.dumps([gate.text() for gate in gates]))\n"
+    )
+    assert found == ["size_kb 26, at most 25: failed"]

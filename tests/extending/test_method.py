@@ -90,5 +90,45 @@ def test_a_bundle_is_built_with_it(recipe: Path, tmp_path: Path, shared_cache: P
         (tmp_path / "out" / "smoke" / "it" / "desktop" / "manifest.json").read_text()
     )
     made = manifest["variants"]["coarse"]
-    assert made["quantize"] == {"grid": 0.01, "exclude": [], "method": "toy-rounding"}
+    settings = {"grid": 0.01, "fit": False, "fold": False, "exclude": []}
+    assert made["quantize"] == {**settings, "method": "toy-rounding"}
     assert made["precision"] == "weight-int8"
+
+
+ODD = '''
+from dataclasses import dataclass
+from typing import Literal
+from olive_build.knobs import knob
+from olive_build.methods import Method
+
+@dataclass(frozen=True)
+class Odd(Method):
+    """A method of a precision that nobody has heard of."""
+
+    method: Literal["odd"] = knob("It has three bits.", "odd")
+
+    @property
+    def precision(self) -> str:
+        return "int3"
+'''
+
+
+def test_a_precision_that_no_provider_knows_is_the_recipes_error(
+    recipe: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "joined" / "methods").mkdir(parents=True)
+    (tmp_path / "joined" / "methods" / "odd.py").write_text(ODD, encoding="utf-8")
+    text = (RECIPE % "0.01").replace("{method: toy-rounding, grid: 0.01}", "{method: odd}")
+    recipe.write_text(text, encoding="utf-8")
+    done = called("validate", str(recipe), folder=tmp_path / "joined")
+    assert done.returncode == 2, done.stderr
+    assert "no provider says whether it runs int3, which 'coarse' is" in done.stderr
+    assert "it.yaml:10:" in done.stderr and "they know fp32, fp16" in done.stderr
+
+
+def test_an_error_that_lists_methods_lists_it(recipe: Path) -> None:
+    text = recipe.read_text(encoding="utf-8").replace("sentence-embedding", "toy-letters")
+    recipe.write_text(text.replace("[coarse]", "[coarse, faithful]"), encoding="utf-8")
+    refused = called("validate", str(recipe))
+    assert refused.returncode == 2
+    assert "`stored-int8`, `toy-rounding` or `weight-only`" in refused.stderr

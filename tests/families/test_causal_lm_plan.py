@@ -39,8 +39,11 @@ WEB = ("fp32", "fp16", "q8", "q4", "q4f16")
 def plan_of(facts: CausalLmFacts = FACTS, *overrides: str) -> Plan:
     builds = resolve_all(load_recipe(RECIPE, overrides=overrides))
     model = Model("/models/neo", "a" * 64, "hub", "1", facts)
-    files = ("/data/test.jsonl", "b" * 64, "/data/calibration.jsonl", "c" * 64)
-    return make_plan([Inspected(build, model, *files) for build in builds])
+    files = {
+        "data": ("/data/test.jsonl", "b" * 64),
+        "calibration": ("/data/calibration.jsonl", "c" * 64),
+    }
+    return make_plan([Inspected(build, model, files) for build in builds])
 
 
 def kinds(plan: Plan) -> Counter[str]:

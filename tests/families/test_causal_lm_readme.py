@@ -15,8 +15,7 @@ import pytest
 from causal_lm_miniatures import exported, generate
 from tokenizers import Tokenizer
 
-from olive_build.bundle.app_code import code_sections
-from olive_build.bundle.readme import _values
+from olive_build.bundle.readme import _values, code_sections
 from olive_build.steps.describe import describe
 from olive_build.targets import load_target
 

@@ -20,9 +20,8 @@ from olive_build.methods.steps.stored_int8 import StoreInt8
 from olive_build.methods.steps.tables import QuantizeEmbeddings, QuantizeTiedTables
 from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.proof.generation import CachedModel
-from olive_build.steps.fuse import FuseCachedAttention
+from olive_build.steps.fuse import FuseCachedAttention, ShareTiedWeight
 from olive_build.steps.model_check import operators
-from olive_build.steps.tied_weight import ShareTiedWeight
 
 ARCHITECTURES = sorted(set(configurations()) - {"qwen2-window"})
 FP16 = ConvertToFp16(False, (), ())

@@ -23,16 +23,16 @@ from saved_models import (
 )
 
 from olive_build.families.audio_classification.miniature import write_miniature as write_audio
-from olive_build.families.audio_classification.training import side as audio
+from olive_build.families.audio_classification.training_side import side as audio
 from olive_build.families.causal_lm import torch_side as causal
 from olive_build.families.dependence import read_by_outputs
 from olive_build.families.image_classification import torch_side as images
 from olive_build.families.image_classification.miniature import write_miniature as write_images
-from olive_build.families.image_classification.training import side as image_training
+from olive_build.families.image_classification.training_side import side as image_training
 from olive_build.families.loading import from_files
 from olive_build.families.sentence_embedding import torch_side as sentences
 from olive_build.families.sentence_embedding.miniature import write_miniature as write_sentences
-from olive_build.families.text_classification.training import side as texts
+from olive_build.families.text_classification.training_side import side as texts
 from olive_build.families.whisper import generation as whisper
 
 WHISPER = Path(__file__).resolve().parents[2] / "recipes" / "whisper-digits" / "model"

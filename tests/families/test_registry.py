@@ -12,13 +12,8 @@ FOLDERS = Path(__file__).resolve().parents[2] / "olive_build" / "families"
 FAMILY = """
 from olive_build.families.registry import ONLY_TRAINS, Family
 
-
-def _inspect(folder):
-    raise NotImplementedError
-
-
 FAMILY = Family(
-    name="toy-model", inspect=_inspect, tasks=("toying",), samples="toys", takes=("a", "a"),
+    name="toy-model", tasks=("toying",), samples="toys", takes=("a", "a"),
     size_unit="toys", description="Toys", **ONLY_TRAINS,
 )
 """

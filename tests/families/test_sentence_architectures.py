@@ -18,7 +18,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules as library
 from tokenizers import pre_tokenizers
 
-from olive_build.bundle.app_code import code_sections
+from olive_build.bundle.readme import code_sections
 from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import PlanError
 from olive_build.families.library_tokenizer import write_client_tokenizer
@@ -97,7 +97,12 @@ def plan_for(folder: Path, target: str, *overrides: str) -> None:
     builds = [build for build in resolve_all(loaded) if build.target == target]
     model = Model(str(folder), "a" * 64, "path", "", inspect(folder))
     plain = (replace(builds[0], variants=builds[0].variants[:1]),)
-    make_plan([Inspected(build, model, "/d", "b" * 64, "/c", "c" * 64) for build in plain])
+    make_plan(
+        [
+            Inspected(build, model, {"data": ("/d", "b" * 64), "calibration": ("/c", "c" * 64)})
+            for build in plain
+        ]
+    )
 
 
 def test_a_tokenizer_without_a_graph_is_refused_by_the_plan_with_the_remedy(roberta: Path) -> None:
@@ -123,7 +128,7 @@ def test_attention_that_is_not_known_to_fuse_stays_plain_and_is_told(
     loaded = load_recipe(ROOT / "recipes" / "all-minilm-l6-v2.yaml")
     build = next(build for build in resolve_all(loaded) if build.target == "windows")
     model = Model(str(folder), "a" * 64, "path", "", facts)
-    inspected = Inspected(build, model, "/d", "b" * 64, "/c", "c" * 64)
+    inspected = Inspected(build, model, {"data": ("/d", "b" * 64), "calibration": ("/c", "c" * 64)})
     kinds = {type(node.step).__name__ for node in make_plan([inspected]).graph.nodes}
     assert "Export" in kinds
     assert "FuseAttention" not in kinds

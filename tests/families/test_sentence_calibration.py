@@ -33,7 +33,7 @@ def texts(path: Path, *lines: str) -> Path:
 
 
 def test_the_built_in_texts_have_the_ids_of_transformers(model: Path, tmp_path: Path) -> None:
-    data = Path(str(files("olive_build.proof").joinpath("data", "calibration.jsonl")))
+    data = Path(str(files("olive_build.proof").joinpath("data", "calibration-sentences.jsonl")))
     CalibrationInputs(module_of("sentence-embedding", "calibration")).run(
         {"source": model, "data": data}, tmp_path
     )

@@ -16,7 +16,7 @@ from olive_build.errors import PlanError
 from olive_build.families.audio_classification import examples
 from olive_build.families.audio_classification.miniature import write_miniature
 from olive_build.families.audio_classification.spec import inspect
-from olive_build.families.audio_classification.training import side as training
+from olive_build.families.audio_classification.training_side import side as training
 from olive_build.families.registry import FAMILIES, family_of_task
 
 LABELS = ("other", "owner")

@@ -26,7 +26,7 @@ from olive_build.families.image_classification.preparation import (
     Step,
 )
 from olive_build.families.image_classification.spec import inspect
-from olive_build.families.image_classification.training import side as training
+from olive_build.families.image_classification.training_side import side as training
 from olive_build.families.labelled_data import LabelledExamples
 from olive_build.families.registry import FAMILIES
 

@@ -18,7 +18,7 @@ from olive_build.families.registry import FAMILIES
 from olive_build.families.text_classification import examples
 from olive_build.families.text_classification.miniature import write_miniature
 from olive_build.families.text_classification.spec import inspect
-from olive_build.families.text_classification.training import side as training
+from olive_build.families.text_classification.training_side import side as training
 
 LABELS = ("river", "house")
 LOSS = "cross-entropy"

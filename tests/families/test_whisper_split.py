@@ -9,7 +9,7 @@ import onnx
 import pytest
 from composed_whisper import Built, PyTorch, spoken, stored_twice
 
-from olive_build.clients.onnxruntime_client import open_session
+from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.families.whisper.session import DECODER_FILE, ENCODER_FILE, open_files
 
 LAYERS, HEADS, SIZE, POSITIONS, VOCABULARY = 2, 4, 24, 100, 51_865
@@ -112,8 +112,8 @@ def texts(built: Built, variant: str, count: int) -> list[str]:
     session = open_files(files, built.source, {"language": "en"}, built.parts())
     found = []
     for audio, _ in spoken(count):
-        feeds = {"audio_pcm": audio[None], "max_length": np.array([32], np.int32)}
-        (text,) = session.run(None, feeds)
+        sizes = {"max_length": np.array([32], np.int32), "min_length": np.array([0], np.int32)}
+        (text,) = session.run(None, {"audio_pcm": audio[None], **sizes})
         assert text.shape == (1, 1)
         found.append(str(text[0, 0]))
     return found
@@ -129,3 +129,13 @@ def test_in_8_bits_they_still_hear_the_digits(built: Built) -> None:
     said = [f" {text}" for _, text in spoken(12)]
     right = sum(one == other for one, other in zip(texts(built, "q8", 12), said, strict=True))
     assert right >= 9
+
+
+def test_as_many_tokens_are_written_as_are_asked_for_at_least(built: Built) -> None:
+    session = open_files(built.split("fp32"), built.source, {"language": "en"}, built.parts())
+    (audio, _), *_rest = spoken(1)
+    (features,) = run_named(session.audio, {"audio_pcm": audio[None]})
+    (states,) = run_named(session.encoder, {"input_features": features})
+    short, long = (session._written(states, 20, least) for least in (0, 15))
+    assert len(short) < 15 and short[-1] == session.facts.end
+    assert len(long) >= 15 and session.facts.end not in long[:14]

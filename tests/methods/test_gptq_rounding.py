@@ -26,8 +26,8 @@ from olive_build.errors import StepError
 from olive_build.methods.algorithms.gptq_layers import round_again
 from olive_build.methods.algorithms.stored_weights import stored_weights
 from olive_build.methods.steps.gptq_rounding import GptqRounding
-from olive_build.methods.steps.qdq_weights import QuantizeConvWeights
 from olive_build.methods.steps.static_int8 import QuantizeStaticInt8
+from olive_build.methods.steps.stored_int8 import QuantizeConvWeights
 
 
 def dynamic(before: Path, out: Path, kind: QuantType, per_channel: bool, reduce: bool) -> None:

@@ -22,7 +22,7 @@ from small_graphs import (
 
 from olive_build.errors import StepError
 from olive_build.methods.algorithms.tables import quantize_tables
-from olive_build.methods.steps.qdq_weights import QuantizeConvWeights
+from olive_build.methods.steps.stored_int8 import QuantizeConvWeights
 from olive_build.methods.steps.tables import QuantizeEmbeddings
 
 ROWS, COLUMNS = 300, 64

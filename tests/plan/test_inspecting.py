@@ -37,9 +37,10 @@ def inspected(build: TargetBuild, store: Store, folder: Path, *, smoke: bool = F
 
 def test_a_recipes_own_images_are_those_of_its_folder(store: Store) -> None:
     found = inspected(build_of("characters"), store, RECIPES)
-    assert Path(found.data) == RECIPES / "characters" / "test.npz"
-    assert Path(found.calibration) == RECIPES / "characters" / "calibration.npz"
-    assert found.data_digest != found.calibration_digest
+    data, calibration = found.samples["data"], found.samples["calibration"]
+    assert Path(data[0]) == RECIPES / "characters" / "test.npz"
+    assert Path(calibration[0]) == RECIPES / "characters" / "calibration.npz"
+    assert data[1] != calibration[1]
 
 
 def test_a_copy_of_the_proofs_data_is_no_calibration(store: Store, tmp_path: Path) -> None:
@@ -62,7 +63,8 @@ def test_a_file_that_is_gone_is_named(store: Store, field: str) -> None:
 
 def test_a_miniature_of_images_brings_its_own(store: Store) -> None:
     found = inspected(build_of("characters"), store, RECIPES, smoke=True)
-    assert Path(found.data).parent == Path(found.calibration).parent == Path(found.model.folder)
+    folders = {Path(path).parent for path, _ in found.samples.values()}
+    assert folders == {Path(found.model.folder)}
 
 
 def test_targets_have_one_miniature_with_the_layers_that_any_names_and_the_recipes_texts(
@@ -74,8 +76,8 @@ def test_targets_have_one_miniature_with_the_layers_that_any_names_and_the_recip
     assert web.model == desktop.model
     assert web.model.miniature
     assert web.model.facts.layers == 6
-    assert Path(web.data).name == "sentences.jsonl"
-    assert Path(web.calibration).name == "calibration.jsonl"
+    names = {name: Path(path).name for name, (path, _) in web.samples.items()}
+    assert names == {"data": "sentences.jsonl", "calibration": "calibration-sentences.jsonl"}
 
 
 def test_int8_of_a_convolutional_network_is_what_its_provider_can_do(store: Store) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from olive_build import rooms
-from olive_build.bundle.manifest import status_of
+from olive_build.bundle.purpose import Purpose
 from olive_build.engine.step import Step
 from olive_build.errors import PlanError
 from olive_build.families.sentence_embedding.modules import Normalize, Pooling
@@ -27,7 +27,7 @@ from olive_build.methods.steps.weight_only import QuantizeWeights
 from olive_build.methods.weight_only import WeightOnly
 from olive_build.plan import STAGES
 from olive_build.plan.planner import make_plan
-from olive_build.plan.types import DESCRIPTION, LATENCY, QUALITY, Inspected, Model, Plan
+from olive_build.plan.types import DESCRIPTION, LATENCY, MEMORY, QUALITY, Inspected, Model, Plan
 from olive_build.recipe.build import Budgets, ComponentBuild, Variant
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve, resolve_all
@@ -60,12 +60,15 @@ def plan_of(*overrides: str, smoke: bool = False, facts: SentenceEmbeddingFacts 
     loaded = load_recipe(ROOT / "recipes" / "all-minilm-l6-v2.yaml", overrides=overrides)
     model = Model("/models/minilm", "a" * 64, "package x", "1.0", facts)
     inspected = [
-        Inspected(
-            build, model, "/data/sentences.jsonl", "b" * 64, "/data/calibration.jsonl", "c" * 64
-        )
+        Inspected(build, model, samples("sentences.jsonl", "calibration.jsonl"))
         for build in resolve_all(loaded)
     ]
     return make_plan(inspected, smoke=smoke)
+
+
+def samples(data: str, calibration: str) -> dict[str, tuple[str, str]]:
+    digests = {"data": (f"/data/{data}", "b" * 64)}
+    return digests | {"calibration": (f"/data/{calibration}", "c" * 64)}
 
 
 def text_of(plan: Plan) -> str:
@@ -132,8 +135,8 @@ def test_a_cpu_of_another_platform_is_not_this_one() -> None:
     plan = plan_of("targets.windows.provider=cpu")
     windows = next(b for b in plan.bundles if b.build.target == "windows")
     assert [variant.measuring(LATENCY) for variant in windows.variants] == [{}]
-    assert status_of("windows", "cpu").startswith("prepared, not run")
-    assert status_of("desktop", "cpu").startswith("proved")
+    assert Purpose().status("windows", "cpu").startswith("prepared, not run")
+    assert Purpose().status("desktop", "cpu").startswith("proved")
 
 
 @pytest.mark.parametrize(("compose", "takes"), [("single-file", "text"), ("none", "tokens")])
@@ -198,7 +201,7 @@ def test_a_variant_is_compared_with_its_fp32_graph_and_that_graph_with_pytorch_a
 
 def all_steps(kind: type[Step] = Step) -> list[type[Step]]:
     """Return the classes of steps in our rooms."""
-    for room in ("steps", "methods.steps"):
+    for room in ("steps", "methods.steps", "training.steps"):
         for name in rooms.names(room):
             rooms.module(room, name)
     below = [step for child in kind.__subclasses__() for step in (child, *all_steps(child))]
@@ -223,8 +226,8 @@ def whisper_plan(method: Method | None = None, **changes: Any) -> Plan:
     if method is not None:
         variant = Variant("it", "int8", method, "gated", None, Budgets())
         builds = (replace(builds[0], variants=(variant,), **changes),)
-    files = ("/data/test.npz", "b" * 64, "/data/calibration.npz", "c" * 64)
-    return make_plan([Inspected(build, model, *files) for build in builds])
+    files = samples("test.npz", "calibration.npz")
+    return make_plan([Inspected(build, model, files) for build in builds])
 
 
 def test_the_plan_of_a_model_of_several_graphs() -> None:
@@ -320,8 +323,8 @@ def mixed_plan(*overrides: str) -> Plan:
     build = resolve(load_recipe(recipe, overrides=(*said, *overrides)), "desktop")
     facts = inspect(recipe.with_name("whisper-digits") / "model")
     model = Model("/models/whisper", "a" * 64, "path", "", facts)
-    files = ("/data/test.npz", "b" * 64, "/data/calibration.npz", "c" * 64)
-    return make_plan([Inspected(build, model, *files)])
+    files = samples("test.npz", "calibration.npz")
+    return make_plan([Inspected(build, model, files)])
 
 
 def by_slot(plan: Plan, stage: str) -> dict[str, Any]:
@@ -353,7 +356,9 @@ def test_what_the_model_has_no_component_for_is_refused_with_what_it_has() -> No
     build = replace(build, components=(ComponentBuild("encoder", 18, (), "plain"),))
     model = Model("/models/minilm", "a" * 64, "package x", "1.0", FACTS)
     with pytest.raises(PlanError, match="no component 'encoder'") as caught:
-        make_plan([Inspected(build, model, "/d", "b" * 64, "/c", "c" * 64)])
+        make_plan(
+            [Inspected(build, model, {"data": ("/d", "b" * 64), "calibration": ("/c", "c" * 64)})]
+        )
     assert caught.value.why == "it is a bert with model"
 
 
@@ -361,3 +366,20 @@ def test_components_that_are_joined_need_one_opset() -> None:
     with pytest.raises(PlanError, match="operators of two versions") as caught:
         mixed_plan("components.encoder.export={opset: 17}")
     assert "encoder: opset 17" in str(caught.value.why)
+
+
+def test_a_layout_of_several_files_is_timed_and_weighed_as_one() -> None:
+    plan = mixed_plan("targets.desktop.compose=split")
+    files = {"encoder_model", "decoder_model_merged"}
+    around = {"source", "audio", "detokenizer"}
+    found = [node for node in plan.graph.nodes if isinstance(node.step, MeasureLatency)]
+    (latency,) = found
+    assert isinstance(latency.step, MeasureLatency) and latency.step.several
+    assert (latency.step.takes, latency.step.several.parts) == ("audio", ("audio", "detokenizer"))
+    both = {f"{prefix}.{file}" for prefix in ("model", "baseline") for file in files}
+    assert {name for name, _ in latency.inputs} == both | around
+    (variant,) = plan.bundles[0].variants
+    by_id = {node.id: {name for name, _ in node.inputs} for node in plan.graph.nodes}
+    weighed = {part: by_id[node] for part, node in variant.measuring(MEMORY).items()}
+    model = {f"model.{file}" for file in files} | around
+    assert weighed == {"this file": model, "fp32 graph": model, "pytorch": {"source"}}

@@ -22,9 +22,8 @@ def plan_of(*overrides: str, smoke: bool = False, trials: bool = True) -> Plan:
     loaded = load_recipe(RECIPES / "my-voice.yaml", overrides=overrides)
     facts = inspect(RECIPES / "my-voice" / "model")
     model = Model("/models/my-voice", "a" * 64, "folder", "", facts)
-    found = ("/data/trials.npz", "b" * 64) if trials else None
-    none = ("", "", "", "")
-    inspected = [Inspected(build, model, *none, trials=found) for build in resolve_all(loaded)]
+    found = {"trials": ("/data/trials.npz", "b" * 64)} if trials else {}
+    inspected = [Inspected(build, model, found) for build in resolve_all(loaded)]
     return make_plan(inspected, smoke=smoke)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 DATA = Path(__file__).parents[2] / "olive_build" / "proof" / "data"
-FILES = {"sentences.jsonl": 205, "control.jsonl": 206, "calibration.jsonl": 510}
+FILES = {"sentences.jsonl": 205, "control.jsonl": 206, "calibration-sentences.jsonl": 510}
 BINS = ((3, 16), (17, 64), (65, 128), (129, 198))
 
 
@@ -96,7 +96,7 @@ def test_lengths_by_word_pieces(name: str) -> None:
     assert max(pieces) <= 198
     binned = [sum(low <= count <= high for count in pieces) for low, high in BINS]
     assert sum(binned) == len(pieces)
-    least = (240, 190, 24, 16) if name == "calibration.jsonl" else (80, 60, 11, 6)
+    least = (240, 190, 24, 16) if name == "calibration-sentences.jsonl" else (80, 60, 11, 6)
     assert all(have >= want for have, want in zip(binned, least, strict=True)), binned
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from olive_build.proof.training_verdict import (
+from olive_build.proof.figures import what_to_do
+from olive_build.record.proof import ErrorRate, Gate, Personalised, Trained
+from olive_build.training.verdict import (
     margin_gates,
     training_figures,
     training_gates,
-    training_hint,
 )
-from olive_build.record.proof import ErrorRate, Gate, Personalised, Trained
 
 PROOF: dict[str, Any] = {
     "losses_difference": 2e-7,
@@ -91,8 +91,8 @@ def test_a_gate_says_what_it_is_of() -> None:
     )
 
 
-def hint(**changed: Any) -> str | None:
-    return training_hint(training_gates(figures(**changed), None))
+def hint(**changed: Any) -> str:
+    return what_to_do(failed(figures(**changed), None))
 
 
 def test_a_failure_over_steps_has_a_hint_of_its_own() -> None:
@@ -101,7 +101,7 @@ def test_a_failure_over_steps_has_a_hint_of_its_own() -> None:
     assert single and "from the same parameters and moments" in single
     # Where single steps fail, the whole cannot hold: the first is to be mended.
     assert hint(free_difference=0.2, losses_difference=1.0) == single
-    assert hint(frozen_changed=["w"]) is hint() is None
+    assert hint(frozen_changed=["w"]) == hint() == ""
 
 
 def test_what_the_optimizer_differs_in_is_said() -> None:

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from olive_build.proof.figures import Measured, find
 from olive_build.proof.verdict import (
-    Measured,
+    cost_gate,
     gate,
-    load_gates,
     measured_gate,
-    memory_gates,
     quality_gates,
-    size_gates,
     speed_gate,
     speedup_gates,
     verdict_of,
 )
-from olive_build.record.proof import Gate, Latency, LoadTime, Memory, SpeedLimit, Spread
+from olive_build.record.proof import (
+    Gate,
+    Latency,
+    Limits,
+    LoadTime,
+    Memory,
+    SpeedLimit,
+    Spread,
+    VariantProof,
+)
 
 Triple = tuple[float, float, float]
+
+
+def costs(limits: dict[str, float], absent: str = "", **measured: Any) -> list[Gate]:
+    """Return the gates on what a variant costs."""
+    given = {"size_bytes": 26_000_000, "fp32_bytes": 100_000_000, **measured}
+    proof = VariantProof("passed", Limits(limits), {}, (), **given)
+    found = (cost_gate(find(name), proof, limits[name], absent) for name in limits)
+    return [gate for gate in found if gate]
 
 
 def spread(interval: Triple) -> Spread:
@@ -78,7 +95,7 @@ def test_what_a_file_does_not_tell_is_not_measured_and_keeps_nothing_from_being_
 
 
 def test_size_is_judged_in_megabytes_of_a_million_bytes_and_against_fp32() -> None:
-    gates = size_gates(26_000_000, 100_000_000, {"size_mb": 25.9, "size_ratio": 0.26})
+    gates = costs({"size_mb": 25.9, "size_ratio": 0.26})
     assert [(g.figure, g.value, g.status) for g in gates] == [
         ("size_mb", 26.0, "failed"),
         ("size_ratio", 0.26, "passed"),
@@ -143,12 +160,12 @@ def test_speedup_is_judged_on_one_thread_at_its_size() -> None:
 def test_load_time_is_judged_in_milliseconds_and_against_fp32() -> None:
     found = spread((40, 50, 60))
     loaded = LoadTime(1, {"this file": found}, {"fp32 graph": found})
-    gates = load_gates(loaded, {"load_ms": 45, "load_ratio": 70}, "")
+    gates = costs({"load_ms": 45, "load_ratio": 70}, load=loaded)
     assert [(g.figure, g.status) for g in gates] == [
         ("load_ms", "undecided"),
         ("load_ratio", "passed"),
     ]
-    assert [g.status for g in load_gates(None, {"load_ms": 45}, "why")] == ["not measured"]
+    assert [g.status for g in costs({"load_ms": 45}, "why")] == ["not measured"]
 
 
 def peak(tokens: int, low: float, median: float, high: float) -> Memory:
@@ -160,18 +177,18 @@ def test_memory_is_judged_at_its_largest_and_as_the_widest_ratio() -> None:
         "this file": [peak(16, 30, 31, 32), peak(128, 48, 50, 52)],
         "fp32 graph": [peak(16, 100, 101, 102), peak(128, 96, 100, 104)],
     }
-    gates = memory_gates(memory, {"memory_mb": 51, "memory_ratio": 0.5}, "")
+    gates = costs({"memory_mb": 51, "memory_ratio": 0.5}, memory=memory)
     assert [(g.figure, g.status, g.value) for g in gates] == [
         ("memory_mb", "undecided", 50),
         ("memory_ratio", "undecided", 0.5),
     ]
     assert gates[1].interval == (48 / 104, 52 / 96)
-    assert memory_gates(memory, {"memory_ratio": 0.6}, "")[0].status == "passed"
+    assert costs({"memory_ratio": 0.6}, memory=memory)[0].status == "passed"
 
 
 def test_a_file_that_takes_no_memory_to_speak_of_has_no_ratio() -> None:
     memory = {"this file": [peak(16, 0, 0.1, 0.2)], "fp32 graph": [peak(16, 0, 0.1, 0.2)]}
-    assert memory_gates(memory, {"memory_ratio": 0.6}, "") == []
+    assert costs({"memory_ratio": 0.6}, memory=memory) == []
 
 
 numbers = st.floats(0.01, 100)

@@ -22,7 +22,7 @@ from olive_build.recipe.build import (
 from olive_build.recipe.diagnostics import RecipeErrors
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve, resolve_all
-from olive_build.recipe.sections.train import Personalisation, personalisation_of, train_of
+from olive_build.recipe.sections.train import Personalisation, Training, training_of
 from olive_build.recipe.sections.train.fields import NOT_IN_ADAMW, NOT_IN_SGD
 from olive_build.training.settings import Head, Lora, Loss, Optimizer, Train
 
@@ -47,9 +47,7 @@ def built(path: Path, target: str = "ios") -> TargetBuild:
 
 
 def trained(path: Path, target: str = "ios") -> Train:
-    train = train_of(built(path, target))
-    assert train is not None
-    return train
+    return training_of(built(path, target)).train
 
 
 def refused(path: Path) -> str:
@@ -162,8 +160,8 @@ def test_only_the_target_that_has_a_section_trains(written: Write) -> None:
     targets = {"ios": {"train": {"head": HEAD}}, "desktop": {"variants": ["fp32"]}}
     path = written(recipe(None, targets=targets, verify=verify, variants={"int8": {}}))
     ios, desktop = resolve_all(load_recipe(path))
-    assert train_of(ios) is not None and ios.data == DataSource(None, None)
-    assert train_of(desktop) is None and desktop.data == DataSource(None, "d.npz")
+    assert ios.section(Training) is not None and ios.data == DataSource(None, None)
+    assert desktop.section(Training) is None and desktop.data == DataSource(None, "d.npz")
     assert [variant.name for variant in desktop.variants] == ["fp32"]
     # A training build makes no variant of the recipe's: the one that nobody builds is named.
     (warning,) = load_recipe(path).warnings
@@ -178,7 +176,7 @@ def test_only_the_target_that_has_a_section_trains(written: Write) -> None:
         ("android", "cpu", ("onnx", "ort"), "mobile"),
         ("desktop", "cpu", ("onnx",), "plain"),
         ("windows", "cpu", ("onnx",), "plain"),
-        ("web", "wasm", ("onnx",), "transformers.js"),
+        ("web", "wasm", ("onnx",), "plain"),
     ],
 )
 def test_what_a_training_build_is(
@@ -192,7 +190,7 @@ def test_what_a_training_build_is(
     assert (build.compose, build.attention, build.passes) == ("none", "plain", ())
     assert (build.metric, build.timing, build.opset) == ("logits", False, 18)
     assert build.data == build.calibration == DataSource(None, None)
-    assert personalisation_of(build) is None
+    assert training_of(build).personalisation is None
     assert hash(build) == hash(built(written(recipe({"head": HEAD}, targets={target: {}})), target))
     assert (
         json.loads(json.dumps(asdict(build)))["sections"][0]["train"]["head"]["replace"]
@@ -230,11 +228,11 @@ def test_trials_are_relative_to_the_recipe(written: Write) -> None:
     path = written(recipe(section, model=model), "recipes/it.yaml")
     build = built(path)
     trials = DataSource(None, "../voices/trials.npz")
-    assert personalisation_of(build) == Personalisation(trials, 0.05, 0.0, None)
+    assert training_of(build).personalisation == Personalisation(trials, 0.05, 0.0, None)
     more = {"equal_error_rate": 0.1, "margin": 0.5, "errors_at_margin": 0.2}
     again = section["personalisation"] | more  # type: ignore[operator]
     path = written(recipe(section | {"personalisation": again}, model=model), "recipes/it.yaml")
-    assert personalisation_of(built(path)) == Personalisation(trials, 0.1, 0.5, 0.2)
+    assert training_of(built(path)).personalisation == Personalisation(trials, 0.1, 0.5, 0.2)
 
 
 def test_a_target_may_switch_off_what_the_exceptions_are_of(written: Write) -> None:
@@ -344,10 +342,10 @@ def test_what_is_accepted_means_something(
     if refusal is not None:
         assert refusal.diagnostics and all(found.hint for found in refusal.diagnostics)
     for build in builds:
-        assert_sound(train_of(build), shapes)
+        assert_sound(training_of(build).train, shapes)
 
 
-def assert_sound(train: Train | None, fixed: int | None) -> None:
+def assert_sound(train: Train, fixed: int | None) -> None:
     assert train is not None and hash(train)
     assert train.requires_grad or train.head or train.lora
     assert len(set(train.requires_grad)) == len(train.requires_grad)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -20,34 +21,39 @@ from olive_build.attribution.layers import Layer
 from olive_build.attribution.suggest import Suggestion
 from olive_build.cli import cli
 from olive_build.errors import BundleError, UsageError
-from olive_build.report.attribution import Explained, as_data, lines, recipe_change
-from olive_build.report.attribution_plot import Bar, plot, write_plot
-from olive_build.report.attribution_sources import Compared, Stage
+from olive_build.report.attribution import Explained, lines, recipe_change, view_of, write_plot
+from olive_build.report.attribution_sources import Compared
+from olive_build.report.charts import Damage, damage_plot
+from olive_build.report.damage import StageView, read_damage, to_json
 
 TABLE = """\
 tiny/int8/quantize
 against tiny/fuse (fp32), on 48 texts of the proof
 without the build's cache
 
-step      cosine, lowest  cosine, mean  lost here
---------  --------------  ------------  ------------------
-export           1.00000       1.00000
-quantize         0.98120       0.99480  5.2e-03
-compose                -             -  it cannot be loaded
+How fidelity falls, stage by stage.
+After the step  Lowest cosine  Mean cosine  Lost here
+--------------  -------------  -----------  -------------------
+export                1.00000      1.00000
+quantize              0.98120      0.99480  5.2e-03
+compose                     –            –  it cannot be loaded
 
-layer     precision  own noise   damage  share    so far                size
---------  ---------  ---------  -------  -----  --------  ------------------
-up/1/M    int8         20.5 dB  3.0e-03  75.0%   20.5 dB    4.0 MB -> 1.0 MB
-down/1/M  int8            lost  1.0e-03  25.0%   -3.0 dB  80.0 kB -> 20.0 kB
+Damage: the loss at the model's end when this layer alone is quantized. Noise:
+signal to noise at its own output, by itself and with all that comes before.
+Layer     Precision  Own noise   Damage  Share   So far                Size
+--------  ---------  ---------  -------  -----  -------  ------------------
+up/1/M    int8         20.5 dB  3.0e-03  75.0%  20.5 dB    4.0 MB -> 1.0 MB
+down/1/M  int8            lost  1.0e-03  25.0%  -3.0 dB  80.0 kB -> 20.0 kB
+
 1 place is only written in another way: 120.0 dB or better
-
 all together lose 4.1e-03 at the model's end (1 - cosine); 17 matching points
 
-left in fp32  loss                gain     size  gain per MB
+What it gains to leave some layers in fp32, each tried end to end.
+Left in fp32  Loss                Gain     Size  Gain per MB
 ------------  ------------------  ----  -------  -----------
 up/1/M        4.1e-03 -> 1.0e-03   75%  +3.0 MB        25.1%
 
-what gains most for its bytes, in the recipe:
+What gains most for its bytes, in the recipe:
 
     variants:
       int8:
@@ -76,9 +82,9 @@ def explained() -> Explained:
         measure=None,
         inputs="48 texts of the proof",
         stages=(
-            Stage("export", {"cosine_lowest": 1.0, "cosine_mean": 1.0}),
-            Stage("quantize", {"cosine_lowest": 0.9812, "cosine_mean": 0.9948}),
-            Stage("compose", problem="it cannot be loaded"),
+            StageView("export", {"cosine_lowest": 1.0, "cosine_mean": 1.0}),
+            StageView("quantize", {"cosine_lowest": 0.9812, "cosine_mean": 0.9948}),
+            StageView("compose", problem="it cannot be loaded"),
         ),
         notes=("without the build's cache",),
         variant_name="int8",
@@ -94,7 +100,23 @@ def squeezed(text: str) -> list[str]:
 
 
 def test_the_text_is_as_it_was_agreed() -> None:
-    assert squeezed("\n".join(lines(explained()))) == squeezed(TABLE)
+    assert squeezed("\n".join(lines(view_of(explained())))) == squeezed(TABLE)
+
+
+def test_layers_that_are_only_written_in_another_way_are_no_table() -> None:
+    found = view_of(explained())
+    text = "\n".join(lines(replace(found, layers=found.layers[2:], stages=(), suggestions=())))
+    assert "1 place is only written in another way" in text
+    assert "no exclusion that was tried" in text
+    assert "Precision" not in text
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    found = view_of(explained())
+    path = tmp_path / "damage.json"
+    path.write_text(json.dumps(to_json(found)))
+    lost = replace(found.layers[1], own_db=None)
+    assert read_damage(path) == replace(found, layers=(found.layers[0], lost, found.layers[2]))
 
 
 def test_the_change_is_valid_yaml_and_keeps_what_is_excluded_already() -> None:
@@ -103,7 +125,7 @@ def test_the_change_is_valid_yaml_and_keeps_what_is_excluded_already() -> None:
 
 
 def test_the_data_is_valid_json_without_infinities() -> None:
-    data = json.loads(json.dumps(as_data(explained()), allow_nan=False))
+    data = json.loads(json.dumps(to_json(view_of(explained())), allow_nan=False))
     assert [item["node"] for item in data["layers"]] == ["up/1/M", "down/1/M", "same/M"]
     assert data["layers"][1]["own_db"] is None
     assert data["suggestions"][0]["loss_after"] == 1.01e-3
@@ -111,10 +133,10 @@ def test_the_data_is_valid_json_without_infinities() -> None:
 
 def test_the_plot_is_one_file_for_light_and_dark_with_names_escaped(tmp_path: Path) -> None:
     bars = [
-        Bar("a<b>&c/MatMul", "int8", 0.7, 20.0, 18.0),
-        Bar("x" * 90, "fp16", 0.0, math.inf, -math.inf),
+        Damage("a<b>&c/MatMul", "int8", 0.7, 20.0, 18.0),
+        Damage("x" * 90, "fp16", 0.0, math.inf, -math.inf),
     ]
-    write_plot(tmp_path / "p.svg", "int8 & more", bars)
+    write_plot(tmp_path / "p.svg", damage_plot("int8 & more", bars))
     text = (tmp_path / "p.svg").read_text(encoding="utf-8")
     root = ET.fromstring(text)
     assert "prefers-color-scheme: dark" in text
@@ -130,12 +152,12 @@ def test_the_plot_is_one_file_for_light_and_dark_with_names_escaped(tmp_path: Pa
 
 
 def test_a_plot_of_nothing_is_a_plot() -> None:
-    ET.fromstring(plot("nothing", []))
+    ET.fromstring(damage_plot("nothing", []))
 
 
 def test_a_plot_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the plot cannot be written"):
-        write_plot(tmp_path / "none" / "p.svg", "t", [])
+        write_plot(tmp_path / "none" / "p.svg", "t")
 
 
 def tiny(path: Path, scale: float, name: str = "x") -> Path:

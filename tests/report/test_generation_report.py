@@ -12,7 +12,7 @@ from samples import variant_proof
 
 from olive_build.bundle.assemble import Judged
 from olive_build.report.building import quality_text, speed_size, speed_text, told
-from olive_build.report.html.numbers import limit_text, short_title, text_of, title_of
+from olive_build.report.numbers import limit_text, short_title, text_of, title_of
 
 WRITTEN = {
     "perplexity": 21.3456,

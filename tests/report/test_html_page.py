@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from olive_build.errors import BundleError, UsageError
-from olive_build.report.html.damage import read_damage
-from olive_build.report.html.stylesheet import STYLE
-from olive_build.report.html.subject import find_subject
-from olive_build.report.html.write import comparison_page, report_page, write_report
+from olive_build.report.builds import find_build
+from olive_build.report.comparison import Comparison
+from olive_build.report.damage import read_damage
+from olive_build.report.render.html import style, to_html
+from olive_build.report.reporting import Asked, comparison_page, report_page, write_report
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -56,17 +58,18 @@ def bundle(folder: Path, p1: float = 0.99, speed: float = 0.25, **more: Any) -> 
 
 
 def report_of(folder: Path, *damages: Path) -> str:
-    subject = find_subject(str(folder), folder)
-    return report_page(subject, (), [read_damage(path) for path in damages])
+    build = find_build(str(folder), folder)
+    shown = replace(build, damages=tuple(read_damage(path) for path in damages))
+    return to_html(report_page(shown))
 
 
 def comparison_of(old: Path, new: Path) -> str:
-    subjects = [find_subject(str(path), path) for path in (old, new)]
-    return comparison_page(subjects[0], subjects[1], [])
+    builds = [find_build(str(path), path) for path in (old, new)]
+    return to_html(comparison_page(Comparison(builds[0], builds[1])))
 
 
 def without_style(page: str) -> str:
-    return page.replace(STYLE.replace("\r\n", "\n"), "")
+    return page.replace("\n" + style(), "")
 
 
 def test_a_small_page_is_as_it_was(tmp_path: Path) -> None:
@@ -296,15 +299,13 @@ def test_a_file_that_is_no_attribution_is_refused(tmp_path: Path, content: str) 
 def test_a_report_is_not_written_into_a_bundle(tmp_path: Path) -> None:
     folder = bundle(tmp_path / "desktop")
     with pytest.raises(UsageError, match="not written into a bundle"):
-        write_report(
-            [str(folder)], outputs=tmp_path, recipes=tmp_path, output=folder / "int8" / "a.html"
-        )
+        write_report(Asked((str(folder),), tmp_path, tmp_path, folder / "int8" / "a.html"))
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "proof.json"]
 
 
 def test_three_builds_are_too_many(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="3 things cannot be compared"):
-        write_report(["a", "b", "c"], outputs=tmp_path, recipes=tmp_path, output=None)
+        write_report(Asked(("a", "b", "c"), tmp_path, tmp_path))
 
 
 @pytest.mark.parametrize(("p1", "hollow"), [(0.99, 0), (0.985, 2)])

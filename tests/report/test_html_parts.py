@@ -7,14 +7,25 @@ from itertools import pairwise
 
 import pytest
 
-from olive_build.report.html.axes import Axis, for_quality, from_zero, steps
-from olive_build.report.html.bars import Bar, bars, told_apart
-from olive_build.report.html.changes import percent
-from olive_build.report.html.comparison import judged
-from olive_build.report.html.markup import Markup, escaped, tag
-from olive_build.report.html.numbers import limit_text, text_of
-from olive_build.report.html.scatter import LETTER, LINE, Guide, Point, scatter
-from olive_build.report.html.tradeoff import front
+from olive_build.report.charts import (
+    LETTER,
+    LINE,
+    Axis,
+    Bar,
+    Bars,
+    Guide,
+    Point,
+    Scatter,
+    draw,
+    for_quality,
+    from_zero,
+    steps,
+    told_apart,
+)
+from olive_build.report.comparison import judged, percent
+from olive_build.report.numbers import limit_text, text_of
+from olive_build.report.render.markup import Markup, escaped, tag
+from olive_build.report.sections.search import front
 
 
 @pytest.mark.parametrize(
@@ -77,7 +88,7 @@ def test_labels_of_a_crowd_do_not_overlap() -> None:
     points = [Point(5 + i / 50, 0.985 + i / 1e5, f"variant {i}", i) for i in range(8)]
     guides = [Guide("x", 5.0, "at most 5"), Guide("x", 5.1, "at most 5.1", 1)]
     guides += [Guide("y", 0.985, "at least", 2), Guide("y", 0.9851, "at least too", 3)]
-    placed = labels(scatter("a", x, y, points, guides=guides, summary=""))
+    placed = labels(draw(Scatter(x, y, tuple(points), tuple(guides)), "a", ""))
     assert len(placed) == 12
     for number, (left, width, base) in enumerate(placed):
         for other_left, other_width, other_base in placed[number + 1 :]:
@@ -87,16 +98,16 @@ def test_labels_of_a_crowd_do_not_overlap() -> None:
 
 def test_labels_stay_inside_the_drawing() -> None:
     x, y = from_zero("", [10.0]), for_quality("", [0.98, 0.99])
-    points = [Point(10, 0.99, "far to the right"), Point(0, 0.98, "far to the left", 1)]
-    for left, width, base in labels(scatter("a", x, y, points, summary="")):
+    points = (Point(10, 0.99, "far to the right"), Point(0, 0.98, "far to the left", 1))
+    for left, width, base in labels(draw(Scatter(x, y, points), "a", "")):
         assert left >= 0
         assert left + width <= 440
         assert 0 < base < 340
 
 
 def test_a_bar_is_as_long_as_its_value() -> None:
-    rows = [Bar("one", 1.0, "1"), Bar("two", 2.0, "2"), Bar("none", 0.0, "0")]
-    svg = bars("a", Axis("", 0, 4), rows, summary="")
+    rows = (Bar("one", 1.0, "1"), Bar("two", 2.0, "2"), Bar("none", 0.0, "0"))
+    svg = draw(Bars(Axis("", 0, 4), rows), "a", "")
     widths = [float(text) for text in re.findall(r'class="bar s0" width="([\d.]+)"', svg)]
     assert widths[1] == pytest.approx(2 * widths[0], rel=1e-4)
     assert widths[2] == 1  # still to be seen

@@ -10,7 +10,8 @@ import pytest
 from olive_build.engine.events import Outcome, RunStarted, StepFinished, StepStarted
 from olive_build.engine.explain import FirstRun
 from olive_build.report.building import Progress
-from olive_build.report.style import megabytes, paint, table
+from olive_build.report.numbers import megabytes
+from olive_build.report.style import paint, table
 
 
 class Terminal(io.StringIO):

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from olive_build.report.building import quality_text, told_of_all
-from olive_build.report.html.bundles import read_bundle
-from olive_build.report.html.comparison import changes
-from olive_build.report.html.numbers import limit_text, text_of
-from olive_build.report.html.subject import find_subject
-from olive_build.report.html.write import report_page
+from olive_build.report.builds import find_build, read_bundle
+from olive_build.report.numbers import limit_text, text_of
+from olive_build.report.render.html import to_html
+from olive_build.report.reporting import report_page
+from olive_build.report.sections import changes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
@@ -48,7 +48,7 @@ def heard(wer: float, size_bytes: int, **more: Any) -> dict[str, Any]:
 
 
 def report_of(folder: Path) -> Page:
-    return Page(report_page(find_subject(str(folder), folder), (), []))
+    return Page(to_html(report_page(find_build(str(folder), folder))))
 
 
 def test_the_column_of_quality_tells_the_worst_of_the_files() -> None:

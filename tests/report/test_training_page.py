@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from olive_build.errors import BundleError
-from olive_build.record.codec import decode
-from olive_build.record.proof import Trained
-from olive_build.report.html.subject import find_subject
-from olive_build.report.html.training_changes import training_changes
-from olive_build.report.html.training_view import TrainingView, read_training_view
-from olive_build.report.html.write import comparison_page, report_page
+from olive_build.report.builds import VariantView, find_build, read_bundle
+from olive_build.report.comparison import Comparison
+from olive_build.report.render.html import to_html
+from olive_build.report.reporting import comparison_page, report_page
+from olive_build.report.sections.training import changes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
-from samples import manifest
 from small_bundle import Page, gate, variant, write_bundle
 
 SECTION: dict[str, Any] = {
@@ -73,7 +72,7 @@ def bundle(folder: Path, training: dict[str, Any] | None = None, **more: Any) ->
 
 
 def page_of(folder: Path) -> tuple[str, Page]:
-    text = report_page(find_subject(str(folder), folder), (), [])
+    text = to_html(report_page(find_build(str(folder), folder)))
     return text, Page(text)
 
 
@@ -130,35 +129,35 @@ def test_damaged_figures_are_an_error_that_names_the_bundle(
     assert str(tmp_path / "desktop") in caught.value.render()
 
 
-def view(figures: dict[str, Any]) -> TrainingView:
-    made = manifest({"variants": {"int8": {"stored_values": 100}}, "training": SECTION})
-    assert made.training is not None
-    return read_training_view(made.training, made.variants["int8"], decode(Trained, figures))
+def view(folder: Path, figures: dict[str, Any]) -> VariantView:
+    return read_bundle(bundle(folder, figures)).variants[0]
 
 
 @pytest.mark.parametrize(
     ("pooled", "verdict"), [(0.03, "same"), (0.04, "unclear"), (0.09, "worse"), (0.0, "better")]
 )
 def test_a_rate_is_better_or_worse_where_the_intervals_lie_apart(
-    pooled: float, verdict: str
+    tmp_path: Path, pooled: float, verdict: str
 ) -> None:
     first = proved(0.0301 if verdict == "better" else 0.03)
     if verdict == "better":
         first["personalised"]["pooled"] |= {"low": 0.025, "high": 0.05}
-    found = {item.title: item for item in training_changes(view(first), view(proved(pooled)))}
+    old, new = view(tmp_path / "old", first), view(tmp_path / "new", proved(pooled))
+    found = {item.title: item for item in changes(old, new, True)}
     assert found["equal error rate of owners and impostors"].verdict == verdict
 
 
 def test_a_cost_has_no_interval_and_is_neither(tmp_path: Path) -> None:
-    changes = list(training_changes(view(proved()), view(proved(milliseconds=9.0))))
-    found = {item.title: (item.change, item.verdict) for item in changes}
+    old, new = view(tmp_path / "old", proved()), view(tmp_path / "new", proved(milliseconds=9.0))
+    found = {item.title: (item.change, item.verdict) for item in changes(old, new, True)}
     assert found["a training step, 1 thread"] == ("+100.0%", "unclear")
     assert found["a training step, 2 threads"][1] == "same"
-    alone = {item.verdict for item in training_changes(None, view(proved()))}
+    none = replace(old, proof=replace(old.proof, training=None))
+    alone = {item.verdict for item in changes(none, new, True)}
     assert alone == {"changed"}
     folders = bundle(tmp_path / "a"), bundle(tmp_path / "b", proved(milliseconds=9.0), epochs=7)
-    one, other = (find_subject(str(folder), tmp_path) for folder in folders)
-    text = Page(comparison_page(one, other, [])).text
+    one, other = (find_build(str(folder), tmp_path) for folder in folders)
+    text = Page(to_html(comparison_page(Comparison(one, other)))).text
     for words in ("a training step, 1 thread", "training epochs", "has no interval"):
         assert words in text
     assert "Size, quality, speed" not in text

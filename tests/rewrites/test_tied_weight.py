@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.errors import StepError
 from olive_build.rewrites.tied_weight import share_tied_weight
-from olive_build.steps.tied_weight import ShareTiedWeight
+from olive_build.steps.fuse import ShareTiedWeight
 
 WORDS, SIZE = 37, 8
 

@@ -17,17 +17,16 @@ from torch import nn
 
 from olive_build.families import family_module, module_of
 from olive_build.proof.reference import write_reference
-from olive_build.proof.training_verdict import training_figures, training_gates
-from olive_build.steps.prepare_training import PrepareTraining
-from olive_build.steps.training_export import TrainingExport
-from olive_build.steps.training_reference import TrainingReference
 from olive_build.training.settings import Loss, Optimizer, Train
+from olive_build.training.steps.make import TrainingExport, TrainingReference
+from olive_build.training.steps.prepare import PrepareTraining
 from olive_build.training.steps_file import COMPARED
 from olive_build.training.torch_batch_norm import Folded
 from olive_build.training.torch_export import check, export
 from olive_build.training.torch_model import Trainable
 from olive_build.training.torch_steps import reference_of, write_steps
 from olive_build.training.torch_stored_steps import stored_steps
+from olive_build.training.verdict import training_figures, training_gates
 
 RUN = Path(__file__).parents[2] / "olive_build" / "toolchains" / "run.py"
 PRELUDE = """
@@ -45,7 +44,7 @@ def train_of(path):
     return Train(**fields)
 """
 GENERATE = """
-from olive_build.steps.training_artifacts import TrainingArtifacts
+from olive_build.training.steps.make import TrainingArtifacts
 from olive_build.errors import StepError
 model, out = Path(sys.argv[1]), Path(sys.argv[2])
 out.mkdir(parents=True, exist_ok=True)
@@ -56,7 +55,7 @@ except StepError as error:
     print(error.render())
 """
 PROVE = """
-from olive_build.steps.training_proof import TrainingProof
+from olive_build.training.steps.prove import TrainingProof
 reference, artifacts, out = (Path(path) for path in sys.argv[1:4])
 out.mkdir(parents=True, exist_ok=True)
 TrainingProof(train_of(reference / "train.json"), ()).run(
@@ -386,7 +385,7 @@ def of_recipe(
     training_python: Path, family: str, folders: dict[str, Path], train: Train
 ) -> dict[str, Any]:
     """Make and prove artifacts as the steps of a recipe do."""
-    source, side = {"source": folders["source"]}, module_of(family, "training")
+    source, side = {"source": folders["source"]}, module_of(family, "training_side")
     data = json.dumps(family_module(family, "spec").inspect(folders["source"]).training_data({}))
     TrainingExport(side, 18, (), train, data).run(source, folders["exported"])
     PrepareTraining().run({"model": folders["exported"]}, folders["m"])

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 import pytest
 
-from olive_build.bundle.training_graphs import read_graph
+from olive_build.training.graph_reader import read_graph
 from olive_build.training.optimizer_check import optimizer_differences, read_with_onnx
 from olive_build.training.optimizers import optimizer_model
 from olive_build.training.settings import Optimizer

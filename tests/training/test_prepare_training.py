@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from olive_build.errors import StepError
-from olive_build.steps.prepare_training import PrepareTraining
+from olive_build.training.steps.prepare import PrepareTraining
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "rewrites"))
 from toolchain_gradients import Trial, outcomes

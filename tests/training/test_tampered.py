@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from olive_build.bundle.training_verify import training_problems
 from olive_build.errors import BundleError
-from olive_build.proof.training_verdict import repeated_gates
 from olive_build.record.read import read_manifest
+from olive_build.training.verdict import repeated_gates
+from olive_build.training.verifying import training_problems
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
 from samples import manifest_data

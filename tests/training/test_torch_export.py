@@ -23,9 +23,9 @@ from olive_build.errors import StepError
 from olive_build.families import module_of
 from olive_build.families.image_classification.miniature import write_miniature
 from olive_build.rewrites.clean import SCOPES
-from olive_build.steps.training_export import TrainingExport
 from olive_build.training import torch_export
 from olive_build.training.settings import Head, Lora, Loss, Train
+from olive_build.training.steps.make import TrainingExport
 from olive_build.training.torch_export import check
 from olive_build.training.torch_model import build
 
@@ -157,7 +157,7 @@ def test_a_speech_model_computes_its_weight_norm_only_where_it_is_trained(
     settings = train(*trained, head=Head("classifier", 2, ("other", "owner")))
     shapes = (("batch_size", 1), ("samples", 8000))
     model, described = exported(
-        tmp_path, settings, module_of("audio-classification", "training"), shapes
+        tmp_path, settings, module_of("audio-classification", "training_side"), shapes
     )
     names = {item.name for item in model.graph.initializer}
     prefix = "wav2vec2.encoder.pos_conv_embed.conv"
@@ -172,10 +172,10 @@ def test_a_speech_model_computes_its_weight_norm_only_where_it_is_trained(
 EXPORT = """
 import sys
 from pathlib import Path
-from olive_build.steps.training_export import TrainingExport
+from olive_build.training.steps.make import TrainingExport
 sys.path.insert(0, sys.argv[1])
 from torch_stub_family import train
-family = "olive_build.families.image_classification.training"
+family = "olive_build.families.image_classification.training_side"
 step = TrainingExport(family, 18, (), train("*"), "{}")
 step.run({"source": Path(sys.argv[2])}, Path(sys.argv[3]))
 """

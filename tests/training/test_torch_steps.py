@@ -19,8 +19,8 @@ from olive_build.families import module_of
 from olive_build.families.text_classification.miniature import write_miniature
 from olive_build.proof.reference import read_reference
 from olive_build.proof.references.logits import LogitsReference
-from olive_build.steps.training_reference import TrainingReference
 from olive_build.training.settings import Loss, Optimizer, Train
+from olive_build.training.steps.make import TrainingReference
 from olive_build.training.torch_loss import seeded_targets
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -167,7 +167,7 @@ def test_a_batch_is_the_fixed_one_or_the_recipes_up_to_eight(
 
 def test_free_lengths_vary_and_keep_the_mask(tmp_path: Path) -> None:
     write_miniature(tmp_path)
-    name = module_of("text-classification", "training")
+    name = module_of("text-classification", "training_side")
     step = TrainingReference(name, (), train("classifier.*"), 4)
     step.run({"source": tmp_path}, tmp_path)
     with np.load(tmp_path / "steps.npz") as found:

@@ -11,7 +11,7 @@ import torch
 from .small_training import Dense, generated, in_toolchain, prepared
 
 COST = """
-from olive_build.steps.training_cost import TrainingCost
+from olive_build.training.steps.prove import TrainingCost
 from olive_build.errors import StepError
 reference, artifacts, out = (Path(path) for path in sys.argv[1:4])
 out.mkdir(exist_ok=True)

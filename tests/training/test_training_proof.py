@@ -16,12 +16,14 @@ import torch
 
 from olive_build.engine.fingerprint import describe
 from olive_build.families.text_classification.miniature import write_miniature
-from olive_build.steps.personalise import Personalise
-from olive_build.steps.trained_inference import TrainedInference
-from olive_build.steps.training_artifacts import TrainingArtifacts
-from olive_build.steps.training_cost import TrainingCost
-from olive_build.steps.training_proof import TrainingProof
 from olive_build.training.settings import Head, Lora
+from olive_build.training.steps.make import TrainingArtifacts
+from olive_build.training.steps.prove import (
+    Personalise,
+    TrainedInference,
+    TrainingCost,
+    TrainingProof,
+)
 from olive_build.training.steps_file import COMPARED
 
 from .small_training import (

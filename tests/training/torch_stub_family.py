@@ -15,7 +15,7 @@ from olive_build.training.settings import Loss, Optimizer, Train
 
 rooms.extend(Path(__file__).with_name("rooms"))
 # What steps are given of a family.
-FAMILY = "olive_build.families.stub_classification.training"
+FAMILY = "olive_build.families.stub_classification.training_side"
 NOTHING = Train(
     requires_grad=(),
     frozen=(),

@@ -13,7 +13,7 @@ from typing import Any
 
 from olive_build.errors import PlanError
 from olive_build.families.class_names import class_names
-from olive_build.families.configuration import read_configuration
+from olive_build.families.configuration import none_of, read_configuration
 from olive_build.families.facts import Component, Facts
 from olive_build.families.feature_extractor import PREPROCESSOR, read_extractor
 
@@ -27,6 +27,11 @@ ARCHITECTURES = ("wav2vec2",)
 LONGEST_SECONDS = 10
 # Of transformers' Wav2Vec2Config, where config.json does not say, by convolution.
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
+_not_this_family = none_of(
+    "audio-classification",
+    "the folder must be as transformers saves a Wav2Vec2ForSequenceClassification and its "
+    "feature extractor",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +114,3 @@ def _shortest(kernels: Sequence[int], strides: Sequence[int]) -> int:
     for kernel, stride in reversed(list(zip(kernels, strides, strict=True))):
         samples = (samples - 1) * int(stride) + int(kernel)
     return samples
-
-
-def _not_this_family(folder: Path, why: str) -> PlanError:
-    return PlanError(
-        "the model is not one of the family 'audio-classification'",
-        where=str(folder),
-        why=why,
-        hint="the folder must be as transformers saves a Wav2Vec2ForSequenceClassification and its "
-        "feature extractor",
-    )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from olive_build.errors import PlanError
 from olive_build.families.causal_lm.client_files import (
     CONFIG,
     GENERATION,
@@ -21,7 +21,7 @@ from olive_build.families.causal_lm.client_files import (
     with_promise,
 )
 from olive_build.families.causal_lm.names import input_names
-from olive_build.families.configuration import read_configuration
+from olive_build.families.configuration import none_of, read_configuration
 from olive_build.families.facts import Asked, Axes, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 from olive_build.families.tied_words import ties_words
@@ -47,6 +47,12 @@ SEARCH = (
     "How words are chosen is in the graph and cannot be changed from outside: `model.options` in "
     "`manifest.json` has what the recipe asked for."
 )
+_not_this_family = none_of(
+    "causal-lm",
+    "the folder must be as transformers saves a causal language model of one of these "
+    "architectures with its fast tokenizer",
+)
+_read = partial(read_configuration, refused=_not_this_family)
 
 
 @dataclass(frozen=True)
@@ -212,18 +218,4 @@ def _facts(
         inputs=input_names(layers),
         composed_files=CLIENT_FILES,
         written_files={GENERATION: generation_config(config, saved)},
-    )
-
-
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    return read_configuration(folder, name, _not_this_family)
-
-
-def _not_this_family(folder: Path, why: str) -> PlanError:
-    return PlanError(
-        "the model is not one of the family 'causal-lm'",
-        where=str(folder),
-        why=why,
-        hint="the folder must be as transformers saves a causal language model of one of these "
-        "architectures with its fast tokenizer",
     )

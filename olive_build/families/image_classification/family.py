@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from olive_build.families.registry import Family
-
-if TYPE_CHECKING:
-    from olive_build.families.facts import Facts
-
-
-def _inspect(folder: Path) -> Facts:
-    from olive_build.families.image_classification.spec import inspect
-
-    return inspect(folder)
-
 
 FAMILY = Family(
     name="image-classification",
-    inspect=_inspect,
     tasks=("image-classification",),
     metrics=("accuracy",),
     data=(),

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from olive_build.errors import PlanError
 from olive_build.families.class_names import class_names
-from olive_build.families.configuration import read_configuration
+from olive_build.families.configuration import none_of, read_configuration
 from olive_build.families.facts import Axes, Component, Facts
 from olive_build.families.image_classification.preparation import Preparation
 from olive_build.families.image_classification.processor import (
@@ -31,6 +32,11 @@ REGRESSION, MULTI_LABEL = "regression", "multi_label_classification"
 SINGLE_LABEL = "single_label_classification"
 # A model is convolutional where more than this share of its weights is.
 MOST = 0.5
+_not_this_family = none_of(
+    "image-classification",
+    "the folder must be as transformers saves a ...ForImageClassification and its image processor",
+)
+_read = partial(read_configuration, refused=_not_this_family)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,17 +180,3 @@ def _scores(problem: Any, classes: int) -> str:
     if problem == REGRESSION:
         return "none"
     return "sigmoid" if problem == MULTI_LABEL or classes == 1 else "softmax"
-
-
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    return read_configuration(folder, name, _not_this_family)
-
-
-def _not_this_family(folder: Path, why: str) -> PlanError:
-    return PlanError(
-        "the model is not one of the family 'image-classification'",
-        where=str(folder),
-        why=why,
-        hint="the folder must be as transformers saves a ...ForImageClassification and its image "
-        "processor",
-    )

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from olive_build.families.registry import Family
-
-if TYPE_CHECKING:
-    from olive_build.families.facts import Facts
-
-
-def _inspect(folder: Path) -> Facts:
-    from olive_build.families.sentence_embedding.spec import inspect
-
-    return inspect(folder)
-
 
 FAMILY = Family(
     name="sentence-embedding",
-    inspect=_inspect,
     tasks=("feature-extraction", "sentence-similarity"),
     metrics=("cosine",),
     data=("sentences",),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError, StepError
-from olive_build.families.configuration import read_configuration, read_object
+from olive_build.families.configuration import none_of, read_configuration, read_object
 from olive_build.families.facts import Asked, Axes, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 from olive_build.families.sentence_embedding.modules import (
@@ -55,6 +55,10 @@ CLIENT_POOLINGS = ("mean", "cls")
 EXAMPLES = ("How is the weather?", "Will it rain today?")
 # The output of a bare graph whose modules no client knows.
 EMBEDDING_OUTPUT = SENTENCE
+_not_this_family = none_of(
+    "sentence-embedding",
+    "the folder must be as sentence-transformers or transformers save it, with its tokenizer",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,16 +242,6 @@ def inspect(folder: Path) -> SentenceEmbeddingFacts:
         ),
         no_graph=_no_graph(transformer),
         notes=(*after.notes, *settings.notes, *_notes(str(config.get("model_type")), settings)),
-    )
-
-
-def _not_this_family(folder: Path, why: str) -> PlanError:
-    return PlanError(
-        "the model is not one of the family 'sentence-embedding'",
-        where=str(folder),
-        why=why,
-        hint="the folder must be as sentence-transformers or transformers save it, with its "
-        "tokenizer",
     )
 
 

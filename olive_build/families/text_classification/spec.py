@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.errors import PlanError
 from olive_build.families.class_names import class_names
-from olive_build.families.configuration import read_configuration
+from olive_build.families.configuration import none_of, read_configuration
 from olive_build.families.facts import Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 
@@ -24,6 +23,11 @@ OPTIONAL_CLIENT_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vo
 ARCHITECTURES = ("bert", "distilbert")
 # Texts are cut here where the recipe fixes no length and the model takes longer ones.
 LONGEST = 256
+_not_this_family = none_of(
+    "text-classification",
+    "the folder must be as transformers saves a BertForSequenceClassification or a bare "
+    "BertModel, with a fast tokenizer",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +88,3 @@ def inspect(folder: Path) -> TextClassificationFacts:
     except (KeyError, TypeError, ValueError) as error:
         why = f"there is no {error}" if isinstance(error, KeyError) else str(error)
         raise _not_this_family(folder, why) from error
-
-
-def _not_this_family(folder: Path, why: str) -> PlanError:
-    return PlanError(
-        "the model is not one of the family 'text-classification'",
-        where=str(folder),
-        why=why,
-        hint="the folder must be as transformers saves a BertForSequenceClassification or a bare "
-        "BertModel, with a fast tokenizer",
-    )

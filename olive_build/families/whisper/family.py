@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from olive_build.families.registry import Family
-
-if TYPE_CHECKING:
-    from olive_build.families.facts import Facts
-
-
-def _inspect(folder: Path) -> Facts:
-    from olive_build.families.whisper.spec import inspect
-
-    return inspect(folder)
-
 
 FAMILY = Family(
     name="whisper",
-    inspect=_inspect,
     tasks=("automatic-speech-recognition",),
     metrics=("wer",),
     data=("speech",),

@@ -48,10 +48,11 @@ class SplitSession:
     text: Any
 
     def get_inputs(self) -> list[Value]:
-        """Return the audio, and how much is written at most."""
+        """Return the audio, and how much is written at most and at least."""
         return [
             Value("audio_pcm", "tensor(float)", (1, "samples")),
             Value("max_length", "tensor(int32)", (1,)),
+            Value("min_length", "tensor(int32)", (1,)),
         ]
 
     def get_outputs(self) -> list[Value]:
@@ -64,11 +65,15 @@ class SplitSession:
         half = self.encoder.get_inputs()[0].type == "tensor(float16)"
         features = features.astype(np.float16 if half else np.float32)
         (states,) = run_named(self.encoder, {INPUT_FEATURES: features})
-        ids = self._written(states, int(feeds["max_length"][0]))
+        most, least = (int(feeds[name][0]) for name in ("max_length", "min_length"))
+        ids = self._written(states, most, least)
         return run_named(self.text, {"sequences": np.array([[ids]], np.int32)})
 
-    def _written(self, states: npt.NDArray[Any], longest: int) -> list[int]:
-        """Return the prompt and what follows it, the likeliest token each time."""
+    def _written(self, states: npt.NDArray[Any], longest: int, least: int) -> list[int]:
+        """Return the prompt and what follows it, the likeliest token each time.
+
+        The text ends where it has `least` tokens and its end is the likeliest.
+        """
         ids, past = list(self.prompt), self._empty(states.dtype)
         given = np.array([ids], np.int64)
         while len(ids) < min(longest, self.facts.positions):
@@ -76,7 +81,10 @@ class SplitSession:
             feeds = {INPUT_IDS: given, ENCODER_STATES: states, CHOICE: np.array([not first])}
             logits, *caches = run_named(self.decoder, feeds | past)
             past = self._kept(past, caches, first)
-            token = self._best(logits[0, -1].astype(np.float32), len(ids) == len(self.prompt))
+            scores = logits[0, -1].astype(np.float32)
+            if len(ids) < least:
+                scores[self.facts.end] = -np.inf
+            token = self._best(scores, len(ids) == len(self.prompt))
             ids.append(token)
             if token == self.facts.end:
                 break
@@ -111,6 +119,7 @@ def open_files(
     source: Path,
     options: Mapping[str, str],
     parts: Mapping[str, Path],
+    threads: int = 1,
 ) -> SplitSession:
     """Return the files of a split layout as one. `source` has the model's configuration.
 
@@ -121,8 +130,8 @@ def open_files(
     return SplitSession(
         facts,
         facts.prompt(options.get("language"), options.get("task", "transcribe")),
-        open_session(files[ENCODER_FILE]),
-        open_session(files[DECODER_FILE]),
-        open_session(parts["audio"]),
-        open_session(parts["detokenizer"]),
+        open_session(files[ENCODER_FILE], threads=threads),
+        open_session(files[DECODER_FILE], threads=threads),
+        open_session(parts["audio"], threads=threads),
+        open_session(parts["detokenizer"], threads=threads),
     )

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
-from olive_build.families.configuration import read_configuration
+from olive_build.families.configuration import none_of, read_configuration
 from olive_build.families.facts import Asked, Axes, Component, Facts
 from olive_build.families.feature_extractor import read_extractor
 from olive_build.families.tied_words import ties_words
@@ -50,6 +51,12 @@ TASKS = ("transcribe", "translate")
 TABLE, SCORES = "embed_tokens.weight", "proj_out.weight"
 # The encoder halves the number of frames once.
 FRAMES_PER_POSITION = 2
+_not_this_family = none_of(
+    "whisper",
+    "the folder must be as transformers saves a WhisperForConditionalGeneration and its "
+    "WhisperProcessor",
+)
+_read = partial(read_configuration, refused=_not_this_family)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,17 +316,3 @@ def _ids(generation: Mapping[str, Any], key: str) -> tuple[int, ...]:
 def _tokens(tokenizer: Mapping[str, Any]) -> dict[str, int]:
     """Return the tokens that are no text, with their ids."""
     return {str(item["content"]): int(item["id"]) for item in tokenizer.get("added_tokens", ())}
-
-
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    return read_configuration(folder, name, _not_this_family)
-
-
-def _not_this_family(folder: Path, why: str) -> PlanError:
-    return PlanError(
-        "the model is not one of the family 'whisper'",
-        where=str(folder),
-        why=why,
-        hint="the folder must be as transformers saves a WhisperForConditionalGeneration and its "
-        "WhisperProcessor",
-    )

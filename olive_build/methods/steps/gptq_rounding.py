@@ -10,11 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from olive_build.engine.step import Step
 from olive_build.errors import StepError
-from olive_build.steps.notes import leave_out
+from olive_build.steps.change_graph import ChangeGraph
+from olive_build.steps.notes import NothingToDo
 
 if TYPE_CHECKING:
+    import onnx
+
     from olive_build.methods.algorithms.gptq_layers import LayerRounding
 
 ROUNDING = "rounding.json"
@@ -22,7 +24,7 @@ FEWEST_SAMPLES = 4
 
 
 @dataclass(frozen=True)
-class GptqRounding(Step):
+class GptqRounding(ChangeGraph):
     """Write model.onnx whose weights keep the layers' outputs, and rounding.json.
 
     Inputs: model, quantized by any of our methods; before, the fp32 graph that was quantized;
@@ -40,13 +42,11 @@ class GptqRounding(Step):
     damping: float = 0.1
     asked: bool = True
 
-    worker = "onnxruntime"
     stage = "quantize"
 
-    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+    def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.calibration.inputs import CALIBRATION, count_inputs, read_inputs
         from olive_build.methods.algorithms.gptq_layers import round_again
-        from olive_build.rewrites.clean import save_clean
         from olive_build.steps.model_check import MODEL, read
 
         calibration = inputs["calibration"] / CALIBRATION
@@ -57,7 +57,6 @@ class GptqRounding(Step):
                 why="one of four judges the rounding that the others suggest",
                 hint="give at least 32 samples, or write `rounding: nearest`",
             )
-        model = read(inputs["model"] / MODEL)
         layers = round_again(
             model,
             read(inputs["before"] / MODEL),
@@ -66,17 +65,15 @@ class GptqRounding(Step):
             threads=os.cpu_count() or 1,
         )
         if not any(layer.nearest is not None for layer in layers):
-            leave_out(_no_layer(layers), inputs["model"], out, asked=self.asked)
-            return
+            raise _no_layer(layers)
         _report(layers)
         rows = {layer.node: _rounded(layer) for layer in layers}
         (out / ROUNDING).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-        save_clean(model, out / MODEL)
 
 
-def _no_layer(layers: list[LayerRounding]) -> StepError:
+def _no_layer(layers: list[LayerRounding]) -> NothingToDo:
     reasons = "\n".join(f"{layer.node}: {layer.reason}" for layer in layers[:5])
-    return StepError(
+    return NothingToDo(
         "GPTQ found no quantized weight to round again",
         why=reasons or "the graph has no MatMulInteger, MatMulNBits or dequantized weight",
         hint="write `rounding: nearest` for this method",

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from olive_build.engine.step import Step
-from olive_build.errors import StepError
-from olive_build.steps.notes import leave_out
+from olive_build.steps.change_graph import ChangeGraph
+from olive_build.steps.notes import NothingToDo
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -33,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Smooth(Step):
+class Smooth(ChangeGraph):
     """Write model.onnx in which channels with outliers are scaled down before they are quantized.
 
     Inputs: model, calibration. `activations` is how the product's input will be quantized:
@@ -47,27 +46,20 @@ class Smooth(Step):
     block_size: int | None = None
     asked: bool = True
 
-    worker = "onnxruntime"
     stage = "quantize"
 
-    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+    def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.calibration.inputs import CALIBRATION, read_inputs
-        from olive_build.rewrites.clean import save_clean
         from olive_build.rewrites.migrate_scale import migrate_scale
-        from olive_build.steps.model_check import MODEL, read
 
-        model = read(inputs["model"] / MODEL)
         scales = self._scales(model, read_inputs(inputs["calibration"] / CALIBRATION))
         if not scales:
-            error = StepError(
+            raise NothingToDo(
                 "smoothing found no outliers to migrate",
                 why=self._why_none(model),
                 hint="write `smooth: false` for this quantizer",
             )
-            leave_out(error, inputs["model"], out, asked=self.asked)
-            return
         log.info("%s", migrate_scale(model, scales))
-        save_clean(model, out / MODEL)
 
     def _scales(self, model: onnx.ModelProto, feeds: Iterable[dict[str, Any]]) -> dict[str, Any]:
         import numpy as np

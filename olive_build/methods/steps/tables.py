@@ -6,16 +6,20 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from olive_build.engine.step import Step
 from olive_build.errors import StepError
-from olive_build.steps.notes import leave_out
+from olive_build.steps.change_graph import ChangeGraph
+from olive_build.steps.notes import NothingToDo
+
+if TYPE_CHECKING:
+    import onnx
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class QuantizeEmbeddings(Step):
+class QuantizeEmbeddings(ChangeGraph):
     """Write model.onnx whose lookup tables are int8, symmetric, with an fp32 scale for each row.
 
     Inputs: model. Gather(table) becomes Cast(Gather(int8 table)) * Gather(scales): plain ONNX that
@@ -26,25 +30,21 @@ class QuantizeEmbeddings(Step):
 
     exclude: tuple[str, ...]
 
-    worker = "onnxruntime"
     stage = "quantize"
 
-    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+    def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.methods.algorithms.tables import quantize_tables
-        from olive_build.rewrites.clean import save_clean
-        from olive_build.steps.model_check import MODEL, matching_nodes, read
+        from olive_build.steps.model_check import matching_nodes
 
-        model = read(inputs["model"] / MODEL)
         excluded = set(matching_nodes(model, self.exclude, out))
         result = quantize_tables(model, excluded)
         # Not every model has a large table; one that could not be taken is found by the check of
         # the method that runs next.
         log.info("%d lookups read int8 rows; %s", result.count, "; ".join(result.declined))
-        save_clean(model, out / MODEL)
 
 
 @dataclass(frozen=True)
-class QuantizeTiedTables(Step):
+class QuantizeTiedTables(ChangeGraph):
     """Write model.onnx whose tied tables are read by GatherBlockQuantized and MatMulNBits both.
 
     Inputs: model. A table is tied where Gather nodes read its rows and Gemm nodes its transpose;
@@ -62,25 +62,20 @@ class QuantizeTiedTables(Step):
     exclude: tuple[str, ...]
     asked: bool = True
 
-    worker = "onnxruntime"
     stage = "quantize"
 
-    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+    def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.methods.algorithms.tied_blocks import Blocks, quantize_tied_tables
-        from olive_build.rewrites.clean import save_clean
-        from olive_build.steps.model_check import MODEL, matching_nodes, read
+        from olive_build.steps.model_check import matching_nodes
 
-        model = read(inputs["model"] / MODEL)
         excluded = set(matching_nodes(model, self.exclude, out))
         blocks = Blocks(self.bits, self.block_size, self.symmetric)
         result = quantize_tied_tables(model, blocks, self.accuracy_level, excluded)
         if not result.count and not excluded:
-            error = StepError(
+            kind = StepError if result.declined else NothingToDo
+            raise kind(
                 "no table for both lookup and product was stored in blocks",
                 why="; ".join(result.declined) or "no large table is read by Gather and Gemm alone",
                 hint="take a block size that divides the model's dimensions, or exclude both nodes",
             )
-            leave_out(error, inputs["model"], out, asked=self.asked or bool(result.declined))
-            return
         log.info("%d nodes read tied tables; %s", result.count, "; ".join(result.declined))
-        save_clean(model, out / MODEL)

@@ -9,7 +9,7 @@ from typing import Any
 
 from olive_build.engine.step import Step
 from olive_build.errors import StepError
-from olive_build.steps.notes import IF_THERE, leave_out
+from olive_build.steps.notes import IF_THERE, NothingToDo, leave_out
 
 STEP = "weight-only quantization"
 PASSES = {"rtn": "OnnxBlockWiseRtnQuantization", "k-quant": "OnnxKQuantQuantization"}
@@ -114,6 +114,6 @@ class QuantizeWeights(Step):
         return options
 
 
-def _no_product(patterns: tuple[str, ...]) -> StepError:
+def _no_product(patterns: tuple[str, ...]) -> NothingToDo:
     why = f"none is named {' or '.join(pattern.removeprefix(IF_THERE) for pattern in patterns)}"
-    return StepError("no product keeps blocks of its own", why=why)
+    return NothingToDo("no product keeps blocks of its own", why=why)

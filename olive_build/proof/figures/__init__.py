@@ -18,6 +18,7 @@ from olive_build import rooms
 
 if TYPE_CHECKING:
     from olive_build.proof.reference import Reference
+    from olive_build.record.proof import VariantProof
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,16 @@ NUMBER = Unit(".5f")
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A figure that varies: its median, where it lies for certain, and whether others disturbed."""
+
+    value: float
+    low: float
+    high: float
+    noisy: bool = False
+
+
+@dataclass(frozen=True)
 class Limits:
     """The limits of a figure where a recipe gives none: by precision and by a variant's name.
 
@@ -91,6 +102,9 @@ class Figure:
     models the table of a build tells it. `tolerance` is how far it may be off where it is measured
     again on another machine, for each whole 1 of what was recorded, and 1 at least. `measure` gives
     the figure of a file's outputs and PyTorch's, where the kind of reference does not do so itself.
+    `cost` gives what is recorded of a variant: a number, or one that varies under each condition;
+    None where it was not measured. The fp32 graph itself has no figure that is `against_fp32`.
+    `hint` says what to do where its limit is not kept, unless budgets are to be loosened.
     """
 
     name: str
@@ -109,6 +123,9 @@ class Figure:
     told: tuple[str, ...] = ()
     tolerance: float = 0.02
     measure: Callable[[Reference, Any, Any], float] | None = None
+    cost: Callable[[VariantProof], float | Sequence[Measured] | None] | None = None
+    against_fp32: bool = False
+    hint: str = ""
 
     @property
     def bound(self) -> Literal["at least", "at most"]:
@@ -217,6 +234,12 @@ def shipped(metrics: Collection[str], precision: str, variant: str = "") -> dict
 def shipped_ceilings() -> dict[str, float]:
     """Return the limits of what a file costs where a recipe gives none, by figure."""
     return {item.name: item.limit for item in budgets() if item.limit is not None}
+
+
+def what_to_do(failed: Collection[str]) -> str:
+    """Return what the first of these figures says to do; "" where none of them says anything."""
+    hints = (item.hint for name, item in every().items() if name in failed)
+    return next(filter(None, hints), "")
 
 
 def worst(

@@ -5,7 +5,74 @@
 
 from __future__ import annotations
 
-from olive_build.proof.figures import MEGABYTES, MILLISECONDS, SIZE_RATIO, TIMES, Figure
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from olive_build.proof.figures import (
+    MEGABYTES,
+    MILLISECONDS,
+    SIZE_RATIO,
+    TIMES,
+    Figure,
+    Measured,
+)
+
+if TYPE_CHECKING:
+    from olive_build.record.proof import Latency, LoadTime, Memory, ShortMemory, VariantProof
+
+
+def ratio_to(row: Latency | LoadTime, other: str) -> Measured:
+    """Return a time against another candidate's."""
+    item = row.ratio_to[other]
+    return Measured(item.median, *item.interval, row.noisy)
+
+
+def memory_ratios(
+    own: Sequence[Memory | ShortMemory], others: Sequence[Memory | ShortMemory]
+) -> Iterator[Measured]:
+    """Yield the ratio of peaks at each size that both have, as wide as the runs of both allow."""
+    by_size = {row.tokens: row for row in others}
+    for row in own:
+        other = by_size.get(row.tokens)
+        # Below a page or two above an empty process there is nothing to compare with.
+        if other is not None and other.low > 0:
+            yield Measured(
+                row.median / other.median, max(row.low, 0.0) / other.high, row.high / other.low
+            )
+
+
+def _load(proof: VariantProof) -> list[Measured] | None:
+    from olive_build.record.proof import THIS
+
+    if proof.load is None:
+        return None
+    own = proof.load.milliseconds[THIS]
+    return [Measured(own.median, *own.interval, proof.load.noisy)]
+
+
+def _load_ratio(proof: VariantProof) -> list[Measured] | None:
+    from olive_build.record.proof import FP32
+
+    if proof.load is None:
+        return None
+    return [ratio_to(proof.load, FP32)] if FP32 in proof.load.ratio_to else []
+
+
+def _memory(proof: VariantProof) -> list[Measured] | None:
+    from olive_build.record.proof import THIS
+
+    if proof.memory is None:
+        return None
+    return [Measured(row.median, row.low, row.high) for row in proof.memory[THIS]]
+
+
+def _memory_ratio(proof: VariantProof) -> list[Measured] | None:
+    from olive_build.record.proof import FP32, THIS
+
+    if proof.memory is None:
+        return None
+    return list(memory_ratios(proof.memory[THIS], proof.memory.get(FP32, ())))
+
 
 FIGURES = (
     Figure(
@@ -14,6 +81,7 @@ FIGURES = (
         MEGABYTES,
         "less",
         budget="The largest file, in megabytes of 10^6 bytes.",
+        cost=lambda proof: proof.size_bytes / 1e6,
     ),
     Figure(
         "size_ratio",
@@ -22,6 +90,8 @@ FIGURES = (
         "less",
         budget="The largest share of the fp32 graph's size: 0.26 is 26 %.",
         limit=1.0,
+        cost=lambda proof: proof.ratio,
+        against_fp32=True,
     ),
     Figure(
         "slowdown",
@@ -39,6 +109,7 @@ FIGURES = (
         "less",
         budget="The longest time to create a session, in milliseconds, with the file in the "
         "system's cache.",
+        cost=_load,
     ),
     Figure(
         "load_ratio",
@@ -46,6 +117,8 @@ FIGURES = (
         TIMES,
         "less",
         budget="The longest time to create a session against the fp32 graph's.",
+        cost=_load_ratio,
+        against_fp32=True,
     ),
     Figure(
         "memory_mb",
@@ -54,6 +127,7 @@ FIGURES = (
         "less",
         budget="The largest peak memory of loading and running on one thread, in megabytes of "
         "10^6 bytes above a process that has loaded onnxruntime alone.",
+        cost=_memory,
     ),
     Figure(
         "memory_ratio",
@@ -61,6 +135,8 @@ FIGURES = (
         TIMES,
         "less",
         budget="The largest peak memory against the fp32 graph's.",
+        cost=_memory_ratio,
+        against_fp32=True,
     ),
     Figure(
         "speedup",

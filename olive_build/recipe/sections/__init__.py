@@ -90,6 +90,10 @@ class Section:
         """Return what the family's steps need to know of it, by name; what is None is left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
+    def recorded(self) -> dict[str, Any]:
+        """Return what a bundle's manifest keeps of it, by name: what the family's steps know."""
+        return self.options()
+
     def patterns(self) -> Iterator[str]:
         """Yield the names and shell patterns of modules and parameters that it has."""
         yield from ()
@@ -124,6 +128,9 @@ class Owner(Section):
     """A section that decides what is built of a target, in place of variants for inference."""
 
     opsets: ClassVar[Opsets]
+    room: ClassVar[str]
+    """The room ("olive_build.training") of what plans it (`planning`), and makes bundles of it
+    (`bundling`)."""
 
     @classmethod
     def resolved(cls, place: Place, compose: str) -> Self | None:

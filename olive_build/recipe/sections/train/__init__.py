@@ -66,6 +66,7 @@ class Training(Owner):
     personalisation: Personalisation | None
 
     section: ClassVar[str] = TRAIN
+    room: ClassVar[str] = "olive_build.training"
     # PyTorch's exporter writes 18 at least (torch/onnx/_internal/exporter/_constants.py), and
     # leaves a model at 18 where it cannot be converted to what was asked for. The highest are
     # kMaxSupportedOpset and IR_VERSION of the onnx that onnxruntime-training 1.19.2 was built
@@ -168,6 +169,8 @@ class Training(Owner):
 
         budgets = Budgets.of(shipped((METRIC,), "fp32"))
         return {
+            # The client in the browser does not train, so nothing is laid out for it.
+            "layout": "mobile" if place.target.layout == "mobile" else "plain",
             "attention": "plain",
             "compose": "none",
             "variants": (Variant(VARIANT, "fp32", None, "gated", None, budgets),),
@@ -189,16 +192,11 @@ class Training(Owner):
         yield from [self.train.head.replace] if self.train.head else []
 
 
-def train_of(build: TargetBuild) -> Train | None:
-    """Return what a target's files go on learning; None where they do not."""
+def training_of(build: TargetBuild) -> Training:
+    """Return what a target's files go on learning, of a build that does."""
     found = build.section(Training)
-    return found.train if found else None
-
-
-def personalisation_of(build: TargetBuild) -> Personalisation | None:
-    """Return what a personalised model is tried on, where a recipe says it."""
-    found = build.section(Training)
-    return found.personalisation if found else None
+    assert found is not None, f"{build.recipe} for {build.target} does not train"
+    return found
 
 
 def _family(context: Context) -> Family | None:

@@ -35,4 +35,7 @@ class Remark(Section):
         return given
 
     def options(self) -> dict[str, Any]:
-        return {}
+        return {}  # no step goes by it
+
+    def recorded(self) -> dict[str, Any]:
+        return {"remark": self.words.upper() if self.loud else self.words}

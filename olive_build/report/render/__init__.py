@@ -1,0 +1,1 @@
+"""Blocks as people and pipelines get them: HTML, a terminal's lines, JSON."""
