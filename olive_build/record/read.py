@@ -126,17 +126,12 @@ def file_of(folder: Path, name: str) -> Path:
         ) from error
 
 
-def model_of(folder: Path, name: str) -> Path:
-    """Return the path of a model that a manifest names, to be opened by a runtime.
-
-    Raises BundleError as `file_of` does, and for a graph whose weights lie elsewhere.
-    """
-    path = file_of(folder, name)
+def require_own_weights(path: Path) -> None:
+    """Raise BundleError for a graph of a bundle whose weights lie elsewhere."""
     if problem := data_problem(path) if path.suffix == ".onnx" else None:
         raise BundleError(
             "a model of the bundle is not to be opened", where=str(path), why=problem, hint=AGAIN
         )
-    return path
 
 
 def is_bundle(folder: Path) -> bool:

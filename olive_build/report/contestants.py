@@ -15,7 +15,7 @@ from olive_build.families.registry import FAMILIES, Family
 from olive_build.plan.types import Model, Plan
 from olive_build.proof.candidate import Candidate, candidate_for
 from olive_build.record.manifest import FORMS, Manifest
-from olive_build.record.read import MANIFEST, model_of, read_manifest
+from olive_build.record.read import MANIFEST, file_of, read_manifest, require_own_weights
 from olive_build.report.bundle_recipe import plan_of_bundle
 
 PEER_CHILD = Path("benchmarks/peers/child.py")
@@ -91,7 +91,7 @@ def _read(folder: Path) -> _Bundle:
                 why=f"it is an application's code that runs {', '.join(item.models)} together",
                 hint="bench a bundle with `compose: single-file` of the same recipe",
             )
-        files[name] = model_of(
+        files[name] = file_of(
             folder, next(item.models[form] for form in FORMS if form in item.models)
         )
     return _Bundle(folder, manifest, files)
@@ -110,6 +110,8 @@ def _named_apart(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
 
 def _variants(bundle: _Bundle, *, several: bool) -> list[Candidate]:
     prefix = f"{bundle.manifest.recipe}/{bundle.manifest.target}/" if several else ""
+    for path in bundle.files.values():
+        require_own_weights(path)
     return [
         candidate_for(prefix + name, path, module_of(bundle.family, "sample"))
         for name, path in bundle.files.items()
