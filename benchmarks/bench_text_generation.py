@@ -170,7 +170,7 @@ def _against_python(
     client: Client, bundle: Path, prompt: str, held: tuple[float, Path]
 ) -> list[Figure]:
     """Time a token in a client in turn with Python, both with the file that the client chooses."""
-    from olive_build.proof.candidate import Process
+    from olive_build.proof.contestant import Process
 
     goal, log = held
     figures: list[Figure] = []

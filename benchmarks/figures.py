@@ -102,17 +102,17 @@ def times_faster(
 ) -> dict[tuple[int, int], list[float]]:
     """Return PyTorch's time over the file's by (size, threads), a value for each pair of processes.
 
-    `pytorch` is a kind of candidate (`proof/candidate.py`) and the folder of the model; `samples`
+    `pytorch` is a kind of contestant (`proof/contestant.py`) and the folder of the model; `samples`
     maps sizes, in the family's unit, to a text of that size.
     """
     from olive_build.families import module_of
-    from olive_build.proof.candidate import Candidate, candidate_for
+    from olive_build.proof.contestant import Contestant, contestant_for
     from olive_build.proof.latency import compare_running, started
 
     kind, folder = pytorch
     both = [
-        candidate_for("this file", model, module_of(family, "sample")),
-        Candidate("pytorch", kind, str(folder), module_of(family, "torch_side")),
+        contestant_for("this file", model, module_of(family, "sample")),
+        Contestant("pytorch", kind, str(folder), module_of(family, "torch_side")),
     ]
     found: dict[tuple[int, int], list[float]] = {}
     for _ in range(PAIRS):

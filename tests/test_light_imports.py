@@ -33,7 +33,7 @@ LIGHT_ALL_THE_SAME = (
     "olive_build.families.architectures",
     "olive_build.families.folder_checks",
     "olive_build.families.stored_tensors",
-    "olive_build.families.tied_words",
+    "olive_build.families.weight_files",
     "olive_build.families.weight_files",
     "olive_build.proof.figures",
     "olive_build.training.verdict",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from olive_build.processes import environment
-from olive_build.proof.candidate import Candidate, Process
+from olive_build.proof.contestant import Contestant, Process
 
 ROOT = Path(__file__).parents[1]
 SECRETS = (
@@ -61,7 +61,7 @@ def test_a_candidate_that_is_timed_sees_none() -> None:
     code = (
         "import json, os, sys\nfor _ in sys.stdin: print(json.dumps(dict(os.environ)), flush=True)"
     )
-    process = Process(Candidate("a", "own", ""), [sys.executable, "-c", code])
+    process = Process(Contestant("a", "own", ""), [sys.executable, "-c", code])
     try:
         assert "hf_verysecret" not in json.dumps(process.ask({}))
     finally:
@@ -77,8 +77,8 @@ def alive(pid: int) -> bool:
 
 MEASURES = """
 import time
-from olive_build.proof.candidate import Candidate, Process
-process = Process(Candidate("a", "onnxruntime", "none.onnx", "sentence-embedding"))
+from olive_build.proof.contestant import Contestant, Process
+process = Process(Contestant("a", "onnxruntime", "none.onnx", "sentence-embedding"))
 print(process._process.pid, flush=True)
 process.ask({"do": "time", "seconds": 60})
 """

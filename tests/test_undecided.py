@@ -8,13 +8,13 @@ import pytest
 
 from olive_build.build import BuildReport, BundleResult, out_of_budget
 from olive_build.bundle.assemble import Assembled, Judged
-from olive_build.proof.figures import Measured
+from olive_build.proof.figures import Median
 from olive_build.proof.verdict import measured_gate, verdict_of
 from olive_build.record.proof import Gate, Limits, VariantProof
 from olive_build.report.building import print_undecided
 
-OPEN = measured_gate("slowdown", [Measured(0.99, 0.9, 1.1, noisy=True)], 1.0)
-CLOSED = measured_gate("slowdown", [Measured(0.5, 0.4, 0.6)], 1.0)
+OPEN = measured_gate("slowdown", [Median(0.99, 0.9, 1.1, noisy=True)], 1.0)
+CLOSED = measured_gate("slowdown", [Median(0.5, 0.4, 0.6)], 1.0)
 
 
 def assembled(*gates: Gate) -> Assembled:
@@ -25,7 +25,7 @@ def assembled(*gates: Gate) -> Assembled:
 def test_the_verdict_of_a_variant_with_an_open_gate_is_undecided() -> None:
     assert assembled(CLOSED, OPEN).variants[0].proof.verdict == "undecided"
     assert assembled(CLOSED).variants[0].proof.verdict == "passed"
-    failed = measured_gate("slowdown", [Measured(2, 1.9, 2.1)], 1.0)
+    failed = measured_gate("slowdown", [Median(2, 1.9, 2.1)], 1.0)
     assert assembled(OPEN, failed).variants[0].proof.verdict == "failed"
 
 

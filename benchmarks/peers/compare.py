@@ -29,12 +29,13 @@ from olive_build.engine.machine import this_machine
 from olive_build.errors import BundleError, OliveBuildError
 from olive_build.families.sentence_embedding.sample import text_of
 from olive_build.families.sentence_embedding.spec import inspect
-from olive_build.proof.candidate import Process
+from olive_build.proof.contestant import Process
 from olive_build.proof.embedding import Floats
 from olive_build.proof.latency import compare_running
 from olive_build.proof.quality import Comparison
 from olive_build.proof.reference import read_reference
 from olive_build.proof.references.embedding import EmbeddingReference
+from olive_build.record.codec import encode
 from olive_build.record.read import read_record
 from olive_build.report.style import table
 
@@ -155,7 +156,7 @@ def measure(
             try:
                 child = Process(entry, entry.command)
                 children.append(child)
-                quality = fidelity(child, reference).as_json()
+                quality = encode(fidelity(child, reference))
             except OliveBuildError as error:
                 print(f"{entry.name} cannot be run: {error.why}", file=sys.stderr)
                 children = [item for item in children if item.name != entry.name]
@@ -231,7 +232,7 @@ def main() -> int:
         print(error.render(), file=sys.stderr)
         return error.exit_code
     show(results, fp32)
-    report = {"machine": this_machine().as_json(), "fp32_bytes": fp32, "candidates": results}
+    report = {"machine": encode(this_machine()), "fp32_bytes": fp32, "candidates": results}
     path = chosen.outputs / "bench-peers.json"
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(f"written to {path}")

@@ -25,13 +25,11 @@ from olive_build.proof.regression import regression_gates, summary
 from olive_build.proof.verdict import verdict_of
 from olive_build.record.codec import decode, encode
 from olive_build.record.manifest import OPERATORS, Graph, Told
-from olive_build.record.proof import Finding, Limits, Machine, Previous, Proof, Search, VariantProof
+from olive_build.record.proof import Finding, Limits, Previous, Proof, Search, VariantProof
 from olive_build.record.read import to_bytes
 from olive_build.steps.describe import DESCRIPTION
-from olive_build.steps.footprint import MEMORY
-from olive_build.steps.latency import LATENCY, LOAD
-from olive_build.steps.quality import QUALITY
-from olive_build.steps.without_vnni import WITHOUT_VNNI
+from olive_build.steps.measuring import LATENCY, LOAD, MEMORY
+from olive_build.steps.quality import QUALITY, WITHOUT_VNNI
 from olive_build.targets import load_provider, load_target
 from olive_build.targets.check import check_operators
 
@@ -88,9 +86,8 @@ def assemble(
     if any(item.proof.limits.regression is not None for item in found):
         previous = previous_build(published, to_bytes(manifest))
         found = tuple(_compared(item, previous, reference_digests(manifest)) for item in found)
-    machine = decode(Machine, this_machine().as_json())
     variants = {item.name: item.proof for item in found}
-    proof = Proof(manifest.status, machine, variants, previous)
+    proof = Proof(manifest.status, this_machine(), variants, previous)
     return Assembled(files, to_bytes(manifest), to_bytes(proof), found)
 
 

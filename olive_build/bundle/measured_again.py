@@ -38,7 +38,7 @@ READY, ANSWERED = "ready", "."
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredAgain:
     """The quality of a file, or why there is none."""
 
     quality: Quality = field(default_factory=Quality)
@@ -47,7 +47,7 @@ class Measured:
 
 def measure_again(
     folder: Path, manifest: Manifest, files: Sequence[Mapping[str, str]]
-) -> Iterator[Measured]:
+) -> Iterator[MeasuredAgain]:
     """Yield the quality of each of `files`, paths by role: a single file, or several run as one.
 
     Raises BundleError where the stored references cannot be read.
@@ -111,7 +111,7 @@ class _Process:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def next_file(self, seconds: float) -> Measured:
+    def next_file(self, seconds: float) -> MeasuredAgain:
         """Return what is said of the next file, whose graph answers within so many seconds."""
         waited = 0.0
         while waited < FILE_SECONDS:
@@ -120,7 +120,7 @@ class _Process:
                 line = self._lines.get(timeout=patience)
             except queue.Empty:
                 self._end()
-                return Measured(problem=f"it gives no answer within {patience:.0f} seconds")
+                return MeasuredAgain(problem=f"it gives no answer within {patience:.0f} seconds")
             if not line:
                 return self._ended()
             if line == READY:
@@ -128,18 +128,18 @@ class _Process:
             elif line != ANSWERED:
                 return _told(json.loads(line))
         self._end()
-        return Measured(problem=f"it is not done after {FILE_SECONDS:.0f} seconds")
+        return MeasuredAgain(problem=f"it is not done after {FILE_SECONDS:.0f} seconds")
 
     def _read(self, lines: IO[str]) -> None:
         for line in lines:
             self._lines.put(line.strip())
         self._lines.put("")
 
-    def _ended(self) -> Measured:
+    def _ended(self) -> MeasuredAgain:
         code = self._process.wait()
         self._end()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        return Measured(problem=f"the process that runs it {how}")
+        return MeasuredAgain(problem=f"the process that runs it {how}")
 
     def _end(self) -> None:
         self.is_ended = True
@@ -147,10 +147,10 @@ class _Process:
         self._process.wait()
 
 
-def _told(found: Mapping[str, Any]) -> Measured:
+def _told(found: Mapping[str, Any]) -> MeasuredAgain:
     if error := found.get("refused"):
         raise BundleError(error["what"], where=error["where"], why=error["why"], hint=error["hint"])
-    return Measured(decode(Quality, found.get("quality", {})), found.get("problem"))
+    return MeasuredAgain(decode(Quality, found.get("quality", {})), found.get("problem"))
 
 
 class _Watched:

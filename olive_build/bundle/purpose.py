@@ -6,7 +6,7 @@ its part of the record, its README, and what `verify` looks at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,9 +15,9 @@ from olive_build import rooms
 from olive_build.bundle.app_code import loading_code
 from olive_build.bundle.layouts.check import is_for_client
 from olive_build.engine.store import Artifact
+from olive_build.errors import UsageError
 from olive_build.families.facts import Facts
 from olive_build.families.registry import FAMILIES
-from olive_build.plan.measured import OWN_PROVIDER_RUNS
 from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.proof.figures import shipped
 from olive_build.proof.verdict import gates_of, gates_on_quality
@@ -62,9 +62,19 @@ class Purpose:
     """What `verify` did."""
     unproved: ClassVar[tuple[str, ...]] = ()
     """What `verify` cannot measure of such a bundle alone."""
+    repeated: ClassVar[str] = ""
+    """What `repeat` did."""
+    unrepeated: ClassVar[tuple[str, ...]] = ()
+    """What is not verified unless steps are repeated."""
+    bench: ClassVar[str] = ""
+    """The module that benches such bundles by themselves; "" where they are run side by side."""
 
     def is_in(self, manifest: Manifest) -> bool:
         """Return whether a bundle is for this."""
+        return True
+
+    def proves(self, proof: VariantProof) -> bool:
+        """Return whether a variant was proved for this."""
         return True
 
     def is_for_client(self, target: str) -> bool:
@@ -85,7 +95,7 @@ class Purpose:
 
     def status(self, target: str, provider: str) -> str:
         """Say what was run where, in the words that a bundle carries."""
-        if (target, provider) == OWN_PROVIDER_RUNS:
+        if load_target(target).runs_here(provider):
             return "proved: run by its own provider"
         if provider == "wasm":
             return "run by onnxruntime on the CPU, not yet in a browser"
@@ -175,6 +185,38 @@ class Purpose:
         """Return a line for each thing that is wrong with what lies beside the variants."""
         return []
 
+    def repeat(self, folder: Path) -> tuple[Gate, ...]:
+        """Take steps of the build again, and return their gates; raise ProofError where they fail.
+
+        Raises UsageError where there are none.
+        """
+        raise UsageError(
+            "--train is for training bundles",
+            where=str(folder),
+            why="this one holds models for inference alone",
+            hint="verify it without --train",
+        )
+
+    def repeated_as_json(self, gates: Sequence[Gate]) -> dict[str, object] | None:
+        """Return what became of such steps, for a pipeline; None where there are none."""
+        return None
+
+    def quality(self, proof: VariantProof) -> str:
+        """Return what is told of a variant's quality; "" where its figures say it."""
+        return ""
+
+    def cost(self, proof: VariantProof) -> str:
+        """Return what is told of a variant's speed; "" where its ratios say it."""
+        return ""
+
+    def settings(self, manifest: Manifest, other: Manifest) -> dict[str, dict[str, Any]]:
+        """Return what it is made with, by title and name, as it is compared with another's."""
+        return {}
+
+    def figures(self, proof: VariantProof) -> dict[str, dict[str, Any]]:
+        """Return what was measured beside quality and cost, by title and name, to compare it."""
+        return {}
+
     def code(self, manifest: Manifest, facts: Facts) -> list[str]:
         """Return the sections of the README's code."""
         return loading_code(manifest, facts)
@@ -194,6 +236,11 @@ def purpose_in(manifest: Manifest) -> Purpose:
     return next((item for item in _owned() if item.is_in(manifest)), Purpose())
 
 
+def purpose_proved(proof: VariantProof) -> Purpose:
+    """Return what a variant was proved for."""
+    return next((item for item in _owned() if item.proves(proof)), Purpose())
+
+
 def _owned() -> Iterator[Purpose]:
     yield from (_purpose(owner) for owner in owners())
 
@@ -204,6 +251,6 @@ def _purpose(owner: type[Owner]) -> Purpose:
 
 
 def _why_not_timed(build: TargetBuild) -> str:
-    if (build.target, build.provider) != OWN_PROVIDER_RUNS:
+    if not load_target(build.target).runs_here(build.provider):
         return f"{load_provider(build.provider).title} for {build.target} is not on this machine"
     return "" if build.timing else "the recipe says verify.timing: false"

@@ -9,12 +9,12 @@ from olive_build.bundle.purpose import purpose_in
 from olive_build.families.facts import Facts
 from olive_build.plan.measured import EIGHT_BIT_PRODUCTS
 from olive_build.record.manifest import Manifest, Value
+from olive_build.targets import load_target
+from olive_build.targets.model import HERE
 
 README = "README.md"
 # So many inputs or outputs of one type and shape in a row are named one by one.
 MOST_ALIKE = 3
-# Where the CPU that runs a file may be an x86 one.
-X86 = (("desktop", "cpu"), ("windows", "cpu"))
 
 
 def readme(manifest: Manifest, facts: Facts) -> bytes:
@@ -59,7 +59,7 @@ def code_sections(manifest: Manifest, facts: Facts) -> str:
 def _processors(manifest: Manifest) -> list[str]:
     """Say what an int8 file does on other x86 processors than one like the one it was proved on."""
     names = [n for n, v in manifest.variants.items() if v.precision in EIGHT_BIT_PRODUCTS]
-    if not names or (manifest.target, manifest.provider) not in X86:
+    if not names or manifest.provider != HERE or not load_target(manifest.target).has_x86:
         return []
     text = (
         f"{', '.join(f'`{name}`' for name in names)} multiplies 8 bits by 8 bits. x86 processors "

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from olive_build.bundle.judged_again import contradictions, looser
 from olive_build.bundle.layouts.check import require_layout
-from olive_build.bundle.measured_again import Measured, measure_again
+from olive_build.bundle.measured_again import MeasuredAgain, measure_again
 from olive_build.bundle.purpose import purpose_in
 from olive_build.engine.machine import this_machine
 from olive_build.engine.trees import files_below
@@ -148,7 +148,7 @@ def _models(variant: Variant) -> list[tuple[str, dict[str, str]]]:
     return [(role, {role: path}) for role, path in models.items()]
 
 
-def _judged(name: str, path: str, found: Measured, proved: VariantProof) -> VerifiedFile:
+def _judged(name: str, path: str, found: MeasuredAgain, proved: VariantProof) -> VerifiedFile:
     if found.problem is not None:
         runs = held("runs", None, 1.0, "failed", found.problem)
         return VerifiedFile(name, path, found.quality, (runs,))

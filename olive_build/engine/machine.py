@@ -1,4 +1,4 @@
-"""Which machine a figure was measured on. A measured verdict is reused only on the same one."""
+"""The machine that this process runs on. A measured figure is reused only on the same machine."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import functools
 import hashlib
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 
-# What decides which kernels onnxruntime picks; the rest of the flags says nothing about figures.
+from olive_build.record.proof import Machine
+
+# These processor flags decide which kernels onnxruntime picks; the others don't change figures.
 RELEVANT_FLAGS = (
     "avx2",
     "avx512f",
@@ -22,39 +24,23 @@ RELEVANT_FLAGS = (
 )
 
 
-@dataclass(frozen=True)
-class Machine:
-    """The processor, what it can do, and how many of it there are."""
-
-    cpu: str
-    cores: int
-    features: tuple[str, ...]
-    system: str
-    architecture: str
-
-    @property
-    def fingerprint(self) -> str:
-        """A short digest that is equal on machines where figures may be compared."""
-        text = repr(sorted(asdict(self).items()))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def as_json(self) -> dict[str, object]:
-        return {**asdict(self), "features": list(self.features), "fingerprint": self.fingerprint}
-
-
 @functools.cache
 def this_machine() -> Machine:
     """Return the machine that this process runs on."""
     info = _cpuinfo()
     flags = set((info.get("flags") or info.get("Features") or "").split())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Machine(
+    found = Machine(
         cpu=info.get("model name") or platform.processor() or "unknown",
         cores=cores or 1,
         features=tuple(flag for flag in RELEVANT_FLAGS if flag in flags),
         system=platform.system(),
         architecture=platform.machine(),
+        fingerprint="",
     )
+    told = {name: value for name, value in vars(found).items() if name != "fingerprint"}
+    digest = hashlib.sha256(repr(sorted(told.items())).encode()).hexdigest()
+    return replace(found, fingerprint=digest[:16])
 
 
 def _cpuinfo() -> dict[str, str]:

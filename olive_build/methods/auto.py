@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from olive_build.knobs import knob
 from olive_build.methods import Method, Problem, Use, uncalibrated
 
-# Where the machine that builds is the target's kind, so that a search can time candidates.
+# What is searched for in place of targets whose candidates no machine that builds can time.
 SEARCHED_TARGET = "desktop"
 
 
@@ -38,7 +38,7 @@ class Auto(Method):
                 f"build `int8` in its place, or a variant by {uncalibrated()}",
                 "a search judges each layer, and their graphs are fed by one another",
             )
-        elif use.provider.runs_here_by is None or use.target.name != SEARCHED_TARGET:
+        elif use.provider.runs_here_by is None or not use.target.builds_here:
             yield Problem(
                 "",
                 f"no search can measure '{use.provider.name}' for '{use.target.name}' here "

@@ -10,20 +10,18 @@ from olive_build.families import module_of
 from olive_build.families.facts import Facts
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.component import AddStep
-from olive_build.plan.types import LATENCY, MEMORY, WITHOUT_VNNI, Measured, graph_inputs
-from olive_build.proof.candidate import Several
-from olive_build.proof.limit import Limit
+from olive_build.plan.types import LATENCY, MEMORY, WITHOUT_VNNI, Measurement, graph_inputs
+from olive_build.proof.contestant import Several
+from olive_build.proof.time_limit import TimeLimit
 from olive_build.recipe.build import TargetBuild, Variant
-from olive_build.steps.footprint import MeasureFootprint
-from olive_build.steps.latency import MeasureLatency
-from olive_build.steps.without_vnni import MeasureWithoutVnni
+from olive_build.steps.measuring import MeasureFootprint, MeasureLatency
+from olive_build.steps.quality import MeasureWithoutVnni
+from olive_build.targets import load_target
 
 # Files are timed on one core and on two, at the sizes of their family.
 TIMED_THREADS = (1, 2)
 # All timing of a target takes so long, unless a gate is open: memory takes the rest of a minute.
 TIMING_SECONDS = 45.0
-# Where this machine is the target's kind: only there a file is run by its own provider and timed.
-OWN_PROVIDER_RUNS = ("desktop", "cpu")
 # What multiplies 8 bits by 8 bits, for which x86 processors have two kinds of kernels.
 EIGHT_BIT_PRODUCTS = ("int8", "w8a8")
 
@@ -45,16 +43,16 @@ class MeasuringPlanner:
 
     def measured(
         self, variant: Variant, shipped: Mapping[str, str], fp32: Mapping[str, str]
-    ) -> Iterator[Measured]:
+    ) -> Iterator[Measurement]:
         """Yield what is measured of a variant's files together where their provider runs here."""
         if self._runs_here:
-            yield Measured(LATENCY, self._latency(variant, shipped, fp32))
+            yield Measurement(LATENCY, self._latency(variant, shipped, fp32))
             for candidate, node in self._memory(variant, shipped, fp32).items():
-                yield Measured(MEMORY, node, candidate)
+                yield Measurement(MEMORY, node, candidate)
         if self._is_run_without_vnni(variant):
             inputs = {**graph_inputs("model", shipped), "reference": self.reference}
             step = MeasureWithoutVnni()
-            yield Measured(WITHOUT_VNNI, self.add(step, inputs, variant, "without-vnni"))
+            yield Measurement(WITHOUT_VNNI, self.add(step, inputs, variant, "without-vnni"))
 
     def _latency(
         self, variant: Variant, shipped: Mapping[str, str], fp32: Mapping[str, str]
@@ -84,7 +82,7 @@ class MeasuringPlanner:
     ) -> dict[str, str]:
         """Return the nodes that take the peak memory, by candidate."""
         tokens = self._timed_tokens(variant)
-        step = MeasureFootprint(*self._modules, self._several, self._takes, tokens)
+        step = MeasureFootprint(*self._modules, self._takes, self._several, tokens)
         files = {**graph_inputs("model", shipped), **self.beside}
         alone = replace(step, several=None)
         source = {"source": self.beside["source"]}
@@ -99,7 +97,7 @@ class MeasuringPlanner:
 
     def _is_run_without_vnni(self, variant: Variant) -> bool:
         """Return whether quality is measured as on a CPU without VNNI, where that matters."""
-        here = (self.build.target, self.build.provider) == OWN_PROVIDER_RUNS
+        here = load_target(self.build.target).runs_here(self.build.provider)
         if not here or variant.precision not in EIGHT_BIT_PRODUCTS:
             return False
         family = FAMILIES[self.build.family]
@@ -110,7 +108,7 @@ class MeasuringPlanner:
     @property
     def _runs_here(self) -> bool:
         build = self.build
-        here = (build.target, build.provider) == OWN_PROVIDER_RUNS
+        here = load_target(build.target).runs_here(build.provider)
         return here and build.timing and not self.smoke
 
     @property
@@ -147,17 +145,17 @@ class MeasuringPlanner:
         return tuple(sorted({min(n, longest or n) for n in family.sizes} | named))
 
 
-def time_limits(variant: Variant, *, has_baseline: bool) -> tuple[Limit, ...]:
+def time_limits(variant: Variant, *, has_baseline: bool) -> tuple[TimeLimit, ...]:
     """Return the ceilings on time that a variant's measurement must be long enough to decide."""
     budgets = variant.budgets
     slowdown = budgets.limit("slowdown") if variant.speed == "gated" else None
     ceilings = (
-        Limit("latency", "fp32 graph", slowdown) if slowdown else None,
-        Limit("load", None, load) if (load := budgets.limit("load_ms")) else None,
-        Limit("load", "fp32 graph", ratio) if (ratio := budgets.limit("load_ratio")) else None,
+        TimeLimit("latency", "fp32 graph", slowdown) if slowdown else None,
+        TimeLimit("load", None, load) if (load := budgets.limit("load_ms")) else None,
+        TimeLimit("load", "fp32 graph", ratio) if (ratio := budgets.limit("load_ratio")) else None,
     )
     floors = (
-        Limit("latency", "pytorch", 1 / item.at_least, item.size, threads=1)
+        TimeLimit("latency", "pytorch", 1 / item.at_least, item.size, threads=1)
         for item in budgets.speedup or ()
     )
     return tuple(

@@ -59,7 +59,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """A node that measures a variant: `what`, and of which file, form (onnx, ort) or candidate.
 
     `part` is empty where the variant is measured as a whole.
@@ -85,7 +85,7 @@ class VariantPlan:
     """By file: `model` for a single one, else as the layout calls its parts."""
     fp32_graphs: Mapping[str, str]
     ort: str | None
-    measured: tuple[Measured, ...]
+    measured: tuple[Measurement, ...]
 
     def nodes(self) -> Iterator[str]:
         """Yield every node that the variant is made of or proved by."""

@@ -1,7 +1,7 @@
-"""Candidates side by side: latency, throughput, load time and memory at several sizes.
+"""Contestants side by side: latency, throughput, load time and memory at several sizes.
 
-Each candidate has a process of its own; in each round all take their turn, so what the machine does
-besides hits all alike.
+Each contestant has a process of its own, and all take a turn in each round, so that other work of
+the machine disturbs all of them alike.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import StepError
-from olive_build.proof.candidate import Candidate, Process
+from olive_build.proof.contestant import Contestant, Process
 from olive_build.proof.footprint import measure_memory
 from olive_build.proof.interval import LOOKS
 from olive_build.proof.latency import compare_loads, figures, in_turn, started
@@ -33,7 +33,7 @@ class Shape:
 
 
 def benchmark(
-    candidates: Sequence[Candidate],
+    contestants: Sequence[Contestant],
     texts: Mapping[int, str],
     shapes: Sequence[Shape],
     *,
@@ -42,14 +42,14 @@ def benchmark(
     unit: str,
     log: Path,
 ) -> dict[str, Any]:
-    """Measure the candidates; ratios are the first one's time to each other's.
+    """Measure the contestants; ratios are the first one's time to each other's.
 
     `texts` maps a size, counted in `unit`, to a text of that size; `seconds` are spent on each
-    candidate and shape. Returns `rows`, a map for each shape; `load`, one such map; and `memory`,
-    megabytes by candidate at the largest shape, None where its process cannot tell. What the
+    contestant and shape. Returns `rows`, a map for each shape; `load`, one such map; and `memory`,
+    megabytes by contestant at the largest shape, None where its process cannot tell. What the
     processes print goes to the file `log`.
     """
-    with started(candidates, log) as children:
+    with started(contestants, log) as children:
         rows = []
         for shape in shapes:
             say(f"{shape.tokens} {unit}, batch {shape.batch}, threads {shape.threads}")
@@ -62,8 +62,8 @@ def benchmark(
         "rows": rows,
         "load": load,
         "memory": {
-            candidate.name: _memory(candidate, {longest: texts[longest]}, largest, log)
-            for candidate in candidates
+            contestant.name: _memory(contestant, {longest: texts[longest]}, largest, log)
+            for contestant in contestants
         },
     }
 
@@ -98,9 +98,9 @@ def percentiles(milliseconds: Sequence[float], items: int) -> dict[str, Any]:
 
 
 def _memory(
-    candidate: Candidate, texts: Mapping[int, str], batch: int, log: Path
+    contestant: Contestant, texts: Mapping[int, str], batch: int, log: Path
 ) -> dict[str, Any] | None:
     try:
-        return measure_memory(candidate, texts, batch=batch, log=log)[0]
+        return measure_memory(contestant, texts, batch=batch, log=log)[0]
     except (StepError, KeyError):
         return None

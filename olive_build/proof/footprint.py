@@ -1,4 +1,4 @@
-"""Peak memory of a candidate: each figure from a process of its own that loads and runs it."""
+"""Peak memory of a contestant: each figure from a process of its own that loads and runs it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import StepError
-from olive_build.proof.candidate import Candidate, Process
+from olive_build.proof.contestant import Contestant, Process
 
 # Memory hardly varies between runs: three show how much.
 RUNS = 3
 
 
 def measure_memory(
-    candidate: Candidate,
+    contestant: Contestant,
     texts: Mapping[int, str],
     *,
     batch: int = 1,
@@ -37,10 +37,10 @@ def measure_memory(
         {"do": "setup", "threads": 1, "text": texts[tokens], "tokens": tokens, "batch": batch}
         for tokens in sorted(texts)
     ]
-    if candidate.kind.startswith("pytorch"):
-        found = [[answer] for answer in _peaks(candidate, setups, log)]
+    if contestant.kind.startswith("pytorch"):
+        found = [[answer] for answer in _peaks(contestant, setups, log)]
     else:
-        found = [[_peaks(candidate, [setup], log)[0] for _ in range(RUNS)] for setup in setups]
+        found = [[_peaks(contestant, [setup], log)[0] for _ in range(RUNS)] for setup in setups]
     for tokens, answers in zip(sorted(texts), found, strict=True):
         values = [(a["peak_bytes"] - a["baseline_bytes"]) / 1e6 for a in answers]
         rows.append(
@@ -58,10 +58,10 @@ def measure_memory(
 
 
 def _peaks(
-    candidate: Candidate, setups: Sequence[dict[str, Any]], log: Path | None
+    contestant: Contestant, setups: Sequence[dict[str, Any]], log: Path | None
 ) -> list[dict[str, Any]]:
     """Return the peak of one process after each setup."""
-    process, answers = Process(candidate, candidate.command, log), []
+    process, answers = Process(contestant, contestant.command, log), []
     try:
         for setup in setups:
             process.ask(setup)
@@ -70,7 +70,7 @@ def _peaks(
         process.close()
     if any(item["peak_bytes"] is None or item["baseline_bytes"] is None for item in answers):
         raise StepError(
-            f"the memory of {candidate.name} cannot be measured",
+            f"the memory of {contestant.name} cannot be measured",
             why="this system does not say how much a process uses",
             hint="write `verify: {timing: false}`, or build on Linux or macOS",
         )

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from olive_build.record.proof import Spread
 
 # How many rounds there may be when the figures are looked at. Looking again and again until a
 # verdict comes would find one sooner or later by chance, so the looks share one error
@@ -29,30 +30,16 @@ NOISY = 0.1
 Side = Literal["below", "above", "across"]
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Median and quartiles of values, and the interval in which their true median lies."""
-
-    median: float
-    low: float
-    high: float
-    median_from: float
-    median_to: float
-
-    @property
-    def noise(self) -> float:
-        """How far the quartiles are apart, as a share of the median."""
-        return (self.high - self.low) / self.median if self.median else 0.0
-
-    def as_json(self) -> dict[str, float]:
-        """Return all five, rounded up or down so that the interval never shrinks."""
-        return {
-            "median": round(self.median, 4),
-            "low": round(self.low, 4),
-            "high": round(self.high, 4),
-            "median_from": math.floor(self.median_from * 1e4) / 1e4,
-            "median_to": math.ceil(self.median_to * 1e4) / 1e4,
-        }
+def written(found: Spread) -> dict[str, float]:
+    """Return the spread as JSON, rounded so that the interval never shrinks."""
+    start, end = found.interval
+    return {
+        "median": round(found.median, 4),
+        "low": round(found.low, 4),
+        "high": round(found.high, 4),
+        "median_from": math.floor(start * 1e4) / 1e4,
+        "median_to": math.ceil(end * 1e4) / 1e4,
+    }
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -1,6 +1,6 @@
-"""Latency of candidates against each other: alternately, each in a process of its own.
+"""Latency of contestants against each other: alternately, each in a process of its own.
 
-Sessions in one process disturb each other, and a shared machine drifts; so each candidate has a
+Sessions in one process disturb each other, and a shared machine drifts; so each contestant has a
 process, the processes take turns within a round, and ratios are taken round by round. Where a limit
 lies inside the interval of a median, rounds go on, up to four times as many. What no limit asks for
 ends with the time that there is (`Patience`).
@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from olive_build.proof.candidate import Candidate, Process
-from olive_build.proof.interval import FEWEST, LOOKS, NOISY, Spread, side, spread
-from olive_build.proof.limit import Limit
+from olive_build.proof.contestant import Contestant, Process
+from olive_build.proof.interval import FEWEST, LOOKS, NOISY, side, spread, written
+from olive_build.proof.time_limit import TimeLimit
+from olive_build.record.proof import Spread
 
 TURN_SECONDS = 0.04
 Times = dict[str, list[float]]
@@ -44,32 +45,32 @@ class Patience:
 
 
 def compare(
-    candidates: Sequence[Candidate],
+    contestants: Sequence[Contestant],
     *,
     texts: Mapping[int, str],
     threads: Sequence[int],
-    limits: Sequence[Limit] = (),
+    limits: Sequence[TimeLimit] = (),
     narrow: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Time the candidates against the first one, for each text and thread count.
+    """Time the contestants against the first one, for each text and thread count.
 
     `texts` maps a length in tokens to a text of that length. Returns one row for each combination:
-    milliseconds of every candidate and the ratio of the first candidate's time to each other's,
+    milliseconds of every contestant and the ratio of the first contestant's time to each other's,
     as median with quartiles and interval. Rounds go on while one of `limits` is undecided, or an
     interval is wider than the share `narrow` of its median.
     """
-    with started(candidates) as children:
+    with started(contestants) as children:
         return compare_running(children, texts, threads, limits, narrow)
 
 
 @contextmanager
-def started(candidates: Sequence[Candidate], log: Path | None = None) -> Iterator[list[Process]]:
-    """Start a process for each candidate, which prints to `log`; end all of them on leaving."""
+def started(contestants: Sequence[Contestant], log: Path | None = None) -> Iterator[list[Process]]:
+    """Start a process for each contestant, which prints to `log`; end all of them on leaving."""
     children: list[Process] = []
     try:
-        for candidate in candidates:
+        for contestant in contestants:
             # Not at once: those that were started must be closed.
-            children.append(Process(candidate, candidate.command, log))  # noqa: PERF401
+            children.append(Process(contestant, contestant.command, log))  # noqa: PERF401
         yield children
     finally:
         for child in children:
@@ -80,7 +81,7 @@ def compare_running(
     children: Sequence[Process],
     texts: Mapping[int, str],
     threads: Sequence[int],
-    limits: Sequence[Limit] = (),
+    limits: Sequence[TimeLimit] = (),
     narrow: float | None = None,
     patience: Patience | None = None,
 ) -> list[dict[str, Any]]:
@@ -112,7 +113,7 @@ def compare_running(
 def _row(
     children: Sequence[Process],
     setup: dict[str, Any],
-    limits: Sequence[Limit],
+    limits: Sequence[TimeLimit],
     narrow: float | None,
     until: float,
     tell: Callable[[str], None],
@@ -132,11 +133,11 @@ def _row(
 
 def compare_loads(
     children: Sequence[Process],
-    limits: Sequence[Limit] = (),
+    limits: Sequence[TimeLimit] = (),
     threads: int = 1,
     patience: Patience | None = None,
 ) -> dict[str, Any]:
-    """Time how long each candidate takes to be ready to run, in turn; in the form of a row.
+    """Time how long each contestant takes to be ready to run, in turn; in the form of a row.
 
     The file is in the system's cache and the libraries are imported: what is timed is reading,
     optimizing and packing.
@@ -156,12 +157,12 @@ def compare_loads(
 def in_turn(
     children: Sequence[Process],
     turn: Callable[[Process], float],
-    limits: Sequence[Limit],
+    limits: Sequence[TimeLimit],
     narrow: float | None,
     until: float = math.inf,
     tell: Callable[[str], None] = print,
 ) -> Times:
-    """Return the milliseconds of each candidate, round by round, until the limits are decided.
+    """Return the milliseconds of each contestant, round by round, until the limits are decided.
 
     Where it is later than `until` (`time.monotonic`), the first look at the figures comes after
     FEWEST rounds already; what is open then goes on all the same, which is told. When one looks
@@ -174,7 +175,7 @@ def in_turn(
         for number in range(done, rounds):
             if not done and number >= FEWEST and time.monotonic() > until:
                 break
-            # Each round begins with another candidate, so that none always follows the same one.
+            # Each round begins with another contestant, so that none always follows the same one.
             first = number % len(children)
             for child in (*children[first:], *children[:first]):
                 times[child.name].append(turn(child))
@@ -188,22 +189,24 @@ def in_turn(
     return times
 
 
-def _open(times: Times, limits: Sequence[Limit], narrow: float | None) -> str | None:
+def _open(times: Times, limits: Sequence[TimeLimit], narrow: float | None) -> str | None:
     """Return what the rounds have not decided yet, or None."""
     ratios = ratios_to(times)
     own = spread(next(iter(times.values())))
     for limit in limits:
         judged = own if limit.against is None else ratios[limit.against]
-        if side(judged.median_from, judged.median_to, limit.ceiling) == "across":
+        if side(*judged.interval, limit.ceiling) == "across":
             return f"the gate on {limit.text()} is open"
     wide = narrow is not None and any(
-        item.median_to - item.median_from > narrow * item.median for item in ratios.values()
+        end - start > narrow * item.median
+        for item in ratios.values()
+        for start, end in (item.interval,)
     )
     return "the interval is wider than the gate on regression needs" if wide else None
 
 
 def ratios_to(times: Times) -> dict[str, Spread]:
-    """Return the ratio of the first candidate's times to each other's, round by round."""
+    """Return the ratio of the first contestant's times to each other's, round by round."""
     first, *others = times
     return {
         name: spread([a / b for a, b in zip(times[first], times[name], strict=True)])
@@ -214,7 +217,7 @@ def ratios_to(times: Times) -> dict[str, Spread]:
 def figures(times: Times) -> dict[str, Any]:
     """Return what a row says of the times: spreads, ratios, rounds, and the baseline's noise.
 
-    `noise` is the distance of the quartiles of the steadiest other candidate, as a share of its
+    `noise` is the distance of the quartiles of the steadiest other contestant, as a share of its
     median; where all of them were unsteady, the machine was.
     """
     spreads = {name: spread(values) for name, values in times.items()}
@@ -222,8 +225,8 @@ def figures(times: Times) -> dict[str, Any]:
     noise = min(spreads[name].noise for name in others or [first])
     return {
         "rounds": len(times[first]),
-        "milliseconds": {name: item.as_json() for name, item in spreads.items()},
-        "ratio_to": {name: item.as_json() for name, item in ratios_to(times).items()},
+        "milliseconds": {name: written(item) for name, item in spreads.items()},
+        "ratio_to": {name: written(item) for name, item in ratios_to(times).items()},
         "noise": round(noise, 4),
         "noisy": noise > NOISY,
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from olive_build.proof import figures
-from olive_build.proof.figures import Figure, Measured
+from olive_build.proof.figures import Figure, Median
 from olive_build.proof.figures.cost import memory_ratios
 from olive_build.proof.verdict import gate, held, measured_gate
 from olive_build.record.proof import (
@@ -80,7 +80,7 @@ def _name(what: str) -> str:
     return f"regression of {what}"
 
 
-def _measured(what: str, ratios: Sequence[Measured], limit: float) -> Gate:
+def _measured(what: str, ratios: Sequence[Median], limit: float) -> Gate:
     if not ratios:
         return held(_name(what), None, limit, "not measured", NOT_BOTH)
     return measured_gate(_name(what), ratios, limit)
@@ -125,7 +125,7 @@ def _lost(figure: Figure, new: float, old: float) -> float:
     return round(max(-rise if figure.better == "more" else rise, 0.0), 7)
 
 
-def _latency_ratios(new: Sequence[ShortLatency], old: Sequence[ShortLatency]) -> list[Measured]:
+def _latency_ratios(new: Sequence[ShortLatency], old: Sequence[ShortLatency]) -> list[Median]:
     before = {(row.tokens, row.threads): row for row in old}
     found = []
     for row in new:
@@ -134,5 +134,5 @@ def _latency_ratios(new: Sequence[ShortLatency], old: Sequence[ShortLatency]) ->
             continue
         one, two = row.ratio_to[PYTORCH], other.ratio_to[PYTORCH]
         low, high = one.interval[0] / two.interval[1], one.interval[1] / max(two.interval[0], 1e-9)
-        found.append(Measured(one.median / two.median, low, high, row.noisy or other.noisy))
+        found.append(Median(one.median / two.median, low, high, row.noisy or other.noisy))
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from olive_build.proof import figures
-from olive_build.proof.figures import Figure, Measured
+from olive_build.proof.figures import Figure, Median
 from olive_build.proof.figures.cost import ratio_to
 from olive_build.proof.interval import side
 from olive_build.record.proof import (
@@ -64,7 +64,7 @@ def quality_gates(found: Mapping[str, float], limits: Mapping[str, float]) -> li
 
 
 def measured_gate(
-    figure: str, found: Sequence[Measured], limit: float, *, size: int | None = None
+    figure: str, found: Sequence[Median], limit: float, *, size: int | None = None
 ) -> Gate:
     """Hold a figure that was measured once or under several conditions against its limit.
 
@@ -87,7 +87,7 @@ def measured_gate(
     return held(figure, worst.value, limit, status, note, size, interval)
 
 
-def _side(item: Measured, limit: float, sign: float) -> str:
+def _side(item: Median, limit: float, sign: float) -> str:
     low, high = sorted((sign * item.low, sign * item.high))
     return side(low, high, sign * limit)
 
@@ -125,10 +125,10 @@ def speedup_gates(
     ]
 
 
-def _speedup(row: Latency) -> Measured:
+def _speedup(row: Latency) -> Median:
     ratio = ratio_to(row, PYTORCH)
     low, high = 1 / ratio.high, 1 / max(ratio.low, 1e-9)
-    return Measured(1 / ratio.value, low, high, ratio.noisy)
+    return Median(1 / ratio.value, low, high, ratio.noisy)
 
 
 def cost_gate(figure: Figure, proof: VariantProof, limit: float, absent: str) -> Gate | None:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olive_build.families.registry import Family
-from olive_build.recipe.codes import Code
-from olive_build.recipe.diagnostics import Report
+from olive_build.recipe.diagnostics import Code, Report
 from olive_build.recipe.suggest import did_you_mean, listed
-from olive_build.recipe.tree import KeyPath, Node
+from olive_build.recipe.tree import KeyPath, YamlNode
 from olive_build.targets import Provider, Target
 from olive_build.untrusted import followed
 
@@ -28,7 +27,7 @@ class Context:
     """`dropped` are the paths that the schema refused; nothing more is said about those."""
 
     path: Path
-    tree: Node
+    tree: YamlNode
     recipe: Recipe
     report: Report
     dropped: frozenset[KeyPath] = frozenset()

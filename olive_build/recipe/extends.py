@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from olive_build.recipe.codes import Code
 from olive_build.recipe.context import locate, repository_of
-from olive_build.recipe.diagnostics import Report
+from olive_build.recipe.diagnostics import Code, Report
 from olive_build.recipe.source import Unparseable, check_printable, read_source, read_tree
-from olive_build.recipe.tree import Node, Span, merged, replaced, source_of, without
+from olive_build.recipe.tree import Span, YamlNode, merged, replaced, source_of, without
 
 MOST_BASES = 5
 _FIRST_OVERRIDE = 1000  # sorts the diagnostics of --set after those of files
 
 
-def read_recipe_tree(path: Path, overrides: Sequence[str], report: Report) -> Node:
+def read_recipe_tree(path: Path, overrides: Sequence[str], report: Report) -> YamlNode:
     """Return the recipe with its bases below it and the overrides on top.
 
     Raises Unparseable when there is nothing to go on with; the report says why.
@@ -26,7 +25,7 @@ def read_recipe_tree(path: Path, overrides: Sequence[str], report: Report) -> No
     return tree
 
 
-def _with_bases(path: Path, repository: Path, above: tuple[Path, ...], report: Report) -> Node:
+def _with_bases(path: Path, repository: Path, above: tuple[Path, ...], report: Report) -> YamlNode:
     source = read_source(path, report, order=len(above))
     tree = read_tree(source, report)
     start = Span(source, 1, 1)
@@ -74,7 +73,7 @@ def _base_path(
     return found
 
 
-def _with_override(tree: Node, override: str, order: int, report: Report) -> Node:
+def _with_override(tree: YamlNode, override: str, order: int, report: Report) -> YamlNode:
     label = f"--set {override}"
     source = source_of(label, label, None, order)
     start = len("--set ") + 1
@@ -108,7 +107,7 @@ def _with_override(tree: Node, override: str, order: int, report: Report) -> Nod
     return replaced(tree, keys, key_span, node)
 
 
-def _list_on_the_way(tree: Node, keys: Sequence[str]) -> str | None:
+def _list_on_the_way(tree: YamlNode, keys: Sequence[str]) -> str | None:
     """Return the part of a dotted path that is written and is no map, if there is one."""
     for depth in range(1, len(keys)):
         node = tree.find(keys[:depth])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors, Report
-from olive_build.recipe.tree import Node, replaced
+from olive_build.recipe.tree import YamlNode, replaced
 
 if TYPE_CHECKING:
     from olive_build.recipe.model import Recipe
@@ -21,7 +21,7 @@ class LoadedRecipe:
 
     recipe: Recipe
     path: Path
-    positions: Node
+    positions: YamlNode
     warnings: tuple[Diagnostic, ...]
 
 
@@ -45,7 +45,7 @@ def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> LoadedRecipe:
     return LoadedRecipe(recipe, path, tree, report.sorted())
 
 
-def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
+def _checked(path: Path, tree: YamlNode, report: Report) -> Recipe | None:
     """Run every check; return the recipe, or what is sound of it."""
     from olive_build.recipe.checks import check_recipe, check_unused
     from olive_build.recipe.context import Context
@@ -73,19 +73,19 @@ def _checked(path: Path, tree: Node, report: Report) -> Recipe | None:
 WORD = "auto"
 
 
-def with_words_written_out(tree: Node) -> Node:
+def with_words_written_out(tree: YamlNode) -> YamlNode:
     """Return the tree with a map in the place of each word that stands for one."""
     for path in _quantize_paths(tree):
         node = tree.find(path)
         if node is not None and node.value == WORD:
             span = tree.key_span(path)
-            method = Node(WORD, node.span)
-            map_ = Node({"method": method}, node.span, {"method": node.span})
+            method = YamlNode(WORD, node.span)
+            map_ = YamlNode({"method": method}, node.span, {"method": node.span})
             tree = replaced(tree, path, span, map_)
     return tree
 
 
-def _quantize_paths(tree: Node) -> Iterator[tuple[str, ...]]:
+def _quantize_paths(tree: YamlNode) -> Iterator[tuple[str, ...]]:
     yield ("quantize",)
     for section in ("variants", "targets"):
         node = tree.child(section)

@@ -8,12 +8,12 @@ from typing import Any
 
 from olive_build.recipe.build import PassRequest
 from olive_build.recipe.catalogue import RUNS_CODE, CataloguePass, load_catalogue
-from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context, Place
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.model import STAGES, PassSpec
 from olive_build.recipe.schema_errors import describe
 from olive_build.recipe.suggest import did_you_mean, listed, nearest
-from olive_build.recipe.tree import KeyPath, Node
+from olive_build.recipe.tree import KeyPath, YamlNode
 from olive_build.recipe.variants import known_variants
 from olive_build.targets import target_names
 
@@ -200,7 +200,7 @@ def _check_options(context: Context, entry: CataloguePass, path: KeyPath) -> Non
             )
 
 
-def _code_paths(node: Node | None, path: KeyPath) -> Iterator[KeyPath]:
+def _code_paths(node: YamlNode | None, path: KeyPath) -> Iterator[KeyPath]:
     """Yield where code is named, at any depth."""
     value = node.value if node is not None else None
     entries = value.items() if isinstance(value, dict) else ()

@@ -12,12 +12,11 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from olive_build.recipe.codes import Code
-from olive_build.recipe.diagnostics import Report
+from olive_build.recipe.diagnostics import Code, Report
 from olive_build.recipe.fields import Strict
 from olive_build.recipe.model import DataFileSpec, Recipe
 from olive_build.recipe.suggest import did_you_mean, listed
-from olive_build.recipe.tree import Json, Key, KeyPath, Node, Span, replaced, without
+from olive_build.recipe.tree import Json, Key, KeyPath, Span, YamlNode, replaced, without
 
 _MOST_ROUNDS = 12
 _WANTED = {
@@ -52,7 +51,7 @@ _STAND_INS: dict[str, Json] = {
 }
 
 
-def check_schema(tree: Node, report: Report) -> tuple[Recipe | None, frozenset[KeyPath]]:
+def check_schema(tree: YamlNode, report: Report) -> tuple[Recipe | None, frozenset[KeyPath]]:
     """Report every field that is unknown, missing or of a wrong type.
 
     Returns the recipe without them, and the paths that were left out; None when too little is left.
@@ -72,7 +71,7 @@ def check_schema(tree: Node, report: Report) -> tuple[Recipe | None, frozenset[K
     return None, frozenset(dropped)
 
 
-def _dropped(tree: Node, path: KeyPath, missing: bool) -> tuple[Node, KeyPath]:
+def _dropped(tree: YamlNode, path: KeyPath, missing: bool) -> tuple[YamlNode, KeyPath]:
     """Return the tree without what is wrong; for what is missing, without what lacks it."""
     gone = path[:-1] if missing and len(path) > 1 else path
     tree = without(tree, gone)
@@ -82,14 +81,16 @@ def _dropped(tree: Node, path: KeyPath, missing: bool) -> tuple[Node, KeyPath]:
     return tree, gone
 
 
-def _node(value: Json, span: Span) -> Node:
+def _node(value: Json, span: Span) -> YamlNode:
     if isinstance(value, dict):
-        return Node({key: _node(item, span) for key, item in value.items()}, span, is_block=True)
+        return YamlNode(
+            {key: _node(item, span) for key, item in value.items()}, span, is_block=True
+        )
     assert not isinstance(value, list)
-    return Node(value, span)
+    return YamlNode(value, span)
 
 
-def _report(item: Any, tree: Node, report: Report) -> None:
+def _report(item: Any, tree: YamlNode, report: Report) -> None:
     path, annotation = _path(item["loc"])
     kind, name = item["type"], dotted(path)
     if kind == "extra_forbidden":
@@ -112,7 +113,7 @@ def _report(item: Any, tree: Node, report: Report) -> None:
         report.add(Code.WRONG_TYPE, message, tree.value_span(path), hint=hint)
 
 
-def _report_unknown(path: KeyPath, accepted: Sequence[str], tree: Node, report: Report) -> None:
+def _report_unknown(path: KeyPath, accepted: Sequence[str], tree: YamlNode, report: Report) -> None:
     hint = did_you_mean(str(path[-1]), accepted, "remove it, or see the fields accepted here")
     report.add(
         Code.UNKNOWN_FIELD,
@@ -123,7 +124,7 @@ def _report_unknown(path: KeyPath, accepted: Sequence[str], tree: Node, report: 
     )
 
 
-def _report_missing(path: KeyPath, model: Any, tree: Node, report: Report) -> None:
+def _report_missing(path: KeyPath, model: Any, tree: YamlNode, report: Report) -> None:
     field = next((f for k, f in _model_fields(model).items() if k == path[-1]), None)
     report.add(
         Code.MISSING_FIELD,
@@ -142,7 +143,7 @@ def _methods(union: Any) -> Mapping[str, type[Strict]]:
 
 
 def _report_no_method(
-    path: KeyPath, methods: Mapping[str, type[Strict]], tree: Node, report: Report
+    path: KeyPath, methods: Mapping[str, type[Strict]], tree: YamlNode, report: Report
 ) -> None:
     report.add(
         Code.MISSING_FIELD,
@@ -157,7 +158,7 @@ def _report_no_method(
             _report_unknown((*path, key), known, tree, report)
 
 
-def _report_choice(path: KeyPath, choices: Sequence[Any], tree: Node, report: Report) -> None:
+def _report_choice(path: KeyPath, choices: Sequence[Any], tree: YamlNode, report: Report) -> None:
     node = tree.find(path)
     value = node.value if node is not None else None
     hint = f"write one of {listed(choices)}"
@@ -172,14 +173,14 @@ def _report_choice(path: KeyPath, choices: Sequence[Any], tree: Node, report: Re
     )
 
 
-def _word_hint(annotation: Any, node: Node | None) -> str | None:
+def _word_hint(annotation: Any, node: YamlNode | None) -> str | None:
     """Return how a method is written, where its word alone stands in the place of the map."""
     word = node.value if node is not None else None
     known = _methods(annotation) if isinstance(word, str) else ()
     return f"write {{method: {word}}}" if word in known else None
 
 
-def _hint(wanted: str, node: Node | None) -> str:
+def _hint(wanted: str, node: YamlNode | None) -> str:
     value = node.value if node is not None else None
     if wanted == "true or false" and str(value).lower() in ("yes", "no", "on", "off"):
         return "only `true` and `false` are booleans in YAML 1.2"
@@ -194,7 +195,7 @@ def _hint(wanted: str, node: Node | None) -> str:
     return f"write {wanted}"
 
 
-def describe(node: Node | None) -> str:
+def describe(node: YamlNode | None) -> str:
     """Return what a value is, in words."""
     value = node.value if node is not None else None
     if isinstance(value, bool):

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.recipe.codes import Code
-from olive_build.recipe.diagnostics import Report
-from olive_build.recipe.tree import Node, Source, Span, resolve_plain, source_of
+from olive_build.recipe.diagnostics import Code, Report
+from olive_build.recipe.tree import Source, Span, YamlNode, resolve_plain, source_of
 
 MOST_BYTES = 1_000_000
 MOST_DEPTH = 32
@@ -80,7 +79,7 @@ class Unparseable(Exception):
 class _Open:
     """A list or map that is still being read."""
 
-    node: Node
+    node: YamlNode
     anchor: str | None
     key: tuple[str, Span] | None = None
 
@@ -133,7 +132,7 @@ def check_printable(source: Source, report: Report) -> None:
             _stop(report, bad, f"the control character {name} is in the text", "remove it", why)
 
 
-def read_tree(source: Source, report: Report, text: str | None = None) -> Node | None:
+def read_tree(source: Source, report: Report, text: str | None = None) -> YamlNode | None:
     """Return the document as nodes, or None for an empty one (which is not reported here).
 
     `text` is what is parsed in place of the source's own, with the same columns. Repeated keys,
@@ -157,11 +156,11 @@ class _Builder:
     """Builds nodes from events, with a stack of its own instead of recursion."""
 
     def __init__(self, source: Source, report: Report) -> None:
-        self.root: Node | None = None
+        self.root: YamlNode | None = None
         self._source = source
         self._report = report
         self._open: list[_Open] = []
-        self._anchors: dict[str, Node | None] = {}
+        self._anchors: dict[str, YamlNode | None] = {}
         self._aliases = 0
         self._nodes = 0
 
@@ -191,7 +190,7 @@ class _Builder:
     def _scalar(self, event: Any) -> None:
         self._check_tag(event)
         text = str(event.value)
-        node = Node(resolve_plain(text) if event.style in _PLAIN else text, self._span(event))
+        node = YamlNode(resolve_plain(text) if event.style in _PLAIN else text, self._span(event))
         if event.anchor:
             self._anchors[event.anchor] = node
         self._place(node, event, text)
@@ -201,7 +200,7 @@ class _Builder:
         if len(self._open) >= MOST_DEPTH:
             why = f"a recipe is nested at most {MOST_DEPTH} levels deep"
             self._refuse(event, "the nesting is too deep", "is this a recipe at all?", why)
-        node = Node(value, self._span(event), is_block=not event.flow_style)
+        node = YamlNode(value, self._span(event), is_block=not event.flow_style)
         if event.anchor:
             self._anchors[event.anchor] = None
         self._open.append(_Open(node, event.anchor))
@@ -233,7 +232,7 @@ class _Builder:
             self._refuse(event, "the alias makes the nesting too deep", "write it out", why)
         self._place(node, event, node.value if isinstance(node.value, str) else None)
 
-    def _place(self, node: Node, event: Any, text: str | None) -> None:
+    def _place(self, node: YamlNode, event: Any, text: str | None) -> None:
         self._nodes += 1 if node.size == 1 else 0
         if not self._open:
             self.root = node
@@ -252,7 +251,7 @@ class _Builder:
             self._entry(top, node)
             top.key = None
 
-    def _key(self, node: Node, event: Any, text: str | None) -> tuple[str, Span]:
+    def _key(self, node: YamlNode, event: Any, text: str | None) -> tuple[str, Span]:
         span = node.span
         if text == "<<" and event.style in _PLAIN:
             self._report.add(
@@ -272,7 +271,7 @@ class _Builder:
             )
         return (text if text is not None else "?", span)
 
-    def _entry(self, top: _Open, node: Node) -> None:
+    def _entry(self, top: _Open, node: YamlNode) -> None:
         assert top.key is not None and isinstance(top.node.value, dict)
         key, span = top.key
         if key == _REFUSED:

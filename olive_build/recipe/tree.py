@@ -46,14 +46,14 @@ class Span:
 
 
 @dataclass(eq=False)
-class Node:
+class YamlNode:
     """A scalar, list or map. `keys` holds the spans of a map's keys.
 
     `is_block` marks a list or map that spreads over lines, which no caret can underline; `size`
     and `height` count nodes and levels, itself included.
     """
 
-    value: Scalar | list[Node] | dict[str, Node]
+    value: Scalar | list[YamlNode] | dict[str, YamlNode]
     span: Span
     keys: dict[str, Span] = field(default_factory=dict)
     is_block: bool = False
@@ -68,7 +68,7 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
-    def child(self, key: Key) -> Node | None:
+    def child(self, key: Key) -> YamlNode | None:
         """Return what lies under `key`, or None where nothing does."""
         if isinstance(self.value, dict) and isinstance(key, str):
             return self.value.get(key)
@@ -76,9 +76,9 @@ class Node:
             return self.value[key]
         return None
 
-    def find(self, path: Sequence[Key]) -> Node | None:
+    def find(self, path: Sequence[Key]) -> YamlNode | None:
         """Return the node at `path`, or None where nothing is written there."""
-        node: Node | None = self
+        node: YamlNode | None = self
         for key in path:
             node = node.child(key) if node else None
         return node
@@ -102,29 +102,29 @@ class Node:
         return node.span
 
 
-def merged(base: Node, over: Node) -> Node:
+def merged(base: YamlNode, over: YamlNode) -> YamlNode:
     """Return `base` with `over` laid on it: maps merge key by key, lists and scalars replace."""
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         return over
     value = dict(base.value)
     for key, node in over.value.items():
         value[key] = merged(value[key], node) if key in value else node
-    return Node(value, over.span, base.keys | over.keys, is_block=True)
+    return YamlNode(value, over.span, base.keys | over.keys, is_block=True)
 
 
-def replaced(root: Node, path: Sequence[str], key_span: Span, node: Node) -> Node:
+def replaced(root: YamlNode, path: Sequence[str], key_span: Span, node: YamlNode) -> YamlNode:
     """Return `root` with `node` at `path` in place of what is there, making maps on the way."""
     if not path:
         return node
     value = dict(root.value) if isinstance(root.value, dict) else {}
     head, *rest = path
-    below = value.get(head) or Node({}, key_span, is_block=True)
+    below = value.get(head) or YamlNode({}, key_span, is_block=True)
     value[head] = replaced(below, rest, key_span, node)
     keys = root.keys if head in root.keys and rest else root.keys | {head: key_span}
-    return Node(value, root.span, keys, is_block=True)
+    return YamlNode(value, root.span, keys, is_block=True)
 
 
-def without(root: Node, path: Sequence[Key]) -> Node:
+def without(root: YamlNode, path: Sequence[Key]) -> YamlNode:
     """Return `root` without what lies at `path`; unchanged where nothing does."""
     head, *rest = path
     child = root.child(head)
@@ -134,10 +134,10 @@ def without(root: Node, path: Sequence[Key]) -> Node:
         value = {key: node for key, node in root.value.items() if key != head or rest}
         if rest:
             value[str(head)] = without(child, rest)
-        return Node(value, root.span, root.keys, root.is_block)
+        return YamlNode(value, root.span, root.keys, root.is_block)
     assert isinstance(root.value, list) and isinstance(head, int)
     items = [*root.value[:head], *([without(child, rest)] if rest else []), *root.value[head + 1 :]]
-    return Node(items, root.span, root.keys, root.is_block)
+    return YamlNode(items, root.span, root.keys, root.is_block)
 
 
 Scalar = str | int | float | bool | None

@@ -19,7 +19,7 @@ Verdict = Literal["passed", "failed", "undecided"]
 
 @dataclass(frozen=True)
 class Machine:
-    """The processor that it was measured on; figures are compared where fingerprints are equal."""
+    """The processor that was measured on. Figures are compared where fingerprints are equal."""
 
     cpu: str
     cores: Positive
@@ -98,9 +98,9 @@ class Quality:
 
 @dataclass(frozen=True)
 class Spread:
-    """Figures of many rounds: the median, the quartiles, and where the median lies for certain.
+    """The median and quartiles of many rounds, and the interval in which the true median lies.
 
-    Earlier builds knew the quartiles alone.
+    Earlier versions recorded the quartiles alone.
     """
 
     median: float
@@ -111,10 +111,15 @@ class Spread:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the median lies for certain."""
+        """The interval in which the true median lies."""
         low = self.low if self.median_from is None else self.median_from
         high = self.high if self.median_to is None else self.median_to
         return low, high
+
+    @property
+    def noise(self) -> float:
+        """How far apart the quartiles are, as a share of the median."""
+        return (self.high - self.low) / self.median if self.median else 0.0
 
 
 @dataclass(frozen=True)

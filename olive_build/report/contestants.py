@@ -13,7 +13,7 @@ from olive_build.errors import OliveBuildError, UsageError
 from olive_build.families import module_of
 from olive_build.families.registry import FAMILIES, Family
 from olive_build.plan.types import Model, Plan
-from olive_build.proof.candidate import Candidate, candidate_for
+from olive_build.proof.contestant import Contestant, contestant_for
 from olive_build.record.manifest import FORMS, Manifest
 from olive_build.record.read import MANIFEST, file_of, read_manifest, require_own_weights
 from olive_build.report.bundle_recipe import plan_of_bundle
@@ -24,9 +24,9 @@ KINDS = ("onnx", "openvino")
 
 @dataclass(frozen=True)
 class Field:
-    """All candidates, the yardstick first, and what they are fed from."""
+    """All contestants, the yardstick first, and what they are fed from."""
 
-    candidates: tuple[Candidate, ...]
+    contestants: tuple[Contestant, ...]
     family: Family
     model: Model
 
@@ -97,46 +97,46 @@ def _read(folder: Path) -> _Bundle:
     return _Bundle(folder, manifest, files)
 
 
-def _named_apart(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    names = [candidate.name for candidate in candidates]
+def _named_apart(contestants: Sequence[Contestant]) -> tuple[Contestant, ...]:
+    names = [contestant.name for contestant in contestants]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(
                 f"two candidates are called '{name}'",
                 hint="name each bundle and each opponent once",
             )
-    return tuple(candidates)
+    return tuple(contestants)
 
 
-def _variants(bundle: _Bundle, *, several: bool) -> list[Candidate]:
+def _variants(bundle: _Bundle, *, several: bool) -> list[Contestant]:
     prefix = f"{bundle.manifest.recipe}/{bundle.manifest.target}/" if several else ""
     for path in bundle.files.values():
         require_own_weights(path)
     return [
-        candidate_for(prefix + name, path, module_of(bundle.family, "sample"))
+        contestant_for(prefix + name, path, module_of(bundle.family, "sample"))
         for name, path in bundle.files.items()
     ]
 
 
-def _opponent(name: str, bundle: _Bundle, plan: Plan, store: Store, outputs: Path) -> Candidate:
+def _opponent(name: str, bundle: _Bundle, plan: Plan, store: Store, outputs: Path) -> Contestant:
     if name == "pytorch":
         return _pytorch(plan)
     sample = module_of(bundle.family, "sample")
     if name == "fp32":
-        return candidate_for("fp32 graph", _fp32_graph(plan, store), sample)
+        return contestant_for("fp32 graph", _fp32_graph(plan, store), sample)
     if Path(name).suffix in (".onnx", ".ort"):
         if not Path(name).is_file():
             raise UsageError(f"there is no file '{name}'", hint="--against takes a path to a model")
-        return candidate_for(Path(name).name, Path(name), sample)
+        return contestant_for(Path(name).name, Path(name), sample)
     return _peer(name, bundle, plan, outputs)
 
 
-def _pytorch(plan: Plan) -> Candidate:
+def _pytorch(plan: Plan) -> Contestant:
     """Return PyTorch eager, given what the bundle's first variant is given."""
     bundle = plan.bundles[0]
     composed, bare = FAMILIES[bundle.build.family].takes
     takes = composed if bundle.build.compose == "single-file" else bare
-    return Candidate(
+    return Contestant(
         "pytorch",
         f"pytorch-{takes}",
         bundle.model.folder,
@@ -156,7 +156,7 @@ def _fp32_graph(plan: Plan, store: Store) -> Path:
     return outcome.artifact.path / MODEL
 
 
-def _peer(name: str, bundle: _Bundle, plan: Plan, outputs: Path) -> Candidate:
+def _peer(name: str, bundle: _Bundle, plan: Plan, outputs: Path) -> Contestant:
     """Return a peer's own output, run in the environment that made it."""
     folder = outputs / "peers" / name / bundle.manifest.recipe
     peers = sorted(
@@ -194,7 +194,7 @@ def _peer(name: str, bundle: _Bundle, plan: Plan, outputs: Path) -> Candidate:
             why=f"its kind is {kind!r}, its model {model!r}, its interpreter {python!r}",
             hint="`make bench-peers` makes it again",
         )
-    return Candidate(
+    return Contestant(
         shown,
         kind,
         str(folder / model),

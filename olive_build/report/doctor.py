@@ -1,4 +1,4 @@
-"""Is this machine fit to build? Each finding says what to do."""
+"""Is this machine fit to build? Each check says what to do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One thing that was looked at."""
 
     what: str
@@ -47,27 +47,27 @@ class Finding:
 
 
 def run_doctor(*, as_json: bool) -> int:
-    """Print the findings; return 2 when one of them is an error."""
-    findings = [*_python(), *_packages(), *_toolchains(), *_machine(), *_cache()]
+    """Print the checks; return 2 when one of them is an error."""
+    checks = [*_python(), *_packages(), *_toolchains(), *_machine(), *_cache()]
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        click.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
-        for finding in findings:
-            status = paint(f"{finding.status:<8}", COLOURS[finding.status])
-            click.echo(f"{status} {finding.what}: {finding.found}")
-            if finding.hint and finding.status != "ok":
-                click.echo(f"         {finding.hint}")
-    return EXIT_USAGE if any(item.status == "error" for item in findings) else EXIT_DONE
+        for check in checks:
+            status = paint(f"{check.status:<8}", COLOURS[check.status])
+            click.echo(f"{status} {check.what}: {check.found}")
+            if check.hint and check.status != "ok":
+                click.echo(f"         {check.hint}")
+    return EXIT_USAGE if any(item.status == "error" for item in checks) else EXIT_DONE
 
 
-def _python() -> Iterator[Finding]:
+def _python() -> Iterator[Check]:
     found = ".".join(map(str, sys.version_info[:3]))
     good = sys.version_info[:2] in SUPPORTED
     hint = "" if good else "make setup PYTHON=python3.11 makes an environment with a supported one"
-    yield Finding("Python", "ok" if good else "error", found, hint)
+    yield Check("Python", "ok" if good else "error", found, hint)
 
 
-def _packages() -> Iterator[Finding]:
+def _packages() -> Iterator[Check]:
     wrong = []
     pinned = dict(_pins())
     for name, wanted in pinned.items():
@@ -80,9 +80,9 @@ def _packages() -> Iterator[Finding]:
             wrong.append(f"{name} {found}, locked {wanted}")
     if wrong:
         shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        yield Finding("packages", "error", shown, "make setup installs the locked versions")
+        yield Check("packages", "error", shown, "make setup installs the locked versions")
     else:
-        yield Finding("packages", "ok", f"{len(pinned)} as locked")
+        yield Check("packages", "ok", f"{len(pinned)} as locked")
 
 
 def _pins() -> Iterator[tuple[str, str]]:
@@ -93,26 +93,26 @@ def _pins() -> Iterator[tuple[str, str]]:
             yield name.strip(), wanted.strip()
 
 
-def _toolchains() -> Iterator[Finding]:
+def _toolchains() -> Iterator[Check]:
     for name, known in TOOLCHAINS.items():
         what, folder, stamp = f"{name} toolchain", folder_of(name), read_stamp(folder_of(name))
         wanted = f"{known.leads} {pins(name)[known.leads]}"
         if stamp is None and not has_wheels(name):
             text = f"not made: {wanted} has no wheel for this system"
-            yield Finding(
+            yield Check(
                 what, "warning", text, f"only recipes that train need it; {where_to_build(name)}"
             )
         elif stamp is None:
             text = f"not made yet, would be {folder}"
             hint = f"a recipe with a section `train` makes it ({known.download_mb} MB to download)"
-            yield Finding(what, "warning", text, f"{hint}; make toolchains does it ahead")
+            yield Check(what, "warning", text, f"{hint}; make toolchains does it ahead")
         elif fault := _fault(name):
             hint = "make toolchains makes it anew"
-            yield Finding(what, "error", f"{fault}, in {folder}", hint)
+            yield Check(what, "error", f"{fault}, in {folder}", hint)
         else:
             python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
             size = megabytes(int(str(stamp.get("size_bytes", 0))))
-            yield Finding(what, "ok", f"{wanted} on {python}, {size} in {folder}")
+            yield Check(what, "ok", f"{wanted} on {python}, {size} in {folder}")
 
 
 def _fault(toolchain: str) -> str | None:
@@ -128,28 +128,28 @@ def _fault(toolchain: str) -> str | None:
     return f"it does not work: {fault.splitlines()[-1]}" if fault else None
 
 
-def _machine() -> Iterator[Finding]:
+def _machine() -> Iterator[Check]:
     machine = this_machine()
     features = ", ".join(machine.features) or "none of those that matter"
-    yield Finding("processor", "ok", f"{machine.cpu}, {machine.cores} cores; {features}")
+    yield Check("processor", "ok", f"{machine.cpu}, {machine.cores} cores; {features}")
     if hasattr(os, "sysconf"):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
         low = memory < NEEDED_MEMORY_GB
         hint = f"a build of a small model needs {NEEDED_MEMORY_GB} GB; try --jobs 1"
-        yield Finding("memory", "warning" if low else "ok", f"{memory:.0f} GB", hint)
+        yield Check("memory", "warning" if low else "ok", f"{memory:.0f} GB", hint)
 
 
-def _cache() -> Iterator[Finding]:
+def _cache() -> Iterator[Check]:
     root = default_root()
     existing = next(path for path in (root, *root.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        yield Finding(
+        yield Check(
             "cache", "error", f"{root} cannot be written", "set OLIVE_BUILD_CACHE to another folder"
         )
         return
     free = shutil.disk_usage(existing).free / 1e9
     low = free < NEEDED_DISK_GB
-    yield Finding(
+    yield Check(
         "cache",
         "warning" if low else "ok",
         f"{root}, {free:.0f} GB free",

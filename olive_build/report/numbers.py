@@ -45,7 +45,7 @@ def figure(name: str, found: Mapping[str, float]) -> Cell:
     return Cell(text_of(name, found[name]), found[name]) if name in found else Cell(NONE)
 
 
-class Measured(Protocol):
+class HasFigures(Protocol):
     """Whatever has figures by name."""
 
     @property
@@ -53,10 +53,10 @@ class Measured(Protocol):
         """Its figures."""
 
 
-def figure_columns(names: Iterable[str]) -> list[ColumnOf[Measured]]:
+def figure_columns(names: Iterable[str]) -> list[ColumnOf[HasFigures]]:
     """Return a column for each figure of that name."""
 
-    def column(name: str) -> ColumnOf[Measured]:
+    def column(name: str) -> ColumnOf[HasFigures]:
         return short_title(name), "number", lambda item: figure(name, item.figures)
 
     return [column(name) for name in names]

@@ -48,7 +48,7 @@ Condition = Callable[[onnx.NodeProto, GradientPaths], str | None]
 
 
 @dataclass(frozen=True)
-class Finding:
+class NoGradient:
     """A node that no gradient gets through, and the trainable parameters upstream of it.
 
     `layer` is the module that the node was traced from; empty where the graph does not say. A
@@ -62,7 +62,9 @@ class Finding:
     parameters: tuple[str, ...]
 
 
-def operators_without_gradient(model: onnx.ModelProto, trainable: Collection[str]) -> list[Finding]:
+def operators_without_gradient(
+    model: onnx.ModelProto, trainable: Collection[str]
+) -> list[NoGradient]:
     """Return what stops training, in the graph's order; nothing when everything can be trained.
 
     `trainable` are names of initializers. All of the graph's outputs count as the loss's.
@@ -76,11 +78,11 @@ def operators_without_gradient(model: onnx.ModelProto, trainable: Collection[str
         if reason:
             upstream = tuple(sorted(paths.upstream(node), key=order.__getitem__))
             layer = layer_of(node, prefixes)
-            found.append(Finding(node.op_type, name_of(node), layer, reason, upstream))
+            found.append(NoGradient(node.op_type, name_of(node), layer, reason, upstream))
     lost = [name for name in trainable if name not in paths.needed]
     if lost:
         reason = "the outputs do not depend on it"
-        found.append(Finding("", "", "", reason, tuple(lost)))
+        found.append(NoGradient("", "", "", reason, tuple(lost)))
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 import onnx
 
 from olive_build.errors import StepError
-from olive_build.rewrites.gradients import Finding
+from olive_build.rewrites.gradients import NoGradient
 
 # What onnxruntime-training 1.19.2 reads, and what its gradients were measured for.
 HIGHEST_IR = 10
@@ -30,7 +30,7 @@ def require_versions(model: onnx.ModelProto) -> None:
         )
 
 
-def refuse(findings: Sequence[Finding], trainable: Collection[str]) -> None:
+def refuse(findings: Sequence[NoGradient], trainable: Collection[str]) -> None:
     """Raise StepError where there are findings: every layer by name, the parameters below it."""
     if not findings:
         return
@@ -70,7 +70,7 @@ def patterns_for(names: Collection[str], trainable: Collection[str]) -> list[str
     return list(found)
 
 
-def _hint(stopped: Sequence[Finding], trainable: Collection[str]) -> str:
+def _hint(stopped: Sequence[NoGradient], trainable: Collection[str]) -> str:
     upstream = dict.fromkeys(name for finding in stopped for name in finding.parameters)
     patterns = [f"'{pattern}'" for pattern in patterns_for(list(upstream), trainable)]
     frozen = f"freeze what lies below with `train: frozen: [{', '.join(patterns)}]`"
@@ -79,7 +79,7 @@ def _hint(stopped: Sequence[Finding], trainable: Collection[str]) -> str:
     return "replace the layer: all that is to be trained lies below it"
 
 
-def _place(finding: Finding) -> str:
+def _place(finding: NoGradient) -> str:
     return f"`{finding.layer}` ({finding.operator})" if finding.layer else finding.operator
 
 

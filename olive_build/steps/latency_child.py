@@ -1,4 +1,4 @@
-"""The process of one measured candidate: reads JSON requests from stdin, answers on stdout.
+"""The process of one measured contestant: reads JSON requests from stdin, answers on stdout.
 
     {"do": "setup", "threads": 1, "text": "a text", "tokens": 16, "batch": 1}   -> {}
     {"do": "time", "seconds": 0.04, "samples": false}            -> {"milliseconds": 1.23}
@@ -32,23 +32,23 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Runner:
-    """How a candidate is loaded alone, and how it becomes a call that is timed."""
+    """How a contestant is loaded alone, and how it becomes a call that is timed."""
 
     load: Callable[[int], Any]
     prepare: Callable[[dict[str, Any]], Call]
 
 
 def main() -> None:
-    """Serve requests until stdin closes. The first names the candidate."""
+    """Serve requests until stdin closes. The first names the contestant."""
     follow_parent()
     # Libraries print to stdout; answers keep the original one.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    candidate = json.loads(sys.stdin.readline())
-    for folder in candidate["rooms"]:
+    contestant = json.loads(sys.stdin.readline())
+    for folder in contestant["rooms"]:
         rooms.extend(Path(folder))
-    is_file = candidate["kind"] == "onnxruntime"
-    runner = _onnxruntime(candidate) if is_file else _pytorch(candidate)
+    is_file = contestant["kind"] == "onnxruntime"
+    runner = _onnxruntime(contestant) if is_file else _pytorch(contestant)
     # What is used from here on is the model's; the libraries are imported.
     gc.collect()
     reset, baseline = reset_high_water(), resident()
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def _load(runner: Runner, threads: int) -> float:
-    """Return the milliseconds until the candidate is ready; it is freed again."""
+    """Return the milliseconds until the contestant is ready; it is freed again."""
     gc.collect()
     start = time.perf_counter()
     loaded = runner.load(threads)
@@ -109,22 +109,22 @@ def _time(call: Call, seconds: float) -> list[float]:
     return times
 
 
-def _onnxruntime(candidate: dict[str, Any]) -> Runner:
+def _onnxruntime(contestant: dict[str, Any]) -> Runner:
     import onnxruntime  # noqa: F401 - before memory is counted
 
     from olive_build.clients.onnxruntime_client import open_session
 
-    sample = rooms.look_up(candidate["module"])
+    sample = rooms.look_up(contestant["module"])
 
     def load(threads: int) -> Any:
-        if "session" not in candidate:
-            return open_session(Path(candidate["path"]), threads=threads)
+        if "session" not in contestant:
+            return open_session(Path(contestant["path"]), threads=threads)
         files, parts = (
-            {name: Path(path) for name, path in candidate[key].items()}
+            {name: Path(path) for name, path in contestant[key].items()}
             for key in ("files", "parts")
         )
-        source, options = Path(candidate["source"]), candidate["options"]
-        together = rooms.look_up(candidate["session"])
+        source, options = Path(contestant["source"]), contestant["options"]
+        together = rooms.look_up(contestant["session"])
         return together.open_files(files, source, options, parts, threads)
 
     def prepare(request: dict[str, Any]) -> Call:
@@ -136,12 +136,12 @@ def _onnxruntime(candidate: dict[str, Any]) -> Runner:
     return Runner(load, prepare)
 
 
-def _pytorch(candidate: dict[str, Any]) -> Runner:
+def _pytorch(contestant: dict[str, Any]) -> Runner:
     import torch
 
-    folder = Path(candidate["path"])
-    side = rooms.look_up(candidate["module"])
-    takes = candidate["kind"].removeprefix("pytorch-")
+    folder = Path(contestant["path"])
+    side = rooms.look_up(contestant["module"])
+    takes = contestant["kind"].removeprefix("pytorch-")
 
     def load(threads: int) -> Any:
         torch.set_num_threads(threads)

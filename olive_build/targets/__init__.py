@@ -152,6 +152,7 @@ def read_target(path: Path) -> Target:
             _package(item, providers) for item in fields.mappings("training_packages")
         ),
         claims=_claims(fields),
+        **{key: fields.truth(key) for key in ("builds_here", "has_x86") if key in fields.names()},
     )
     fields.done()
     _check_target(target, path)

@@ -17,6 +17,8 @@ ECOSYSTEMS = ("pypi", "npm", "maven", "cocoapods", "nuget")
 PRECISIONS = ("fp32", "fp16", "int8", "weight-int8", "int4", "w8a8", "w8a16")
 # The precisions with weights in blocks, and the bits of those.
 BLOCK_BITS = {"weight-int8": 8, "int4": 4}
+# The provider that runs files where they are built.
+HERE = "cpu"
 ACCURACY_LEVELS = (0, 1, 2, 3, 4)
 RUNS = ("native", "fallback", "refused")
 SHAPES = ("any", "fixed-preferred", "fixed")
@@ -60,7 +62,8 @@ class Target:
     ``domains`` are the operator domains of its runtime; ``ai.onnx.contrib`` comes on top where
     there are ``extension_packages``. ``training_packages`` take the place of ``packages`` where an
     app goes on training; a target without any is not built for training. The defaults are what a
-    recipe gets that says nothing.
+    recipe gets that says nothing. ``builds_here`` says that a machine that builds is one of it, and
+    ``has_x86`` that some of its machines have x86 processors.
     """
 
     name: str
@@ -85,6 +88,12 @@ class Target:
     extension_packages: tuple[RuntimePackage, ...]
     training_packages: tuple[RuntimePackage, ...]
     claims: tuple[Claim, ...]
+    builds_here: bool = False
+    has_x86: bool = False
+
+    def runs_here(self, provider: str) -> bool:
+        """Whether a file is run by its own provider where it is built: it is timed only there."""
+        return self.builds_here and provider == HERE
 
     def packages_for(self, provider: str) -> tuple[RuntimePackage, ...]:
         """Return the packages an app needs that runs the files with this provider."""

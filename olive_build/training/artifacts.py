@@ -15,7 +15,7 @@ import onnx
 from olive_build.errors import StepError, first_line
 from olive_build.training.captured import captured
 from olive_build.training.file_versions import NEWEST_IR, NEWEST_OPSET, check_versions
-from olive_build.training.freed import free_memory
+from olive_build.training.free_memory import free_memory
 from olive_build.training.losses import add_loss
 from olive_build.training.nominal import clear_placeholders
 from olive_build.training.optimizers import optimizer_model

@@ -17,7 +17,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from olive_build.errors import OliveBuildError
-from olive_build.proof.candidate import Process
+from olive_build.proof.contestant import Process
 from olive_build.proof.embedding import pool
 from olive_build.proof.references.embedding import EmbeddingReference
 

@@ -79,7 +79,7 @@ def test_another_machine_is_named_where_a_step_measures(
 ) -> None:
     run_graph(graph(second=Measure("b")), store)
     here = this_machine()
-    there = replace(here, cpu="another")
+    there = replace(here, cpu="another", fingerprint="another")
     monkeypatch.setattr(fingerprint, "this_machine", lambda: there)
     assert why(graph(second=Measure("b")), store) == {
         "m/one": (UpToDate(),),
@@ -92,7 +92,7 @@ def test_what_was_measured_is_recorded_for_the_machine_that_ran_it(
 ) -> None:
     """The one that asks believes that it is another machine; the worker knows better."""
     with monkeypatch.context() as patch:
-        there = replace(this_machine(), cpu="another")
+        there = replace(this_machine(), cpu="another", fingerprint="another")
         patch.setattr(fingerprint, "this_machine", lambda: there)
         outcomes = run_graph(graph(second=Measure("b")), store)
     assert [outcome.status for outcome in outcomes.values()] == ["ran", "ran"]

@@ -16,6 +16,7 @@ from olive_build.proof.interval import (
     median_interval,
     side,
     spread,
+    written,
 )
 
 
@@ -65,9 +66,10 @@ def test_too_few_values_are_refused() -> None:
 def test_rounding_never_narrows_an_interval() -> None:
     values = [0.123456 + i * 1e-6 for i in range(11)]
     found = spread(values)
-    written = found.as_json()
-    assert written["median_from"] <= found.median_from
-    assert written["median_to"] >= found.median_to
+    start, end = found.interval
+    rounded = written(found)
+    assert rounded["median_from"] <= start
+    assert rounded["median_to"] >= end
     assert found.median == statistics.median(values)
     assert found.noise == (found.high - found.low) / found.median
 

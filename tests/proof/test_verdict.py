@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from olive_build.proof.figures import Measured, find
+from olive_build.proof.figures import Median, find
 from olive_build.proof.verdict import (
     cost_gate,
     gate,
@@ -202,7 +202,7 @@ def reach_across(found: list[Triple], limit: float) -> bool:
 @given(intervals, numbers)
 def test_a_ceiling_is_never_decided_by_luck(found: list[Triple], limit: float) -> None:
     check(
-        measured_gate("slowdown", [Measured(m, a, b) for a, m, b in found], limit),
+        measured_gate("slowdown", [Median(m, a, b) for a, m, b in found], limit),
         wrong=[low > limit for low, _, _ in found],
         right=[high <= limit for _, _, high in found],
         crosses=reach_across(found, limit),
@@ -213,7 +213,7 @@ def test_a_ceiling_is_never_decided_by_luck(found: list[Triple], limit: float) -
 @given(intervals, numbers)
 def test_a_floor_is_never_decided_by_luck(found: list[Triple], limit: float) -> None:
     check(
-        measured_gate("speedup", [Measured(m, a, b) for a, m, b in found], limit),
+        measured_gate("speedup", [Median(m, a, b) for a, m, b in found], limit),
         wrong=[high < limit for _, _, high in found],
         right=[low >= limit for low, _, _ in found],
         crosses=reach_across(found, limit),

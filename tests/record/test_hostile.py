@@ -79,7 +79,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     size = len(model())
     proved = {"limits": LIMITS, "quality": quality, "gates": gates, "size_bytes": size}
     proof = proof_data({"variants": {"fp32": {**proved, "fp32_bytes": size}}})
-    proof["machine"] = encode(this_machine().as_json())
+    proof["machine"] = encode(this_machine())
     said: dict[str, Any] = {"smoke": True, "model": {"family": "toy"}}
     variant = {"precision": "fp32", "files": {"onnx": MODEL}}
     (folder / MANIFEST).write_text(

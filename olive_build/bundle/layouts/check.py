@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle.layouts.beside import check_beside
 from olive_build.bundle.layouts.cache import check_cache
 from olive_build.bundle.layouts.client import LAYOUT, Client, load_client
+from olive_build.bundle.layouts.companion_files import check_companion_files
 from olive_build.bundle.layouts.configuration import CONFIG, Settings, check_settings
 from olive_build.bundle.layouts.external_data import check_external_data
 from olive_build.bundle.layouts.findings import Code, Finding, by_severity
@@ -104,7 +104,7 @@ def check_layout(path: Path) -> LayoutReport:
         findings += [*check_settings(settings), *check_kind(kind, config, client)]
         findings += check_requests(requests, present, folder, client, promised=promised)
         findings += check_names(folder, kind, present, client)
-        findings += check_beside(folder, kind, config, client)
+        findings += check_companion_files(folder, kind, config, client)
     findings += damaged
     for graph in graphs:
         findings += check_interface(graph, kind, config, client) if kind.sessions else ()

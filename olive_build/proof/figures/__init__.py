@@ -68,7 +68,7 @@ NUMBER = Unit(".5f")
 
 
 @dataclass(frozen=True)
-class Measured:
+class Median:
     """A figure that varies: its median, where it lies for certain, and whether others disturbed."""
 
     value: float
@@ -123,7 +123,7 @@ class Figure:
     told: tuple[str, ...] = ()
     tolerance: float = 0.02
     measure: Callable[[Reference, Any, Any], float] | None = None
-    cost: Callable[[VariantProof], float | Sequence[Measured] | None] | None = None
+    cost: Callable[[VariantProof], float | Sequence[Median] | None] | None = None
     against_fp32: bool = False
     hint: str = ""
 

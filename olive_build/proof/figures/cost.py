@@ -14,43 +14,43 @@ from olive_build.proof.figures import (
     SIZE_RATIO,
     TIMES,
     Figure,
-    Measured,
+    Median,
 )
 
 if TYPE_CHECKING:
     from olive_build.record.proof import Latency, LoadTime, Memory, ShortMemory, VariantProof
 
 
-def ratio_to(row: Latency | LoadTime, other: str) -> Measured:
+def ratio_to(row: Latency | LoadTime, other: str) -> Median:
     """Return a time against another candidate's."""
     item = row.ratio_to[other]
-    return Measured(item.median, *item.interval, row.noisy)
+    return Median(item.median, *item.interval, row.noisy)
 
 
 def memory_ratios(
     own: Sequence[Memory | ShortMemory], others: Sequence[Memory | ShortMemory]
-) -> Iterator[Measured]:
+) -> Iterator[Median]:
     """Yield the ratio of peaks at each size that both have, as wide as the runs of both allow."""
     by_size = {row.tokens: row for row in others}
     for row in own:
         other = by_size.get(row.tokens)
         # Below a page or two above an empty process there is nothing to compare with.
         if other is not None and other.low > 0:
-            yield Measured(
+            yield Median(
                 row.median / other.median, max(row.low, 0.0) / other.high, row.high / other.low
             )
 
 
-def _load(proof: VariantProof) -> list[Measured] | None:
+def _load(proof: VariantProof) -> list[Median] | None:
     from olive_build.record.proof import THIS
 
     if proof.load is None:
         return None
     own = proof.load.milliseconds[THIS]
-    return [Measured(own.median, *own.interval, proof.load.noisy)]
+    return [Median(own.median, *own.interval, proof.load.noisy)]
 
 
-def _load_ratio(proof: VariantProof) -> list[Measured] | None:
+def _load_ratio(proof: VariantProof) -> list[Median] | None:
     from olive_build.record.proof import FP32
 
     if proof.load is None:
@@ -58,15 +58,15 @@ def _load_ratio(proof: VariantProof) -> list[Measured] | None:
     return [ratio_to(proof.load, FP32)] if FP32 in proof.load.ratio_to else []
 
 
-def _memory(proof: VariantProof) -> list[Measured] | None:
+def _memory(proof: VariantProof) -> list[Median] | None:
     from olive_build.record.proof import THIS
 
     if proof.memory is None:
         return None
-    return [Measured(row.median, row.low, row.high) for row in proof.memory[THIS]]
+    return [Median(row.median, row.low, row.high) for row in proof.memory[THIS]]
 
 
-def _memory_ratio(proof: VariantProof) -> list[Measured] | None:
+def _memory_ratio(proof: VariantProof) -> list[Median] | None:
     from olive_build.record.proof import FP32, THIS
 
     if proof.memory is None:

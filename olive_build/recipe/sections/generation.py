@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from olive_build.knobs import knob
-from olive_build.recipe.codes import Code
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.sections import Section
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ ELSEWHERE = "set it under the other targets only"
 
 
 @dataclass(frozen=True)
-class Limit:
+class Unsupported:
     """A setting that a client does not keep to, in silence; `breaks` takes its value.
 
     `of_beams` says that it does where there are no beams.
@@ -51,7 +51,7 @@ class Limit:
 # Source: src/models/modeling_utils.js (`_get_logits_processor`, `generate`) and
 # src/generation/logits_sampler.js of huggingface/transformers.js 4.3.1.
 NOT_IN_TRANSFORMERS_JS = (
-    Limit(
+    Unsupported(
         "num_beams",
         lambda value: value > 1,
         "transformers.js has no beam search, and {value} beams are asked for",
@@ -59,14 +59,14 @@ NOT_IN_TRANSFORMERS_JS = (
         "nothing: src/models/modeling_utils.js of 4.3.1",
         "write `num_beams: 1`, which `targets.web.generation` can say for the web alone",
     ),
-    Limit(
+    Unsupported(
         "top_p",
         lambda value: value < 1,
         "transformers.js does not heed `top_p`",
         "`_get_logits_processor` in src/models/modeling_utils.js of 4.3.1 leaves it out",
         "remove it; `top_k` is heeded",
     ),
-    Limit(
+    Unsupported(
         "num_return_sequences",
         lambda value: value > 1,
         "transformers.js writes one text, and {value} are asked for",
@@ -78,7 +78,7 @@ NOT_IN_TRANSFORMERS_JS = (
 # Reasons: olive_build/families/causal_lm/search.py; promise.py there says the same of what stands
 # in a model's own files.
 NOT_IN_THE_GRAPH = (
-    Limit(
+    Unsupported(
         "do_sample",
         lambda value: value,
         "`compose: single-file` cannot draw tokens",
@@ -86,21 +86,21 @@ NOT_IN_THE_GRAPH = (
         "`top_k`",
         "write `do_sample: false`, or `compose: none` and let the application draw",
     ),
-    Limit(
+    Unsupported(
         "num_return_sequences",
         lambda value: value > 1,
         "`compose: single-file` gives one text of a prompt, and {value} are asked for",
         "the operator BeamSearch keeps other candidates than generate behind the first",
         "write 1, or `compose: none`",
     ),
-    Limit(
+    Unsupported(
         "num_beams",
         lambda value: value > MOST_BEAMS,
         f"`compose: single-file` has {MOST_BEAMS} beams at most, not {{value}}",
         "kMaxNumBeams in contrib_ops/cpu/transformers/beam_search_parameters.cc of onnxruntime",
         "write fewer",
     ),
-    Limit(
+    Unsupported(
         "early_stopping",
         lambda value: value is not True,
         "`compose: single-file` stops when as many texts have ended as there are beams",
@@ -109,7 +109,7 @@ NOT_IN_THE_GRAPH = (
         "write `early_stopping: true`, or `compose: none`",
         of_beams=True,
     ),
-    Limit(
+    Unsupported(
         "length_penalty",
         lambda value: value < 0,
         "`compose: single-file` takes no `length_penalty` below 0, and this is {value}",
@@ -117,7 +117,7 @@ NOT_IN_THE_GRAPH = (
         "write 0 or more, or `compose: none`",
         of_beams=True,
     ),
-    Limit(
+    Unsupported(
         "repetition_penalty",
         lambda value: 0 < value < 1,
         "`compose: single-file` with beams takes no `repetition_penalty` below 1, and this is "
@@ -240,7 +240,7 @@ def _report_idle(
             )
 
 
-def _report(place: Place, values: dict[str, Any], limits: Sequence[Limit]) -> None:
+def _report(place: Place, values: dict[str, Any], limits: Sequence[Unsupported]) -> None:
     beams = values.get("num_beams", 1)
     for limit in limits:
         value = values.get(limit.name)

@@ -1,4 +1,4 @@
-"""A measured candidate and its process, which answers one JSON line to each JSON line."""
+"""A measured contestant and its process, which answers one JSON line to each JSON line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHILD = (sys.executable, "-m", "olive_build.steps.latency_child")
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Contestant:
     """What is timed: `kind` is onnxruntime (a file), pytorch-text or pytorch-tokens (a folder).
 
     `module` is the family's: `sample`, which feeds a file, or `torch_side`, which loads a folder.
@@ -35,7 +35,7 @@ class Candidate:
     more: tuple[tuple[str, Any], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the first line that the candidate's process reads."""
+        """Return the first line that the contestant's process reads."""
         own = {"name": self.name, "kind": self.kind, "path": self.path, "module": self.module}
         joined = [str(folder) for folder in rooms.extensions()]
         return own | {"rooms": joined} | dict(self.more)
@@ -52,10 +52,10 @@ class Several:
     parts: tuple[str, ...]
     options: tuple[tuple[str, str], ...]
 
-    def candidate(
+    def contestant(
         self, name: str, inputs: Mapping[str, Path], prefix: str, file: str, sample: str
-    ) -> Candidate:
-        """Return the candidate that runs a step's inputs `prefix.<name of a file>` as one."""
+    ) -> Contestant:
+        """Return the contestant that runs a step's inputs `prefix.<name of a file>` as one."""
         files = files_of(inputs, prefix, file)
         more = {
             "session": self.session,
@@ -65,7 +65,7 @@ class Several:
             "options": dict(self.options),
         }
         first = str(next(iter(files.values())))
-        return Candidate(name, "onnxruntime", first, sample, more=tuple(more.items()))
+        return Contestant(name, "onnxruntime", first, sample, more=tuple(more.items()))
 
 
 def files_of(inputs: Mapping[str, Path], prefix: str, file: str) -> dict[str, Path]:
@@ -75,21 +75,21 @@ def files_of(inputs: Mapping[str, Path], prefix: str, file: str) -> dict[str, Pa
     return {name.removeprefix(start): path / file for name, path in found.items()}
 
 
-def candidate_for(name: str, model: Path, sample: str) -> Candidate:
-    """Return the candidate that runs an ONNX or ORT file on a family's samples."""
-    return Candidate(name, "onnxruntime", str(model), sample)
+def contestant_for(name: str, model: Path, sample: str) -> Contestant:
+    """Return the contestant that runs an ONNX or ORT file on a family's samples."""
+    return Contestant(name, "onnxruntime", str(model), sample)
 
 
 class Process:
-    """One candidate's process; `command` is what speaks the protocol, this project's by default.
+    """One contestant's process; `command` is what speaks the protocol, this project's by default.
 
     What it prints goes to the file `log`, or where this process's standard error goes.
     """
 
     def __init__(
-        self, candidate: Any, command: Sequence[str] = CHILD, log: Path | None = None
+        self, contestant: Any, command: Sequence[str] = CHILD, log: Path | None = None
     ) -> None:
-        self.name: str = candidate.name
+        self.name: str = contestant.name
         self._log = log
         with nullcontext() if log is None else log.open("a", encoding="utf-8") as stderr:
             self._process = subprocess.Popen(
@@ -100,7 +100,7 @@ class Process:
                 env=environment(),
                 text=True,
             )
-        self.ask(candidate.as_json())
+        self.ask(contestant.as_json())
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request and return the answer; StepError when the process failed."""

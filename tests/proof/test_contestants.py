@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from olive_build.errors import StepError
 from olive_build.families import module_of
 from olive_build.proof.benchmark import Shape, benchmark, percentiles
-from olive_build.proof.candidate import candidate_for
+from olive_build.proof.contestant import contestant_for
 from olive_build.proof.footprint import measure_memory
 from olive_build.proof.interval import FEWEST, LOOKS
 from olive_build.proof.latency import (
@@ -24,7 +24,7 @@ from olive_build.proof.latency import (
     in_turn,
     started,
 )
-from olive_build.proof.limit import Limit
+from olive_build.proof.time_limit import TimeLimit
 
 TEXTS = {8: "a text"}
 SAMPLE = module_of("sentence-embedding", "sample")
@@ -64,8 +64,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_slower_file_is_found_slower_and_the_row_says_how_sure(models: Path) -> None:
-    pair = [candidate_for(name, models / f"{name}.onnx", SAMPLE) for name in ("slow", "light")]
-    rows = compare(pair, texts=TEXTS, threads=(1,), limits=[Limit("latency", "light", 1.0)])
+    pair = [contestant_for(name, models / f"{name}.onnx", SAMPLE) for name in ("slow", "light")]
+    rows = compare(pair, texts=TEXTS, threads=(1,), limits=[TimeLimit("latency", "light", 1.0)])
     assert len(rows) == 1
     row = rows[0]
     assert (row["tokens"], row["threads"], row["rounds"]) == (8, 1, LOOKS[0])
@@ -76,9 +76,9 @@ def test_a_slower_file_is_found_slower_and_the_row_says_how_sure(models: Path) -
 
 
 def test_loading_is_timed_in_turn(models: Path) -> None:
-    pair = [candidate_for(name, models / f"{name}.onnx", SAMPLE) for name in ("heavy", "light")]
+    pair = [contestant_for(name, models / f"{name}.onnx", SAMPLE) for name in ("heavy", "light")]
     with started(pair) as children:
-        load = compare_loads(children, [Limit("load", None, 1e9)])
+        load = compare_loads(children, [TimeLimit("load", None, 1e9)])
     assert load["rounds"] == LOOKS[0]
     assert load["ratio_to"]["light"]["median"] > 1
     assert load["milliseconds"]["heavy"]["median"] > 0
@@ -92,7 +92,7 @@ class Clock:
         self.values = iter(values)
 
 
-def rounds_until_decided(own: list[float], limits: list[Limit], narrow: float | None) -> int:
+def rounds_until_decided(own: list[float], limits: list[TimeLimit], narrow: float | None) -> int:
     children = [Clock("own", own), Clock("other", [1.0] * LOOKS[-1])]
     times = in_turn(children, lambda child: next(child.values), limits, narrow)  # type: ignore[arg-type, attr-defined]
     return len(times["own"])
@@ -100,12 +100,12 @@ def rounds_until_decided(own: list[float], limits: list[Limit], narrow: float | 
 
 def test_rounds_go_on_while_the_limit_is_inside_the_interval_and_no_longer() -> None:
     noisy = [0.9, 1.1] * (LOOKS[-1] // 2)
-    limit = [Limit("latency", "other", 1.0)]
+    limit = [TimeLimit("latency", "other", 1.0)]
     assert rounds_until_decided(noisy, limit, None) == LOOKS[-1]
-    assert rounds_until_decided(noisy, [Limit("latency", "other", 1.2)], None) == LOOKS[0]
+    assert rounds_until_decided(noisy, [TimeLimit("latency", "other", 1.2)], None) == LOOKS[0]
     settles = [0.9, 1.1] * 4 + [0.9] * 3 + [0.8] * LOOKS[1]
     assert rounds_until_decided(settles, limit, None) == LOOKS[1]
-    assert rounds_until_decided(noisy, [Limit("latency", None, 5.0)], None) == LOOKS[0]
+    assert rounds_until_decided(noisy, [TimeLimit("latency", None, 5.0)], None) == LOOKS[0]
 
 
 def test_rounds_go_on_while_an_interval_is_wider_than_asked() -> None:
@@ -116,27 +116,27 @@ def test_rounds_go_on_while_an_interval_is_wider_than_asked() -> None:
 def test_without_time_a_look_comes_early_and_only_what_is_open_goes_on() -> None:
     told: list[str] = []
 
-    def rounds(own: list[float], *limits: Limit) -> int:
+    def rounds(own: list[float], *limits: TimeLimit) -> int:
         children = [Clock("own", own), Clock("other", [1.0] * LOOKS[-1])]
         return len(
             in_turn(children, lambda c: next(c.values), limits, None, 0.0, told.append)["own"]
         )  # type: ignore[arg-type, attr-defined]
 
     noisy = [0.9, 1.1] * (LOOKS[-1] // 2)
-    assert rounds(noisy) == rounds(noisy, Limit("latency", "other", 1.2)) == FEWEST
+    assert rounds(noisy) == rounds(noisy, TimeLimit("latency", "other", 1.2)) == FEWEST
     assert told == []
-    assert rounds(noisy, Limit("latency", "other", 1.0)) == LOOKS[-1]
+    assert rounds(noisy, TimeLimit("latency", "other", 1.0)) == LOOKS[-1]
     assert told[0].startswith("goes on, since the gate on latency against other is open: ")
     assert len(told) == len(LOOKS) - 1
 
 
 def test_without_time_a_row_that_nothing_limits_is_left_out_and_told(models: Path) -> None:
     told: list[str] = []
-    pair = [candidate_for(name, models / f"{name}.onnx", SAMPLE) for name in ("light", "slow")]
+    pair = [contestant_for(name, models / f"{name}.onnx", SAMPLE) for name in ("light", "slow")]
     with started(pair) as children:
         patience = Patience(0.0, told.append)
         rows = compare_running(children, TEXTS, (1, 2), patience=patience)
-        limit = Limit("latency", "slow", 100.0)
+        limit = TimeLimit("latency", "slow", 100.0)
         both = compare_running(children, TEXTS, (1, 2), [limit], patience=patience)
     assert [(row["threads"], row["rounds"]) for row in rows] == [(1, FEWEST)]
     assert told == ["not timed, as time is up: size 8, threads 2"]
@@ -151,7 +151,7 @@ def test_a_machine_on_which_no_candidate_was_steady_is_called_noisy() -> None:
 
 def test_memory_is_what_the_model_adds_to_its_process(models: Path) -> None:
     light, heavy = (
-        measure_memory(candidate_for(name, models / f"{name}.onnx", SAMPLE), TEXTS)[0]
+        measure_memory(contestant_for(name, models / f"{name}.onnx", SAMPLE), TEXTS)[0]
         for name in ("light", "heavy")
     )
     assert heavy["low"] - light["high"] > 50
@@ -169,8 +169,8 @@ def test_a_process_that_dies_is_an_error_that_names_the_candidate(
         pytest.raises(StepError, match="timing broken failed") as caught,
         started(
             [
-                candidate_for("light", models / "light.onnx", SAMPLE),
-                candidate_for("broken", broken, SAMPLE),
+                contestant_for("light", models / "light.onnx", SAMPLE),
+                contestant_for("broken", broken, SAMPLE),
             ],
             log,
         ) as children,
@@ -181,7 +181,7 @@ def test_a_process_that_dies_is_an_error_that_names_the_candidate(
 
 
 def test_a_benchmark_has_every_shape_and_candidate(models: Path, tmp_path: Path) -> None:
-    pair = [candidate_for(name, models / f"{name}.onnx", SAMPLE) for name in ("light", "slow")]
+    pair = [contestant_for(name, models / f"{name}.onnx", SAMPLE) for name in ("light", "slow")]
     shapes = [Shape(8, batch, 1, batch) for batch in (1, 3)]
     said: list[str] = []
     result = benchmark(

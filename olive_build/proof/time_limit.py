@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Limit:
-    """A ceiling on the first candidate's time.
+class TimeLimit:
+    """A ceiling on the first contestant's time.
 
-    `what` is `latency` or `load`. `against` is the candidate whose time it is a multiple of; None
+    `what` is `latency` or `load`. `against` is the contestant whose time it is a multiple of; None
     makes it milliseconds. It concerns one length in tokens and one thread count, or all of those
     where they are None.
     """

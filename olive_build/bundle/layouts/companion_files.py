@@ -26,7 +26,7 @@ _TOKENIZER_PARTS = ("model", "decoder", "post_processor", "pre_tokenizer", "norm
 _OLDER_TOKENIZERS = ("vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model")
 
 
-def check_beside(
+def check_companion_files(
     folder: ModelFolder, kind: Kind, config: Mapping[str, Any], client: Client
 ) -> Iterator[Finding]:
     """Yield what is missing beside the model, or what the client cannot use."""
