@@ -16,9 +16,8 @@ from olive_build.recipe.build import (
     TargetBuild,
 )
 from olive_build.recipe.checks import family_of
-from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context, Place
-from olive_build.recipe.diagnostics import RecipeErrors, Report
+from olive_build.recipe.diagnostics import Code, RecipeErrors, Report
 from olive_build.recipe.load import LoadedRecipe
 from olive_build.recipe.measuring import samples
 from olive_build.recipe.model import LOWEST_OPSET

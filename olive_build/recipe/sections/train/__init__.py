@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from olive_build.families.registry import FAMILIES, Family, family_of_task
 from olive_build.proof.figures import shipped
 from olive_build.recipe.build import Budgets, DataSource, TargetBuild, Variant
-from olive_build.recipe.codes import Code
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.sections import Opsets, Owner
 from olive_build.recipe.suggest import listed
 from olive_build.targets import Provider, Target, load_provider
