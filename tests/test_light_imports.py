@@ -22,6 +22,7 @@ MAY_BE_HEAVY = (
     "olive_build.families.",
     "olive_build.proof.",
     "olive_build.methods.algorithms.",
+    "olive_build.onnx_files.models",
     "olive_build.rewrites.",
     "olive_build.steps.model_check",
     "olive_build.training.",

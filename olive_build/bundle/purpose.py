@@ -169,7 +169,7 @@ class Purpose:
 
         Several graphs are loaded together.
         """
-        found = [manifest.sizes.get(path, 0) for path in made.models.values()]
+        found = [manifest.loaded_bytes(path) for path in made.models.values()]
         return max(found) if made.is_one_graph else sum(found)
 
     def floors(self, manifest: Manifest, variant: str) -> dict[str, float]:

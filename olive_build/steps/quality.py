@@ -100,8 +100,8 @@ class MeasureWithoutVnni(Step):
     measures = True
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        import onnx
-
+        from olive_build.onnx_files.data_files import remove_model
+        from olive_build.onnx_files.models import write
         from olive_build.proof.quality import measure_quality
         from olive_build.proof.reference import read_reference
         from olive_build.rewrites.saturate_products import saturate_products
@@ -122,9 +122,9 @@ class MeasureWithoutVnni(Step):
             result |= {"status": "same", "note": f"nothing can saturate: {what}"}
         else:
             emulated = out / MODEL
-            onnx.save(model, str(emulated))
+            write(model, emulated)
             quality = measure_quality(emulated, read_reference(inputs["reference"]))
-            emulated.unlink()
+            remove_model(emulated)
             note = "sums of two products cut to 16 bits, as by vpmaddubsw; speed was not measured"
             result |= {"status": "emulated", "note": note, "quality": quality.as_json()}
         write_json(out / WITHOUT_VNNI, result)
