@@ -40,26 +40,25 @@ class Family:
     variants where its own are better. `convolutional` says whether its models may have their
     weights in convolutions, which have int8 methods of their own. `hides_steps` says whether a
     composed file searches by itself, so that figures of single steps need the graph inside it.
-    `trains` says whether a recipe's `train` can make it go on learning, and `only_trains` that
-    nothing else is built of it. `classes` are the endings of transformers' classes that it builds,
-    and `encoders` of those out of which it takes the encoder alone; a bare model, such as
-    BertModel, is taken wherever its tensors suffice.
+    `needs` is the section without which nothing is built of it. `classes` are the endings of
+    transformers' classes that it builds, and `encoders` of those out of which it takes the encoder
+    alone; a bare model, such as BertModel, is taken wherever its tensors suffice.
     """
 
     name: str
     tasks: tuple[str, ...]
     metrics: tuple[str, ...]
-    data: tuple[str, ...]
-    calibration: tuple[str, ...]
     samples: str
     data_suffix: str
-    miniature_data: tuple[str, str] | None
     takes: tuple[str, str]
-    parts: tuple[str, ...]
-    sizes: tuple[int, ...]
     size_unit: str
-    components: tuple[str, ...]
     description: str
+    data: tuple[str, ...] = ()
+    calibration: tuple[str, ...] = ()
+    miniature_data: tuple[str, str] | None = None
+    parts: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = (1,)
+    components: tuple[str, ...] = ("model",)
     axes: tuple[tuple[str, int], ...] = (("batch_size", 1),)
     searches: bool = True
     calibrates: bool = True
@@ -69,8 +68,7 @@ class Family:
     variant_methods: Mapping[str, str] = field(default_factory=dict)
     convolutional: bool = False
     hides_steps: bool = False
-    trains: bool = False
-    only_trains: bool = False
+    needs: str = ""
     classes: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
 
@@ -86,16 +84,10 @@ class Family:
 # What families have of which training bundles alone are built: no data, no variants, no timing.
 ONLY_TRAINS: Mapping[str, Any] = {
     "metrics": ("logits",),
-    "data": (),
-    "calibration": (),
     "data_suffix": ".npz",
-    "miniature_data": None,
-    "parts": (),
-    "sizes": (1,),
-    "components": ("model",),
     "searches": False,
-    "trains": True,
-    "only_trains": True,
+    "options": ("train",),
+    "needs": "train",
 }
 
 
