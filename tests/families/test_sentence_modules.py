@@ -190,7 +190,7 @@ def change_modules(**changes: Any) -> Callable[[Path], None]:
         (change_modules(path="../../elsewhere"), "elsewhere", "leaves the model"),
         (change_modules(path="/etc"), "/etc", "leaves the model"),
         (lambda f: (f / "modules.json").write_text("["), "modules.json", "Expecting"),
-        (lambda f: (f / "modules.json").write_text("[" * 100_000), "modules.json", "nested more than 100 levels"),
+        (lambda f: (f / "modules.json").write_text("[" * 100_000), "modules.json", "100 levels"),
         (lambda f: (f / "modules.json").write_text("[]"), "nothing", "a transformer must be"),
         (lambda f: (f / "modules.json").write_text("[1]"), "modules.json", "subscriptable"),
         (
