@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from olive_build.errors import StepError, first_line
+from olive_build.training.ort_graphs import bindings
 from olive_build.training.steps_file import State
-from olive_build.training.stored_tables import bindings
 
 IDENTIFIER = b"ODTC"
 FLOAT = 1  # onnx.TensorProto.FLOAT
