@@ -5,14 +5,13 @@ onnxruntime/core/flatbuffers/schema/ort.fbs has the tables.
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from olive_build.errors import StepError, first_line
-from olive_build.training.checkpoint_file import DAMAGE, items
+from olive_build.training.checkpoint_file import DAMAGE, bindings, items
 from olive_build.training.optimizer_check import Operator, OptimizerGraph
 
 IDENTIFIER = b"ORTM"
@@ -65,9 +64,3 @@ def _node(node: Any, size: int) -> Operator:
 
 def _names(item: Any, count: int, size: int) -> tuple[str, ...]:
     return tuple(name.decode() for name in items(item, count, size))
-
-
-def bindings(table: str) -> Any:
-    """Return the module of a flatbuffer table of onnxruntime's, such as "Checkpoint"."""
-    import_module("onnxruntime.tools.ort_format_model")  # makes the next one importable
-    return import_module(f"ort_flatbuffers_py.fbs.{table}")
