@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import StepError, first_line
+from olive_build.onnx_files.data_files import files_of
 
+BESIDE = "save_as_external_data"
 PROVIDER_OF_BUILDER = "CPUExecutionProvider"
 
 
@@ -81,6 +83,10 @@ def run_pass(name: str, options: Mapping[str, Any], model: Path, out: Path) -> N
     """
     from olive.model import ONNXModelHandler
 
+    _, pass_class, accelerator = _pass_class(name)
+    if len(files_of(model)) > 1 and BESIDE in pass_class.default_config(accelerator):
+        # Passes on onnx_ir would else write a graph that names files which are not beside it.
+        options = {**options, BESIDE: True}
     _run(name, options, ONNXModelHandler(str(model)), out)
 
 
@@ -159,8 +165,7 @@ def _collect(written: Path, out: Path, name: str, *, exported: TorchExport | Non
 
     An exporter's metadata says which module a node is from; that becomes the node's name.
     """
-    import onnx
-
+    from olive_build.onnx_files.models import read
     from olive_build.rewrites.clean import name_nodes, save_clean
     from olive_build.rewrites.repeated_nodes import drop_repeated_nodes
 
@@ -172,7 +177,7 @@ def _collect(written: Path, out: Path, name: str, *, exported: TorchExport | Non
             hint="the log of the step has Olive's own messages",
         )
     try:
-        model = onnx.load(str(folder / file))
+        model = read(folder / file)
     except Exception as error:
         raise StepError(
             f"Olive pass '{name}' wrote a model that cannot be loaded",

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from olive_build.attribution.index import GraphIndex
 from olive_build.errors import UsageError, first_line
+from olive_build.onnx_files.models import read
 from olive_build.untrusted import followed, read_npz
 
 Feed = dict[str, npt.NDArray[Any]]
@@ -42,7 +43,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
             hint="give the .onnx file that it was made from",
         )
     try:
-        model = onnx.load(str(path))
+        model = read(path)
     except Exception as error:
         raise UsageError(
             f"{path.name} is no ONNX model", where=str(path), why=first_line(error)

@@ -13,11 +13,10 @@ from onnx import helper
 
 from olive_build.clients.onnxruntime_client import extensions_library
 from olive_build.errors import StepError, UsageError, first_line
+from olive_build.onnx_files.models import openable
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 EXTENSIONS = "ai.onnx.contrib"
-# A message of protobuf, which is how onnxruntime is given a graph in memory, ends here.
-LARGEST_MODEL = 2**31 - 1
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 WHERE = "attributing the loss of fidelity"
 
@@ -73,12 +72,6 @@ def _as_taken(value: npt.NDArray[Any], kind: str) -> npt.NDArray[Any]:
 
 
 def _open(model: onnx.ModelProto, fetched: Sequence[str], as_written: bool, threads: int) -> Any:
-    if model.ByteSize() > LARGEST_MODEL:
-        raise StepError(
-            "the graph is too large to be compared in memory",
-            where=WHERE,
-            why=f"it has {model.ByteSize() / 1e9:.1f} GB; protobuf ends at 2.1 GB",
-        )
     graph = model.graph
     before = len(graph.output)
     there = {value.name for value in graph.output}
@@ -93,8 +86,8 @@ def _open(model: onnx.ModelProto, fetched: Sequence[str], as_written: bool, thre
     if any(node.domain == EXTENSIONS for node in graph.node):
         options.register_custom_ops_library(extensions_library())
     try:
-        content = model.SerializeToString()
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        with openable(model) as given:
+            return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise StepError(
             "onnxruntime cannot load the graph", where=WHERE, why=first_line(error)

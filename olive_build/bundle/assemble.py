@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from olive_build.bundle.layout import model_files, side_files
+from olive_build.bundle.layouts.configuration import CONFIG, SETTINGS
 from olive_build.bundle.manifest import manifest_of
 from olive_build.bundle.previous import previous_build, reference_digests
 from olive_build.bundle.publish import BundleFile, from_bytes
 from olive_build.bundle.purpose import Artifacts, Placed, purpose_of
 from olive_build.bundle.readme import README, readme
 from olive_build.engine.machine import this_machine
-from olive_build.engine.store import Artifact
 from olive_build.errors import BundleError
+from olive_build.onnx_files.data_files import data_name, data_names
 from olive_build.plan import types
 from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.proof.regression import regression_gates, summary
@@ -27,10 +28,8 @@ from olive_build.record.manifest import OPERATORS, Graph, Told
 from olive_build.record.proof import Finding, Limits, Previous, Proof, Search, VariantProof
 from olive_build.record.read import to_bytes
 from olive_build.steps.describe import DESCRIPTION
-from olive_build.steps.footprint import MEMORY
-from olive_build.steps.latency import LATENCY, LOAD
-from olive_build.steps.quality import QUALITY
-from olive_build.steps.without_vnni import WITHOUT_VNNI
+from olive_build.steps.measuring import LATENCY, LOAD, MEMORY
+from olive_build.steps.quality import QUALITY, WITHOUT_VNNI
 from olive_build.targets import load_provider, load_target
 from olive_build.targets.check import check_operators
 
@@ -74,7 +73,9 @@ def assemble(
         judge(bundle, item, artifacts, descriptions[item.variant.name], smoke=smoke)
         for item in bundle.variants
     )
-    files = [_placed(bundle, placed, artifacts) for placed in _all_files(bundle)]
+    files = [file for placed in _all_files(bundle) for file in _files(bundle, placed, artifacts)]
+    if bundle.build.layout == "transformers.js":
+        files = declared(files)
     listed = tuple(file.listed for file in files)
     recorded = purpose_of(bundle.build).recorded(bundle, artifacts)
     manifest = manifest_of(bundle, descriptions, listed, recorded, smoke=smoke)
@@ -143,7 +144,7 @@ def judge(
     variant = item.variant
     limits = decode(Limits, encode(variant.budgets.limits()))
     sizes = [
-        _placed(bundle, placed, artifacts).size_bytes
+        sum(file.size_bytes for file in _files(bundle, placed, artifacts))
         for role, placed in model_files(bundle, item).items()
         if role != OPERATORS
     ]
@@ -206,33 +207,57 @@ def _all_files(bundle: BundlePlan) -> list[Placed]:
     return [*placed, *purpose_of(bundle.build).placed(bundle).values(), *side_files(bundle)]
 
 
-def _placed(bundle: BundlePlan, placed: Placed, artifacts: Artifacts) -> BundleFile:
+def _files(bundle: BundlePlan, placed: Placed, artifacts: Artifacts) -> list[BundleFile]:
+    """Return a file as it is published, and behind a graph those that hold its weights."""
     if placed.content is not None:
-        return from_bytes(placed.path, placed.content)
+        return [from_bytes(placed.path, placed.content)]
     if placed.node is None:
         path = Path(bundle.model.folder) / placed.file
-        content = path.read_bytes()
-        return from_bytes(placed.path, content)
+        return [from_bytes(placed.path, path.read_bytes())]
     artifact = artifacts[placed.node]
-    _require_whole(placed, artifact)
-    for entry in artifact.files:
-        if entry.path == placed.file:
-            source = artifact.path / placed.file
-            return BundleFile(placed.path, entry.sha256, entry.size_bytes, source=source)
-    raise BundleError(
-        f"the step's output has no file {placed.file}",
-        where=str(artifact.path),
-        hint="run `olive-build cache verify`, then build again",
-    )
-
-
-def _require_whole(placed: Placed, artifact: Artifact) -> None:
-    """Raise BundleError for a graph whose weights lie beside it: they would be left behind."""
-    beside = f"{placed.file}_data"
-    if any(entry.path == beside for entry in artifact.files):
+    entries = {entry.path: entry for entry in artifact.files}
+    if placed.file not in entries:
         raise BundleError(
-            f"{placed.path} is too large for one file",
-            where=str(artifact.path / beside),
-            why="above 1.8 GB weights lie beside the graph, and bundles of two files are not built",
-            hint="leave this variant out, and build those of fewer bits",
+            f"the step's output has no file {placed.file}",
+            where=str(artifact.path),
+            hint="run `olive-build cache verify`, then build again",
         )
+    beside = data_names(placed.file, entries)
+    names = {placed.file: placed.path}
+    names |= {name: data_name(placed.path, number) for number, name in enumerate(beside)}
+    files = [
+        BundleFile(path, entries[name].sha256, entries[name].size_bytes, artifact.path / name)
+        for name, path in names.items()
+    ]
+    base = PurePosixPath(placed.path).name
+    if beside and base != placed.file:
+        # A graph names the files of its weights.
+        files[0] = from_bytes(placed.path, _renamed(artifact.path / placed.file, base))
+    return files
+
+
+def _renamed(graph: Path, name: str) -> bytes:
+    from olive_build.onnx_files.models import renamed
+
+    return renamed(graph, name)
+
+
+def declared(files: Sequence[BundleFile]) -> list[BundleFile]:
+    """Return a client's files; config.json tells it how many files of weights each model has.
+
+    Where all models are one file it stays as it is.
+    """
+    names = {file.path for file in files}
+    beside = {path: len(data_names(path, names)) for path in sorted(names)}
+    numbers = {PurePosixPath(path).name: number for path, number in beside.items() if number}
+    if not numbers:
+        return list(files)
+    return [_declaring(file, numbers) if file.path == CONFIG else file for file in files]
+
+
+def _declaring(file: BundleFile, numbers: Mapping[str, int]) -> BundleFile:
+    content = file.content if file.source is None else file.source.read_bytes()
+    config = json.loads(content or b"{}")
+    own = {**config.get(SETTINGS, {}), "use_external_data_format": numbers}
+    whole = json.dumps({**config, SETTINGS: own}, indent=2, ensure_ascii=False)
+    return from_bytes(file.path, f"{whole}\n".encode())

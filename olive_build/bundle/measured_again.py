@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from olive_build import rooms
-from olive_build.errors import BundleError, OliveBuildError
+from olive_build.errors import BundleError, OliveBuildError, StepError
+from olive_build.onnx_files.data_files import data_problem
 from olive_build.processes import environment, follow_parent
 from olive_build.record.codec import decode
 from olive_build.record.manifest import Manifest
@@ -63,7 +64,7 @@ def measure_again(
 
 
 def _seconds(manifest: Manifest, files: Mapping[str, str]) -> float:
-    size = sum(manifest.sizes.get(path, 0) for path in files.values())
+    size = sum(manifest.loaded_bytes(path) for path in files.values())
     return ANSWER_SECONDS + SECONDS_PER_BYTE * size
 
 
@@ -212,13 +213,23 @@ def _opened(
     from olive_build.families.registry import FAMILIES
 
     paths = {role: folder / path for role, path in files.items()}
+    for path in paths.values():
+        _require_own_weights(path)
     if len(paths) == 1:
         # A kind may look into a file beside running it.
         return getattr(reference, "open", open_session)(next(iter(paths.values())))
     family = request["family"]
     parts = {name: folder / REFERENCE / f"{name}.onnx" for name in FAMILIES[family].parts}
+    for path in parts.values():
+        _require_own_weights(path)
     session = family_module(family, "session")
     return session.open_files(paths, folder, request["options"], parts)
+
+
+def _require_own_weights(path: Path) -> None:
+    """Raise StepError for a graph that has its weights elsewhere than in the bundle's files."""
+    if problem := data_problem(path) if path.suffix == ".onnx" else None:
+        raise StepError(f"{path.name} is not opened", why=problem)
 
 
 if __name__ == "__main__":

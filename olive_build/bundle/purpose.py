@@ -6,7 +6,7 @@ its part of the record, its README, and what `verify` looks at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from olive_build import rooms
 from olive_build.bundle.app_code import loading_code
 from olive_build.bundle.layouts.check import is_for_client
 from olive_build.engine.store import Artifact
+from olive_build.errors import UsageError
 from olive_build.families.facts import Facts
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.types import BundlePlan, VariantPlan
@@ -61,9 +62,19 @@ class Purpose:
     """What `verify` did."""
     unproved: ClassVar[tuple[str, ...]] = ()
     """What `verify` cannot measure of such a bundle alone."""
+    repeated: ClassVar[str] = ""
+    """What `repeat` did."""
+    unrepeated: ClassVar[tuple[str, ...]] = ()
+    """What is not verified unless steps are repeated."""
+    bench: ClassVar[str] = ""
+    """The module that benches such bundles by themselves; "" where they are run side by side."""
 
     def is_in(self, manifest: Manifest) -> bool:
         """Return whether a bundle is for this."""
+        return True
+
+    def proves(self, proof: VariantProof) -> bool:
+        """Return whether a variant was proved for this."""
         return True
 
     def is_for_client(self, target: str) -> bool:
@@ -158,7 +169,7 @@ class Purpose:
 
         Several graphs are loaded together.
         """
-        found = [manifest.sizes.get(path, 0) for path in made.models.values()]
+        found = [manifest.loaded_bytes(path) for path in made.models.values()]
         return max(found) if made.is_one_graph else sum(found)
 
     def floors(self, manifest: Manifest, variant: str) -> dict[str, float]:
@@ -173,6 +184,38 @@ class Purpose:
     def problems(self, folder: Path, manifest: Manifest) -> list[str]:
         """Return a line for each thing that is wrong with what lies beside the variants."""
         return []
+
+    def repeat(self, folder: Path) -> tuple[Gate, ...]:
+        """Take steps of the build again, and return their gates; raise ProofError where they fail.
+
+        Raises UsageError where there are none.
+        """
+        raise UsageError(
+            "--train is for training bundles",
+            where=str(folder),
+            why="this one holds models for inference alone",
+            hint="verify it without --train",
+        )
+
+    def repeated_as_json(self, gates: Sequence[Gate]) -> dict[str, object] | None:
+        """Return what became of such steps, for a pipeline; None where there are none."""
+        return None
+
+    def quality(self, proof: VariantProof) -> str:
+        """Return what is told of a variant's quality; "" where its figures say it."""
+        return ""
+
+    def cost(self, proof: VariantProof) -> str:
+        """Return what is told of a variant's speed; "" where its ratios say it."""
+        return ""
+
+    def settings(self, manifest: Manifest, other: Manifest) -> dict[str, dict[str, Any]]:
+        """Return what it is made with, by title and name, as it is compared with another's."""
+        return {}
+
+    def figures(self, proof: VariantProof) -> dict[str, dict[str, Any]]:
+        """Return what was measured beside quality and cost, by title and name, to compare it."""
+        return {}
 
     def code(self, manifest: Manifest, facts: Facts) -> list[str]:
         """Return the sections of the README's code."""
@@ -191,6 +234,11 @@ def purpose_of(build: TargetBuild) -> Purpose:
 def purpose_in(manifest: Manifest) -> Purpose:
     """Return what a bundle that was read is for."""
     return next((item for item in _owned() if item.is_in(manifest)), Purpose())
+
+
+def purpose_proved(proof: VariantProof) -> Purpose:
+    """Return what a variant was proved for."""
+    return next((item for item in _owned() if item.proves(proof)), Purpose())
 
 
 def _owned() -> Iterator[Purpose]:

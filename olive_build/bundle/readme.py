@@ -78,10 +78,28 @@ def _variants(manifest: Manifest) -> list[str]:
         for role, path in variant.models.items():
             graph = variant.graph(role)
             lines.append(
-                f"| {name} | `{path}` | {manifest.sizes[path] / 1e6:.1f} "
+                f"| {name} | `{path}` | {manifest.loaded_bytes(path) / 1e6:.1f} "
                 f"| {values_text(graph.inputs)} | {values_text(graph.outputs)} |"
             )
-    return lines
+    return [*lines, *_weights(manifest)]
+
+
+def _weights(manifest: Manifest) -> list[str]:
+    """Say of models of several files which these are, and how they are to be loaded."""
+    paths = {path for variant in manifest.variants.values() for path in variant.models.values()}
+    beside = {path: manifest.beside(path) for path in sorted(paths)}
+    lines = [
+        f"- `{path}` reads its weights from {', '.join(f'`{name}`' for name in names)}"
+        for path, names in beside.items()
+        if names
+    ]
+    if not lines:
+        return []
+    text = (
+        "A graph finds these files by their names in its own folder: ship them together, rename "
+        "none, and open the model by its path. From bytes in memory no runtime finds them."
+    )
+    return ["", *lines, "", text]
 
 
 def _estimates(manifest: Manifest) -> list[str]:

@@ -11,6 +11,7 @@ import onnxruntime
 from onnx import helper
 
 from olive_build.errors import StepError, first_line
+from olive_build.onnx_files.models import openable
 
 Values = dict[str, npt.NDArray[Any]]
 
@@ -61,8 +62,8 @@ def _session(model: onnx.ModelProto, fetched: Sequence[str], threads: int) -> An
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        content = model.SerializeToString()
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        with openable(model) as given:
+            return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise StepError("onnxruntime cannot load the graph", why=first_line(error)) from error
     finally:

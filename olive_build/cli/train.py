@@ -63,8 +63,8 @@ def command(
     BUNDLE is a folder with a manifest.json, such as outputs/my-voice/android, of a recipe that has
     a section `train`. The output holds the checkpoint, the trained model, and a plot of the loss.
     """
-    from olive_build.report.training import Asked, run_training
-    from olive_build.report.training_record import Typed
+    from olive_build.training.verb.run import Asked, run_training
+    from olive_build.training.verb.written import Typed
 
     typed = Typed(epochs, batch_size, learning_rate, seed, hold_out)
 

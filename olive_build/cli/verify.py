@@ -38,4 +38,4 @@ def command(bundle: tuple[Path, ...], layout: str | None, train: bool, as_json: 
         sys.exit(check_layouts(bundle, as_json=as_json))
     from olive_build.report.verification import verify_bundles
 
-    sys.exit(verify_bundles(bundle, train=train, as_json=as_json))
+    sys.exit(verify_bundles(bundle, repeats=train, as_json=as_json))

@@ -40,10 +40,9 @@ class Family:
     variants where its own are better. `convolutional` says whether its models may have their
     weights in convolutions, which have int8 methods of their own. `hides_steps` says whether a
     composed file searches by itself, so that figures of single steps need the graph inside it.
-    `trains` says whether a recipe's `train` can make it go on learning, and `only_trains` that
-    nothing else is built of it. `classes` are the endings of transformers' classes that it builds,
-    and `encoders` of those out of which it takes the encoder alone; a bare model, such as
-    BertModel, is taken wherever its tensors suffice.
+    `needs` is the section without which nothing is built of it. `classes` are the endings of
+    transformers' classes that it builds, and `encoders` of those out of which it takes the encoder
+    alone; a bare model, such as BertModel, is taken wherever its tensors suffice.
     """
 
     name: str
@@ -69,8 +68,7 @@ class Family:
     variant_methods: Mapping[str, str] = field(default_factory=dict)
     convolutional: bool = False
     hides_steps: bool = False
-    trains: bool = False
-    only_trains: bool = False
+    needs: str = ""
     classes: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
 
@@ -94,8 +92,8 @@ ONLY_TRAINS: Mapping[str, Any] = {
     "sizes": (1,),
     "components": ("model",),
     "searches": False,
-    "trains": True,
-    "only_trains": True,
+    "options": ("train",),
+    "needs": "train",
 }
 
 

@@ -31,7 +31,7 @@ from olive_build.recipe.build import (
     TargetBuild,
     layers_named,
 )
-from olive_build.steps.load_check import LOADING, LoadCheck
+from olive_build.steps.source import LOADING, LoadCheck
 
 Report = Callable[[str], None]
 
@@ -84,7 +84,7 @@ class _Inspector:
         return self.known[key]
 
     def _miniature(self, build: TargetBuild) -> ModelFiles:
-        from olive_build.steps.miniature import Miniature
+        from olive_build.steps.source import Miniature
 
         layers = layers_named([r.build for r in self.requests if r.build.recipe == build.recipe])
         step = Miniature(module_of(build.family, "miniature"), layers)

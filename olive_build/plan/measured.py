@@ -14,9 +14,8 @@ from olive_build.plan.types import LATENCY, MEMORY, WITHOUT_VNNI, Measurement, g
 from olive_build.proof.contestant import Several
 from olive_build.proof.time_limit import TimeLimit
 from olive_build.recipe.build import TargetBuild, Variant
-from olive_build.steps.footprint import MeasureFootprint
-from olive_build.steps.latency import MeasureLatency
-from olive_build.steps.without_vnni import MeasureWithoutVnni
+from olive_build.steps.measuring import MeasureFootprint, MeasureLatency
+from olive_build.steps.quality import MeasureWithoutVnni
 from olive_build.targets import load_target
 
 # Files are timed on one core and on two, at the sizes of their family.
@@ -83,7 +82,7 @@ class MeasuringPlanner:
     ) -> dict[str, str]:
         """Return the nodes that take the peak memory, by candidate."""
         tokens = self._timed_tokens(variant)
-        step = MeasureFootprint(*self._modules, self._several, self._takes, tokens)
+        step = MeasureFootprint(*self._modules, self._takes, self._several, tokens)
         files = {**graph_inputs("model", shipped), **self.beside}
         alone = replace(step, several=None)
         source = {"source": self.beside["source"]}

@@ -35,15 +35,13 @@ from olive_build.plan.types import (
     graph_inputs,
 )
 from olive_build.recipe.build import TargetBuild, Variant
-from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.compose import BuildPart, Compose, GiveEmbedding, Join
 from olive_build.steps.convert_ort import MODEL_NAME, ORT_MODEL, ConvertToOrt
 from olive_build.steps.describe import Describe
-from olive_build.steps.load_check import LoadCheck
 from olive_build.steps.quality import MeasureQuality, RunReference
 from olive_build.steps.reference import Reference
-from olive_build.steps.samples import SplitSamples
-from olive_build.steps.tokenizer_files import tokenizer_files
+from olive_build.steps.samples import CalibrationInputs, SplitSamples
+from olive_build.steps.source import LoadCheck, tokenizer_files
 from olive_build.targets import Target, asking, load_language, load_provider, load_target
 
 # What all targets of a recipe share, whatever their graphs are like.

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from olive_build.clients.onnxruntime_client import open_session
+from olive_build.onnx_files import models
 
 
 class PreparingSession:
@@ -43,7 +44,7 @@ def _first_part(path: Path, end: str) -> Any:
     """Return a session of the nodes that `end` is made by; None where nothing makes it."""
     if path.suffix != ".onnx":
         return None
-    whole = onnx.load(str(path), load_external_data=False)
+    whole = models.read(path, weights=False)
     nodes = list(_makers(whole.graph.node, end))
     if not nodes:
         return None
@@ -60,6 +61,7 @@ def _first_part(path: Path, end: str) -> Any:
         functions=list(whole.functions),
         ir_version=whole.ir_version,
     )
+    models.fill(part, path.parent)
     return open_session(part.SerializeToString(), name=path.name)
 
 

@@ -9,8 +9,8 @@ from olive_build.families.registry import FAMILIES, Family, family_of_task
 from olive_build.recipe import model
 from olive_build.recipe.budgets import BudgetsSpec, contradictions, flat
 from olive_build.recipe.build import TargetBuild
-from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.measuring import check_figures, check_measuring
 from olive_build.recipe.model import VARIANT_PATTERN
 from olive_build.recipe.sections import owner_of

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olive_build.families.registry import Family
-from olive_build.recipe.codes import Code
-from olive_build.recipe.diagnostics import Report
+from olive_build.recipe.diagnostics import Code, Report
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath, YamlNode
 from olive_build.targets import Provider, Target

@@ -22,7 +22,7 @@ from olive_build.proof import figures
 from olive_build.recipe import model
 from olive_build.recipe.budgets import BudgetsSpec, RegressionSpec
 from olive_build.recipe.catalogue import load_catalogue
-from olive_build.recipe.codes import Code
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.fields import Strict, spec_of
 from olive_build.recipe.quantize import METHODS, layered
 from olive_build.recipe.schema import recipe_schema

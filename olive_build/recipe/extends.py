@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from olive_build.recipe.codes import Code
 from olive_build.recipe.context import locate, repository_of
-from olive_build.recipe.diagnostics import Report
+from olive_build.recipe.diagnostics import Code, Report
 from olive_build.recipe.source import Unparseable, check_printable, read_source, read_tree
 from olive_build.recipe.tree import Span, YamlNode, merged, replaced, source_of, without
 

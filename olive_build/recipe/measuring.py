@@ -9,8 +9,8 @@ from olive_build.families.registry import FAMILIES, Family, family_of_task
 from olive_build.proof import figures
 from olive_build.recipe import model
 from olive_build.recipe.build import DataSource
-from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context, Place
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from olive_build.recipe.build import PassRequest
 from olive_build.recipe.catalogue import RUNS_CODE, CataloguePass, load_catalogue
-from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context, Place
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.model import STAGES, PassSpec
 from olive_build.recipe.schema_errors import describe
 from olive_build.recipe.suggest import did_you_mean, listed, nearest

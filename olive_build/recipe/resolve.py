@@ -16,9 +16,8 @@ from olive_build.recipe.build import (
     TargetBuild,
 )
 from olive_build.recipe.checks import family_of
-from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context, Place
-from olive_build.recipe.diagnostics import RecipeErrors, Report
+from olive_build.recipe.diagnostics import Code, RecipeErrors, Report
 from olive_build.recipe.load import LoadedRecipe
 from olive_build.recipe.measuring import samples
 from olive_build.recipe.model import LOWEST_OPSET
@@ -86,7 +85,7 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
         provider = owner.provider(context, target, provider)
     # What is wrong with a section that decides all is reported where it is read.
     lost = any(kind.is_lost(context, name) for kind in owners())
-    lost = lost or (family.only_trains and owner is None)
+    lost = lost or (family.needs != "" and owner is None)
     if provider is None or lost:
         return None
     place = Place(context, context.recipe.targets[name], target, provider, family, owner)

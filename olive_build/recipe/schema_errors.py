@@ -12,8 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from olive_build.recipe.codes import Code
-from olive_build.recipe.diagnostics import Report
+from olive_build.recipe.diagnostics import Code, Report
 from olive_build.recipe.fields import Strict
 from olive_build.recipe.model import DataFileSpec, Recipe
 from olive_build.recipe.suggest import did_you_mean, listed

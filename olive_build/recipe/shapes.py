@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from olive_build.families.registry import Family
-from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Place
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.suggest import did_you_mean, listed
 from olive_build.recipe.tree import KeyPath
 

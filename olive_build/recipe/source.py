@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.recipe.codes import Code
-from olive_build.recipe.diagnostics import Report
+from olive_build.recipe.diagnostics import Code, Report
 from olive_build.recipe.tree import Source, Span, YamlNode, resolve_plain, source_of
 
 MOST_BYTES = 1_000_000

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from olive_build.methods import Method, Problem, Use, precision_of
 from olive_build.recipe.budgets import BudgetsSpec, filled, looser
 from olive_build.recipe.build import ComponentMethod, Variant
-from olive_build.recipe.codes import Code
 from olive_build.recipe.context import Context, Place
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.model import VARIANT_PATTERN, VariantSpec, VerifySpec
 from olive_build.recipe.quantize import METHODS, layered, unwritten, written
 from olive_build.recipe.suggest import listed

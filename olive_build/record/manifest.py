@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
+from olive_build.onnx_files.data_files import data_names
 from olive_build.record.codec import AtLeast, Pattern, key, optional
 
 MANIFEST_VERSION: Final = 1
@@ -386,6 +387,15 @@ class Manifest:
     def sizes(self) -> dict[str, int]:
         """The bytes of each file, by path."""
         return {item.path: item.size_bytes for item in self.files}
+
+    def beside(self, path: str) -> tuple[str, ...]:
+        """The files that hold the weights of the graph in a file; none for what is one file."""
+        return data_names(path, self.sizes)
+
+    def loaded_bytes(self, path: str) -> int:
+        """The bytes of a model: its file, and what lies beside that."""
+        sizes = self.sizes
+        return sum(sizes.get(name, 0) for name in (path, *data_names(path, sizes)))
 
     @property
     def digests(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from olive_build.errors import BundleError
+from olive_build.onnx_files.data_files import data_problem
 from olive_build.record.codec import Damaged, decode, encode
 from olive_build.record.manifest import MANIFEST_VERSION, Manifest
 from olive_build.record.proof import PROOF_VERSION, Proof
@@ -123,6 +124,14 @@ def file_of(folder: Path, name: str) -> Path:
             why=f"{repr(name)[:100]}: {error.strerror or error}",
             hint=AGAIN,
         ) from error
+
+
+def require_own_weights(path: Path) -> None:
+    """Raise BundleError for a graph of a bundle whose weights lie elsewhere."""
+    if problem := data_problem(path) if path.suffix == ".onnx" else None:
+        raise BundleError(
+            "a model of the bundle is not to be opened", where=str(path), why=problem, hint=AGAIN
+        )
 
 
 def is_bundle(folder: Path) -> bool:

@@ -1,6 +1,6 @@
 """`olive-build bench`: bundles side by side with PyTorch, the fp32 graph, files and peers.
 
-Of training bundles a step of training is timed instead (`training_bench`).
+What a bundle with another purpose is benched by, its room says (`Purpose.bench`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
 
+from olive_build import rooms
+from olive_build.bundle.purpose import purpose_in
 from olive_build.engine.machine import this_machine
 from olive_build.engine.store import Store
 from olive_build.errors import UsageError
@@ -24,11 +27,11 @@ from olive_build.families import family_module
 from olive_build.families.registry import Family
 from olive_build.proof.benchmark import Shape, benchmark
 from olive_build.record.codec import encode
+from olive_build.record.read import read_manifest
 from olive_build.report.blocks import Kind, by_place, table
 from olive_build.report.contestants import Field, gather
 from olive_build.report.render.terminal import print_block
 from olive_build.report.style import paint
-from olive_build.report.training_bench import NOT_IN_TRAINING, all_train, bench_training
 
 LARGEST = 100_000
 SECONDS = 1.0
@@ -50,11 +53,12 @@ class Bench:
 
 def run_bench(bundles: Sequence[Path], asked: Bench, *, as_json: bool) -> int:
     """Measure, show, and return the exit code: 0, since a bench judges nothing."""
-    if all_train(bundles):
-        for name, why in NOT_IN_TRAINING.items():
+    if module := _own_bench(bundles):
+        for name, why in module.NOT_HERE.items():
             if getattr(asked, name):
-                raise UsageError(f"--{name} is not for training bundles", hint=why)
-        return bench_training(bundles, asked.batches, asked.threads, as_json=as_json)
+                raise UsageError(f"--{name} is not for {module.BUNDLES}", hint=why)
+        code: int = module.bench(bundles, asked.batches, asked.threads, as_json=as_json)
+        return code
     with Store() as store:
         field = gather(
             bundles,
@@ -93,6 +97,26 @@ def run_bench(bundles: Sequence[Path], asked: Bench, *, as_json: bool) -> int:
     else:
         _print(result)
     return 0
+
+
+def _own_bench(bundles: Sequence[Path]) -> ModuleType | None:
+    """Return what benches the bundles by themselves, if anything does.
+
+    Raises UsageError where some are benched so and others are not.
+    """
+    named = [purpose_in(read_manifest(folder)).bench for folder in bundles]
+    alone = next(filter(None, named), "")
+    if not alone:
+        return None
+    module = rooms.look_up(alone)
+    if set(named) != {alone}:
+        raise UsageError(
+            f"{module.BUNDLES} are not benched beside others",
+            where=", ".join(map(str, bundles)),
+            why=module.WHY_ALONE,
+            hint=f"bench {bundles[named.index(alone)]} by itself",
+        )
+    return module
 
 
 def numbers(text: str | None, option: str) -> tuple[int, ...]:

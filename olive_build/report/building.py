@@ -13,6 +13,7 @@ import click
 
 from olive_build.build import BuildReport, BundleResult, Options, build
 from olive_build.bundle.assemble import Judged
+from olive_build.bundle.purpose import purpose_proved
 from olive_build.engine.events import (
     Event,
     NotReproducible,
@@ -29,7 +30,7 @@ from olive_build.engine.store import Store
 from olive_build.errors import printable
 from olive_build.proof.figures import Figure, find, worst
 from olive_build.record.codec import encode
-from olive_build.record.proof import PYTORCH, Latency, Trained, VariantProof
+from olive_build.record.proof import PYTORCH, Latency, VariantProof
 from olive_build.report.blocks import by_place, table
 from olive_build.report.numbers import megabytes
 from olive_build.report.render.terminal import print_block
@@ -287,8 +288,8 @@ def bundle_rows(item: BundleResult, named: Sequence[Figure] = ()) -> list[list[s
 
 def quality_text(proof: VariantProof, named: Sequence[Figure] = ()) -> str:
     """Return the worst of the variant's files; `named` are the figures that the head names."""
-    if proof.training:
-        return training_text(proof.training)
+    if text := purpose_proved(proof).quality(proof):
+        return text
     found = worst_of(proof)
     if named:
         return ", ".join(figure.text(found[figure.name]) for figure in named)
@@ -317,29 +318,18 @@ def told(found: Collection[str]) -> tuple[Figure, ...]:
 def told_of_all(result: BuildReport) -> tuple[Figure, ...]:
     """Return the figures that are told of every variant; none where they differ."""
     rows = {
-        () if variant.proof.training else told(worst_of(variant.proof))
+        () if purpose_proved(proof).quality(proof) else told(worst_of(proof))
         for item in result.bundles
-        for variant in item.proofs
+        for proof in (variant.proof for variant in item.proofs)
     }
     return rows.pop() if len(rows) == 1 else ()
-
-
-def training_text(found: Trained) -> str:
-    """Return how near training is to PyTorch's: `losses within 1e-07, gradients 3e-06, EER 2%`."""
-    near = f"losses within {found.losses_difference:.0e}, gradients {found.gradients.worst:.0e}"
-    if found.personalised is None:
-        return near
-    rate = found.personalised.pooled
-    return f"{near}, EER {rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%})"
 
 
 def speed_text(variant: Judged) -> str:
     """Return how many times as fast as PyTorch eager it is, at its smallest size on one thread."""
     proof = variant.proof
-    if proof.training:
-        cost = proof.training.cost
-        # Whatever the target is: it was this machine that trained.
-        return f"here {cost.milliseconds_per_step:.3g} ms a step, {cost.peak_bytes / 1e6:.0f} MB"
+    if text := purpose_proved(proof).cost(proof):
+        return text
     if not proof.latency:
         return "is fp32" if variant.is_fp32_graph else "-"
     return f"{1 / _smallest(proof.latency).ratio_to[PYTORCH].median:.1f} x"

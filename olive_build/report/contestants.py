@@ -15,7 +15,7 @@ from olive_build.families.registry import FAMILIES, Family
 from olive_build.plan.types import Model, Plan
 from olive_build.proof.contestant import Contestant, contestant_for
 from olive_build.record.manifest import FORMS, Manifest
-from olive_build.record.read import MANIFEST, file_of, read_manifest
+from olive_build.record.read import MANIFEST, file_of, read_manifest, require_own_weights
 from olive_build.report.bundle_recipe import plan_of_bundle
 
 PEER_CHILD = Path("benchmarks/peers/child.py")
@@ -110,6 +110,8 @@ def _named_apart(contestants: Sequence[Contestant]) -> tuple[Contestant, ...]:
 
 def _variants(bundle: _Bundle, *, several: bool) -> list[Contestant]:
     prefix = f"{bundle.manifest.recipe}/{bundle.manifest.target}/" if several else ""
+    for path in bundle.files.values():
+        require_own_weights(path)
     return [
         contestant_for(prefix + name, path, module_of(bundle.family, "sample"))
         for name, path in bundle.files.items()

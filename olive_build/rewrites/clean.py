@@ -14,30 +14,20 @@ from pathlib import Path
 
 import onnx
 
+from olive_build.onnx_files.models import write
 from olive_build.rewrites.node_order import sort_nodes
 
-# protobuf refuses messages of 2 GiB; stay clear of it.
-EXTERNAL_DATA_BYTES = 1_800_000_000
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def save_clean(model: onnx.ModelProto, path: Path) -> None:
-    """Write `model` to `path` without metadata, external data beside it where it must be.
+    """Write `model` to `path` without metadata, its weights beside it where it is large.
 
     Nodes are put behind those whose values they read; converters append some of theirs.
     """
     strip_metadata(model)
     sort_nodes(model)
-    if model.ByteSize() < EXTERNAL_DATA_BYTES:
-        onnx.save(model, str(path))
-        return
-    onnx.save(
-        model,
-        str(path),
-        save_as_external_data=True,
-        all_tensors_to_one_file=True,
-        location=f"{path.name}_data",
-    )
+    write(model, path)
 
 
 def strip_metadata(model: onnx.ModelProto) -> None:

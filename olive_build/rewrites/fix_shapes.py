@@ -12,13 +12,13 @@ onnxruntime.tools.symbolic_shape_infer; onnxscript.optimizer.fold_constants.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from olive_build.errors import StepError, first_line
+from olive_build.onnx_files.models import by_graph_alone
 from olive_build.rewrites.clean import graphs
 
 # What may be folded, in values: a mask of 1,024 tokens, and the positions that it is made from.
@@ -106,14 +106,17 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
         from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
         try:
-            found: Any = SymbolicShapeInference.infer_shapes(
-                model, auto_merge=True, guess_output_rank=False
+            return by_graph_alone(
+                model,
+                lambda graph: SymbolicShapeInference.infer_shapes(
+                    graph, auto_merge=True, guess_output_rank=False
+                ),
             )
         except Exception as error:
             raise StepError("shapes cannot be inferred", why=first_line(error)) from error
-        inferred: onnx.ModelProto = found
-        return inferred
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    return by_graph_alone(
+        model, lambda graph: onnx.shape_inference.infer_shapes(graph, data_prop=True)
+    )
 
 
 def _folded(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -19,6 +19,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from olive_build.onnx_files.models import openable
 from olive_build.rewrites.padding_mask import MASK, PADDING
 from olive_build.rewrites.rule import Rewritten
 
@@ -88,9 +89,8 @@ def _same_for_real_tokens(before: onnx.ModelProto, after: onnx.ModelProto) -> bo
 def _run(model: onnx.ModelProto) -> list[npt.NDArray[Any]]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    with openable(model) as given:
+        session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     # Ids that every vocabulary and every table of segments has.
     ids = np.random.default_rng(0).integers(0, 2, _mask().shape, dtype=np.int64)
     feeds = {value.name: ids for value in session.get_inputs()} | {MASK: _mask()}

@@ -22,6 +22,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from olive_build.onnx_files.models import openable
 from olive_build.rewrites.drop_dead import drop_dead
 from olive_build.rewrites.rule import Rewritten
 
@@ -94,9 +95,8 @@ def session_of(model: onnx.ModelProto, bias: str) -> Any:
     part.graph.input.extend(inputs)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        part.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    with openable(part) as given:
+        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
 
 
 def _some_mask(shape: tuple[int, int]) -> npt.NDArray[np.int64]:

@@ -13,10 +13,10 @@ from olive_build.plan.types import Inspected
 from olive_build.recipe.build import Budgets, Variant
 from olive_build.steps.convert_ort import MODEL_NAME
 from olive_build.steps.damage import MeasureDamage
+from olive_build.steps.measuring import MeasureSpeed
 from olive_build.steps.quality import MeasureQuality, RunReference
 from olive_build.steps.reference import Reference
 from olive_build.steps.samples import SplitSamples
-from olive_build.steps.speed import MeasureSpeed
 
 # Inputs on which the damage of single layers is measured; the whole is judged on all.
 DAMAGE_SAMPLES = 32

@@ -17,8 +17,8 @@ from olive_build.plan.types import Inspected
 from olive_build.search.candidate_plan import CandidatePlan, plan_candidate
 from olive_build.search.search import CannotBuildError, LayerCost, OutOfTimeError
 from olive_build.steps.damage import DAMAGE
+from olive_build.steps.measuring import SPEED
 from olive_build.steps.quality import QUALITY
-from olive_build.steps.speed import SPEED
 
 
 @dataclass

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from olive_build import rooms
 from olive_build.engine.step import Step
+
+if TYPE_CHECKING:
+    import onnx
 
 SOURCE = "source"
 
@@ -51,14 +55,8 @@ class Join(Step):
     stage = "compose"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.clients.onnxruntime_client import open_session
-        from olive_build.rewrites.clean import save_clean
-        from olive_build.steps.model_check import MODEL, read
-
         composition = rooms.look_up(self.composition)
-        parts = {name: read(path / MODEL) for name, path in inputs.items() if name != SOURCE}
-        save_clean(composition.join(self.file, parts, inputs[SOURCE]), out / MODEL)
-        open_session(out / MODEL)
+        _write(composition.join(self.file, _graphs(inputs), inputs[SOURCE]), out)
 
 
 @dataclass(frozen=True)
@@ -74,15 +72,8 @@ class GiveEmbedding(Step):
     stage = "compose"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.clients.onnxruntime_client import open_session
-        from olive_build.rewrites.clean import save_clean
-        from olive_build.steps.model_check import MODEL, read
-
         composition = rooms.look_up(self.composition)
-        save_clean(
-            composition.with_embedding(read(inputs["model"] / MODEL), inputs[SOURCE]), out / MODEL
-        )
-        open_session(out / MODEL)
+        _write(composition.with_embedding(_graphs(inputs)["model"], inputs[SOURCE]), out)
 
 
 @dataclass(frozen=True)
@@ -90,8 +81,6 @@ class Compose(Step):
     """Write model.onnx with the family's components, pre- and post-processing in one graph.
 
     Inputs: source (model folder), and the graphs by the names of the family's components and parts.
-    The composed graph is opened with the extensions library, so that an operator that the runtime
-    lacks is found here and not on the device.
     """
 
     composition: str
@@ -101,12 +90,22 @@ class Compose(Step):
     stage = "compose"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.clients.onnxruntime_client import open_session
-        from olive_build.rewrites.clean import save_clean
-        from olive_build.steps.model_check import MODEL, read
-
         composition = rooms.look_up(self.composition)
-        parts = {name: read(path / MODEL) for name, path in inputs.items() if name != SOURCE}
-        model = composition.compose(parts, inputs[SOURCE], dict(self.options))
-        save_clean(model, out / MODEL)
-        open_session(out / MODEL)
+        options = dict(self.options)
+        _write(composition.compose(_graphs(inputs), inputs[SOURCE], options), out)
+
+
+def _graphs(inputs: Mapping[str, Path]) -> dict[str, onnx.ModelProto]:
+    from olive_build.steps.model_check import MODEL, read
+
+    return {name: read(path / MODEL) for name, path in inputs.items() if name != SOURCE}
+
+
+def _write(model: onnx.ModelProto, out: Path) -> None:
+    """Write model.onnx, and open it: an operator that the runtime lacks is found here."""
+    from olive_build.clients.onnxruntime_client import open_session
+    from olive_build.rewrites.clean import save_clean
+    from olive_build.steps.model_check import MODEL
+
+    save_clean(model, out / MODEL)
+    open_session(out / MODEL)

@@ -14,6 +14,8 @@ from olive_build.errors import StepError, first_line
 MODEL_NAME = "model.onnx"
 ORT_MODEL = "model.ort"
 REQUIRED_OPERATORS = "required_operators.config"
+# It is a FlatBuffer, whose places are signed numbers of 32 bits, and knows no other files.
+LARGEST_ORT = 2**31 - 1
 STYLES = {"fixed": "Fixed", "runtime": "Runtime"}
 
 
@@ -35,12 +37,14 @@ class ConvertToOrt(Step):
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.clients.onnxruntime_client import open_session
+        from olive_build.onnx_files.data_files import copy_model
         from olive_build.proof.required_operators import missing_from_config
         from olive_build.steps.model_check import MODEL, read
 
         with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
             folder = Path(scratch)
-            shutil.copy(inputs["model"] / MODEL, folder / MODEL)
+            copy_model(inputs["model"] / MODEL, folder)
+            _require_size(folder)
             optimized = self._convert(folder)
             shutil.move(_only(folder, "*.ort"), out / ORT_MODEL)
             shutil.move(_only(folder, "*.config"), out / REQUIRED_OPERATORS)
@@ -78,6 +82,19 @@ class ConvertToOrt(Step):
                 why=first_line(error),
             ) from error
         return _only(folder, "*.optimized.onnx")
+
+
+def _require_size(folder: Path) -> None:
+    """Raise StepError for a model that ORT format cannot hold."""
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    if size > LARGEST_ORT:
+        raise StepError(
+            "the model is too large for ORT format",
+            where=MODEL_NAME,
+            why=f"it has {size / 1e9:.1f} GB; an .ort file is one FlatBuffer, which ends at 2.1 GB "
+            "and has no weights beside it",
+            hint="write `formats: [onnx]` for this target, or quantize to fewer bits",
+        )
 
 
 def _only(folder: Path, pattern: str) -> Path:

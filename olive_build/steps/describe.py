@@ -33,7 +33,7 @@ class Describe(Step):
         from olive_build.steps.model_check import MODEL, read
 
         path = inputs["model"] / MODEL
-        model = read(path)
+        model = read(path, weights=False)
         description = describe(model)
         if self.provider:
             from olive_build.record.codec import encode
@@ -41,7 +41,7 @@ class Describe(Step):
 
             description["partition"] = encode(partition(model, self.provider))
         if self.mobile:
-            description["mobile_usability"] = _mobile_usability(path)
+            description["mobile_usability"] = _mobile_usability(model)
         write_json(out / DESCRIPTION, description)
 
 
@@ -75,11 +75,13 @@ def _value(value: Any) -> dict[str, Any]:
     return {"name": value.name, "type": dtype, "axes": axes}
 
 
-def _mobile_usability(path: Path) -> dict[str, Any]:
+def _mobile_usability(given: Any) -> dict[str, Any]:
+    import onnx
     from onnxruntime.tools.mobile_helpers import usability_checker
 
     checker: Any = usability_checker
-    model = checker.ModelProtoWithShapeInfo(path).model_with_shape_info
+    # As the checker's own ModelProtoWithShapeInfo does, which takes all weights into memory.
+    model = onnx.shape_inference.infer_shapes(given, strict_mode=True)
     checks: dict[str, Any] = {
         "nnapi": lambda fixed: checker.check_nnapi_partitions(model, fixed),
         "coreml_mlprogram": lambda fixed: checker.check_coreml_partitions(

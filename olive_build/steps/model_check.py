@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections import Counter
 from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
+from itertools import zip_longest
 from pathlib import Path
 
 import onnx
 
 from olive_build.errors import StepError, first_line
+from olive_build.onnx_files import models
+from olive_build.onnx_files.data_files import files_of
 from olive_build.rewrites.clean import graphs
 from olive_build.steps.notes import IF_THERE, note
 
@@ -19,10 +23,13 @@ LARGE_WEIGHT = 16_384
 WITH_WEIGHTS = ("MatMul", "Gemm", "Gather", "Attention", "Conv", "ConvTranspose")
 
 
-def read(path: Path) -> onnx.ModelProto:
-    """Return the model at `path` with its weights; StepError when it is missing or damaged."""
+def read(path: Path, *, weights: bool = True) -> onnx.ModelProto:
+    """Return the model at `path`, with its `weights` those that lie beside it too.
+
+    Raises StepError when it is missing or damaged.
+    """
     try:
-        model = onnx.load(str(path))
+        model = models.read(path, weights=weights)
     except Exception as error:
         raise StepError(f"{path.name} is no ONNX model", why=first_line(error)) from error
     if not model.graph.node:
@@ -53,7 +60,8 @@ def require_operators(model: onnx.ModelProto, wanted: Iterable[str], *, step: st
 
 def require_change(before: Path, after: Path, *, step: str) -> None:
     """Raise StepError when the step wrote its input's bytes."""
-    if before.stat().st_size == after.stat().st_size and before.read_bytes() == after.read_bytes():
+    pairs = list(zip_longest(files_of(before), files_of(after)))
+    if all(one and other and filecmp.cmp(one, other, shallow=False) for one, other in pairs):
         raise StepError(
             f"{step} changed nothing",
             why="its output has the bytes of its input",

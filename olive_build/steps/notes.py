@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from olive_build.errors import StepError
@@ -29,11 +28,10 @@ def leave_out(error: NothingToDo, source: Path, out: Path, *, asked: bool) -> No
     """
     if asked:
         raise StepError(error.what, where=error.where, why=error.why, hint=error.hint) from error
+    from olive_build.onnx_files.data_files import copy_model
     from olive_build.steps.model_check import MODEL
 
-    # A graph above 1.8 GB has its weights beside it.
-    for path in sorted(source.glob(f"{MODEL}*")):
-        shutil.copyfile(path, out / path.name)
+    copy_model(source / MODEL, out)
     note(out, f"left out: {error.what} ({error.why})")
 
 

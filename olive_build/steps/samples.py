@@ -1,4 +1,7 @@
-"""Calibration data in two parts: quantizers learn from one, a search judges by the other."""
+"""Samples that quantizers and a search may look at, never those of the proof.
+
+They come in two parts: quantizers learn from one, a search judges by the other.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from olive_build import rooms
 from olive_build.engine.step import Step
 
 PARTS = ("learn", "judge")
@@ -85,3 +89,39 @@ def _split_arrays(data: Path, part: str, out: Path) -> None:
         raise StepError(
             "the calibration data cannot be read", where=str(data), why=first_line(error)
         ) from error
+
+
+OWN_INPUTS = ("source", "data")
+
+
+@dataclass(frozen=True)
+class CalibrationInputs(Step):
+    """Write calibration.npz: the exported graph's inputs for each sample.
+
+    Inputs: source (model folder), data (the family's file of texts or images), and the graph of
+    each component that feeds this one, by its name. Raises StepError for bad data. `calibration` is
+    the family's module that reads them; a model of several components is asked for those of one
+    `component`, by the recipe's `options`. `shapes` are the axes of a graph of fixed shapes with
+    their sizes, in the order of the inputs' first axes: samples are padded or cut to them.
+    """
+
+    calibration: str
+    shapes: tuple[tuple[str, int], ...] = ()
+    component: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+
+    worker = "torch"
+    stage = "quantize"
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.calibration.inputs import CALIBRATION, fitted, write_inputs
+
+        data = sample_file(inputs["data"])
+        room, source = rooms.look_up(self.calibration), inputs["source"]
+        if self.component:
+            before = {n: path / "model.onnx" for n, path in inputs.items() if n not in OWN_INPUTS}
+            feeds = room.component_feeds(source, data, self.component, before, dict(self.options))
+        else:
+            feeds = room.calibration_feeds(source, data)
+        sizes = [size for _, size in self.shapes]
+        write_inputs(fitted(feeds, sizes), out / CALIBRATION)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from math import prod
 from pathlib import Path
@@ -33,11 +33,16 @@ from olive_build.targets import RuntimePackage, load_target
 from olive_build.toolchains.provision import version_of
 from olive_build.training import planning
 from olive_build.training.app_code import training_code
+from olive_build.training.compared import compared_figures, compared_settings
 from olive_build.training.steps import make, prove
 from olive_build.training.verdict import margin_gates, training_figures, training_gates
-from olive_build.training.verifying import FOLDER, training_problems
+from olive_build.training.verifying import FOLDER, train_again, training_problems
 
 RUNTIME = "onnxruntime-training-cpu"
+UNTRAINED = (
+    "that the files train as PyTorch does, which proof.json records of the build; `verify --train` "
+    "repeats three steps"
+)
 # With which client libraries read what a model is, and how its classes are called.
 CONFIG = "config.json"
 # So many parameters are named one by one.
@@ -63,10 +68,16 @@ class ForTraining(Purpose):
         "every byte, the inference model by running it again, the checkpoint's values and the "
         "optimizer's settings"
     )
+    repeated: ClassVar = "three of PyTorch's steps were taken again in the training runtime"
+    unrepeated: ClassVar = (UNTRAINED,)
+    bench: ClassVar = "olive_build.training.verb.bench"
     unproved: ClassVar = ("twenty steps in a row, resuming, cost, and error rates of owners",)
 
     def is_in(self, manifest: Manifest) -> bool:
         return manifest.training is not None
+
+    def proves(self, proof: VariantProof) -> bool:
+        return proof.training is not None
 
     def is_for_client(self, target: str) -> bool:
         # transformers.js does not train: what it would ask for is not in such a bundle.
@@ -188,6 +199,33 @@ class ForTraining(Purpose):
     def problems(self, folder: Path, manifest: Manifest) -> list[str]:
         return training_problems(folder, _training(manifest))
 
+    def repeat(self, folder: Path) -> tuple[Gate, ...]:
+        return train_again(folder)
+
+    def repeated_as_json(self, gates: Sequence[Gate]) -> dict[str, object] | None:
+        steps = "repeated" if gates else "recorded, not run again"
+        return {"steps": steps, "gates": encode(gates)}
+
+    def quality(self, proof: VariantProof) -> str:
+        """Return how near it is to PyTorch: `losses within 1e-07, gradients 3e-06, EER 2%`."""
+        found = _trained(proof)
+        near = f"losses within {found.losses_difference:.0e}, gradients {found.gradients.worst:.0e}"
+        if found.personalised is None:
+            return near
+        rate = found.personalised.pooled
+        return f"{near}, EER {rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%})"
+
+    def cost(self, proof: VariantProof) -> str:
+        cost = _trained(proof).cost
+        # Whatever the target is: it was this machine that trained.
+        return f"here {cost.milliseconds_per_step:.3g} ms a step, {cost.peak_bytes / 1e6:.0f} MB"
+
+    def settings(self, manifest: Manifest, other: Manifest) -> dict[str, dict[str, Any]]:
+        return {"training": compared_settings(_training(manifest), other.training)}
+
+    def figures(self, proof: VariantProof) -> dict[str, dict[str, Any]]:
+        return {"training": compared_figures(_trained(proof))}
+
     def code(self, manifest: Manifest, facts: Facts) -> list[str]:
         return training_code(manifest, _training(manifest))
 
@@ -233,6 +271,11 @@ def measured(bundle: BundlePlan, artifacts: Artifacts) -> Trained:
 def _training(manifest: Manifest) -> Training:
     assert manifest.training is not None
     return manifest.training
+
+
+def _trained(proof: VariantProof) -> Trained:
+    assert proof.training is not None
+    return proof.training
 
 
 def _counts(role: str, form: str) -> bool:

@@ -10,8 +10,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from olive_build.bundle.layouts.wire import DamagedFile, Message, signed
 from olive_build.errors import StepError
+from olive_build.onnx_files.wire import DamagedFile, Message, signed
 from olive_build.training.optimizer_check import Operator, OptimizerGraph
 
 _GRAPH = 7

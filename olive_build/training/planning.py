@@ -17,7 +17,7 @@ from olive_build.plan.planner import TargetPlanner
 from olive_build.plan.types import Samples
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.recipe.sections.train import training_of
-from olive_build.steps.load_check import LoadCheck
+from olive_build.steps.source import LoadCheck
 from olive_build.targets import Target, load_target
 from olive_build.training.settings import RUNTIME_RATE, Train
 from olive_build.training.steps.make import (

@@ -18,7 +18,8 @@ import torch
 
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.errors import StepError, first_line
-from olive_build.rewrites.clean import EXTERNAL_DATA_BYTES, SCOPES, name_nodes, strip_metadata
+from olive_build.onnx_files.models import EXTERNAL_DATA_BYTES
+from olive_build.rewrites.clean import SCOPES, name_nodes, strip_metadata
 from olive_build.training.graph_ends import exported_name, name_ends
 from olive_build.training.settings import CLASS_LOSSES, Train
 from olive_build.training.torch_model import Trainable

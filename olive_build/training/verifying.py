@@ -12,18 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from olive_build.errors import OliveBuildError
+from olive_build.errors import OliveBuildError, ProofError
 from olive_build.record.manifest import (
     CHECKPOINT,
     NOMINAL_CHECKPOINT,
     TRAINING_GRAPHS,
     Training,
 )
+from olive_build.record.proof import Gate
 from olive_build.steps.convert_ort import REQUIRED_OPERATORS
 from olive_build.training.graph_reader import read_graph
 from olive_build.training.optimizer_check import OptimizerGraph, optimizer_differences
 from olive_build.training.settings import LEARNING_RATE, RATE_SCALE, Optimizer
 from olive_build.training.steps.make import STORED_STEPS
+from olive_build.training.verb.process import asked
+from olive_build.training.verdict import repeated_gates
 
 if TYPE_CHECKING:
     from olive_build.training.checkpoint_file import CheckpointFile
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 REFERENCE, FOLDER = "reference", "training"
 MOST_TOLD = 3
+CHILD = "olive_build.training.verify_child"
 
 
 def training_problems(folder: Path, training: Training) -> list[str]:
@@ -178,3 +182,30 @@ def _of_ends(graph: OptimizerGraph, training: Training, role: str) -> list[str]:
     if role.startswith("eval") and missing:
         found.append(f"it gives no {', '.join(missing)}")
     return found
+
+
+def train_again(folder: Path) -> tuple[Gate, ...]:
+    """Repeat the stored steps of a bundle that was looked at, and judge them as a build does.
+
+    Takes the training toolchain, and makes it where there is none. Raises ProofError where a step
+    does not do what PyTorch's did, or does not run.
+    """
+    found, why = asked(CHILD, str(folder.absolute()))
+    if found is None:
+        raise _refused(folder, f"the training runtime does not run its files: {why}")
+    if "error" in found:
+        raise _refused(folder, f"{found['error']['what']}: {found['error']['why']}")
+    gates = tuple(repeated_gates(found))
+    failed = [gate.text() for gate in gates if gate.status == "failed"]
+    if failed:
+        raise _refused(folder, "\n".join(failed))
+    return gates
+
+
+def _refused(folder: Path, why: str) -> ProofError:
+    return ProofError(
+        "the bundle does not train as PyTorch did",
+        where=str(folder),
+        why=why,
+        hint="do not ship it; build it again, and find out who changed the file",
+    )

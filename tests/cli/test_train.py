@@ -21,8 +21,8 @@ import torch
 from tiny_training import LABELS, ROOT, Tiny, weights, write_bundle, write_images
 
 from olive_build.families.image_classification.examples import read_examples
-from olive_build.report.training_examples import by_class
 from olive_build.training.settings import Loss
+from olive_build.training.verb.examples import by_class
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 BATCH, SEED, RATE = 8, 5, 0.01

@@ -20,14 +20,14 @@ from torch.nn import functional
 
 from olive_build.errors import ProofError, StepError
 from olive_build.report.charts import MOST_POINTS, around, loss_plot, thinned
-from olive_build.report.training import COMPARED, compare
-from olive_build.report.training_display import duration, judged
-from olive_build.report.training_examples import at_random, by_class
-from olive_build.report.training_process import train
-from olive_build.report.training_record import INFERENCE
 from olive_build.toolchains import provision
 from olive_build.training.held_out import judge, loss_of, right_share
 from olive_build.training.settings import Loss
+from olive_build.training.verb.display import duration, judged
+from olive_build.training.verb.examples import at_random, by_class
+from olive_build.training.verb.process import train
+from olive_build.training.verb.run import COMPARED, compare
+from olive_build.training.verb.written import INFERENCE
 
 RANDOM = np.random.default_rng(0)
 LOGITS = (RANDOM.standard_normal((7, 3)) * 30).astype(np.float32)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from tiny_training import ROOT, code_of_bundle, image, read_manifest, write_bundle
 
-from olive_build.report.training_record import OURS
 from olive_build.targets import load_target, target_names
 from olive_build.toolchains import provision
+from olive_build.training.verb.written import OURS
 
 TEXT = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 # Two devices learn from classes of their own; then their parameters are averaged as the text says.

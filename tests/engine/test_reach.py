@@ -133,7 +133,7 @@ def test_no_step_reaches_what_plans_and_tells() -> None:
 
 
 def test_a_process_that_a_step_starts_is_reached() -> None:
-    files = reached("olive_build.steps.latency:MeasureLatency").files
+    files = reached("olive_build.steps.measuring:MeasureLatency").files
     assert {"steps/latency_child.py", "clients/onnxruntime_client.py"} <= files.keys()
 
 

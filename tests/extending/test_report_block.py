@@ -67,6 +67,8 @@ def test_json_has_it_by_its_keys(bundle: Path) -> None:
 def test_it_compares_two_builds_too(bundle: Path) -> None:
     text = reported(str(bundle), str(bundle), "--format", "text")
     assert "The licence is unchanged." in text
+    assert "\nletters of the name      4       4          changed\n" in text
+    assert "\nOnly in one       1 (figures)\n" in text
 
 
 def test_without_the_program_it_is_not_there(bundle: Path, tmp_path: Path) -> None:

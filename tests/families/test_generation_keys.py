@@ -13,7 +13,7 @@ from olive_build.errors import PlanError
 from olive_build.families import generation_keys as keys
 from olive_build.families.causal_lm.generation import NAMES, Decoding
 from olive_build.families.causal_lm.promise import OF_CLIENT, UNKNOWN, check_promise
-from olive_build.families.whisper.closed_generation import CLOSED, check_generation
+from olive_build.families.whisper.client_files import CLOSED, check_generation
 
 OFF = {"stop_strings": ["."], "max_time": 3.0, "guidance_scale": 2.0, "do_sample": True}
 

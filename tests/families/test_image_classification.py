@@ -27,8 +27,8 @@ from olive_build.families.image_classification.torch_side import (
     pixels_of,
     reference,
 )
-from olive_build.steps.calibration import CalibrationInputs
 from olive_build.steps.reference import Reference
+from olive_build.steps.samples import CalibrationInputs
 
 FACTS = ImageClassificationFacts(
     architecture="x",

@@ -18,7 +18,7 @@ from olive_build.families.library_tokenizer import (
     library_tokenizer,
     write_client_tokenizer,
 )
-from olive_build.families.sentence_embedding.edge_texts import edge_texts
+from olive_build.families.sentence_embedding.texts import edge_texts
 from olive_build.families.text_classification.examples import encode
 from olive_build.families.text_classification.miniature import write_miniature
 from olive_build.families.text_classification.spec import inspect

@@ -23,9 +23,9 @@ from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import PlanError
 from olive_build.families.library_tokenizer import write_client_tokenizer
 from olive_build.families.sentence_embedding.compose import compose, tokenizer, with_embedding
-from olive_build.families.sentence_embedding.edge_texts import edge_texts
 from olive_build.families.sentence_embedding.miniature import _vocabulary
 from olive_build.families.sentence_embedding.spec import EXAMPLES, inspect
+from olive_build.families.sentence_embedding.texts import edge_texts
 from olive_build.families.sentence_embedding.torch_side import torch_export
 from olive_build.olive_bridge import convert
 from olive_build.plan.planner import make_plan

@@ -16,7 +16,7 @@ from olive_build.families import module_of
 from olive_build.families.sentence_embedding.calibration import calibration_feeds
 from olive_build.families.sentence_embedding.texts import read_texts
 from olive_build.families.sentence_embedding.torch_side import encode, library_model
-from olive_build.steps.calibration import CalibrationInputs
+from olive_build.steps.samples import CalibrationInputs
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,9 @@ from olive_build.clients.onnxruntime_client import open_session
 from olive_build.errors import OliveBuildError
 from olive_build.families.sentence_embedding import modules as ours
 from olive_build.families.sentence_embedding.compose import compose, tokenizer, with_embedding
-from olive_build.families.sentence_embedding.edge_texts import edge_texts
 from olive_build.families.sentence_embedding.miniature import write_miniature
 from olive_build.families.sentence_embedding.spec import inspect
+from olive_build.families.sentence_embedding.texts import edge_texts
 from olive_build.families.sentence_embedding.torch_side import encode, torch_export
 from olive_build.olive_bridge import convert
 from olive_build.proof.embedding import largest_difference

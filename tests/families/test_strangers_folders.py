@@ -17,7 +17,7 @@ from olive_build.families import family_module, module_of
 from olive_build.families.folder_checks import check_folder
 from olive_build.families.sentence_embedding.texts import read_texts
 from olive_build.plan.sources import use_folder
-from olive_build.steps.load_check import LoadCheck
+from olive_build.steps.source import LoadCheck
 
 FAMILY = "sentence-embedding"
 INDEX = f"{WEIGHTS}.index.json"

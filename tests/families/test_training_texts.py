@@ -48,7 +48,7 @@ def tokens(rows: int = 3, length: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_the_registry_says_that_it_only_trains() -> None:
     family = FAMILIES["text-classification"]
-    assert family.trains and family.only_trains
+    assert family.needs == "train"
     assert family.axes == (("batch_size", 1), ("sequence_length", 128))
 
 

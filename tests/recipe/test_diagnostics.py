@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from olive_build.recipe.codes import Code
-from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors, Report, render_all
+from olive_build.recipe.diagnostics import Code, Diagnostic, RecipeErrors, Report, render_all
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.tree import Span, source_of
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from olive_build.errors import UsageError
-from olive_build.recipe.codes import Code
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.docs import FURTHER, PAGE, REGION, SECTIONS, TABLES, anchor, page, region
 from olive_build.recipe.fields import Strict
 from olive_build.recipe.load import load_recipe

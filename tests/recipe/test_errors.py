@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from golden import assert_golden
 
-from olive_build.recipe.codes import Code
-from olive_build.recipe.diagnostics import RecipeErrors, render_all
+from olive_build.recipe.diagnostics import Code, RecipeErrors, render_all
 from olive_build.recipe.load import load_recipe
 
 ERRORS = Path(__file__).parent / "errors"

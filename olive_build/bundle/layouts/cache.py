@@ -16,7 +16,7 @@ from olive_build.bundle.layouts.configuration import CONFIG
 from olive_build.bundle.layouts.findings import Code, Finding
 from olive_build.bundle.layouts.interface import PAST, Graph
 from olive_build.bundle.layouts.kinds import DECODER, Kind
-from olive_build.bundle.layouts.onnx_file import Value
+from olive_build.onnx_files.header import Value
 
 BATCH = "batch_size"
 # No model has as many; a configuration may say anything.

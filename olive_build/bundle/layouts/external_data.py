@@ -15,7 +15,8 @@ from olive_build.bundle.layouts.configuration import CONFIG, SETTINGS, Settings
 from olive_build.bundle.layouts.findings import Code, Finding
 from olive_build.bundle.layouts.folder import MODELS, ModelFolder
 from olive_build.bundle.layouts.interface import Graph
-from olive_build.bundle.layouts.onnx_file import ExternalTensor
+from olive_build.onnx_files.data_files import data_name
+from olive_build.onnx_files.header import ExternalTensor
 from olive_build.untrusted import followed
 
 
@@ -27,11 +28,6 @@ def check_external_data(graph: Graph, folder: ModelFolder, settings: Settings) -
     for location, tensors in by_location.items():
         yield from _check_file(graph, location, tensors, folder)
     yield from _check_declared(graph, list(by_location), folder, settings)
-
-
-def chunk_names(file: str, number: int) -> list[str]:
-    """Return the names of a model's first files of external data."""
-    return [f"{file}_data" + (f"_{index}" if index else "") for index in range(number)]
 
 
 def _check_file(
@@ -114,7 +110,7 @@ def _declared_on(
     device: Device, graph: Graph, locations: list[str], folder: ModelFolder, settings: Settings
 ) -> Iterator[Finding]:
     number = settings.chunks(device, graph.session, graph.base)
-    fetched = chunk_names(graph.base, number)
+    fetched = [data_name(graph.base, index) for index in range(number)]
     where = f"{CONFIG}: {SETTINGS}.use_external_data_format"
     unfetched = [name for name in locations if name not in fetched]
     named = [name for name in unfetched if name.startswith(f"{graph.base}_data")]

@@ -22,7 +22,7 @@ from olive_build.bundle.layouts.kinds import (
     TEXT_GENERATION,
     Kind,
 )
-from olive_build.bundle.layouts.onnx_file import OnnxFile, Value
+from olive_build.onnx_files.header import OnnxFile, Value
 
 PAST = "past"
 _TEXT = {"input_ids": "int64", "attention_mask": "int64"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from olive_build.bundle.layouts.client import Client
-from olive_build.bundle.layouts.external_data import chunk_names
 from olive_build.bundle.layouts.findings import Code, Finding
 from olive_build.bundle.layouts.folder import MODELS, ModelFolder
 from olive_build.bundle.layouts.interface import Graph
-from olive_build.bundle.layouts.onnx_file import read_onnx
 from olive_build.bundle.layouts.requests import Present
-from olive_build.bundle.layouts.wire import DamagedFile
+from olive_build.onnx_files.data_files import data_name
+from olive_build.onnx_files.header import read_onnx
+from olive_build.onnx_files.wire import DamagedFile
 
 _ORT_MARK = b"ORTM"
 
@@ -49,7 +49,8 @@ def check_sizes(graph: Graph, folder: ModelFolder, client: Client) -> Iterator[F
                 f"{name} has {_gigabytes(size)}",
                 name,
                 "a browser holds each file in one array; beyond 2 GiB that cannot be relied on",
-                f"save the weights in files below 2 GiB: {', '.join(chunk_names(graph.base, 2))}",
+                "save the weights in files below 2 GiB: "
+                f"{data_name(graph.base, 0)}, {data_name(graph.base, 1)}",
             )
     total = sum(sizes.values()) + folder.size(graph.path)
     if total >= client.largest_wasm:
@@ -72,7 +73,7 @@ def _unreadable(folder: ModelFolder, path: str, client: Client) -> Finding | Non
             f"{path} has {_gigabytes(size)}",
             path,
             "an ONNX file is one protobuf message, and these end at 2 GiB; it was not read",
-            f"save the weights as external data, {chunk_names(path.rpartition('/')[2], 1)[0]}",
+            f"save the weights as external data, {data_name(path.rpartition('/')[2], 0)}",
         )
     with (folder.path / path).open("rb") as stream:
         if stream.read(8)[4:] == _ORT_MARK:

@@ -13,8 +13,8 @@ from olive_build.bundle.layouts.client import Client
 from olive_build.bundle.layouts.configuration import Settings
 from olive_build.bundle.layouts.findings import Code, Finding, Severity
 from olive_build.bundle.layouts.interface import Graph
-from olive_build.bundle.layouts.onnx_file import ONNX, FileNode
 from olive_build.bundle.layouts.requests import Request
+from olive_build.onnx_files.header import ONNX, FileNode
 from olive_build.targets import load_provider, load_target, provider_operators
 
 _CONTRIB = "com.microsoft"

@@ -24,7 +24,7 @@ from olive_build.families.causal_lm.names import input_names
 from olive_build.families.configuration import none_of, read_configuration
 from olive_build.families.facts import Asked, Axes, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
-from olive_build.families.tied_words import ties_words
+from olive_build.families.weight_files import ties_words
 
 # The weight that scores words, as the files name it where it is one of its own.
 SCORES = "lm_head.weight"

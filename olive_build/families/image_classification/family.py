@@ -20,6 +20,6 @@ FAMILY = Family(
     components=("model",),
     description="Image classifiers that transformers' AutoModelForImageClassification loads",
     convolutional=True,
-    trains=True,
+    options=("train",),
     classes=("ForImageClassification", "ForImageClassificationWithTeacher"),
 )

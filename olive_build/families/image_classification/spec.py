@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from olive_build.errors import PlanError
-from olive_build.families.class_names import class_names
-from olive_build.families.configuration import none_of, read_configuration
+from olive_build.families.configuration import class_names, none_of, read_configuration
 from olive_build.families.facts import Axes, Component, Facts
 from olive_build.families.image_classification.preparation import Preparation
 from olive_build.families.image_classification.processor import (

@@ -17,9 +17,8 @@ import transformers
 
 from olive_build.families.image_classification.images import read_labelled
 from olive_build.families.image_classification.library import Library
-from olive_build.families.image_classification.own_pictures import own_pictures
 from olive_build.families.image_classification.preparation import Resize
-from olive_build.families.image_classification.sample import images_of
+from olive_build.families.image_classification.sample import images_of, own_pictures
 from olive_build.families.image_classification.spec import ImageClassificationFacts, inspect
 from olive_build.families.loading import Loaded, from_files
 from olive_build.olive_bridge import TorchExport

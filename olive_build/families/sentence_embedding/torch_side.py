@@ -18,10 +18,9 @@ import transformers
 
 from olive_build.errors import StepError, first_line
 from olive_build.families.loading import Loaded, check_complete, from_files
-from olive_build.families.sentence_embedding.edge_texts import edge_texts
 from olive_build.families.sentence_embedding.settings import NO_LIMIT
 from olive_build.families.sentence_embedding.spec import SentenceEmbeddingFacts, inspect
-from olive_build.families.sentence_embedding.texts import read_texts
+from olive_build.families.sentence_embedding.texts import edge_texts, read_texts
 from olive_build.olive_bridge import TorchExport
 from olive_build.proof.references.embedding import EmbeddingReference
 

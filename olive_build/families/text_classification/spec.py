@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.families.class_names import class_names
-from olive_build.families.configuration import none_of, read_configuration
+from olive_build.families.configuration import class_names, none_of, read_configuration
 from olive_build.families.facts import Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 

@@ -2,17 +2,23 @@
 
 Version 5 of transformers writes processor_config.json; the client reads preprocessor_config.json
 alone, and without it has no processor at all. It never looks into the tokenizer for the prompt:
-that is what generation_config.json names, and a length that is not there is 20 tokens.
+that is what generation_config.json names, and a length that is not there is 20 tokens. A setting of
+that file that changes texts and is not built is refused.
 
 What the client reads: src/models/auto/processing_auto.js, src/models/whisper/modeling_whisper.js
-and src/generation/configuration_utils.js of huggingface/transformers.js 4.3.1.
+and src/generation/configuration_utils.js of huggingface/transformers.js 4.3.1. What Whisper adds to
+generation_config.json: models/whisper/generation_whisper.py of transformers.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from olive_build.errors import PlanError
+from olive_build.families.generation_keys import CHANGES
 
 if TYPE_CHECKING:
     from olive_build.families.whisper.spec import WhisperFacts
@@ -65,3 +71,28 @@ def generation_config(facts: WhisperFacts, generation: Mapping[str, Any]) -> byt
 def _bytes(data: Mapping[str, Any]) -> bytes:
     """Return JSON in one order, so that equal configurations are equal bytes."""
     return (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+# Tokens that are never written are in the graph.
+READ = ("suppress_tokens", "begin_suppress_tokens")
+# Beside those of all models, with the values that change nothing.
+OF_WHISPER: Mapping[str, tuple[Any, ...]] = {
+    "condition_on_prev_tokens": (None, False),
+    "return_timestamps": (None, False),
+}
+CLOSED = {name: harmless for name, harmless in CHANGES.items() if name not in READ} | dict(
+    OF_WHISPER
+)
+
+
+def check_generation(path: Path, generation: Mapping[str, Any]) -> None:
+    """Raise PlanError for a setting under which generate would write other texts than a file."""
+    for name, harmless in CLOSED.items():
+        if generation.get(name) not in harmless:
+            raise PlanError(
+                f"{name} is {generation[name]!r}, which is not built",
+                where=str(path),
+                why="generate heeds it, and the file would not",
+                hint=f"take {name} out if it is not meant; beams and penalties are given to a file "
+                "when it is run",
+            )

@@ -17,13 +17,13 @@ from olive_build.errors import PlanError
 from olive_build.families.configuration import none_of, read_configuration
 from olive_build.families.facts import Asked, Axes, Component, Facts
 from olive_build.families.feature_extractor import read_extractor
-from olive_build.families.tied_words import ties_words
+from olive_build.families.weight_files import ties_words
 from olive_build.families.whisper.client_files import (
     PREPROCESSOR,
+    check_generation,
     generation_config,
     preprocessor_config,
 )
-from olive_build.families.whisper.closed_generation import check_generation
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"

@@ -40,6 +40,7 @@ class ConvertToFp16(Step):
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.olive_bridge import run_pass
+        from olive_build.onnx_files.data_files import remove_model
         from olive_build.rewrites.clean import save_clean
         from olive_build.rewrites.repair_mask_fill import repair_mask_fill
         from olive_build.steps.model_check import (
@@ -61,7 +62,7 @@ class ConvertToFp16(Step):
         del before
         run_pass("OnnxFloatToFloat16", self._options(excluded), source, out)
         if repaired:
-            source.unlink()
+            remove_model(source)
         model = read(out / MODEL)
         require_quantized(model, excluded=excluded, exempt=self.exclude_operators, step=STEP)
 

@@ -45,6 +45,7 @@ class QuantizeWeights(Step):
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.olive_bridge import run_pass
+        from olive_build.onnx_files.data_files import remove_model
         from olive_build.rewrites.clean import save_clean
         from olive_build.rewrites.gemm_as_matmul import gemm_as_matmul
         from olive_build.rewrites.rename_outputs import rename_outputs
@@ -80,7 +81,7 @@ class QuantizeWeights(Step):
             run_pass(PASSES["rtn"], self._options("rtn", [*excluded, *others]), source, out)
             source = out / MODEL
         run_pass(PASSES[self.algorithm], self._options(self.algorithm, excluded), source, out)
-        products.unlink(missing_ok=True)
+        remove_model(products)
         model = read(out / MODEL)
         if rename_outputs(model, outputs):
             save_clean(model, out / MODEL)

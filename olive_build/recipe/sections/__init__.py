@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from olive_build import rooms
 from olive_build.families.registry import FAMILIES, Family
-from olive_build.recipe.codes import Code
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.suggest import listed
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from olive_build.proof import figures
 from olive_build.report.blocks import Chart, Section
@@ -20,14 +21,14 @@ MOVED = " Hollow: the first build, where it lay elsewhere."
 
 
 def of_one(build: Build) -> Iterator[Section]:
-    """Yield the plots; what goes on learning has nothing to trade."""
-    yield from _section(build.inferring, [])
+    """Yield the plots; what is not run has nothing to trade."""
+    yield from _section(build.to_run, [])
 
 
 def of_two(found: Comparison) -> Iterator[Section]:
     """Yield the plots of the second build, with the first one's points hollow beside them."""
     new, old = (
-        [item for bundle in bundles for item in bundle.variants if item.proof.training is None]
+        [item for bundle in bundles for item in bundle.variants if item.is_run]
         for bundles in ([pair.new for pair in found.pairs], [pair.old for pair in found.pairs])
     )
     yield from _section(new, old)
@@ -188,19 +189,23 @@ def _merged(marks: Sequence[_Mark], x: Axis, y: Axis) -> list[_Mark]:
     return kept
 
 
+def _guides(
+    along: Literal["x", "y"],
+    found: Iterable[tuple[str, float]],
+    series: Mapping[str, int],
+    text: Callable[[float], str],
+) -> list[Guide]:
+    """Return the limits of variants by name, a line for each."""
+    lines = sorted(set(found))[:MOST_GUIDES]
+    return [Guide(along, value, f"{name} {text(value)}", series[name]) for name, value in lines]
+
+
 def _limits(variants: Sequence[VariantView], figure: str, series: Mapping[str, int]) -> list[Guide]:
     """Return the limits of a figure of quality, one line for each variant's name."""
     sign = "\u2265" if _rises(figure) else "\u2264"
-    found = {
-        (item.name, item.proof.limits.figures[figure])
-        for item in variants
-        if figure in item.proof.limits.figures
-    }
-    guides = [
-        Guide("y", value, f"{name} {sign} {limit_text(figure, value)}", series[name])
-        for name, value in sorted(found)
-    ]
-    return guides[:MOST_GUIDES]
+    limits = [(item.name, item.proof.limits.figures.get(figure)) for item in variants]
+    found = [(name, value) for name, value in limits if value is not None]
+    return _guides("y", found, series, lambda value: f"{sign} {limit_text(figure, value)}")
 
 
 def _size_limits(variants: Sequence[VariantView], series: Mapping[str, int]) -> list[Guide]:
@@ -214,25 +219,18 @@ def _size_limits(variants: Sequence[VariantView], series: Mapping[str, int]) -> 
             ceilings.append(ratio * item.proof.fp32_bytes / 1e6)
         if ceilings:
             found[item.name] = min(ceilings)
-    guides = [
-        Guide("x", value, f"{name} \u2264 {value:.1f} MB", series[name])
-        for name, value in sorted(found.items())
-    ]
-    return guides[:MOST_GUIDES]
+    return _guides("x", found.items(), series, "\u2264 {:.1f} MB".format)
 
 
 def _speed_limits(variants: Sequence[VariantView], series: Mapping[str, int]) -> list[Guide]:
     """Return the floors on speed at the size that the plot shows."""
-    found = {
+    found = [
         (item.name, gate.limit)
         for item in variants
         for gate in item.proof.gates
         if gate.figure == "speedup" and item.speed and gate.size == item.speed.row.tokens
-    }
-    return [
-        Guide("x", value, f"{name} \u2265 {value:g} \u00d7", series[name])
-        for name, value in sorted(found)
-    ][:MOST_GUIDES]
+    ]
+    return _guides("x", found, series, "\u2265 {:g} \u00d7".format)
 
 
 CAPABILITY = Capability(30, of_one, of_two)

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "record"))
 from samples import manifest_data
 
 from olive_build.bundle.layouts.check import check_layout
-from olive_build.bundle.layouts.wire import DamagedFile
 from olive_build.cli import cli
 from olive_build.errors import BundleError, OliveBuildError
+from olive_build.onnx_files.wire import DamagedFile
 
 
 def verify(*words: str) -> Result:

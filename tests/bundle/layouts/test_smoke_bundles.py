@@ -53,7 +53,7 @@ def test_a_smoke_bundle_has_no_findings(bundle: Path) -> None:
 
 def test_axis_of_our_graphs_are_what_onnx_says(bundle: Path) -> None:
     """The reader of ours agrees with the onnx package on every model."""
-    from olive_build.bundle.layouts.onnx_file import read_onnx
+    from olive_build.onnx_files.header import read_onnx
 
     for path in sorted((bundle / "onnx").glob("*.onnx")):
         ours, theirs = read_onnx(path), onnx.load(path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from olive_build.families.registry import FAMILIES, Family, family_of_task
 from olive_build.proof.figures import shipped
 from olive_build.recipe.build import Budgets, DataSource, TargetBuild, Variant
-from olive_build.recipe.codes import Code
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.sections import Opsets, Owner
 from olive_build.recipe.suggest import listed
 from olive_build.targets import Provider, Target, load_provider
@@ -121,9 +121,9 @@ class Training(Owner):
     def check(cls, context: Context) -> Context:
         """Report a `train` that the family lacks or needs, and what says nothing beside it."""
         family = _family(context)
-        if family is not None and not family.trains:
+        if family is not None and not cls.speaks_to(family):
             return _refused(context, family)
-        if family is not None and family.only_trains:
+        if family is not None and family.needs == TRAIN:
             _check_all_train(context, family)
         targets = context.recipe.targets
         own: list[KeyPath] = [
@@ -214,13 +214,14 @@ def _refused(context: Context, family: Family) -> Context:
     where += [
         ("targets", t, TRAIN) for t, spec in recipe.targets.items() if Training.in_recipe(spec)
     ]
+    able = [name for name, spec in FAMILIES.items() if Training.speaks_to(spec)]
     for path in where:
         context.add(
             Code.CANNOT_RUN,
             path,
             f"models of {family.name} cannot be trained",
             hint="remove `train`",
-            notes=(f"those that can: {listed(n for n, spec in FAMILIES.items() if spec.trains)}",),
+            notes=(f"those that can: {listed(able)}",),
             key=True,
         )
     nothing = {TRAIN: None}

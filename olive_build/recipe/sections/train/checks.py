@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from olive_build.recipe.build import DataSource
-from olive_build.recipe.codes import Code
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.sections.train import TRAIN, Personalisation
 from olive_build.recipe.sections.train.fields import (
     NOT_IN_ADAMW,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from olive_build.knobs import knob
-from olive_build.recipe.codes import Code
+from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.sections import Section
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from olive_build.report.blocks import Chart, Fact, Section, Text, table
-from olive_build.report.builds import Build
+from olive_build.report.builds import Build, VariantView
 from olive_build.report.charts import Bar, Bars, from_zero
-from olive_build.report.comparison import Comparison
+from olive_build.report.comparison import Change, Comparison, change
 from olive_build.report.numbers import number
 from olive_build.report.sections import Capability
 
@@ -42,4 +42,10 @@ def facts(build: Build) -> Iterator[Fact]:
     yield Fact("Licences", number(len(build.bundles), "{}"))
 
 
-CAPABILITY = Capability(95, of_one, of_two, facts)
+def changes(old: VariantView, new: VariantView, _same_machine: bool) -> Iterator[Change]:
+    """Yield how long the name of a variant is, in both builds."""
+    lengths = len(old.name), len(new.name)
+    yield change("letters of the name", *lengths, "{:.0f}".format, "", "changed")
+
+
+CAPABILITY = Capability(95, of_one, of_two, facts, changes)

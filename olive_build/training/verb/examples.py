@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from olive_build.errors import UsageError
 from olive_build.families import family_module
-from olive_build.report.training_bundle import TrainingBundle
+from olive_build.training.verb.bundle import TrainingBundle
 
 if TYPE_CHECKING:
     import numpy as np

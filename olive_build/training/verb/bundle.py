@@ -60,7 +60,7 @@ def open_bundle(folder: Path) -> TrainingBundle:
 def check_family(manifest: Manifest, folder: Path) -> None:
     """Raise BundleError where the bundle's family is none that trains."""
     family = manifest.model.family
-    if family not in FAMILIES or not FAMILIES[family].trains:
+    if family not in FAMILIES or "train" not in FAMILIES[family].options:
         raise BundleError(
             f"{MANIFEST} is damaged",
             where=str(folder / MANIFEST),

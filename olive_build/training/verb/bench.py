@@ -14,37 +14,25 @@ import click
 from olive_build.engine.machine import this_machine
 from olive_build.errors import BundleError, StepError, UsageError
 from olive_build.record.codec import encode
-from olive_build.record.read import read_manifest
 from olive_build.report.blocks import table
 from olive_build.report.render.terminal import print_block
-from olive_build.report.training_bundle import TrainingBundle, open_bundle
-from olive_build.report.training_process import TOOLCHAIN, asked
 from olive_build.toolchains import provision
+from olive_build.training.verb.bundle import TrainingBundle, open_bundle
+from olive_build.training.verb.process import TOOLCHAIN, asked
 
 COST = "olive_build.training.cost"
 REFERENCE = "reference"
+BUNDLES = "training bundles"
+WHY_ALONE = "of a training bundle steps of training are timed, of another one inference"
 # What is said of files that run has no meaning where steps are timed.
-NOT_IN_TRAINING = {
+NOT_HERE = {
     "against": "--against names what runs a model; PyTorch's training step stands in `make bench`",
     "seconds": "a step is done some 20 times, whatever it takes; leave --seconds out",
     "lengths": "a step is timed on the inputs that the bundle holds; leave --lengths out",
 }
 
 
-def all_train(bundles: Sequence[Path]) -> bool:
-    """Say whether bundles are for training. Raises UsageError where some are and some are not."""
-    trained = [read_manifest(folder).training is not None for folder in bundles]
-    if any(trained) and not all(trained):
-        raise UsageError(
-            "training bundles are not benched beside others",
-            where=", ".join(map(str, bundles)),
-            why="of a training bundle steps of training are timed, of another one inference",
-            hint="bench " + str(bundles[trained.index(True)]) + " by itself",
-        )
-    return any(trained)
-
-
-def bench_training(
+def bench(
     bundles: Sequence[Path],
     batches: Sequence[int],
     threads: Sequence[int],

@@ -15,11 +15,12 @@ from olive_build.errors import EXIT_DONE, EXIT_INTERRUPTED, ProofError, StepErro
 from olive_build.report.blocks import by_place, table
 from olive_build.report.charts import loss_plot
 from olive_build.report.render.terminal import block_lines
-from olive_build.report.training_bundle import TrainingBundle, open_bundle
-from olive_build.report.training_display import Display, duration
-from olive_build.report.training_examples import Examples, read_examples
-from olive_build.report.training_process import TOOLCHAIN, train
-from olive_build.report.training_record import (
+from olive_build.toolchains import provision
+from olive_build.training.verb.bundle import TrainingBundle, open_bundle
+from olive_build.training.verb.display import Display, duration
+from olive_build.training.verb.examples import Examples, read_examples
+from olive_build.training.verb.process import TOOLCHAIN, train
+from olive_build.training.verb.written import (
     CHECKPOINT,
     INFERENCE,
     PLOT,
@@ -35,7 +36,6 @@ from olive_build.report.training_record import (
     settle,
     work_folder,
 )
-from olive_build.toolchains import provision
 
 # The exported model may differ by this from the evaluation model, of its largest output.
 TOLERANCE = 1e-5

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from olive_build.bundle.layouts.wire import DamagedFile, Message, signed
+from olive_build.onnx_files.wire import DamagedFile, Message, signed
 
 ONNX = "ai.onnx"
 # onnx.TensorProto.DataType, as onnxruntime-common calls the types.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import UsageError
-from olive_build.report.training_bundle import TrainingBundle
+from olive_build.training.verb.bundle import TrainingBundle
 from olive_build.untrusted import followed, read_bytes
 
 RECORD, CHECKPOINT, INFERENCE, PLOT = "training.json", "checkpoint", "inference.onnx", "loss.svg"

@@ -1,0 +1,1 @@
+"""What `olive-build train` and `bench` do with a bundle that trains."""
