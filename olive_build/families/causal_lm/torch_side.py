@@ -33,7 +33,7 @@ from olive_build.families.loading import Loaded, from_files
 from olive_build.olive_bridge import TorchExport
 from olive_build.proof.references.generation import GenerationReference
 
-__all__ = ["load", "loading", "probe_outputs", "reference", "runner", "torch_export"]
+__all__ = ["load", "loading", "reference", "runner", "torch_export"]
 
 CACHE = "past"
 # Traced with sizes that are no powers of two, so that no axis is taken for a constant.
@@ -70,19 +70,19 @@ def reference(folder: Path, data: Path, **options: str) -> GenerationReference:
     return reference_of(folder, load(folder), data, options)
 
 
-class Step(torch.nn.Module):
+class OwnMasks(torch.nn.Module):
     """Some tokens after those in the cache: their logits, and the longer cache.
 
-    Which tokens each of them sees is worked out here, once for all layers, from the lengths and the
-    attention mask: a model's own masks are tables of all its positions, or go by Python's branches.
+    Each sees what the model's own masks let it see: that is what the graph must agree with.
     """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model: Any = model
-        use_plain_products(model)
-        self.windows = windows(model.config)
-        self.give_masks = mask_gpt_neo(model) if model.config.model_type == "gpt_neo" else None
+
+    def seen(self, attention_mask: torch.Tensor, count: int) -> Any:
+        """Return the mask of the last `count` tokens; `attention_mask` is 0 for padding."""
+        return attention_mask
 
     def forward(
         self,
@@ -92,24 +92,39 @@ class Step(torch.nn.Module):
         past: Mapping[str, torch.Tensor],
     ) -> tuple[torch.Tensor, ...]:
         cache = cache_of(past)
-        count = input_ids.shape[1]
-        masks = {
-            kind: additive_mask(attention_mask, count, window)
-            for kind, window in self.windows.items()
-        }
-        seen: Any = masks[FULL]
-        if self.give_masks is not None:
-            self.give_masks(masks)
-        elif len(masks) > 1:
-            seen = masks
         output = self.model(
             input_ids=input_ids,
-            attention_mask=seen,
+            attention_mask=self.seen(attention_mask, input_ids.shape[1]),
             position_ids=position_ids,
             past_key_values=cache,
             use_cache=True,
         )
         return (output.logits, *present_of(cache))
+
+
+class Step(OwnMasks):
+    """The same as it is exported.
+
+    Which tokens each of them sees is worked out here, once for all layers, from the lengths and the
+    attention mask: a model's own masks are tables of all its positions, or go by Python's branches.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        use_plain_products(model)
+        self.windows = windows(model.config)
+        self.give_masks = mask_gpt_neo(model) if model.config.model_type == "gpt_neo" else None
+
+    def seen(self, attention_mask: torch.Tensor, count: int) -> Any:
+        masks = {
+            kind: additive_mask(attention_mask, count, window)
+            for kind, window in self.windows.items()
+        }
+        if self.give_masks is not None:
+            self.give_masks(masks)
+        elif len(masks) > 1:
+            return masks
+        return masks[FULL]
 
 
 def use_plain_products(model: torch.nn.Module) -> None:
@@ -125,31 +140,6 @@ def use_plain_products(model: torch.nn.Module) -> None:
 def _product(module: Any, x: torch.Tensor) -> torch.Tensor:
     product: torch.Tensor = torch.matmul(x, module.weight) + module.bias
     return product
-
-
-class OwnMasks(torch.nn.Module):
-    """The same by the model's own masks: what the exported graph must agree with."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model: Any = model
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        position_ids: torch.Tensor,
-        past: Mapping[str, torch.Tensor],
-    ) -> tuple[torch.Tensor, ...]:
-        cache = cache_of(past)
-        output = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        return (output.logits, *present_of(cache))
 
 
 def cache_of(past: Mapping[str, torch.Tensor]) -> DynamicCache:
@@ -168,13 +158,13 @@ def torch_export(folder: Path, component: str) -> TorchExport:
     facts = inspect(folder)
     return TorchExport(
         load=lambda: Step(load(folder, "eager")),
-        example=lambda: {
-            name: torch.from_numpy(value) for name, value in probe(facts, *EXAMPLE).items()
-        },
+        example=lambda: probe(facts, *EXAMPLE),
         inputs=input_names(facts.layers),
         outputs=output_names(facts.layers),
         dynamic_axes=axes(facts.layers),
         grouped={CACHE: past_names(facts.layers)},
+        probes=lambda: [probe(facts, *sizes) for sizes in PROBES],
+        judge=lambda: OwnMasks(load(folder)),
     )
 
 
@@ -197,20 +187,3 @@ def probe(facts: CausalLmFacts, batch: int, count: int, past: int) -> dict[str, 
     return feeds | {
         name: random.standard_normal(shape).astype(np.float32) for name in past_names(facts.layers)
     }
-
-
-def probe_outputs(
-    folder: Path, component: str
-) -> list[tuple[dict[str, npt.NDArray[Any]], list[npt.NDArray[np.float32]]]]:
-    """Return (inputs, PyTorch's outputs) at three shapes, for the export's own check."""
-    export = torch_export(folder, component)
-    # The model as it is, with its own masks and attention.
-    facts, module = inspect(folder), OwnMasks(load(folder))
-    pairs = []
-    for sizes in PROBES:
-        feeds = probe(facts, *sizes)
-        with torch.inference_mode():
-            given = {name: torch.from_numpy(value) for name, value in feeds.items()}
-            outputs = module(**export.by_parameter(given))
-        pairs.append((feeds, [value.numpy() for value in outputs]))
-    return pairs
