@@ -6,15 +6,17 @@ numpy only.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Tokens = tuple[int, ...]
+NOT_WRITTEN = -1
 # Logits of float16 are rounded in every layer, not in the last alone: so many steps between
 # neighbouring numbers at the best logit are no reason to prefer one token to another.
 TIE_STEPS = 4
@@ -43,6 +45,48 @@ class Predictions:
 
     def __len__(self) -> int:
         return self.texts
+
+    def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Return it as plain data and arrays; what it does not tell is left out, or -1 long."""
+        told = {"nll": self.nll, "best": self.best}
+        return {"texts": self.texts, "is_half": self.is_half}, {
+            **{name: array for name, array in told.items() if array is not None},
+            "written": np.array([token for row in self.written for token in row or ()], np.int32),
+            "written_lengths": np.array(
+                [NOT_WRITTEN if row is None else len(row) for row in self.written]
+            ),
+        }
+
+    @staticmethod
+    def restored(
+        described: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> Predictions:
+        """Return what was stored. Raises ValueError or KeyError."""
+        nll, best = arrays.get("nll"), arrays.get("best")
+        if (0 if nll is None else len(nll)) != (0 if best is None else len(best)):
+            raise ValueError("nll and best differ in number")
+        lengths = arrays["written_lengths"]
+        rows = parted(arrays["written"], np.maximum(lengths, 0), "written")
+        return Predictions(
+            nll=None if nll is None else nll.astype(np.float32),
+            best=None if best is None else best.astype(np.int32),
+            written=tuple(
+                None if length == NOT_WRITTEN else tuple(row.tolist())
+                for row, length in zip(rows, lengths, strict=True)
+            ),
+            **described,
+        )
+
+
+def parted(
+    values: npt.NDArray[Any], lengths: npt.NDArray[Any], name: str
+) -> tuple[npt.NDArray[Any], ...]:
+    """Return `values` [total] as one array for each of `lengths`. Raises ValueError."""
+    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 0).any():
+        raise ValueError(f"the lengths of {name} are no whole numbers")
+    if values.ndim != 1 or int(lengths.sum()) != len(values):
+        raise ValueError(f"the lengths of {name} add up to {int(lengths.sum())}, not its number")
+    return tuple(np.split(values, np.cumsum(lengths)[:-1])) if len(lengths) else ()
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ class Reference(Protocol):
     """Stored samples with PyTorch's outputs, how a file runs on them, and how it is compared.
 
     `metric` says which figures there are, and `samples` names what is counted, such as texts. What
-    a model gives has a type of the kind's own: float [samples, values], Transcripts, or
-    Predictions.
+    a model gives is float [samples, values], or has a type of the kind's own with `stored` and
+    `restored`, such as Transcripts or Predictions.
     """
 
     kind: ClassVar[str]

@@ -8,8 +8,9 @@ part: `It's two-fold.` is `its two fold`. In a language without blanks a sentenc
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Words = tuple[str, ...]
 POINTS = 100
@@ -28,6 +29,16 @@ class Transcripts:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def stored(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return it as plain data, and no arrays."""
+        return {"texts": self.texts, "cases": self.cases}, {}
+
+    @staticmethod
+    def restored(described: Mapping[str, Any], arrays: Mapping[str, Any]) -> Transcripts:
+        """Return what was stored."""
+        cases = tuple(None if texts is None else tuple(texts) for texts in described["cases"])
+        return Transcripts(tuple(described["texts"]), cases)
 
 
 def transcript_agreement(
