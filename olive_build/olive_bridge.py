@@ -12,15 +12,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from olive_build.errors import StepError, first_line
 from olive_build.onnx_files.data_files import files_of
 
 BESIDE = "save_as_external_data"
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+# Inputs of a graph by name.
+Feeds = Mapping[str, "npt.NDArray[Any]"]
 PROVIDER_OF_BUILDER = "CPUExecutionProvider"
 
 
@@ -28,17 +33,20 @@ PROVIDER_OF_BUILDER = "CPUExecutionProvider"
 class TorchExport:
     """A PyTorch module and what the exporter must know of it.
 
-    `load` returns the module in eval mode; `example` returns keyword inputs for one trace;
+    `load` returns the module in eval mode; `example` returns the inputs of one trace, by name;
     `dynamic_axes` maps each input and output name to {axis index: axis name}. Inputs of `grouped`
-    reach the module's parameter of that name together, as one map.
+    reach the module's parameter of that name together, as one map. `probes` returns the inputs at
+    which the graph is compared with the module of `judge`, or of `load` where there is none.
     """
 
     load: Callable[[], Any]
-    example: Callable[[], dict[str, Any]]
+    example: Callable[[], Feeds]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     dynamic_axes: Mapping[str, Mapping[int, str]]
     grouped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    probes: Callable[[], Iterable[Feeds]] = tuple
+    judge: Callable[[], Any] | None = None
 
     def by_parameter(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return what each parameter of the module takes of `values`, which go by input."""
@@ -46,6 +54,25 @@ class TorchExport:
         alone = {name: values[name] for name in self.inputs if name not in inside}
         maps = {key: {name: values[name] for name in names} for key, names in self.grouped.items()}
         return alone | maps
+
+    def run(self, module: Any, feeds: Feeds) -> list[npt.NDArray[Any]]:
+        """Return what the module gives for these inputs."""
+        import torch
+
+        with torch.inference_mode():
+            found = module(**self.by_parameter(_tensors(feeds)))
+        return [value.numpy() for value in (found if isinstance(found, tuple) else (found,))]
+
+    def probe_outputs(self) -> list[tuple[Feeds, list[npt.NDArray[Any]]]]:
+        """Return inputs, each with what PyTorch gives for them."""
+        module = (self.judge or self.load)()
+        return [(feeds, self.run(module, feeds)) for feeds in self.probes()]
+
+
+def _tensors(feeds: Feeds) -> dict[str, Any]:
+    import torch
+
+    return {name: torch.from_numpy(value) for name, value in feeds.items()}
 
 
 def convert(module: TorchExport, *, opset: int, out: Path) -> None:
@@ -58,7 +85,7 @@ def convert(module: TorchExport, *, opset: int, out: Path) -> None:
     names = (*module.inputs, *module.outputs)
     handler = PyTorchModelHandler(
         model_loader=lambda _path: module.load(),
-        dummy_inputs_func=lambda _model=None: module.by_parameter(module.example()),
+        dummy_inputs_func=lambda _model=None: module.by_parameter(_tensors(module.example())),
         io_config={
             "input_names": list(module.inputs),
             "output_names": list(module.outputs),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from olive_build.engine.decide import Decisions
@@ -14,20 +15,16 @@ from olive_build.engine.store import Store
 _MOST_FILES = 5
 
 
-@dataclass(frozen=True)
-class FirstRun:
-    """Nothing was built for this slot before."""
+class Plain(Enum):
+    """A reason of which nothing more is to be said."""
+
+    FIRST_RUN = "never built before"
+    FORCED = "forced"
+    ARTIFACT_MISSING = "built before, but no longer in the cache"
+    UP_TO_DATE = "up to date"
 
     def text(self) -> str:
-        return "never built before"
-
-
-@dataclass(frozen=True)
-class Forced:
-    """The caller asked for it."""
-
-    def text(self) -> str:
-        return "forced"
+        return self.value
 
 
 @dataclass(frozen=True)
@@ -91,41 +88,15 @@ class ToolChanged:
         return f"{self.name} changed: {self.old or 'not used'} -> {self.new or 'not used'}"
 
 
-@dataclass(frozen=True)
-class ArtifactMissing:
-    """It was built before, but its files are no longer in the cache, or damaged."""
-
-    def text(self) -> str:
-        return "built before, but no longer in the cache"
-
-
-@dataclass(frozen=True)
-class UpToDate:
-    """Nothing changed."""
-
-    def text(self) -> str:
-        return "up to date"
-
-
-Reason = (
-    FirstRun
-    | Forced
-    | FieldChanged
-    | CodeChanged
-    | InputChanged
-    | InputWillRun
-    | ToolChanged
-    | ArtifactMissing
-    | UpToDate
-)
+Reason = Plain | FieldChanged | CodeChanged | InputChanged | InputWillRun | ToolChanged
 
 
 def differences(old: Description | None, new: Description) -> tuple[Reason, ...]:
     """Return all reasons for which `new` must be built, given what the slot held last."""
     if old is None:
-        return (FirstRun(),)
+        return (Plain.FIRST_RUN,)
     if old.key == new.key:
-        return (ArtifactMissing(),)
+        return (Plain.ARTIFACT_MISSING,)
     found: list[Reason] = []
     if old.kind != new.kind:
         found.append(FieldChanged("kind", old.kind, new.kind))
@@ -163,14 +134,14 @@ def reasons(decisions: Decisions, node: Node) -> tuple[Reason, ...]:
     """Return why a node must run, may have to run, or need not."""
     state = decisions.states[node.id]
     if decisions.force:
-        return (Forced(),)
+        return (Plain.FORCED,)
     if state.description is None:
         unknown = [(name, s) for name, s in node.inputs if decisions.digest(s) is None]
         return tuple(InputWillRun(name, decisions.slots[source]) for name, source in unknown)
     if not state.must_run:
-        return (UpToDate(),)
+        return (Plain.UP_TO_DATE,)
     if state.record is not None:
-        return (ArtifactMissing(),)
+        return (Plain.ARTIFACT_MISSING,)
     return differences(decisions.store.last(node.slot), state.description)
 
 

@@ -26,7 +26,7 @@ from olive_build.engine.events import (
     StillRunning,
     Waiting,
 )
-from olive_build.engine.explain import Reason, UpToDate, reasons
+from olive_build.engine.explain import Plain, Reason, reasons
 from olive_build.engine.fingerprint import Description
 from olive_build.engine.graph import Graph, Node
 from olive_build.engine.locks import Lock
@@ -301,7 +301,7 @@ class _Run:
             there = state.artifact is not None or at_end
             if node.id not in self.ended and state.record and there and not state.must_run:
                 made = self._made(node, state.record)
-                self._end(node, "cached", (UpToDate(),), state.description, **made)
+                self._end(node, "cached", (Plain.UP_TO_DATE,), state.description, **made)
 
     def _report_rest(self) -> None:
         """Report what a failure kept from running, in order, so that blame is passed on."""

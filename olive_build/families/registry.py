@@ -48,17 +48,17 @@ class Family:
     name: str
     tasks: tuple[str, ...]
     metrics: tuple[str, ...]
-    data: tuple[str, ...]
-    calibration: tuple[str, ...]
     samples: str
     data_suffix: str
-    miniature_data: tuple[str, str] | None
     takes: tuple[str, str]
-    parts: tuple[str, ...]
-    sizes: tuple[int, ...]
     size_unit: str
-    components: tuple[str, ...]
     description: str
+    data: tuple[str, ...] = ()
+    calibration: tuple[str, ...] = ()
+    miniature_data: tuple[str, str] | None = None
+    parts: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = (1,)
+    components: tuple[str, ...] = ("model",)
     axes: tuple[tuple[str, int], ...] = (("batch_size", 1),)
     searches: bool = True
     calibrates: bool = True
@@ -84,13 +84,7 @@ class Family:
 # What families have of which training bundles alone are built: no data, no variants, no timing.
 ONLY_TRAINS: Mapping[str, Any] = {
     "metrics": ("logits",),
-    "data": (),
-    "calibration": (),
     "data_suffix": ".npz",
-    "miniature_data": None,
-    "parts": (),
-    "sizes": (1,),
-    "components": ("model",),
     "searches": False,
     "options": ("train",),
     "needs": "train",

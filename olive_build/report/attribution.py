@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
 from olive_build.report.attribution_sources import Compared, compare_bundle, compare_files
 from olive_build.report.blocks import Chart
-from olive_build.report.charts import Damage, damage_plot
+from olive_build.report.charts import damage_plot
 from olive_build.report.damage import DamageView, LayerView, SuggestionView, to_json
 from olive_build.report.render.terminal import blocks_lines
 from olive_build.report.sections.layers import blocks_of
@@ -37,25 +37,15 @@ class ExplainQuality:
     samples: int | None = None
 
 
-@dataclass(frozen=True)
-class Explained:
-    """All that is shown of one comparison."""
-
-    compared: Compared
-    attribution: Attribution
-    suggestions: tuple[Suggestion, ...]
-
-
 def print_quality(asked: ExplainQuality, *, plot: Path | None, as_json: bool) -> None:
     """Print which layers of a bundle's variant, or of one file against another, do most damage.
 
     Raises UsageError for words that are neither a bundle nor two ONNX files.
     """
-    explained = explain_quality(_compared(asked))
-    found = view_of(explained)
+    found = explain_quality(_compared(asked))
     if plot is not None:
-        title = f"Damage by layer: {found.variant}"
-        write_plot(plot, damage_plot(title, _drawn(explained.attribution)))
+        drawn = [item for item in found.layers if not item.is_exact]
+        write_plot(plot, damage_plot(f"Damage by layer: {found.variant}", drawn))
     if as_json:
         click.echo(json.dumps(to_json(found), indent=2))
         return
@@ -84,7 +74,7 @@ def _compared(asked: ExplainQuality) -> Compared:
     return compare_bundle(paths[0], asked.variant, asked.recipes, samples)
 
 
-def explain_quality(compared: Compared) -> Explained:
+def explain_quality(compared: Compared) -> DamageView:
     """Measure the layers and try the exclusions that promise most."""
     from olive_build.attribution.damage import attribute
     from olive_build.attribution.layers import changed_layers
@@ -95,7 +85,7 @@ def explain_quality(compared: Compared) -> Explained:
     layers = changed_layers(*graphs, matching_points(*graphs, compared.feeds))
     attribution = attribute(*graphs, compared.feeds, measure=compared.measure, layers=layers)
     suggestions = suggest(attribution.layers, *graphs, compared.feeds, measure=compared.measure)
-    return Explained(compared, attribution, suggestions)
+    return view_of(compared, attribution, suggestions)
 
 
 def lines(found: DamageView) -> Iterator[str]:
@@ -104,11 +94,10 @@ def lines(found: DamageView) -> Iterator[str]:
     return blocks_lines([block for block in blocks if not isinstance(block, Chart)])
 
 
-def recipe_change(explained: Explained) -> str:
+def recipe_change(compared: Compared, best: Suggestion) -> str:
     """Return the YAML that keeps the best suggestion's layers in fp32."""
     import yaml
 
-    compared, best = explained.compared, explained.suggestions[0]
     kept = compared.excluded
     exclude = [*kept, *(pattern for pattern in best.exclude if pattern not in kept)]
     if compared.variant_name is None:
@@ -121,9 +110,10 @@ def recipe_change(explained: Explained) -> str:
     return text
 
 
-def view_of(explained: Explained) -> DamageView:
-    """Return what is shown of a comparison, the layers by their damage."""
-    compared, found = explained.compared, explained.attribution
+def view_of(
+    compared: Compared, found: Attribution, suggestions: Sequence[Suggestion]
+) -> DamageView:
+    """Return what is shown of a comparison."""
     return DamageView(
         reference=compared.labels[0],
         variant=compared.labels[1],
@@ -133,9 +123,9 @@ def view_of(explained: Explained) -> DamageView:
         loss=found.whole,
         notes=compared.notes,
         stages=compared.stages,
-        layers=tuple(map(_layer, found.ranking)),
-        suggestions=tuple(map(_suggestion, explained.suggestions)),
-        recipe_change=recipe_change(explained) if explained.suggestions else None,
+        layers=tuple(map(_layer, found.layers)),
+        suggestions=tuple(map(_suggestion, suggestions)),
+        recipe_change=recipe_change(compared, suggestions[0]) if suggestions else None,
     )
 
 
@@ -173,11 +163,3 @@ def write_plot(path: Path, picture: str) -> None:
         raise UsageError(
             "the plot cannot be written", where=str(path), why=error.strerror or str(error)
         ) from error
-
-
-def _drawn(found: Attribution) -> list[Damage]:
-    return [
-        Damage(item.layer.name, item.layer.precision, item.share, item.own_db, item.accumulated_db)
-        for item in found.layers
-        if not _layer(item).is_exact
-    ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from olive_build.bundle.purpose import purpose_in, purpose_proved
 from olive_build.errors import BundleError, UsageError
 from olive_build.proof import figures
 from olive_build.record.codec import Damaged, decode
@@ -77,6 +78,14 @@ class VariantView:
     search: Search
 
     @property
+    def is_run(self) -> bool:
+        """Whether an application runs it as it is: then its size and speed are there to trade.
+
+        What is for something else, such as for learning, tells a cost of its own.
+        """
+        return not purpose_proved(self.proof).cost(self.proof)
+
+    @property
     def figures(self) -> dict[str, float]:
         """The worst of its files, figure by figure: what the budgets are held against."""
         return figures.worst([item.figures for item in self.proof.quality.values()])
@@ -144,8 +153,8 @@ def read_bundle(folder: Path) -> BundleView:
 
 def _variant(record: Record, name: str) -> VariantView:
     made, proof = record.manifest.variants[name], record.proof.variants[name]
-    if record.manifest.training and proof.training is None:
-        raise Damaged(f"variants.{name}", "`training` is missing")
+    if type(purpose_in(record.manifest)) is not type(purpose_proved(proof)):
+        raise Damaged(f"variants.{name}", "it was not proved for what the bundle is for")
     search = _search(record.folder, name, proof)
     return VariantView(record.manifest.target, name, made, proof, search)
 
@@ -197,9 +206,9 @@ class Build:
         return [item for bundle in self.bundles for item in bundle.variants]
 
     @property
-    def inferring(self) -> list[VariantView]:
-        """The variants that do not go on learning: they have sizes and speeds to trade."""
-        return [item for item in self.variants if item.proof.training is None]
+    def to_run(self) -> list[VariantView]:
+        """The variants that applications run."""
+        return [item for item in self.variants if item.is_run]
 
 
 def find_build(name: str, outputs: Path) -> Build:

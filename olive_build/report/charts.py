@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from olive_build.report.damage import LayerView
 from olive_build.report.render.markup import Markup, join, tag
 
 # Nearer to 1 than fp32 can tell apart: drawn at the end of a scale of nines.
@@ -509,18 +510,7 @@ DECIBELS = Axis("signal to noise in dB:", 0.0, 60.0)
 NAME_LENGTH = 48
 
 
-@dataclass(frozen=True)
-class Damage:
-    """One layer: its name and precision, its share of the damage, and signal to noise in dB."""
-
-    name: str
-    precision: str
-    share: float
-    own_db: float
-    accumulated_db: float
-
-
-def damage_plot(title: str, layers: Sequence[Damage]) -> str:
+def damage_plot(title: str, layers: Sequence[LayerView]) -> str:
     """Return an SVG: a row for each layer in the model's order, shares left, decibels right."""
     height = LAYERS_TOP + LAYER * len(layers) + 24
     parts = _damage_heads(height)
@@ -528,7 +518,7 @@ def damage_plot(title: str, layers: Sequence[Damage]) -> str:
     for number, item in enumerate(layers):
         parts.append(_layer(LAYERS_TOP + LAYER * number, item, largest))
     summed = [
-        (_decibels(item.accumulated_db), LAYERS_TOP + LAYER * number + 11.0)
+        (_decibels(item.accumulated_db or 0.0), LAYERS_TOP + LAYER * number + 11.0)
         for number, item in enumerate(layers)
     ]
     return _file(title, NAMES + SHARES + NOISE + 40, height, [*parts, _line("line", summed)])
@@ -549,12 +539,13 @@ def _damage_heads(height: int) -> list[Markup]:
     return found
 
 
-def _layer(y: int, item: Damage, largest: float) -> Markup:
+def _layer(y: int, item: LayerView, largest: float) -> Markup:
     width = max(1.0, (SHARES - 70) * item.share / largest)
-    name = item.name if len(item.name) <= NAME_LENGTH else f"...{item.name[3 - NAME_LENGTH :]}"
+    name = item.node if len(item.node) <= NAME_LENGTH else f"...{item.node[3 - NAME_LENGTH :]}"
+    own, summed = item.own_db or 0.0, item.accumulated_db or 0.0
     told = (
-        f"{item.name} ({item.precision}): {item.share:.1%} of the damage, own noise "
-        f"{item.own_db:.1f} dB, so far {item.accumulated_db:.1f} dB"
+        f"{item.node} ({item.precision}): {item.share:.1%} of the damage, own noise "
+        f"{own:.1f} dB, so far {summed:.1f} dB"
     )
     return tag(
         "g",
@@ -562,8 +553,8 @@ def _layer(y: int, item: Damage, largest: float) -> Markup:
         _said(NAMES - 8, y + 15, name, "", "end"),
         tag("rect", class_="bar", x=NAMES, y=y + 4, width=width, height=14, rx=2),
         _said(NAMES + width + 6, y + 15, f"{item.share:.1%}", "faint"),
-        tag("circle", class_="own", cx=_decibels(item.own_db), cy=y + 11, r=4),
-        tag("circle", class_="sum", cx=_decibels(item.accumulated_db), cy=y + 11, r=3),
+        tag("circle", class_="own", cx=_decibels(own), cy=y + 11, r=4),
+        tag("circle", class_="sum", cx=_decibels(summed), cy=y + 11, r=3),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class SuggestionView:
 
 @dataclass(frozen=True, kw_only=True)
 class DamageView:
-    """The layers of one variant against a reference, and what to change."""
+    """The layers of one variant in its order, against a reference, and what to change."""
 
     reference: str
     variant: str
@@ -79,10 +79,15 @@ class DamageView:
     suggestions: tuple[SuggestionView, ...] = ()
     recipe_change: str | None = None
 
+    @property
+    def ranking(self) -> tuple[LayerView, ...]:
+        """The layers, the one that does most damage first."""
+        return tuple(sorted(self.layers, key=lambda item: (-item.damage, item.node)))
+
 
 def to_json(found: DamageView) -> dict[str, Any]:
-    """Return it as plain data; ratios that are infinite are null."""
-    data: dict[str, Any] = encode(found)
+    """Return it as plain data, the worst layer first; ratios that are infinite are null."""
+    data: dict[str, Any] = encode(replace(found, layers=found.ranking))
     for layer in data["layers"]:
         for name in ("own_db", "accumulated_db"):
             if layer[name] is not None and not math.isfinite(layer[name]):

@@ -90,7 +90,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
 
 def print_explanation(selected: Selection, *, force: bool, as_json: bool) -> None:
     """Print for each step whether a build would run it, and why."""
-    from olive_build.engine.explain import UpToDate, explain
+    from olive_build.engine.explain import Plain, explain
 
     requests = select(selected)
     with Store() as store:
@@ -98,7 +98,7 @@ def print_explanation(selected: Selection, *, force: bool, as_json: bool) -> Non
         wanted = {node for bundle in plan.bundles for node in bundle.nodes()}
         explained = explain(plan.graph, store, force=force, wanted=wanted)
         store.stamps.save()
-    runs = [not all(isinstance(reason, UpToDate) for reason in reasons) for _, reasons in explained]
+    runs = [not all(reason is Plain.UP_TO_DATE for reason in reasons) for _, reasons in explained]
     if as_json:
         rows = [
             {"slot": node.slot, "runs": run, "reasons": [reason.text() for reason in reasons]}

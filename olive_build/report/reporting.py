@@ -191,7 +191,7 @@ def counted(found: Comparison) -> dict[str, int]:
 
 def _measured(build: Build, recipes: Path) -> Iterator[DamageView]:
     """Yield the layers by damage of each quantized variant, measured anew."""
-    from olive_build.report.attribution import SAMPLES, explain_quality, view_of
+    from olive_build.report.attribution import SAMPLES, explain_quality
     from olive_build.report.attribution_sources import compare_bundle
 
     for bundle in build.bundles:
@@ -199,7 +199,7 @@ def _measured(build: Build, recipes: Path) -> Iterator[DamageView]:
             if item.made.quantize is not None:
                 click.echo(f"measuring the layers of {bundle.target} {item.name}", err=True)
                 compared = compare_bundle(bundle.folder, item.name, recipes, SAMPLES)
-                yield view_of(explain_quality(compared))
+                yield explain_quality(compared)
 
 
 def _targets(build: Build) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 
 DAMAGE = "damage.json"
 BATCH = 8
@@ -56,5 +55,4 @@ class MeasureDamage(Step):
             }
             for item in found.layers
         ]
-        text = json.dumps({"whole": float(found.whole), "layers": layers}, indent=1)
-        (out / DAMAGE).write_text(text + "\n", encoding="utf-8")
+        write_json(out / DAMAGE, {"whole": float(found.whole), "layers": layers})

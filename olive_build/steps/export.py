@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from olive_build import rooms
 from olive_build.engine.step import Step
 from olive_build.errors import StepError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from olive_build.olive_bridge import Feeds
 
 # fp32 sums in another order: a BERT of six layers differs by at most 3e-6.
 TOLERANCE = 1e-4
@@ -36,11 +42,12 @@ class Export(Step):
 
         side = rooms.look_up(self.torch_side)
         folder = inputs["source"]
-        convert(side.torch_export(folder, self.component), opset=self.opset, out=out)
-        _same_as_torch(side.probe_outputs(folder, self.component), out / "model.onnx")
+        export = side.torch_export(folder, self.component)
+        convert(export, opset=self.opset, out=out)
+        _same_as_torch(export.probe_outputs(), out / "model.onnx")
 
 
-def _same_as_torch(pairs: list, model: Path) -> None:  # type: ignore[type-arg]
+def _same_as_torch(pairs: list[tuple[Feeds, list[npt.NDArray[Any]]]], model: Path) -> None:
     import numpy as np
 
     from olive_build.clients.onnxruntime_client import open_session, run_named

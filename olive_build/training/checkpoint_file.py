@@ -10,6 +10,7 @@ import hashlib
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ import numpy.typing as npt
 
 from olive_build.errors import StepError, first_line
 from olive_build.training.steps_file import State
-from olive_build.training.stored_tables import bindings
 
 IDENTIFIER = b"ODTC"
 FLOAT = 1  # onnx.TensorProto.FLOAT
@@ -156,3 +156,9 @@ def _properties(root: Any, size: int) -> dict[str, Property]:
         for entries, count, convert in kinds
         for item in items(entries, count, size)
     }
+
+
+def bindings(table: str) -> Any:
+    """Return the module of a flatbuffer table of onnxruntime's, such as "Checkpoint"."""
+    import_module("onnxruntime.tools.ort_format_model")  # makes the next one importable
+    return import_module(f"ort_flatbuffers_py.fbs.{table}")

@@ -16,8 +16,8 @@ import onnx
 
 from olive_build.errors import StepError, first_line
 from olive_build.rewrites.clean import graphs
-from olive_build.training.captured import captured
 from olive_build.training.ort_order import put_in_order
+from olive_build.training.runtime import captured
 
 REQUIRED_OPERATORS = "required_operators.config"
 

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from olive_build.errors import StepError, first_line
-from olive_build.training.checkpoint_file import DAMAGE, items
+from olive_build.training.checkpoint_file import DAMAGE, bindings, items
 from olive_build.training.optimizer_check import Operator, OptimizerGraph
-from olive_build.training.stored_tables import bindings
 
 IDENTIFIER = b"ORTM"
 FLOAT, INT = 1, 2  # of AttributeType

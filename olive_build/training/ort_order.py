@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from olive_build.training.stored_tables import bindings
+from olive_build.training.checkpoint_file import bindings
 
 IDENTIFIER = b"ORTM"
 # Alignment counts from the end of a flatbuffer, where the model stays; its largest is 8.

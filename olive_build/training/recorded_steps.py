@@ -20,7 +20,7 @@ from olive_build.training.differences import (
     losses_difference,
     parameters_difference,
 )
-from olive_build.training.free_memory import free_memory
+from olive_build.training.runtime import free_memory
 from olive_build.training.session import Array, TrainingSession
 from olive_build.training.steps_file import RecordedSteps
 

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olive_build.errors import StepError
-from olive_build.training.runtime import training_runtime
-from olive_build.training.runtime_errors import reason
+from olive_build.training.runtime import reason, training_runtime
 from olive_build.training.settings import LEARNING_RATE, RATE_SCALE
 
 TRAINING_MODEL, EVAL_MODEL = "training_model.onnx", "eval_model.onnx"

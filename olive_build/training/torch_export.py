@@ -19,8 +19,7 @@ import torch
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.errors import StepError, first_line
 from olive_build.onnx_files.models import EXTERNAL_DATA_BYTES
-from olive_build.rewrites.clean import SCOPES, name_nodes, strip_metadata
-from olive_build.training.graph_ends import exported_name, name_ends
+from olive_build.rewrites.clean import SCOPES, graphs, name_nodes, strip_metadata
 from olive_build.training.settings import CLASS_LOSSES, Train
 from olive_build.training.torch_model import Trainable
 from olive_build.training.torch_names import listed
@@ -277,3 +276,48 @@ def _input_types(model: onnx.ModelProto) -> dict[str, str]:
 def _is_float(item: onnx.TensorProto) -> bool:
     dtype: npt.DTypeLike = onnx.helper.tensor_dtype_to_np_dtype(item.data_type)
     return np.issubdtype(dtype, np.floating)
+
+
+# Parameters' names begin with the wrapper's attribute, inner values' hold no dot.
+EXPORTED = "end."
+INNER = "inner"
+
+
+def exported_name(name: str) -> str:
+    """Return what an input or output is called while its graph is exported."""
+    return f"{EXPORTED}{name}"
+
+
+def name_ends(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
+    """Call inputs and outputs by `names`, by their present ones; an inner value gives way.
+
+    `names` has every input and output. Names of parameters are the caller's to keep apart.
+    """
+    wanted = set(names.values())
+    every = {name for graph in graphs(model.graph) for name in _values(graph)}
+    renamed = {name: _free(name, every | wanted) for name in sorted(every & wanted - set(names))}
+    renamed |= names
+    for graph in graphs(model.graph):
+        _rename(graph, renamed)
+
+
+def _values(graph: onnx.GraphProto) -> set[str]:
+    found = {value.name for value in (*graph.input, *graph.output)}
+    found |= {item.name for item in graph.initializer}
+    return found | {name for node in graph.node for name in node.output}
+
+
+def _free(name: str, taken: set[str]) -> str:
+    found = f"{name}_{INNER}"
+    while found in taken:
+        found += "_"
+    return found
+
+
+def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        for ends in (node.input, node.output):
+            for index, name in enumerate(ends):
+                ends[index] = names.get(name, name)

@@ -10,9 +10,7 @@ from typing import Any
 import onnx
 
 from olive_build.errors import StepError
-from olive_build.training.captured import captured
-from olive_build.training.runtime import training_runtime
-from olive_build.training.runtime_errors import reason
+from olive_build.training.runtime import captured, reason, training_runtime
 
 # Messages of onnxruntime 1.19.2, which the lock pins: orttraining/core/graph/
 # gradient_builder_registry.cc and framework/gradient_graph_builder.cc.

@@ -18,9 +18,9 @@ import pytest
 from tiny_training import ROOT, Tiny, read_manifest, write_bundle, write_images
 
 from olive_build.families.image_classification.examples import read_examples
-from olive_build.training.checkpoint_check import differences
 from olive_build.training.held_out import class_shares, error_rate, right_share
 from olive_build.training.settings import Loss
+from olive_build.training.train_child import differences
 from olive_build.training.verb.examples import by_class
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -10,16 +10,13 @@ from tiny_steps import Join, Measure, Mode, OtherMode, Tooled
 
 from olive_build.engine import fingerprint
 from olive_build.engine.explain import (
-    ArtifactMissing,
     CodeChanged,
     FieldChanged,
-    FirstRun,
-    Forced,
     InputChanged,
     InputWillRun,
+    Plain,
     Reason,
     ToolChanged,
-    UpToDate,
     explain,
 )
 from olive_build.engine.graph import Graph, GraphBuilder
@@ -47,12 +44,12 @@ def why(found: Graph, store: Store, force: bool = False) -> dict[str, tuple[Reas
 
 def test_first_run_then_up_to_date_then_forced(store: Store) -> None:
     assert why(graph(), store) == {
-        "m/one": (FirstRun(),),
+        "m/one": (Plain.FIRST_RUN,),
         "m/two": (InputWillRun("before", "m/one"),),
     }
     run_graph(graph(), store)
-    assert why(graph(), store) == {"m/one": (UpToDate(),), "m/two": (UpToDate(),)}
-    assert why(graph(), store, force=True) == {"m/one": (Forced(),), "m/two": (Forced(),)}
+    assert why(graph(), store) == {"m/one": (Plain.UP_TO_DATE,), "m/two": (Plain.UP_TO_DATE,)}
+    assert why(graph(), store, force=True) == {"m/one": (Plain.FORCED,), "m/two": (Plain.FORCED,)}
 
 
 def test_changes_of_every_kind_are_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +79,7 @@ def test_another_machine_is_named_where_a_step_measures(
     there = replace(here, cpu="another", fingerprint="another")
     monkeypatch.setattr(fingerprint, "this_machine", lambda: there)
     assert why(graph(second=Measure("b")), store) == {
-        "m/one": (UpToDate(),),
+        "m/one": (Plain.UP_TO_DATE,),
         "m/two": (FieldChanged("machine", here.fingerprint, there.fingerprint),),
     }
 
@@ -96,7 +93,7 @@ def test_what_was_measured_is_recorded_for_the_machine_that_ran_it(
         patch.setattr(fingerprint, "this_machine", lambda: there)
         outcomes = run_graph(graph(second=Measure("b")), store)
     assert [outcome.status for outcome in outcomes.values()] == ["ran", "ran"]
-    assert why(graph(second=Measure("b")), store)["m/two"] == (UpToDate(),)
+    assert why(graph(second=Measure("b")), store)["m/two"] == (Plain.UP_TO_DATE,)
 
 
 def test_a_changed_tool_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +108,7 @@ def test_a_missing_artifact_is_named(store: Store) -> None:
     last = list(outcomes.values())[-1]
     assert last.artifact is not None
     (last.artifact.path / "text").unlink()
-    assert why(graph(), store) == {"m/one": (UpToDate(),), "m/two": (ArtifactMissing(),)}
+    assert why(graph(), store) == {"m/one": (Plain.UP_TO_DATE,), "m/two": (Plain.ARTIFACT_MISSING,)}
 
 
 def test_a_run_gives_the_reason_that_was_found_in_the_end(store: Store) -> None:

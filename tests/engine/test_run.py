@@ -23,7 +23,7 @@ from olive_build.engine.events import (
     StillRunning,
     Waiting,
 )
-from olive_build.engine.explain import ArtifactMissing, FirstRun, Forced, UpToDate
+from olive_build.engine.explain import Plain
 from olive_build.engine.fingerprint import describe
 from olive_build.engine.graph import Graph, GraphBuilder
 from olive_build.engine.run import run_graph
@@ -53,7 +53,7 @@ def test_second_run_runs_nothing_and_starts_nothing(
     graph = chain("a", "b", "c")
     first = run_graph(graph, store)
     assert [o.status for o in first.values()] == ["ran"] * 3
-    assert [o.reason for o in first.values()] == [FirstRun()] * 3
+    assert [o.reason for o in first.values()] == [Plain.FIRST_RUN] * 3
     last = first[graph.nodes[-1].id]
     assert last.artifact is not None
     assert (last.artifact.path / "text").read_text() == "c+before(b+before(a))"
@@ -61,7 +61,7 @@ def test_second_run_runs_nothing_and_starts_nothing(
     monkeypatch.setattr(subprocess, "Popen", None)
     second = run_graph(graph, store)
     assert [o.status for o in second.values()] == ["cached"] * 3
-    assert [o.reason for o in second.values()] == [UpToDate()] * 3
+    assert [o.reason for o in second.values()] == [Plain.UP_TO_DATE] * 3
     assert second[last.id].artifact == last.artifact
     assert notes() == ["a", "b", "c"]
 
@@ -100,7 +100,7 @@ def test_ancestors_are_remade_only_if_someone_reads_them(store: Store, notes: No
     run_graph(graph, store, wanted=[graph.nodes[0].id])
     assert notes() == ["a", "b", "c", "a"]
     outcome = run_graph(graph, store, wanted=[last])[last]
-    assert outcome.reason == ArtifactMissing()
+    assert outcome.reason == Plain.ARTIFACT_MISSING
     assert notes() == ["a", "b", "c", "a", "b", "c"]
     shutil.rmtree(store.artifact_path(_artifact(store, graph, 1)))
     again = statuses(graph, store, wanted=[last])
@@ -215,7 +215,7 @@ def test_force_runs_again_and_tells_what_is_not_reproducible(store: Store) -> No
     events: list[Event] = []
     second = run_graph(graph, store, force=True, on_event=events.append)
     assert [o.status for o in second.values()] == ["ran", "ran"]
-    assert [o.reason for o in second.values()] == [Forced(), Forced()]
+    assert [o.reason for o in second.values()] == [Plain.FORCED, Plain.FORCED]
     key = first[noise].key
     assert [e for e in events if isinstance(e, NotReproducible)] == [
         NotReproducible("noise", key, ("text",))  # type: ignore[arg-type]

@@ -21,10 +21,10 @@ from olive_build.attribution.layers import Layer
 from olive_build.attribution.suggest import Suggestion
 from olive_build.cli import cli
 from olive_build.errors import BundleError, UsageError
-from olive_build.report.attribution import Explained, lines, recipe_change, view_of, write_plot
+from olive_build.report.attribution import lines, view_of, write_plot
 from olive_build.report.attribution_sources import Compared
-from olive_build.report.charts import Damage, damage_plot
-from olive_build.report.damage import StageView, read_damage, to_json
+from olive_build.report.charts import damage_plot
+from olive_build.report.damage import DamageView, LayerView, StageView, read_damage, to_json
 
 TABLE = """\
 tiny/int8/quantize
@@ -68,7 +68,7 @@ def layer(name: str, precision: str, size: int) -> Layer:
     return Layer(name, "MatMul", precision, (), (), (), (), size, size // 4)
 
 
-def explained() -> Explained:
+def explained() -> DamageView:
     layers = (
         LayerDamage(layer("up/1/M", "int8", 4_000_000), 20.5, 3e-3, 0.75, 20.5),
         LayerDamage(layer("same/M", "rewritten", 4_000), 120.0, 0.0, 0.0, 20.0),
@@ -91,7 +91,7 @@ def explained() -> Explained:
         quantize={"method": "dynamic-int8", "exclude": ["head/M"]},
     )
     best = Suggestion((layers[0].layer,), ("up/1/M",), 3_000_000, 0.75, 4.1e-3, 1.01e-3)
-    return Explained(compared, Attribution(layers, 4.1e-3, 17, 48), (best,))
+    return view_of(compared, Attribution(layers, 4.1e-3, 17, 48), (best,))
 
 
 def squeezed(text: str) -> list[str]:
@@ -100,41 +100,46 @@ def squeezed(text: str) -> list[str]:
 
 
 def test_the_text_is_as_it_was_agreed() -> None:
-    assert squeezed("\n".join(lines(view_of(explained())))) == squeezed(TABLE)
+    assert squeezed("\n".join(lines(explained()))) == squeezed(TABLE)
 
 
 def test_layers_that_are_only_written_in_another_way_are_no_table() -> None:
-    found = view_of(explained())
-    text = "\n".join(lines(replace(found, layers=found.layers[2:], stages=(), suggestions=())))
+    found = explained()
+    text = "\n".join(lines(replace(found, layers=found.layers[1:2], stages=(), suggestions=())))
     assert "1 place is only written in another way" in text
     assert "no exclusion that was tried" in text
     assert "Precision" not in text
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    found = view_of(explained())
+    found = explained()
     path = tmp_path / "damage.json"
     path.write_text(json.dumps(to_json(found)))
-    lost = replace(found.layers[1], own_db=None)
-    assert read_damage(path) == replace(found, layers=(found.layers[0], lost, found.layers[2]))
+    worst, lost, same = found.ranking
+    assert read_damage(path) == replace(found, layers=(worst, replace(lost, own_db=None), same))
 
 
 def test_the_change_is_valid_yaml_and_keeps_what_is_excluded_already() -> None:
-    change = yaml.safe_load(recipe_change(explained()))
+    change = yaml.safe_load(explained().recipe_change or "")
     assert change["variants"]["int8"]["quantize"]["exclude"] == ["head/M", "up/1/M"]
 
 
 def test_the_data_is_valid_json_without_infinities() -> None:
-    data = json.loads(json.dumps(to_json(view_of(explained())), allow_nan=False))
+    data = json.loads(json.dumps(to_json(explained()), allow_nan=False))
     assert [item["node"] for item in data["layers"]] == ["up/1/M", "down/1/M", "same/M"]
     assert data["layers"][1]["own_db"] is None
     assert data["suggestions"][0]["loss_after"] == 1.01e-3
 
 
+def drawn(node: str, precision: str, share: float, own: float, summed: float) -> LayerView:
+    noise = {"own_db": own, "accumulated_db": summed}
+    return LayerView(node=node, precision=precision, damage=share, share=share, **noise)
+
+
 def test_the_plot_is_one_file_for_light_and_dark_with_names_escaped(tmp_path: Path) -> None:
     bars = [
-        Damage("a<b>&c/MatMul", "int8", 0.7, 20.0, 18.0),
-        Damage("x" * 90, "fp16", 0.0, math.inf, -math.inf),
+        drawn("a<b>&c/MatMul", "int8", 0.7, 20.0, 18.0),
+        drawn("x" * 90, "fp16", 0.0, math.inf, -math.inf),
     ]
     write_plot(tmp_path / "p.svg", damage_plot("int8 & more", bars))
     text = (tmp_path / "p.svg").read_text(encoding="utf-8")

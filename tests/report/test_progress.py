@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from olive_build.engine.events import Outcome, RunStarted, StepFinished, StepStarted
-from olive_build.engine.explain import FirstRun
+from olive_build.engine.explain import Plain
 from olive_build.report.building import Progress
 from olive_build.report.numbers import megabytes
 from olive_build.report.style import paint, table
@@ -24,7 +24,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> str:
     monkeypatch.setenv("TERM", "xterm")
     progress = Progress(to_stderr=False)
     progress.show(RunStarted(3))
-    progress.show(StepStarted("r/export", "export", FirstRun()))
+    progress.show(StepStarted("r/export", "export", Plain.FIRST_RUN))
     progress.show(
         StepFinished(Outcome("1", "r/export", "ran", seconds=1.25, peak_bytes=10_000_000))
     )

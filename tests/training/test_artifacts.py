@@ -16,7 +16,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from olive_build.training.file_versions import check_versions, read_header
+from olive_build.training.artifacts import check_versions, read_header
 
 from .small_training import TRAIN, Dense, Images, generated, in_toolchain, prepared, proved
 

@@ -9,7 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from olive_build.errors import StepError
 from olive_build.training.settings import Head
-from olive_build.training.torch_head import replace_head
+from olive_build.training.torch_model import replace_head
 
 HEAD = Head("top", 4, ("a", "b", "c", "d"))
 

@@ -14,10 +14,8 @@ FAMILY = Family(
     data_suffix=".jsonl",
     miniature_data=("test.jsonl", "calibration.jsonl"),
     takes=("prompt", "tokens"),
-    parts=(),
     sizes=(1, 128),
     size_unit="tokens",
-    components=("model",),
     description="Decoder-only language models: GPT-Neo, GPT-2, OPT, Llama, Qwen2",
     axes=(
         ("batch_size", 1),

@@ -5,7 +5,7 @@ Imported in worker processes only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import transformers
 from transformers.cache_utils import DynamicCache
 from transformers.pytorch_utils import Conv1D
 
-from olive_build.families.causal_lm.masks import FULL, additive_mask, mask_gpt_neo, windows
 from olive_build.families.causal_lm.names import (
     ATTENTION_MASK,
     INPUT_IDS,
@@ -33,7 +32,66 @@ from olive_build.families.loading import Loaded, from_files
 from olive_build.olive_bridge import TorchExport
 from olive_build.proof.references.generation import GenerationReference
 
-__all__ = ["load", "loading", "probe_outputs", "reference", "runner", "torch_export"]
+# What layers of a window are called: in `layer_types` of config.json, and by GPT-Neo.
+FULL, SLIDING = "full_attention", "sliding_attention"
+LOCAL = "local"
+
+
+def windows(config: Any) -> dict[str, int | None]:
+    """Return how many tokens back each kind of layer of a model sees, itself included.
+
+    None sees all.
+    """
+    kinds: dict[str, int | None] = {FULL: None}
+    if config.model_type == "gpt_neo" and LOCAL in config.attention_layers:
+        kinds[SLIDING] = config.window_size
+    elif SLIDING in (getattr(config, "layer_types", None) or ()):
+        kinds[SLIDING] = config.sliding_window
+    return kinds
+
+
+def additive_mask(attention_mask: torch.Tensor, count: int, window: int | None) -> torch.Tensor:
+    """Return 0 where a token is seen, else the lowest float: [batch, 1, count, total].
+
+    `attention_mask` [batch, total] is 0 for padding. The `count` tokens of this step are the last.
+    """
+    total = attention_mask.shape[1]
+    keys = torch.arange(total)
+    queries = torch.arange(total - count, total)[:, None]
+    seen = keys <= queries
+    if window is not None:
+        seen = seen & (keys > queries - window)
+    seen = seen[None, None] & (attention_mask[:, None, None, :] != 0)
+    return torch.where(seen, 0.0, torch.finfo(torch.float32).min)
+
+
+def mask_gpt_neo(model: Any) -> Callable[[dict[str, torch.Tensor]], None]:
+    """Let a GPT-Neo's layers add the masks that the function is given which this returns.
+
+    They cut their own out of tables of positions x positions, which would be stored in every layer.
+    """
+    masks: dict[str, torch.Tensor] = {}
+    for block in model.transformer.h:
+        kind = SLIDING if block.attn.attention_type == LOCAL else FULL
+        block.attn.attention._attn = partial(_attend, masks, kind)
+    return masks.update
+
+
+def _attend(
+    masks: dict[str, torch.Tensor],
+    kind: str,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return attention's result and its weights; GPT-Neo does not scale its scores."""
+    scores = torch.matmul(query, key.transpose(-1, -2)) + masks[kind]
+    weights = torch.nn.functional.softmax(scores, dim=-1)
+    return torch.matmul(weights, value), weights
+
+
+__all__ = ["load", "loading", "reference", "runner", "torch_export"]
 
 CACHE = "past"
 # Traced with sizes that are no powers of two, so that no axis is taken for a constant.
@@ -70,19 +128,19 @@ def reference(folder: Path, data: Path, **options: str) -> GenerationReference:
     return reference_of(folder, load(folder), data, options)
 
 
-class Step(torch.nn.Module):
+class OwnMasks(torch.nn.Module):
     """Some tokens after those in the cache: their logits, and the longer cache.
 
-    Which tokens each of them sees is worked out here, once for all layers, from the lengths and the
-    attention mask: a model's own masks are tables of all its positions, or go by Python's branches.
+    Each sees what the model's own masks let it see: that is what the graph must agree with.
     """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model: Any = model
-        use_plain_products(model)
-        self.windows = windows(model.config)
-        self.give_masks = mask_gpt_neo(model) if model.config.model_type == "gpt_neo" else None
+
+    def seen(self, attention_mask: torch.Tensor, count: int) -> Any:
+        """Return the mask of the last `count` tokens; `attention_mask` is 0 for padding."""
+        return attention_mask
 
     def forward(
         self,
@@ -92,24 +150,39 @@ class Step(torch.nn.Module):
         past: Mapping[str, torch.Tensor],
     ) -> tuple[torch.Tensor, ...]:
         cache = cache_of(past)
-        count = input_ids.shape[1]
-        masks = {
-            kind: additive_mask(attention_mask, count, window)
-            for kind, window in self.windows.items()
-        }
-        seen: Any = masks[FULL]
-        if self.give_masks is not None:
-            self.give_masks(masks)
-        elif len(masks) > 1:
-            seen = masks
         output = self.model(
             input_ids=input_ids,
-            attention_mask=seen,
+            attention_mask=self.seen(attention_mask, input_ids.shape[1]),
             position_ids=position_ids,
             past_key_values=cache,
             use_cache=True,
         )
         return (output.logits, *present_of(cache))
+
+
+class Step(OwnMasks):
+    """The same as it is exported.
+
+    Which tokens each of them sees is worked out here, once for all layers, from the lengths and the
+    attention mask: a model's own masks are tables of all its positions, or go by Python's branches.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        use_plain_products(model)
+        self.windows = windows(model.config)
+        self.give_masks = mask_gpt_neo(model) if model.config.model_type == "gpt_neo" else None
+
+    def seen(self, attention_mask: torch.Tensor, count: int) -> Any:
+        masks = {
+            kind: additive_mask(attention_mask, count, window)
+            for kind, window in self.windows.items()
+        }
+        if self.give_masks is not None:
+            self.give_masks(masks)
+        elif len(masks) > 1:
+            return masks
+        return masks[FULL]
 
 
 def use_plain_products(model: torch.nn.Module) -> None:
@@ -125,31 +198,6 @@ def use_plain_products(model: torch.nn.Module) -> None:
 def _product(module: Any, x: torch.Tensor) -> torch.Tensor:
     product: torch.Tensor = torch.matmul(x, module.weight) + module.bias
     return product
-
-
-class OwnMasks(torch.nn.Module):
-    """The same by the model's own masks: what the exported graph must agree with."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model: Any = model
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        position_ids: torch.Tensor,
-        past: Mapping[str, torch.Tensor],
-    ) -> tuple[torch.Tensor, ...]:
-        cache = cache_of(past)
-        output = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        return (output.logits, *present_of(cache))
 
 
 def cache_of(past: Mapping[str, torch.Tensor]) -> DynamicCache:
@@ -168,13 +216,13 @@ def torch_export(folder: Path, component: str) -> TorchExport:
     facts = inspect(folder)
     return TorchExport(
         load=lambda: Step(load(folder, "eager")),
-        example=lambda: {
-            name: torch.from_numpy(value) for name, value in probe(facts, *EXAMPLE).items()
-        },
+        example=lambda: probe(facts, *EXAMPLE),
         inputs=input_names(facts.layers),
         outputs=output_names(facts.layers),
         dynamic_axes=axes(facts.layers),
         grouped={CACHE: past_names(facts.layers)},
+        probes=lambda: [probe(facts, *sizes) for sizes in PROBES],
+        judge=lambda: OwnMasks(load(folder)),
     )
 
 
@@ -197,20 +245,3 @@ def probe(facts: CausalLmFacts, batch: int, count: int, past: int) -> dict[str, 
     return feeds | {
         name: random.standard_normal(shape).astype(np.float32) for name in past_names(facts.layers)
     }
-
-
-def probe_outputs(
-    folder: Path, component: str
-) -> list[tuple[dict[str, npt.NDArray[Any]], list[npt.NDArray[np.float32]]]]:
-    """Return (inputs, PyTorch's outputs) at three shapes, for the export's own check."""
-    export = torch_export(folder, component)
-    # The model as it is, with its own masks and attention.
-    facts, module = inspect(folder), OwnMasks(load(folder))
-    pairs = []
-    for sizes in PROBES:
-        feeds = probe(facts, *sizes)
-        with torch.inference_mode():
-            given = {name: torch.from_numpy(value) for name, value in feeds.items()}
-            outputs = module(**export.by_parameter(given))
-        pairs.append((feeds, [value.numpy() for value in outputs]))
-    return pairs

@@ -72,27 +72,17 @@ def torch_export(folder: Path, component: str) -> TorchExport:
     facts = inspect(folder)
     return TorchExport(
         load=lambda: load(folder),
-        example=lambda: {PIXEL_VALUES: torch.from_numpy(probe(facts, EXAMPLE_BATCH))},
+        example=lambda: {PIXEL_VALUES: probe(facts, EXAMPLE_BATCH)},
         inputs=facts.inputs,
         outputs=(LOGITS,),
         dynamic_axes={PIXEL_VALUES: {0: "batch_size"}, LOGITS: {0: "batch_size"}},
+        probes=lambda: [{PIXEL_VALUES: probe(facts, batch)} for batch in PROBE_BATCHES],
     )
 
 
 def probe(facts: ImageClassificationFacts, batch: int) -> npt.NDArray[np.float32]:
     """Return seeded pixels [batch, channels, height, width], as those of prepared images."""
     return pixels_of(facts).prepare(images_of(facts, batch))
-
-
-def probe_outputs(
-    folder: Path, component: str
-) -> list[tuple[dict[str, npt.NDArray[np.float32]], list[Any]]]:
-    """Return (inputs, PyTorch's logits) for three batches, for the export's own check."""
-    facts, model = inspect(folder), load(folder)
-    return [
-        ({PIXEL_VALUES: pixels}, [logits(model, pixels)])
-        for pixels in (probe(facts, batch) for batch in PROBE_BATCHES)
-    ]
 
 
 def reference(folder: Path, data: Path) -> ClassificationReference:

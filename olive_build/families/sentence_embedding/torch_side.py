@@ -114,13 +114,11 @@ def torch_export(folder: Path, component: str) -> TorchExport:
     axes = {0: "batch_size", 1: "sequence_length"}
     return TorchExport(
         load=lambda: load(folder),
-        example=lambda: {
-            name: torch.from_numpy(value)
-            for name, value in probe(folder, facts, EXAMPLE_SHAPE).items()
-        },
+        example=lambda: probe(folder, facts, EXAMPLE_SHAPE),
         inputs=facts.inputs,
         outputs=(OUTPUT,),
         dynamic_axes=dict.fromkeys((*facts.inputs, OUTPUT), axes),
+        probes=lambda: [probe(folder, facts, shape) for shape in PROBE_SHAPES],
     )
 
 
@@ -136,21 +134,6 @@ def probe(
         mask[-1, shape[1] // 2 :] = 0
     inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros(shape, np.int64)}
     return {name: inputs[name] for name in facts.inputs}
-
-
-def probe_outputs(
-    folder: Path, component: str
-) -> list[tuple[dict[str, npt.NDArray[np.int64]], list[Any]]]:
-    """Return (inputs, PyTorch's last_hidden_state) at three shapes, for the export's own check."""
-    facts = inspect(folder)
-    model = load(folder)
-    pairs = []
-    for shape in PROBE_SHAPES:
-        inputs = probe(folder, facts, shape)
-        with torch.inference_mode():
-            output = model(**{name: torch.from_numpy(value) for name, value in inputs.items()})
-        pairs.append((inputs, [output.numpy()]))
-    return pairs
 
 
 def reference(folder: Path, data: Path, sequence_length: int | None = None) -> EmbeddingReference:

@@ -18,7 +18,7 @@ import torch
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from olive_build.families.whisper.generation import load, loading, reference, runner
-from olive_build.families.whisper.names import (
+from olive_build.families.whisper.spec import (
     DECODER,
     DECODER_WITH_PAST,
     ENCODER,
@@ -27,13 +27,14 @@ from olive_build.families.whisper.names import (
     INPUT_FEATURES,
     INPUT_IDS,
     LOGITS,
+    WhisperFacts,
+    inspect,
     past_names,
     present_names,
 )
-from olive_build.families.whisper.spec import WhisperFacts, inspect
 from olive_build.olive_bridge import TorchExport
 
-__all__ = ["load", "loading", "probe_outputs", "reference", "runner", "torch_export"]
+__all__ = ["load", "loading", "reference", "runner", "torch_export"]
 
 # Traced with sizes that are no powers of two, so that no axis is taken for a constant.
 PAST = "past"
@@ -123,14 +124,14 @@ def torch_export(folder: Path, component: str) -> TorchExport:
     facts = inspect(folder)
     return TorchExport(
         load=lambda: MODULES[component](load(folder, "eager")).eval(),
-        example=lambda: {
-            name: torch.from_numpy(value)
-            for name, value in probe(facts, component, EXAMPLE_PROMPT, EXAMPLE_PAST).items()
-        },
+        example=lambda: probe(facts, component, EXAMPLE_PROMPT, EXAMPLE_PAST),
         inputs=inputs_of(facts, component),
         outputs=outputs_of(facts, component),
         dynamic_axes=axes_of(facts, component),
         grouped={} if component != DECODER_WITH_PAST else {PAST: _past_names(facts)},
+        probes=lambda: [probe(facts, component, *sizes) for sizes in PROBES],
+        # Other attention than the one that is exported: it computes the same in less memory.
+        judge=lambda: MODULES[component](load(folder)).eval(),
     )
 
 
@@ -201,22 +202,3 @@ def probe(
         name: normal(*own) for name in past_names(facts, "decoder")
     }
     return ids | caches | {name: normal(*cross) for name in past_names(facts, "encoder")}
-
-
-def probe_outputs(
-    folder: Path, component: str
-) -> list[tuple[dict[str, npt.NDArray[Any]], list[npt.NDArray[np.float32]]]]:
-    """Return (inputs, PyTorch's outputs) at three shapes, for the export's own check."""
-    facts = inspect(folder)
-    export = torch_export(folder, component)
-    # Other attention than the one that is exported: it computes the same in less memory.
-    module = MODULES[component](load(folder)).eval()
-    pairs = []
-    for prompt, past, batch in PROBES:
-        feeds = probe(facts, component, prompt, past, batch)
-        with torch.inference_mode():
-            given = {name: torch.from_numpy(value) for name, value in feeds.items()}
-            found = module(**export.by_parameter(given))
-        outputs = found if isinstance(found, tuple) else (found,)
-        pairs.append((feeds, [value.numpy() for value in outputs]))
-    return pairs

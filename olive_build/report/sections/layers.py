@@ -48,8 +48,7 @@ def blocks_of(name: str, found: DamageView) -> Iterator[Block]:
     yield from (Text(note, "note") for note in found.notes)
     if found.stages:
         yield _stages(f"{name}-stages", found.stages)
-    ranking = sorted(found.layers, key=lambda item: (-item.damage, item.node))
-    layers = [item for item in ranking if not item.is_exact]
+    layers = [item for item in found.ranking if not item.is_exact]
     if layers:
         yield _chart(f"{name}-plot", layers[:DRAWN], len(layers))
         yield _layers(name, layers[:SHOWN])

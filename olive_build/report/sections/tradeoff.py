@@ -21,14 +21,14 @@ MOVED = " Hollow: the first build, where it lay elsewhere."
 
 
 def of_one(build: Build) -> Iterator[Section]:
-    """Yield the plots; what goes on learning has nothing to trade."""
-    yield from _section(build.inferring, [])
+    """Yield the plots; what is not run has nothing to trade."""
+    yield from _section(build.to_run, [])
 
 
 def of_two(found: Comparison) -> Iterator[Section]:
     """Yield the plots of the second build, with the first one's points hollow beside them."""
     new, old = (
-        [item for bundle in bundles for item in bundle.variants if item.proof.training is None]
+        [item for bundle in bundles for item in bundle.variants if item.is_run]
         for bundles in ([pair.new for pair in found.pairs], [pair.old for pair in found.pairs])
     )
     yield from _section(new, old)

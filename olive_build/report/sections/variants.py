@@ -68,8 +68,7 @@ def of_one(build: Build) -> Iterator[Section]:
         ("Size", "number", lambda it: NONE if it.emulated else size(it.variant.proof.size_bytes)),
         ("of fp32", "number", _ratio),
         *figure_columns(names[:SHOWN_FIGURES]),
-        # Of what goes on learning, steps of training are timed: they have a section of their own.
-        *(SPEEDS if build.inferring else ()),
+        *(SPEEDS if build.to_run else ()),
         ("Verdict", "", lambda it: "" if it.emulated else status(it.variant.proof.verdict)),
     )
     yield Section("variants", "Variants", (variants,))
@@ -115,8 +114,8 @@ SPEEDS: tuple[ColumnOf[_Line], ...] = (
 
 def facts(build: Build) -> Iterator[Fact]:
     """Yield the smallest variant."""
-    if build.inferring:
-        smallest = min(build.inferring, key=lambda item: item.proof.size_bytes)
+    if build.to_run:
+        smallest = min(build.to_run, key=lambda item: item.proof.size_bytes)
         remark = f"{smallest.name}, {smallest.proof.ratio:.1%} of fp32"
         yield Fact("Smallest", size(smallest.proof.size_bytes, remark=remark))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
@@ -87,26 +89,15 @@ def torch_export(folder: Path, component: str) -> TorchExport:
         inputs=(given,),
         outputs=(gives,),
         dynamic_axes={given: axes, gives: axes if gives == STATES else {0: "batch_size"}},
+        probes=lambda: [{given: _example(folder, component, shape)} for shape in PROBE_SHAPES],
     )
 
 
-def _example(folder: Path, component: str, shape: tuple[int, int]) -> torch.Tensor:
+def _example(folder: Path, component: str, shape: tuple[int, int]) -> npt.NDArray[Any]:
     letters = torch.from_numpy(np.random.default_rng(0).integers(1, KNOWN_LETTERS, shape))
     with torch.inference_mode():
         states: torch.Tensor = load(folder).encoder(letters).clone()
-    return states if component == DECODER else letters
-
-
-def probe_outputs(folder: Path, component: str) -> list[tuple[dict[str, Any], list[Any]]]:
-    """Return inputs and what PyTorch gives for them, for the export's own check."""
-    name = LETTERS if component == ENCODER else STATES
-    module = getattr(load(folder), component)
-    pairs = []
-    for shape in PROBE_SHAPES:
-        given = _example(folder, component, shape)
-        with torch.inference_mode():
-            pairs.append(({name: given.numpy()}, [module(given).numpy()]))
-    return pairs
+    return (states if component == DECODER else letters).numpy()
 
 
 def reference(folder: Path, data: Path) -> LengthsReference:
@@ -116,3 +107,16 @@ def reference(folder: Path, data: Path) -> LengthsReference:
     with torch.inference_mode():
         rows = [model(torch.from_numpy(row[None])).numpy() for row in letters]
     return LengthsReference(tuple(words), letters, np.concatenate(rows), "mean", False)
+
+
+def runner(
+    folder: Path, model: Letters, takes: str, text: str, size: int, batch: int
+) -> Callable[[], Any]:
+    """Return a call that runs `text`, `batch` times at once, in PyTorch, for timing."""
+    rows = torch.from_numpy(np.stack([letters_of(text)] * batch))
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return model(rows)
+
+    return run
