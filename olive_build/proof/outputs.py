@@ -1,8 +1,7 @@
-"""What a file gave for a proof's samples, stored, so that others are compared with it.
+"""Outputs of a file for a proof's samples, stored so that other files are compared with them.
 
 outputs.npz    `single` and `batched`, float [samples, values], of files that give numbers
-outputs.json   `texts` and `cases` of files that transcribe; `texts` and `is_half` of files that
-               write, whose arrays in outputs.npz are those of a reference's predictions
+outputs.json   what else a value is that is `stored` by itself, whose arrays lie in outputs.npz
 """
 
 from __future__ import annotations
@@ -14,31 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from olive_build.proof.predictions import Predictions
 from olive_build.proof.quality import Outputs, run_reference
 from olive_build.proof.reference import Reference
-from olive_build.proof.references.generation import (
-    GenerationReference,
-    restored_predictions,
-    stored_predictions,
-)
-from olive_build.proof.transcription import Transcripts
+from olive_build.proof.references.generation import GenerationReference
 
 ARRAYS, TEXTS = "outputs.npz", "outputs.json"
 
 
 def write_outputs(outputs: Outputs, folder: Path) -> None:
     """Write the outputs below `folder`; the same outputs give the same bytes."""
-    if isinstance(outputs.single, Transcripts):
-        stored = {"texts": outputs.single.texts, "cases": outputs.single.cases}
-        text = json.dumps(stored, indent=1, ensure_ascii=False)
+    if isinstance(outputs.single, np.ndarray):
+        batched = {} if outputs.batched is None else {"batched": outputs.batched}
+        arrays: dict[str, Any] = {"single": outputs.single, **batched}
+    else:
+        described, arrays = outputs.single.stored()
+        text = json.dumps(described, indent=1, ensure_ascii=False)
         (folder / TEXTS).write_text(text + "\n", encoding="utf-8")
-        return
-    arrays: dict[str, Any] = {"single": outputs.single, "batched": outputs.batched}
-    if isinstance(outputs.single, Predictions):
-        facts = {"texts": outputs.single.texts, "is_half": outputs.single.is_half}
-        (folder / TEXTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
-        arrays = stored_predictions(outputs.single)
     with (folder / ARRAYS).open("wb") as file:
         np.savez(file, **arrays)
 
@@ -54,14 +44,10 @@ def of_steps(outputs: Outputs, step: Path, reference: Reference) -> Outputs:
     return replace(outputs, single=replace(outputs.single, nll=said.nll, best=said.best))
 
 
-def read_outputs(folder: Path) -> Outputs:
-    """Return what `write_outputs` stored."""
-    if (folder / TEXTS).is_file():
-        stored = json.loads((folder / TEXTS).read_text(encoding="utf-8"))
-        if "is_half" in stored:
-            with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
-                return Outputs(restored_predictions(arrays, **stored), None)
-        cases = tuple(None if texts is None else tuple(texts) for texts in stored["cases"])
-        return Outputs(Transcripts(tuple(stored["texts"]), cases), None)
+def read_outputs(folder: Path, reference: Reference) -> Outputs:
+    """Return what `write_outputs` stored of a file that was run on the reference."""
     with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
-        return Outputs(arrays["single"], arrays["batched"])
+        if not (folder / TEXTS).is_file():
+            return Outputs(arrays["single"], arrays.get("batched"))
+        described = json.loads((folder / TEXTS).read_text(encoding="utf-8"))
+        return Outputs(type(reference.expected).restored(described, arrays), None)

@@ -1,4 +1,4 @@
-"""What a language model says of texts and writes after their beginnings, and how near two are.
+"""What a language model predicts of texts and writes after prompts, and how two sides compare.
 
 numpy only.
 """
@@ -6,15 +6,17 @@ numpy only.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Tokens = tuple[int, ...]
+NOT_WRITTEN = -1
 # Logits of float16 are rounded in every layer, not in the last alone: so many steps between
 # neighbouring numbers at the best logit are no reason to prefer one token to another.
 TIE_STEPS = 4
@@ -26,7 +28,7 @@ LARGEST_MEAN = 700.0
 
 @dataclass(frozen=True)
 class Predictions:
-    """One side's view of a proof's texts.
+    """What one side predicts of a proof's texts.
 
     `nll` and `best` [tokens] are of all tokens but the first of each text, text by text: the
     negative log probability, natural, of the token that is there, and the likeliest in its place;
@@ -43,6 +45,48 @@ class Predictions:
 
     def __len__(self) -> int:
         return self.texts
+
+    def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Return it as plain data and arrays; what it does not tell is left out, or -1 long."""
+        told = {"nll": self.nll, "best": self.best}
+        return {"texts": self.texts, "is_half": self.is_half}, {
+            **{name: array for name, array in told.items() if array is not None},
+            "written": np.array([token for row in self.written for token in row or ()], np.int32),
+            "written_lengths": np.array(
+                [NOT_WRITTEN if row is None else len(row) for row in self.written]
+            ),
+        }
+
+    @staticmethod
+    def restored(
+        described: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> Predictions:
+        """Return what was stored. Raises ValueError or KeyError."""
+        nll, best = arrays.get("nll"), arrays.get("best")
+        if (0 if nll is None else len(nll)) != (0 if best is None else len(best)):
+            raise ValueError("nll and best differ in number")
+        lengths = arrays["written_lengths"]
+        rows = parted(arrays["written"], np.maximum(lengths, 0), "written")
+        return Predictions(
+            nll=None if nll is None else nll.astype(np.float32),
+            best=None if best is None else best.astype(np.int32),
+            written=tuple(
+                None if length == NOT_WRITTEN else tuple(row.tolist())
+                for row, length in zip(rows, lengths, strict=True)
+            ),
+            **described,
+        )
+
+
+def parted(
+    values: npt.NDArray[Any], lengths: npt.NDArray[Any], name: str
+) -> tuple[npt.NDArray[Any], ...]:
+    """Return `values` [total] as one array for each of `lengths`. Raises ValueError."""
+    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 0).any():
+        raise ValueError(f"the lengths of {name} are no whole numbers")
+    if values.ndim != 1 or int(lengths.sum()) != len(values):
+        raise ValueError(f"the lengths of {name} add up to {int(lengths.sum())}, not its number")
+    return tuple(np.split(values, np.cumsum(lengths)[:-1])) if len(lengths) else ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +141,7 @@ def _of_texts(candidate: Predictions, expected: Predictions) -> dict[str, float]
 
 
 def is_same(written: Tokens, expected: Tokens, choice: Confidence | None) -> bool:
-    """Whether two sides write the same; given `choice`, up to the first step that is tied."""
+    """Whether two sides write the same; with `choice`, only up to the first tied step counts."""
     for step, (one, other) in enumerate(zip_longest(written, expected)):
         if one != other:
             return choice is not None and choice.tied(step)

@@ -1,4 +1,4 @@
-"""Read what a bundle says of itself: the only way into a bundle that anybody may have made.
+"""Read a bundle's manifest and proof: the only code that opens bundles of unknown origin.
 
 Of a bundle plain files inside its folder are read, manifest.json and proof.json at most of a size.
 What they say becomes types, or one kind of error that says where and why.
@@ -75,16 +75,6 @@ def read_manifest(folder: Path) -> Manifest:
 def read_proof(folder: Path) -> Proof:
     """Return the proof of a bundle. Raises BundleError as `read_manifest` does."""
     return _read(folder, PROOF, Proof)[0]
-
-
-def manifest_from(data: object, where: Path) -> Manifest:
-    """Return a manifest from JSON, of whichever version is known. Raises BundleError."""
-    return _typed(Manifest, data, where)
-
-
-def proof_from(data: object, where: Path) -> Proof:
-    """Return a proof from JSON, of whichever version is known. Raises BundleError."""
-    return _typed(Proof, data, where)
 
 
 def to_bytes(value: Any) -> bytes:

@@ -74,11 +74,13 @@ class MeasureQuality(Step):
         from olive_build.proof.quality import quality_of
         from olive_build.proof.reference import read_reference
 
-        quality = quality_of(
-            read_outputs(inputs["outputs"]),
-            read_reference(inputs["reference"]),
-            baseline=read_outputs(inputs["baseline"]) if "baseline" in inputs else None,
-        )
+        reference = read_reference(inputs["reference"])
+        found = {
+            name: read_outputs(inputs[name], reference)
+            for name in ("outputs", "baseline")
+            if name in inputs
+        }
+        quality = quality_of(found["outputs"], reference, baseline=found.get("baseline"))
         write_json(out / QUALITY, quality.as_json())
 
 

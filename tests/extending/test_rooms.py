@@ -47,3 +47,14 @@ def test_what_a_room_lacks_is_named() -> None:
 
     with pytest.raises(LookupError, match="nothing in olive_build/rewrites is called 'nothing'"):
         rooms.module("rewrites", "nothing")
+
+
+def test_only_a_program_joins_a_folder_and_its_processes_are_told() -> None:
+    product = Path(__file__).resolve().parents[2] / "olive_build"
+    joining = {
+        path.relative_to(product).as_posix()
+        for path in product.rglob("*.py")
+        if "rooms.extend(" in path.read_text(encoding="utf-8")
+    }
+    told = {"bundle/measured_again.py", "engine/worker.py", "steps/latency_child.py"}
+    assert joining == {"cli/__init__.py", *told}

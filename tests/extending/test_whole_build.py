@@ -30,7 +30,10 @@ model:
   source: path
   sources: {path: {folder: model}}
 remark: {words: small}
-variants: {coarse: {quantize: {method: toy-rounding, grid: 0.25, fit: true, fold: true}}}
+variants:
+  coarse:
+    quantize: {method: toy-rounding, grid: 0.25, fit: true}
+    components: {decoder: {quantize: {method: toy-rounding, fold: true}}}
 targets: {toy_board: {variants: [fp32, coarse], remark: {loud: true}}}
 """
 Called = Callable[..., subprocess.CompletedProcess[str]]
@@ -105,7 +108,9 @@ def test_the_manifest_has_its_section_target_and_method(bundle: Path) -> None:
         "toy_chip",
         "ToyExecutionProvider",
     )
-    assert manifest["variants"]["coarse"]["quantize"]["method"] == "toy-rounding"
+    made = manifest["variants"]["coarse"]
+    assert (made["quantize"]["method"], made["quantize"]["fold"]) == ("toy-rounding", False)
+    assert made["components"]["decoder"]["fold"]
 
 
 def test_the_readme_has_the_familys_code_in_the_targets_language(bundle: Path) -> None:

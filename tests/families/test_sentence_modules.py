@@ -190,7 +190,7 @@ def change_modules(**changes: Any) -> Callable[[Path], None]:
         (change_modules(path="../../elsewhere"), "elsewhere", "leaves the model"),
         (change_modules(path="/etc"), "/etc", "leaves the model"),
         (lambda f: (f / "modules.json").write_text("["), "modules.json", "Expecting"),
-        (lambda f: (f / "modules.json").write_text("[" * 100_000), "modules.json", "recursion"),
+        (lambda f: (f / "modules.json").write_text("[" * 100_000), "modules.json", "100 levels"),
         (lambda f: (f / "modules.json").write_text("[]"), "nothing", "a transformer must be"),
         (lambda f: (f / "modules.json").write_text("[1]"), "modules.json", "subscriptable"),
         (
@@ -271,7 +271,7 @@ def test_a_tokenizer_that_goes_from_the_left_has_no_graph(
         facts.check(folder, Asked("target desktop", "files", "single-file", {}))
     assert f"{key} is left" in str(caught.value.why)
     if key == "truncation_side":
-        assert 'direction="left"' in facts.placeholders("input_ids")["truncation"]
+        assert 'direction="left"' in facts.placeholders({"input_ids": ()}, {})["truncation"]
         with pytest.raises(PlanError, match=r"transformers\.js cuts"):
             facts.check(folder, Asked("target web", "transformers.js", "none", {}))
 

@@ -222,7 +222,7 @@ def test_a_variant_is_compared_with_the_graph_that_it_came_from(tmp_path: Path) 
     ):
         (tmp_path / name).mkdir()
         write_outputs(outputs, tmp_path / name)
-        back, single = read_outputs(tmp_path / name).single, outputs.single
+        back, single = read_outputs(tmp_path / name, given).single, outputs.single
         assert (back.written, back.texts, back.is_half) == (
             *(single.written, single.texts),
             name == "half",
@@ -230,7 +230,9 @@ def test_a_variant_is_compared_with_the_graph_that_it_came_from(tmp_path: Path) 
         for array in ("nll", "best"):
             np.testing.assert_array_equal(getattr(back, array), getattr(single, array))
     quality = quality_of(
-        read_outputs(tmp_path / "half"), given, baseline=read_outputs(tmp_path / "plain")
+        read_outputs(tmp_path / "half", given),
+        given,
+        baseline=read_outputs(tmp_path / "plain", given),
     ).as_json()
     assert 0.9 < quality["against_fp32"]["perplexity_ratio"] < 1.1
 

@@ -1,4 +1,4 @@
-"""References of models that write: texts as tokens, what PyTorch says of them and writes.
+"""References of models that write: texts as tokens, PyTorch's predictions and continuations.
 
 reference.json   kind, the tokens that end and pad a text, how a file that searches by itself does
                  it (`promised`), and `cases`: prompts that are continued in one batch, each the
@@ -32,10 +32,10 @@ from olive_build.proof.predictions import (
     Predictions,
     Tokens,
     generation_agreement,
+    parted,
 )
 
 Rows = npt.NDArray[np.int64]
-NOT_WRITTEN = -1
 # Of what is no whole number in a decoding.
 OTHER_TYPES: Mapping[str, tuple[type, ...]] = {
     "repetition_penalty": (int, float),
@@ -153,7 +153,7 @@ class GenerationReference:
         return described, {
             "token_ids": np.concatenate(self.token_ids).astype(np.int32),
             "lengths": np.array([len(ids) for ids in self.token_ids], np.int64),
-            **stored_predictions(self.predictions),
+            **self.predictions.stored()[1],
             "choice_best": np.concatenate([choice.best for choice in self.choices]),
             "choice_margin": np.concatenate([choice.margin for choice in self.choices]),
             "choice_lengths": np.array([len(choice.best) for choice in self.choices], np.int64),
@@ -167,7 +167,7 @@ class GenerationReference:
         ids = parted(arrays["token_ids"].astype(np.int64), arrays["lengths"], "token_ids")
         if not ids or min(map(len, ids)) < 1:
             raise ValueError("a text has no token")
-        predictions = restored_predictions(arrays, len(ids))
+        predictions = Predictions.restored({"texts": len(ids)}, arrays)
         cases = tuple(_case(item, ids) for item in described["cases"])
         if len(arrays["nll"]) != sum(len(row) - 1 for row in ids):
             raise ValueError("token_ids and nll differ in number")
@@ -182,48 +182,6 @@ class GenerationReference:
         choices = tuple(map(Confidence, best, margin))
         promised = _decoding(described["promised"])
         return GenerationReference(ids, ends, cases, promised, predictions, choices)
-
-
-def stored_predictions(predictions: Predictions) -> dict[str, npt.NDArray[Any]]:
-    """Return one side's predictions as arrays; what it does not tell is left out, or -1 long."""
-    written = predictions.written
-    told = {"nll": predictions.nll, "best": predictions.best}
-    return {name: array for name, array in told.items() if array is not None} | {
-        "written": np.array([token for row in written for token in row or ()], np.int32),
-        "written_lengths": np.array([NOT_WRITTEN if r is None else len(r) for r in written]),
-    }
-
-
-def restored_predictions(
-    arrays: Mapping[str, npt.NDArray[Any]], texts: int, *, is_half: bool = False
-) -> Predictions:
-    """Return predictions of what was stored of them. Raises ValueError or KeyError."""
-    nll, best = arrays.get("nll"), arrays.get("best")
-    if (0 if nll is None else len(nll)) != (0 if best is None else len(best)):
-        raise ValueError("nll and best differ in number")
-    lengths = arrays["written_lengths"]
-    rows = parted(arrays["written"], np.maximum(lengths, 0), "written")
-    return Predictions(
-        nll=None if nll is None else nll.astype(np.float32),
-        best=None if best is None else best.astype(np.int32),
-        written=tuple(
-            None if length == NOT_WRITTEN else tuple(row.tolist())
-            for row, length in zip(rows, lengths, strict=True)
-        ),
-        texts=texts,
-        is_half=is_half,
-    )
-
-
-def parted(
-    values: npt.NDArray[Any], lengths: npt.NDArray[Any], name: str
-) -> tuple[npt.NDArray[Any], ...]:
-    """Return `values` [total] as one array for each of `lengths`. Raises ValueError."""
-    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 0).any():
-        raise ValueError(f"the lengths of {name} are no whole numbers")
-    if values.ndim != 1 or int(lengths.sum()) != len(values):
-        raise ValueError(f"the lengths of {name} add up to {int(lengths.sum())}, not its number")
-    return tuple(np.split(values, np.cumsum(lengths)[:-1])) if len(lengths) else ()
 
 
 def _case(item: Mapping[str, Any], token_ids: Sequence[Rows]) -> Case:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,16 @@ def reference(folder: Path, data: Path) -> LengthsReference:
     with torch.inference_mode():
         rows = [model(torch.from_numpy(row[None])).numpy() for row in letters]
     return LengthsReference(tuple(words), letters, np.concatenate(rows), "mean", False)
+
+
+def runner(
+    folder: Path, model: Letters, takes: str, text: str, size: int, batch: int
+) -> Callable[[], Any]:
+    """Return a call that runs `text`, `batch` times at once, in PyTorch, for timing."""
+    rows = torch.from_numpy(np.stack([letters_of(text)] * batch))
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return model(rows)
+
+    return run
