@@ -1,4 +1,4 @@
-"""Names of a model: what the graph calls its ends, and what to say of one that a model does not have."""
+"""Names of a model: what a graph calls its ends, what to say of one that a model lacks."""
 
 from __future__ import annotations
 
