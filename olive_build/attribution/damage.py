@@ -87,18 +87,6 @@ def _one_minus_cosine(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
     return float(difference @ difference / 2)
 
 
-def damage_by_layer(
-    reference: onnx.ModelProto,
-    variant: onnx.ModelProto,
-    feeds: Iterable[Arrays],
-    *,
-    measure: Measure | None = None,
-    layers: Sequence[Layer] | None = None,
-) -> list[LayerDamage]:
-    """Return what each layer of the variant costs, in the variant's order; see LayerDamage."""
-    return list(attribute(reference, variant, feeds, measure=measure, layers=layers).layers)
-
-
 def attribute(
     reference: onnx.ModelProto,
     variant: onnx.ModelProto,

@@ -1,4 +1,4 @@
-"""Finds what `make clients` installs, and the browser of the system."""
+"""Finds what `make clients` installed, and the system's browser."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class _Graph:
         return _Product(activation, values, scales)
 
     def _is_16_bits(self, activation: str) -> bool:
-        """Say whether a QuantizeLinear made it by a zero point of 16 bits."""
+        """Whether a QuantizeLinear with a zero point of 16 bits made the value."""
         maker = self.maker.get(activation)
         if maker is None or maker.op_type != "QuantizeLinear" or len(maker.input) < 3:
             return False

@@ -25,8 +25,7 @@ from olive_build.families import module_of
 from olive_build.families.whisper.beam_search import SEQUENCES
 from olive_build.families.whisper.clips import Clips, read_clips
 from olive_build.families.whisper.generation import decode, features_of, generate, load
-from olive_build.families.whisper.names import COMPONENTS
-from olive_build.families.whisper.spec import WhisperFacts, inspect
+from olive_build.families.whisper.spec import COMPONENTS, WhisperFacts, inspect
 from olive_build.plan.types import Plan, Request
 from olive_build.prepare import plan_builds
 from olive_build.proof.references.transcription import Decoding

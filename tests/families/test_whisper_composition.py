@@ -30,13 +30,13 @@ from onnx import TensorProto
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.errors import PlanError, StepError
 from olive_build.families.whisper.calibration import component_feeds
-from olive_build.families.whisper.names import (
+from olive_build.families.whisper.spec import (
     COMPONENTS,
     DECODER,
     DECODER_WITH_PAST,
     INPUT_IDS,
+    inspect,
 )
-from olive_build.families.whisper.spec import inspect
 
 MEGABYTE = 1_000_000
 # Besides weights: graphs, the vocabulary's texts, the matrices of the log-mel.

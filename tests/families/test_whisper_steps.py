@@ -13,8 +13,7 @@ from composed_whisper import MODEL, Built
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.errors import StepError
 from olive_build.families import module_of
-from olive_build.families.whisper.names import COMPONENTS, DECODER, DECODER_WITH_PAST
-from olive_build.families.whisper.spec import inspect
+from olive_build.families.whisper.spec import COMPONENTS, DECODER, DECODER_WITH_PAST, inspect
 from olive_build.families.whisper.torch_side import probe
 from olive_build.steps.compose import BuildPart, Compose, Join
 

@@ -20,7 +20,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.families.graph_writer import tensor_info
-from olive_build.families.whisper.names import (
+from olive_build.families.whisper.spec import (
     DECODER,
     DECODER_WITH_PAST,
     ENCODER,
@@ -29,10 +29,10 @@ from olive_build.families.whisper.names import (
     INPUT_FEATURES,
     INPUT_IDS,
     LOGITS,
+    WhisperFacts,
     past_names,
     present_names,
 )
-from olive_build.families.whisper.spec import WhisperFacts
 from olive_build.rewrites.shared_tensors import prefix_names, share_tensors
 
 DOMAIN = "com.microsoft"

@@ -16,15 +16,16 @@ import numpy.typing as npt
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.families.whisper.audio import audio_graph
 from olive_build.families.whisper.clips import read_clips
-from olive_build.families.whisper.names import (
+from olive_build.families.whisper.spec import (
     DECODER,
     ENCODER,
     ENCODER_STATES,
     INPUT_FEATURES,
     INPUT_IDS,
+    WhisperFacts,
+    inspect,
     past_names,
 )
-from olive_build.families.whisper.spec import WhisperFacts, inspect
 
 # A clip's hidden states and caches take megabytes; more clips tell a quantizer nothing new.
 MOST_CLIPS = 32

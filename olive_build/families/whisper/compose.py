@@ -18,8 +18,7 @@ from olive_build.families.whisper.audio import audio_graph
 from olive_build.families.whisper.beam_search import SETTINGS, beam_search, lengths
 from olive_build.families.whisper.detokenizer import detokenizer_graph
 from olive_build.families.whisper.merged_decoder import merged_decoder
-from olive_build.families.whisper.names import COMPONENTS
-from olive_build.families.whisper.spec import inspect
+from olive_build.families.whisper.spec import COMPONENTS, inspect
 
 AUDIO, TEXT = PARTS = ("audio", "detokenizer")
 

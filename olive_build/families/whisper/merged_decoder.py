@@ -16,16 +16,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.families.graph_writer import imports_of, model_of, tensor_info
-from olive_build.families.whisper.names import (
+from olive_build.families.whisper.spec import (
     DECODER,
     DECODER_WITH_PAST,
     ENCODER_STATES,
     INPUT_IDS,
     LOGITS,
+    WhisperFacts,
     past_names,
     present_names,
 )
-from olive_build.families.whisper.spec import WhisperFacts
 from olive_build.rewrites.shared_tensors import prefix_names, share_tensors
 
 CHOICE = "use_cache_branch"

@@ -15,14 +15,15 @@ import numpy.typing as npt
 
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.families.whisper.merged_decoder import CHOICE
-from olive_build.families.whisper.names import (
+from olive_build.families.whisper.spec import (
     ENCODER_STATES,
     INPUT_FEATURES,
     INPUT_IDS,
+    WhisperFacts,
+    inspect,
     past_names,
     present_names,
 )
-from olive_build.families.whisper.spec import WhisperFacts, inspect
 
 ENCODER_FILE, DECODER_FILE = "encoder_model", "decoder_model_merged"
 

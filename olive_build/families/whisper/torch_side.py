@@ -18,7 +18,7 @@ import torch
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from olive_build.families.whisper.generation import load, loading, reference, runner
-from olive_build.families.whisper.names import (
+from olive_build.families.whisper.spec import (
     DECODER,
     DECODER_WITH_PAST,
     ENCODER,
@@ -27,10 +27,11 @@ from olive_build.families.whisper.names import (
     INPUT_FEATURES,
     INPUT_IDS,
     LOGITS,
+    WhisperFacts,
+    inspect,
     past_names,
     present_names,
 )
-from olive_build.families.whisper.spec import WhisperFacts, inspect
 from olive_build.olive_bridge import TorchExport
 
 __all__ = ["load", "loading", "reference", "runner", "torch_export"]

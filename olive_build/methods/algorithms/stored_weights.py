@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 
 from olive_build.methods.algorithms.gptq import Floats, Grid, Integers
 from olive_build.methods.algorithms.layouts import Blocks, Filters, Layout, Matrix, block_grid
+from olive_build.rewrites.value_types import attribute_of
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _of_dequantized(
     zero = graph.array(source.input[2]) if len(source.input) > 2 and source.input[2] else None
     if scale is None:
         return "the scale of its weight is computed"
-    outputs_axis = 0 if node.op_type == "Conv" or _attribute(node, "transB") else 1
+    outputs_axis = 0 if node.op_type == "Conv" or attribute_of(node, "transB", 0) else 1
     axis = attributes.get("axis", 1) % len(tensor.dims)
     if np.size(scale) > 1 and axis != outputs_axis:
         return f"its scales run along axis {axis}, not along the outputs"
@@ -156,13 +157,13 @@ def _weight(
     if tensor.data_type not in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
         return f"its weight is {onnx.TensorProto.DataType.Name(tensor.data_type)}"
     convolution = node.op_type in ("Conv", "ConvInteger")
-    if convolution and _attribute(node, "group", 1) != 1:
+    if convolution and attribute_of(node, "group", 1) != 1:
         return "it is a grouped convolution, with few inputs for each output"
     if len(tensor.dims) != (4 if convolution else 2):
         return f"its weight has {len(tensor.dims)} axes"
-    if _attribute(node, "transA"):
+    if attribute_of(node, "transA", 0):
         return "its input is transposed"
-    layout: Layout = Filters() if convolution else Matrix(bool(_attribute(node, "transB")))
+    layout: Layout = Filters() if convolution else Matrix(bool(attribute_of(node, "transB", 0)))
     scale = np.asarray(scale, np.float32).reshape(1, -1)
     zero = np.zeros_like(scale) if zero is None else np.asarray(zero, np.float32).reshape(1, -1)
     return StoredWeight((), tensor, layout, scale, zero, None)
@@ -176,15 +177,10 @@ def _of_blocks(node: onnx.NodeProto, graph: _Graph) -> StoredWeight | str | None
         return None
     if any(reader.op_type != node.op_type for reader in graph.consumers[tensor.name]):
         return "its blocks are looked up as a table too"
-    bits, block = _attribute(node, "bits", 4), _attribute(node, "block_size")
+    bits, block = attribute_of(node, "bits", 4), attribute_of(node, "block_size", 0)
     if bits not in (4, 8):
         return f"its weight has {bits} bits"
     zeros = graph.array(node.input[3]) if len(node.input) > 3 and node.input[3] else None
     outputs, blocks = tensor.dims[0], tensor.dims[1]
     scale, zero = block_grid(scales, zeros, bits, outputs, blocks)
-    return StoredWeight((), tensor, Blocks(bits, _attribute(node, "K")), scale, zero, block)
-
-
-def _attribute(node: onnx.NodeProto, name: str, otherwise: int = 0) -> int:
-    found = next((a.i for a in node.attribute if a.name == name), otherwise)
-    return int(found)
+    return StoredWeight((), tensor, Blocks(bits, attribute_of(node, "K", 0)), scale, zero, block)

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.methods.algorithms.layouts import symmetric_int8
 from olive_build.rewrites.rule import Rewritten
+from olive_build.rewrites.value_types import attribute_of
 from olive_build.steps.model_check import LARGE_WEIGHT
 
 DOMAIN = "com.microsoft"
@@ -73,8 +74,8 @@ def _is_table(tensor: onnx.TensorProto, nodes: list[onnx.NodeProto]) -> bool:
 
 def looks_up(node: onnx.NodeProto, name: str) -> bool:
     """Return whether the node reads rows of the table `name`."""
-    axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
-    return node.op_type == "Gather" and node.input[0] == name and axis == 0
+    is_rows = attribute_of(node, "axis", 0) == 0
+    return node.op_type == "Gather" and node.input[0] == name and is_rows
 
 
 def _multiplies(node: onnx.NodeProto, name: str) -> bool:

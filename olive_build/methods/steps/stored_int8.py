@@ -37,7 +37,7 @@ class StoreInt8(ChangeGraph):
     stage = "quantize"
 
     def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.methods.algorithms.stored_channels import store_channels
+        from olive_build.methods.algorithms.stored_int8 import store_channels
         from olive_build.steps.model_check import matching_nodes, require_quantized
 
         excluded = matching_nodes(model, self.exclude, out)
@@ -71,7 +71,7 @@ class QuantizeConvWeights(ChangeGraph):
     stage = "quantize"
 
     def change(self, model: onnx.ModelProto, inputs: Mapping[str, Path], out: Path) -> None:
-        from olive_build.methods.algorithms.dequantized import dequantize_weights
+        from olive_build.methods.algorithms.stored_int8 import dequantize_weights
         from olive_build.steps.model_check import matching_nodes, require_quantized
 
         excluded = set(matching_nodes(model, self.exclude, out))
