@@ -22,6 +22,8 @@ from olive_build.untrusted import Unreadable, parse_json, plain_below, read_byte
 MANIFEST, PROOF, SEAL = "manifest.json", "proof.json", "proof.json.sha256"
 # The largest manifest or proof that is read; those of this project have some 100 kB.
 MOST_BYTES = 1 << 22
+# Values of either by the signs before them; those of this project have some 10,000.
+MOST_VALUES = 200_000
 _MOST_SEAL = 1 << 10
 # What the manifest of a bundle has, of whichever version; a web page's manifest.json has not.
 _OURS = {"manifest_version", "recipe", "target", "variants", "files"}
@@ -129,7 +131,7 @@ def is_bundle(folder: Path) -> bool:
 
     Raises Unreadable and OSError where it cannot be read.
     """
-    found = parse_json(read_bytes(folder / MANIFEST, MOST_BYTES))
+    found = parse_json(read_bytes(folder / MANIFEST, MOST_BYTES), MOST_VALUES)
     return isinstance(found, dict) and found.keys() >= _OURS
 
 
@@ -137,7 +139,7 @@ def _read(folder: Path, name: str, kind: type[T]) -> tuple[T, bytes]:
     path = folder / name
     try:
         text = read_bytes(path, MOST_BYTES)
-        data = parse_json(text)
+        data = parse_json(text, MOST_VALUES)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(
             "this is no bundle",
