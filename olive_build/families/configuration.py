@@ -36,7 +36,7 @@ def read_configuration(folder: Path, name: str, refused: Refusal) -> dict[str, A
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object of a file, empty where there is none. Raises PlanError."""
+    """Return the JSON object of a file, empty if there is none. Raises PlanError."""
     data = read_value(path)
     if data is None:
         return {}
@@ -46,7 +46,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_value(path: Path) -> Any:
-    """Return what a JSON file holds, None where there is none. Raises PlanError.
+    """Return what a JSON file holds, None if there is none. Raises PlanError.
 
     Where links of a model's folder lead was looked at when the model was taken.
     """
