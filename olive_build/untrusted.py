@@ -60,7 +60,7 @@ class Unreadable(OSError):
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """Open a file for reading. Raises Unreadable for a link or what is no file, and OSError."""
+    """Open a plain file for reading. Raises Unreadable for a link or anything else, and OSError."""
     _require_plain(path.lstat())  # before it is opened: opening is enough to make a device act
     descriptor = os.open(path, os.O_RDONLY | _CAREFULLY)
     try:
@@ -96,15 +96,15 @@ def read_json(path: Path, most: int = MOST_JSON_BYTES) -> Any:
     return parse_json(read_bytes(path, most))
 
 
-def parse_json(text: bytes | str) -> Any:
+def parse_json(text: bytes | str, most_values: int = MOST_JSON_VALUES) -> Any:
     """Return what a JSON text holds: finite numbers, whole characters, at most 100 levels deep.
 
     Raises Unreadable where it is no such text, and where it would fill the memory.
     """
     content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     values = sum(map(content.count, (b",", b"[", b"{")))
-    if values > MOST_JSON_VALUES:
-        raise Unreadable(f"it has {values} values; at most {MOST_JSON_VALUES} are read")
+    if values > most_values:
+        raise Unreadable(f"it has {values} values; at most {most_values} are read")
     try:
         found = json.loads(
             content.decode(),
@@ -364,7 +364,7 @@ def _array(file: IO[bytes], size: int) -> Array:
 
 
 def _require_characters(array: Array) -> None:
-    """Raise ValueError for texts that hold what is no character."""
+    """Raise ValueError for texts with invalid characters."""
     import numpy as np
 
     codes = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.byteorder}u4")

@@ -1,4 +1,4 @@
-"""What each layer of a variant costs: its own noise, the damage at the end, and what piles up."""
+"""What each layer of a variant costs: its own noise, its damage at the end, and the sum so far."""
 
 from __future__ import annotations
 
@@ -85,18 +85,6 @@ def _one_minus_cosine(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
     # Of the unit vectors' difference: 1 - cosine itself would lose what is below 1e-16.
     difference = one / norms[0] - other / norms[1]
     return float(difference @ difference / 2)
-
-
-def damage_by_layer(
-    reference: onnx.ModelProto,
-    variant: onnx.ModelProto,
-    feeds: Iterable[Arrays],
-    *,
-    measure: Measure | None = None,
-    layers: Sequence[Layer] | None = None,
-) -> list[LayerDamage]:
-    """Return what each layer of the variant costs, in the variant's order; see LayerDamage."""
-    return list(attribute(reference, variant, feeds, measure=measure, layers=layers).layers)
 
 
 def attribute(

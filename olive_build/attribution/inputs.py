@@ -1,4 +1,4 @@
-"""Graphs and inputs to compare them on: from files, or made up from what a graph takes."""
+"""Graphs and the inputs to compare them on: read from files, or generated."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _as_type(value: npt.NDArray[Any], kind: int | None) -> npt.NDArray[Any]:
 
 
 def generated_feeds(model: onnx.ModelProto, count: int, *, seed: int = 0) -> list[Feed]:
-    """Return `count` made-up samples that fit the graph's inputs; the same for the same seed.
+    """Return `count` generated samples that fit the graph's inputs; equal for equal seeds.
 
     Ids stay within the table that they are looked up in, masks are 1, positions count up, segments
     are 0, floats are normal, text is a few words. Dimensions of one name get one size.

@@ -157,7 +157,7 @@ def _groups(
 def _is_convex(
     group: Sequence[Point], sides: tuple[GraphIndex, GraphIndex], points: Sequence[Point]
 ) -> bool:
-    """Say whether nothing that leaves the group comes back into it by another point."""
+    """Whether no path leaves the group and comes back into it through another point."""
     named = [
         {point.reference: point for point in points},
         {point.variant: point for point in points},

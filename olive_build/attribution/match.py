@@ -131,7 +131,7 @@ def _by_name(sketches: Sequence[dict[str, _Sketch]], graphs: Sequence[GraphIndex
 
 
 def _related(sketches: Sequence[dict[str, _Sketch]], alike: Sequence[str]) -> bool:
-    """Say whether one graph was made from the other, so that equal names mean equal values.
+    """Whether one graph was made from the other, so that equal names mean equal values.
 
     Then most values of one name are made by one kind of node, or at least agree. Two exporters
     that number their values have names in common by chance.
@@ -260,7 +260,7 @@ def _margin(ranked: Sequence[float], score: float) -> float:
 
 
 def _tells_little(sketch: _Sketch) -> bool:
-    """Say whether a value is equal to others by chance: a shape, a mask of zeros, a constant."""
+    """Whether a value equals others by chance: a shape, a mask of zeros, a constant."""
     if sketch.integers:
         return len(sketch.numbers) < LEAST_INTEGERS * len(sketch.shapes)
     return len(sketch.numbers) < LEAST_INTEGERS or not np.ptp(sketch.numbers) > 0

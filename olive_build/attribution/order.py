@@ -1,4 +1,4 @@
-"""Points of two graphs that do not contradict each other: one order holds in both."""
+"""Pairs of values of two graphs that fit one common order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Point:
 
 
 class Order:
-    """The pairs chosen so far, and whether one more would turn the order of two of them round."""
+    """The pairs chosen so far, and whether one more pair would contradict their order."""
 
     def __init__(self, graphs: Sequence[GraphIndex], pairs: Sequence[tuple[str, str]] = ()) -> None:
         self._before = [ancestors(graph) for graph in graphs]
@@ -36,7 +36,7 @@ class Order:
         self._pairs.append((reference, variant))
 
     def allows(self, reference: str, variant: str) -> bool:
-        """Say whether no chosen pair stands before this one in one graph and after in the other."""
+        """Whether no chosen pair stands before this one in one graph and after in the other."""
         ours, theirs = self._places
         before = self._before[0][reference], self._before[1][variant]
         bits = 1 << ours[reference], 1 << theirs[variant]

@@ -1,4 +1,4 @@
-"""A bundle's stored references as inputs, and their own comparison as the measure of damage."""
+"""A bundle's stored references as inputs, with their own comparison as the measure of damage."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def _open(model: onnx.ModelProto, fetched: Sequence[str], as_written: bool, thre
 
 
 def is_float(value: object) -> bool:
-    """Say whether a fetched value is a tensor of floating-point numbers."""
+    """Whether a value is a tensor of floating point numbers."""
     return isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating)
 
 

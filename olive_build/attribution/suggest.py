@@ -1,4 +1,4 @@
-"""What to leave in fp32: sets of layers that help much for their bytes, each tried end to end."""
+"""Layers to leave in fp32: sets that help much for their bytes, each measured end to end."""
 
 from __future__ import annotations
 

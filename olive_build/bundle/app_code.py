@@ -32,6 +32,8 @@ from olive_build.targets import (
 EVERYWHERE = "cpu"
 # The inputs that carry audio, and what an application calls that.
 AUDIO = {"audio_pcm": "samples", "audio_stream": "file"}
+# A place that has a line of a template to itself.
+ALONE = re.compile(r"( *)\$(\w+)")
 # What an application starts with. `max_length` is the model's own.
 VALUES: dict[str, float] = {
     "min_length": 1,
@@ -128,7 +130,7 @@ def fill(text: str, names: Mapping[str, Any]) -> str:
     """
     lines = []
     for line in text.split("\n"):
-        alone = re.fullmatch(r"( *)\$(\w+)", line)
+        alone = ALONE.fullmatch(line)
         if alone is None:
             lines.append(Template(line).substitute(names))
         elif names[alone[2]] != "":

@@ -1,4 +1,4 @@
-"""What a graph computes inside, streamed sample by sample."""
+"""The values that a graph computes inside, streamed sample by sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What int8 makes of numbers, in numpy: the grids of onnxruntime's kernels, for comparing choices.
+"""What int8 does to numbers, in numpy: the grids of onnxruntime's kernels, to compare choices.
 
 Grids: DynamicQuantizeLinear of ONNX (activations), per-channel symmetric int8 (weights), and
 the blocks of com.microsoft MatMulNBits with accuracy_level 4.

@@ -1,1 +1,1 @@
-"""Where an artifact is loaded and run."""
+"""Where files are loaded and run: onnxruntime, Node and browsers."""

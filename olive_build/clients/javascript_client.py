@@ -35,7 +35,7 @@ GRACE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Request:
-    """One call of the pipeline: `prompts` are one batch, `options` the pipeline's own.
+    """A call of the pipeline: `prompts` are one batch, `options` the pipeline's own.
 
     `audio` has the samples of a clip, for speech recognition, instead of prompts.
     """

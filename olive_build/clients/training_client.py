@@ -29,7 +29,7 @@ TIMEOUT_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Learned:
-    """What a page answers: each step's loss, outputs by name, the trainable parameters in a row."""
+    """What a page answers: each step's loss, outputs by name, all trainable parameters in a row."""
 
     losses: tuple[float, ...]
     outputs: Mapping[str, npt.NDArray[np.float32]]

@@ -1,4 +1,4 @@
-"""Serves folders to a browser on this machine as a good web server would serve them to others.
+"""Serves folders to a browser on this machine.
 
 Listens on localhost alone. Every answer has the headers of isolation, without which a page has no
 threads; files have their types, sizes, ranges and digests of change (ETag), and nothing outside the
@@ -90,7 +90,7 @@ class WebServer(ThreadingHTTPServer):
             self.sent[path] += size
 
     def file_of(self, path: str) -> Path | None:
-        """Return the file behind a decoded path, or None where there is none to be had."""
+        """Return the file behind a decoded path, or None."""
         for prefix in sorted(self.mounts, key=len, reverse=True):
             root = self.mounts[prefix]
             rest = path.removeprefix(prefix)
@@ -100,7 +100,7 @@ class WebServer(ThreadingHTTPServer):
         return None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a browser that goes away in the middle of a file is no error of ours."""
+        """Print nothing: a browser that leaves in the middle of a file is no error of ours."""
 
 
 def _inside(root: Path, rest: str) -> Path | None:
@@ -129,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(body=False)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: what was asked is no news."""
+        """Print nothing."""
 
     def version_string(self) -> str:
         """Return the name of the server, without versions."""

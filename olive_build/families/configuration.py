@@ -48,7 +48,7 @@ def read_architecture(
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object of a file, empty where there is none. Raises PlanError."""
+    """Return the JSON object of a file, empty if there is none. Raises PlanError."""
     data = read_value(path)
     if data is None:
         return {}
@@ -58,7 +58,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_value(path: Path) -> Any:
-    """Return what a JSON file holds, None where there is none. Raises PlanError.
+    """Return what a JSON file holds, None if there is none. Raises PlanError.
 
     Where links of a model's folder lead was looked at when the model was taken.
     """

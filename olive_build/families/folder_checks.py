@@ -38,7 +38,6 @@ QUANTIZED_TENSORS = (
     *(".qweight", ".qzeros", ".g_idx", ".absmax", ".quant_map", ".SCB"),
     *(".weight_packed", ".weight_scale", ".weight_scale_inv"),
 )
-METHOD = re.compile(r"[\w.-]{1,40}", re.ASCII)
 FLOATS = ("F64", "F32", "F16", "BF16")
 
 

@@ -1,1 +1,1 @@
-"""What is measured of an artifact, and the verdict."""
+"""What is measured of a file, and the verdict."""

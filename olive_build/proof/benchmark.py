@@ -24,7 +24,7 @@ CALLS_FOR_P99 = 100
 
 @dataclass(frozen=True)
 class Shape:
-    """What is given at once, and to how many threads; `items` is how many inputs that are."""
+    """How many inputs a contestant gets at once, and how many threads it runs on."""
 
     tokens: int
     batch: int

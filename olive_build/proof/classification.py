@@ -1,4 +1,4 @@
-"""Scores from logits, and how near logits are to others and to the labels. numpy only."""
+"""Scores from logits, and how close logits are to others and to the labels. numpy only."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _of_labelled(
 
 
 def _error(candidate: Floats, expected: Floats) -> float:
-    """Return the largest difference over the largest value; as far as can be where unlike."""
+    """Return the largest difference over the largest value; the largest float32 if not finite."""
     if not np.isfinite(candidate).all():
         return float(np.finfo(np.float32).max)
     largest = max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))
@@ -96,7 +96,7 @@ def _error(candidate: Floats, expected: Floats) -> float:
 
 
 def _is_named_alike(candidate: Floats, expected: Floats, moved: Floats) -> npt.NDArray[np.bool_]:
-    """Return for each row whether both name one class, or could within what a grey level moves."""
+    """Return for each row whether both sides name the same class, or could within a grey level."""
     bad = ~np.isfinite(candidate).all(axis=1)
     named = np.where(bad, 0, candidate.argmax(axis=1))
     best = expected.max(axis=1)

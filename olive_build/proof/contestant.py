@@ -1,4 +1,4 @@
-"""A measured contestant and its process, which answers one JSON line to each JSON line."""
+"""A contestant that is timed, and its process, which answers each JSON line with a JSON line."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Several:
 
 
 def files_of(inputs: Mapping[str, Path], prefix: str, file: str) -> dict[str, Path]:
-    """Return the files of a layout that a step is given as `prefix.<name of a file>`."""
+    """Return the files of a layout that a step gets as the inputs `prefix.<name of a file>`."""
     start = f"{prefix}."
     found = {name: path for name, path in inputs.items() if name.startswith(start)}
     return {name.removeprefix(start): path / file for name, path in found.items()}
@@ -81,7 +81,7 @@ def contestant_for(name: str, model: Path, sample: str) -> Contestant:
 
 
 class Process:
-    """One contestant's process; `command` is what speaks the protocol, this project's by default.
+    """A contestant's process; `command` starts a program that speaks the protocol.
 
     What it prints goes to the file `log`, or where this process's standard error goes.
     """
@@ -103,7 +103,7 @@ class Process:
         self.ask(contestant.as_json())
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request and return the answer; StepError when the process failed."""
+        """Send a request and return the answer. Raises StepError when the process failed."""
         assert self._process.stdin and self._process.stdout
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -125,7 +125,7 @@ class Process:
         return answer
 
     def milliseconds(self, request: dict[str, Any]) -> float:
-        """Send a request that is answered with milliseconds, and return those."""
+        """Send a request and return the milliseconds in its answer."""
         return float(self.ask(request)["milliseconds"])
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""From hidden states to embeddings, and how near two sets of embeddings are. numpy only.
+"""From hidden states to embeddings, and how close two sets of embeddings are. numpy only.
 
 Pooling follows sentence-transformers (models/Pooling.py, models/Normalize.py).
 """
@@ -33,7 +33,7 @@ def pool(hidden: Floats, mask: npt.NDArray[np.int64], pooling: str, normalize: b
 
 
 def agreement(candidate: Floats, reference: Floats) -> dict[str, float]:
-    """Return how near [texts, dimensions] are to others, text by text and pair by pair.
+    """Compare embeddings [texts, dimensions] with others, text by text and pair by pair.
 
     A row with a value that is no finite number counts as cosine -1.
     """
@@ -46,9 +46,10 @@ def agreement(candidate: Floats, reference: Floats) -> dict[str, float]:
 
 
 def largest_difference(candidate: Floats, reference: Floats) -> float:
-    """Return the largest difference of any number from the reference's, over its largest number.
+    """Return the largest difference of a number from the reference's, over its largest number.
 
-    What is no finite number differs by infinity, which JSON has not: it is the largest float32.
+    A number that is not finite differs by infinity; since JSON has no infinity, the largest float32
+    stands for it.
     """
     largest = float(np.finfo(np.float32).max)
     if not np.isfinite(candidate).all():
@@ -77,7 +78,7 @@ def _figure(value: np.floating | float) -> float:
 
 
 def _finite_units(rows: Floats) -> npt.NDArray[np.float64]:
-    """Return each row at length 1, and zeros for a row that is not finite."""
+    """Return each row scaled to length 1, and zeros for a row that is not finite."""
     bad = np.asarray(~np.isfinite(rows).all(axis=1))
     finite = np.where(bad[:, None], 0.0, rows).astype(np.float64)
     unit: npt.NDArray[np.float64] = finite / np.maximum(

@@ -1,4 +1,4 @@
-"""Peak memory of a contestant: each figure from a process of its own that loads and runs it."""
+"""Peak memory of a contestant; each figure comes from a process that only loads and runs it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def measure_memory(
 def _peaks(
     contestant: Contestant, setups: Sequence[dict[str, Any]], log: Path | None
 ) -> list[dict[str, Any]]:
-    """Return the peak of one process after each setup."""
+    """Return the peak memory of one process after each setup."""
     process, answers = Process(contestant, contestant.command, log), []
     try:
         for setup in setups:

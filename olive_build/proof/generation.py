@@ -1,4 +1,4 @@
-"""Texts that a causal language model's graph writes, and how likely it finds known ones.
+"""Texts that a causal language model's graph writes, and how likely it finds given texts.
 
 The graph takes some tokens and the cache of those before them, and gives logits and a longer cache:
 olive_build/families/causal_lm/names.py has its inputs and outputs. numpy and onnxruntime alone.
@@ -52,14 +52,14 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Ends:
-    """The tokens that end a text, any of them, and the one that fills rows up to one length."""
+    """The tokens that end a text (any one of them), and the token that fills rows up."""
 
     eos: tuple[int, ...]
     pad: int
 
 
 class CachedModel:
-    """A session whose past comes and goes as inputs and outputs."""
+    """A session that takes its cache as inputs and returns it as outputs."""
 
     def __init__(self, session: Any) -> None:
         """Raise StepError when it is no graph of a causal language model."""
@@ -155,7 +155,7 @@ def padded(rows: Sequence[npt.NDArray[Any]], pad: int) -> tuple[Ids, Ids]:
 def searched(
     session: Any, prompts: Sequence[npt.NDArray[Any]], how: Decoding, ends: Ends
 ) -> tuple[tuple[int, ...], ...]:
-    """Return what a file that searches by itself writes after each prompt, in one batch.
+    """Return what a file that contains the search writes after each prompt, in one batch.
 
     It takes `max_new_tokens`, and gives `sequences` [batch, tokens] with the prompts before them.
     Raises StepError when it gives others.
@@ -176,7 +176,7 @@ def searched(
 def continued(
     model: CachedModel, prompts: Sequence[npt.NDArray[Any]], how: Decoding, ends: Ends
 ) -> tuple[tuple[int, ...], ...]:
-    """Return what follows each prompt, in one batch: token ids, up to the one that ends a text."""
+    """Return the token ids that follow each prompt, up to the one that ends it, in one batch."""
     ids, mask = padded(prompts, ends.pad)
     given, past, start = ids, None, ids.shape[1]
     running = np.ones(len(ids), bool)
@@ -193,7 +193,7 @@ def continued(
 
 
 def until_end(written: Sequence[int], ends: Ends) -> tuple[int, ...]:
-    """Return tokens up to and with the first that ends a text."""
+    """Return the tokens up to and including the first that ends a text."""
     last = next((place for place, token in enumerate(written) if token in ends.eos), len(written))
     return tuple(written[: last + 1])
 
@@ -217,7 +217,7 @@ def penalized(scores: Floats, ids: Ids, mask: Ids, how: Decoding) -> Floats:
 
 
 def repeating(tokens: Sequence[int], size: int) -> list[int]:
-    """Return the tokens that would end a run of `size` tokens that `tokens` holds already."""
+    """Return the tokens that would end a run of `size` tokens that `tokens` already contains."""
     before = tuple(tokens[len(tokens) + 1 - size :]) if len(tokens) + 1 >= size else None
     return [
         tokens[end]
@@ -247,6 +247,6 @@ def scored(logits: Floats, ids: Ids) -> tuple[Floats, npt.NDArray[np.int32]]:
 
 
 def read_text(model: CachedModel, ids: Ids) -> tuple[Floats, npt.NDArray[np.int32]]:
-    """Return what a model says of a text [tokens], given at once; see `scored`."""
+    """Give the model a text [tokens] at once and return what it predicts; see `scored`."""
     logits, _ = model.step(ids[None], np.ones((1, len(ids)), np.int64), None)
     return scored(logits[0], ids)

@@ -1,4 +1,4 @@
-"""How sure a median is: its confidence interval from order statistics, free of distributions.
+"""The confidence interval of a median, from order statistics, without assuming a distribution.
 
 Between the k-th smallest and the k-th largest of n independent values lies the median with the
 probability 1 - 2 P(B <= k - 1), B binomial (n, 1/2): H. A. David, H. N. Nagaraja, Order Statistics,
@@ -49,7 +49,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the narrowest interval of order statistics that holds the median that surely.
+    """Return the narrowest interval of order statistics that holds the median with `confidence`.
 
     Raises ValueError when there are too few values for that confidence.
     """
@@ -67,7 +67,7 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
 
 
 def side(low: float, high: float, limit: float) -> Side:
-    """Say on which side of the limit an interval lies; one that ends at it is still `below`."""
+    """Return on which side of the limit an interval lies; one that ends at the limit is `below`."""
     if high <= limit:
         return "below"
     return "above" if low > limit else "across"

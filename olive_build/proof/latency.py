@@ -1,4 +1,4 @@
-"""Latency of contestants against each other: alternately, each in a process of its own.
+"""Latency of contestants relative to each other; they take turns, each in a process of its own.
 
 Sessions in one process disturb each other, and a shared machine drifts; so each contestant has a
 process, the processes take turns within a round, and ratios are taken round by round. Where a limit
@@ -27,7 +27,7 @@ Times = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Patience:
-    """How long measuring may take while no gate is open, and who is told where it differs."""
+    """How long measuring may take while no gate is open, and whom to tell what is left out."""
 
     seconds: float = math.inf
     tell: Callable[[str], None] = print
@@ -39,7 +39,7 @@ class Patience:
         return time.monotonic() > self.began + self.seconds
 
     def share(self, parts: int) -> float:
-        """Return when the next of so many parts is to end, by the clock of `time.monotonic`."""
+        """Return when the next of so many parts must end, on the clock of `time.monotonic`."""
         now = time.monotonic()
         return now + max(0.0, self.began + self.seconds - now) / parts
 
@@ -137,7 +137,7 @@ def compare_loads(
     threads: int = 1,
     patience: Patience | None = None,
 ) -> dict[str, Any]:
-    """Time how long each contestant takes to be ready to run, in turn; in the form of a row.
+    """Time how long each contestant takes to be ready to run, in turn; return a row.
 
     The file is in the system's cache and the libraries are imported: what is timed is reading,
     optimizing and packing.
@@ -190,7 +190,7 @@ def in_turn(
 
 
 def _open(times: Times, limits: Sequence[TimeLimit], narrow: float | None) -> str | None:
-    """Return what the rounds have not decided yet, or None."""
+    """Return what the rounds have not decided yet; None when all is decided."""
     ratios = ratios_to(times)
     own = spread(next(iter(times.values())))
     for limit in limits:

@@ -1,4 +1,4 @@
-"""What a file gave for a proof's samples, stored, so that others are compared with it.
+"""Outputs of a file for a proof's samples, stored so that other files are compared with them.
 
 outputs.npz    `single` and `batched`, float [samples, values], of files that give numbers
 outputs.json   what else a value is that is `stored` by itself, whose arrays lie in outputs.npz

@@ -1,4 +1,4 @@
-"""Pictures of any sizes as they are stored, one after the other. numpy only."""
+"""Pictures of any size as they are stored, one after the other. numpy only."""
 
 from __future__ import annotations
 
@@ -84,6 +84,6 @@ class Pictures:
 
     @staticmethod
     def of(pictures: Sequence[Picture]) -> Pictures:
-        """Return pictures [height, width, channels] in this form."""
+        """Return pictures [height, width, channels] as `Pictures`."""
         values = np.concatenate([picture.reshape(-1) for picture in pictures])
         return Pictures(values, np.array([picture.shape for picture in pictures], np.int64))

@@ -33,13 +33,13 @@ class Pixels:
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
     def restore(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-        """Return the bytes [.., height, width, channels] that `prepare` makes such pixels of."""
+        """Return the bytes [.., height, width, channels] that `prepare` turns into these pixels."""
         values = pixels.transpose(0, 2, 3, 1).astype(np.float64) * self.std + self.mean
         whole = np.clip(np.round(values / self.rescale), 0, 255).astype(np.uint8)
         return np.ascontiguousarray(whole[..., ::-1] if self.flips else whole)
 
     def levels(self, difference: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return differences of pixels [.., channels, height, width] in grey levels of a byte."""
+        """Return differences of pixels [.., channels, height, width] in grey levels of 255."""
         sizes = np.reshape(self.std, (-1, 1, 1)) / abs(self.rescale)
         found: npt.NDArray[np.float64] = np.abs(difference.astype(np.float64)) * np.abs(sizes)
         return found

@@ -1,4 +1,4 @@
-"""What a language model says of texts and writes after their beginnings, and how near two are.
+"""What a language model predicts of texts and writes after prompts, and how two sides compare.
 
 numpy only.
 """
@@ -28,7 +28,7 @@ LARGEST_MEAN = 700.0
 
 @dataclass(frozen=True)
 class Predictions:
-    """One side's view of a proof's texts.
+    """What one side predicts of a proof's texts.
 
     `nll` and `best` [tokens] are of all tokens but the first of each text, text by text: the
     negative log probability, natural, of the token that is there, and the likeliest in its place;
@@ -141,7 +141,7 @@ def _of_texts(candidate: Predictions, expected: Predictions) -> dict[str, float]
 
 
 def is_same(written: Tokens, expected: Tokens, choice: Confidence | None) -> bool:
-    """Whether two sides write the same; given `choice`, up to the first step that is tied."""
+    """Whether two sides write the same; with `choice`, only up to the first tied step counts."""
     for step, (one, other) in enumerate(zip_longest(written, expected)):
         if one != other:
             return choice is not None and choice.tied(step)

@@ -1,4 +1,4 @@
-"""What a file makes of a picture before its network sees it: the first part of its own graph."""
+"""The pixels that a file computes before its network, taken from the first part of its graph."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PreparingSession:
 
 
 def _first_part(path: Path, end: str) -> Any:
-    """Return a session of the nodes that `end` is made by; None where nothing makes it."""
+    """Return a session of the nodes that compute `end`; None where no node does."""
     if path.suffix != ".onnx":
         return None
     whole = models.read(path, weights=False)
@@ -76,7 +76,7 @@ def _makers(nodes: Iterable[onnx.NodeProto], end: str) -> Iterator[onnx.NodeProt
 
 
 def _reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield the values that a node reads, and those that its branches read."""
+    """Yield the values that a node reads, and those that its subgraphs read."""
     yield from node.input
     for attribute in node.attribute:
         for inner in attribute.g.node:

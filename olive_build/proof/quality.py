@@ -1,4 +1,4 @@
-"""How well a file does what PyTorch does, on stored references. onnxruntime and numpy alone."""
+"""How closely a file reproduces PyTorch, on stored references. Needs only onnxruntime and numpy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIGITS = 7
 
 
 class Session(Protocol):
-    """What is asked of a file that is open: an InferenceSession, or several run as one."""
+    """What an open file can do: an InferenceSession, or several that run as one."""
 
     def get_inputs(self) -> Sequence[Any]:
         """Return the inputs, each with `name`, `type` and `shape`."""
@@ -45,7 +45,7 @@ class Comparison:
 
     @property
     def worst(self) -> dict[str, float]:
-        """The worse of both, figure by figure: what budgets are held against."""
+        """The worse of both, figure by figure; budgets limit this one."""
         if self.batched is None:
             return dict(self.single)
         return worst([self.single, self.batched], self.single)
@@ -78,7 +78,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a file gives for all samples: one by one, and in batches where it takes those."""
+    """The outputs of a file for all samples: one by one, and in batches where it takes batches."""
 
     single: Any
     batched: Any | None
@@ -119,7 +119,7 @@ def _compared(reference: Reference, candidate: Outputs, expected: Outputs) -> Co
 
 
 def _measured(reference: Reference, candidate: Any, expected: Any) -> dict[str, float]:
-    """Return the figures that the kind of reference gives, and those that measure themselves."""
+    """Return the figures of this kind of reference, and those with a `measure` of their own."""
     found = reference.compare(candidate, expected)
     for figure in every().values():
         if figure.measure is not None and reference.metric in figure.metrics:

@@ -35,7 +35,7 @@ Rows = npt.NDArray[np.int64]
 
 
 class Reference(Protocol):
-    """Stored samples with PyTorch's outputs, and what a file is asked to do with them.
+    """Stored samples with PyTorch's outputs, how a file runs on them, and how it is compared.
 
     `metric` says which figures there are, and `samples` names what is counted, such as texts. What
     a model gives is float [samples, values], or has a type of the kind's own with `stored` and
@@ -104,7 +104,12 @@ def read_reference(folder: Path) -> Reference:
                 arrays = {name: file[name] for name in file.files}
         kind = described["kind"]
         if kind not in rooms.names("proof.references"):
-            raise ValueError(f"a reference of kind '{kind}' is not known")
+            raise BundleError(
+                "the stored references cannot be read",
+                where=str(folder),
+                why=f"a reference of kind '{kind}' is not known",
+                hint="use the program that built the bundle",
+            )
         found: type[Reference] = rooms.module("proof.references", kind).REFERENCE
         return found.restored(described, arrays)
     except DAMAGED as error:
@@ -117,7 +122,7 @@ def read_reference(folder: Path) -> Reference:
 
 
 def _require_size(stored: BinaryIO) -> None:
-    """Raise ValueError where the arrays would be larger than any reference is."""
+    """Raise ValueError if the arrays would be larger than any reference may be."""
     with zipfile.ZipFile(stored) as archive:
         size = sum(item.file_size for item in archive.infolist())
     if size > MOST_VALUES:

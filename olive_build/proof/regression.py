@@ -1,4 +1,4 @@
-"""A build against the one before it: sizes, times, memory and quality as ratios of new to old.
+"""A build compared with the one before: size, time, memory and quality as ratios of new to old.
 
 A shared machine drifts between two builds, so times are compared through the ratio to PyTorch eager
 that each build measured in its own run, and only on machines with one fingerprint. Quality is
@@ -32,7 +32,7 @@ NOT_BOTH = "not both builds measured it"
 
 
 def summary(proof: VariantProof) -> Summary:
-    """Return what of a variant's proof a later build is compared with."""
+    """Return those figures of a variant's proof that a later build is compared with."""
     return Summary(
         proof.size_bytes,
         figures.worst([item.figures for item in proof.quality.values()], [*_compared()]),
@@ -56,7 +56,7 @@ def regression_gates(
     same_machine: bool,
     same_inputs: bool,
 ) -> list[Gate]:
-    """Hold a variant's summary against the previous build's; `old` is None where there is none."""
+    """Hold a variant's summary against the previous build's; `old` is None if there is none."""
     if old is None:
         return [
             held(_name(what), None, limit, "passed", NONE_BEFORE) for what, limit in limits.items()
@@ -87,7 +87,7 @@ def _measured(what: str, ratios: Sequence[Median], limit: float) -> Gate:
 
 
 def _compared(under: str | None = None) -> dict[str, Figure]:
-    """Return the figures of quality that fall under a budget, or under any of them."""
+    """Return the figures of quality that the budget `under` limits, or that any budget limits."""
     return {
         name: figure
         for name, figure in figures.every().items()

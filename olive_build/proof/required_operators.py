@@ -1,4 +1,4 @@
-"""Does a required-operators config cover a graph: every operator, every type?
+"""Whether a required-operators config covers a graph: every operator and every type.
 
 The format is that of onnxruntime's reduced builds (docs/Reduced_Operator_Kernel_build.md of
 microsoft/onnxruntime): `domain;opset[,opset];Operator[{"inputs": {"0": ["float"]}}],...`
@@ -83,7 +83,7 @@ def _operators(text: str, path: Path, number: int) -> list[tuple[str, dict[str, 
 
 
 def missing_from_config(model: onnx.ModelProto, config: Path) -> list[str]:
-    """Name each operator of the graph, and each type at its ends, that `config` lacks.
+    """Return each operator of the graph, and each type at its ends, that `config` lacks.
 
     Types are compared where the config restricts them and the graph says them.
     """

@@ -1,4 +1,4 @@
-"""Ceilings that a measurement of time must be long enough to decide. Light: plans hold them."""
+"""Limits that a measurement of time must run long enough to decide. Light: plans hold them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """A ceiling on the first contestant's time.
+    """A limit on the first contestant's time.
 
     `what` is `latency` or `load`. `against` is the contestant whose time it is a multiple of; None
     makes it milliseconds. It concerns one length in tokens and one thread count, or all of those
@@ -21,5 +21,5 @@ class TimeLimit:
     threads: int | None = None
 
     def text(self) -> str:
-        """Return what is limited, as a person reads it."""
+        """Return what is limited, in words."""
         return f"{self.what} against {self.against}" if self.against else self.what

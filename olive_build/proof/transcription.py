@@ -1,4 +1,4 @@
-"""How near two sets of transcripts are, to each other and to what was said. Pure Python.
+"""How close transcripts are to each other and to what was said. Pure Python.
 
 Texts are compared word by word. Before that they are brought to Unicode's form NFKC and lower case,
 dashes part words, and whatever else Unicode counts as punctuation is dropped; words are what blanks
@@ -19,7 +19,7 @@ DASH = "Pd"
 
 @dataclass(frozen=True)
 class Transcripts:
-    """What was heard: a text for each clip, and for each extra case of decoding all its texts.
+    """What a side heard: a text for each clip, and all texts of each extra case of decoding.
 
     A case is None where the side cannot decode in that way, as clients without beams cannot.
     """
@@ -64,7 +64,7 @@ def transcript_agreement(
 
 
 def word_error_rate(texts: Sequence[str], truth: Sequence[str]) -> float:
-    """Return the edits of all clips over the words of all truths: of the corpus, not a mean.
+    """Return the edits of all clips over the words of all truths: a corpus rate, not a mean.
 
     In a clip where nothing is said, each word that was heard is an insertion, so the share can be
     above 1; without a single true word the edits count as if there were one. Raises ValueError
@@ -76,7 +76,7 @@ def word_error_rate(texts: Sequence[str], truth: Sequence[str]) -> float:
 
 
 def words(text: str) -> Words:
-    """Return the words of a text as they are compared; the module says how they are made."""
+    """Return the words of a text in the form in which they are compared; see the module."""
     plain = unicodedata.normalize("NFKC", text).lower()
     return tuple("".join(map(_kept, plain)).split())
 
@@ -89,7 +89,7 @@ def _kept(character: str) -> str:
 
 
 def edits(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return the fewest words to insert, delete or replace that make one sequence the other.
+    """Return the fewest insertions, deletions and replacements between two sequences of words.
 
     The row-by-row form of R. A. Wagner, M. J. Fischer, "The String-to-String Correction Problem",
     Journal of the ACM 21 (1974).

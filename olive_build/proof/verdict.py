@@ -1,4 +1,4 @@
-"""Figures against limits. Pure: used by build, verify and the reports alike.
+"""Figures and their limits. Pure functions, which build, verify and the reports share.
 
 A figure that varies from run to run comes as an interval, and a verdict needs all of it on one side
 of the limit: `passed` and `failed` are never a matter of luck. Otherwise the gate is `undecided`.
@@ -38,7 +38,7 @@ def held(
     size: int | None = None,
     interval: tuple[float, float] | None = None,
 ) -> Gate:
-    """Return the gate of a figure, which binds as the figure does."""
+    """Return the gate of a figure with this status."""
     bound = figures.find(figure).bound
     return Gate(figure, value, limit, bound, status, note, size, interval)
 
@@ -66,7 +66,7 @@ def quality_gates(found: Mapping[str, float], limits: Mapping[str, float]) -> li
 def measured_gate(
     figure: str, found: Sequence[Median], limit: float, *, size: int | None = None
 ) -> Gate:
-    """Hold a figure that was measured once or under several conditions against its limit.
+    """Hold a figure that was measured once, or under several conditions, to its limit.
 
     `failed` when one of them lies wholly on the wrong side, `passed` when all lie wholly on the
     right one. The value that is named is the one that decides.
@@ -112,7 +112,7 @@ def speed_gate(
 def speedup_gates(
     rows: Sequence[Latency] | None, limits: Sequence[SpeedLimit], absent: str
 ) -> list[Gate]:
-    """Hold the speed on one thread against PyTorch eager's; a limit without size is for each."""
+    """Hold the speedup over PyTorch eager on one thread to its limits, at one size or at each."""
     if rows is None:
         return [
             held(SPEEDUP, None, item.at_least, "not measured", absent, item.size) for item in limits
@@ -142,7 +142,7 @@ def cost_gate(figure: Figure, proof: VariantProof, limit: float, absent: str) ->
 
 
 def verdict_of(gates: Sequence[Gate], findings: Sequence[Finding]) -> Verdict:
-    """Return `failed`, `passed`, or `undecided` where noise left a gate open."""
+    """Return `failed`, `passed`, or `undecided` if noise left a gate open."""
     found = {gate.status for gate in gates}
     if "failed" in found or any(item.severity == "error" for item in findings):
         return "failed"
@@ -158,7 +158,7 @@ def gates_on_quality(proof: VariantProof) -> Iterator[Gate]:
 def gates_of(
     proof: VariantProof, *, is_fp32_graph: bool, waived: str | None, absent: str
 ) -> Iterator[Gate]:
-    """Hold quality, size, time and memory against the limits; the fp32 graph has none on ratios.
+    """Hold quality, size, time and memory to their limits; the fp32 graph has no ratios.
 
     `waived` is the recipe's reason for a variant that may be slower, `absent` why nothing was
     timed.

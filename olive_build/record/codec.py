@@ -1,4 +1,4 @@
-"""Frozen dataclasses from JSON and to it, and the schema of what they take.
+"""Frozen dataclasses from JSON and to JSON, and the schema of that JSON.
 
 A field's type says everything: a class of fields, `tuple[T, ...]`, `Mapping[str, T]`, `T | None`, a
 Literal, or a text or number, with a `Pattern` or `AtLeast` where not every one is right. `object`
@@ -41,7 +41,7 @@ _WORDS = {"null": "null", "integer": "a whole number", "array": "a list", "objec
 
 
 class Damaged(ValueError):
-    """Where JSON is not what it should be, and why: `variants.int8.files: it is a text, ...`."""
+    """Where JSON is not as it should be, and why: `variants.int8.files: it is a text, ...`."""
 
     def __init__(self, place: str, why: str) -> None:
         super().__init__(f"{place or 'the whole'}: {why}")
@@ -73,7 +73,7 @@ def key(name: str) -> dict[str, str]:
 
 
 def rest() -> Any:
-    """Return a field for all keys that no other field has: a mapping of texts to its values."""
+    """Return a field for all keys that no other field has: a mapping from texts to its values."""
     return field(default_factory=dict, metadata={_REST: True})
 
 

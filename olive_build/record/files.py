@@ -1,4 +1,4 @@
-"""The files of a bundle, held against its manifest."""
+"""The files of a bundle, compared with its manifest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PIECE = 1 << 20
 
 
 def file_problem(folder: Path, file: File) -> str | None:
-    """Say how a file differs from what the manifest says of it; None where it does not."""
+    """Return how a file differs from its entry in the manifest; None if it doesn't."""
     try:
         path = plain_below(folder, file.path)
         size = path.stat().st_size

@@ -11,7 +11,6 @@ from olive_build.record.manifest import Count, Name, Partition, Positive, Sha256
 
 PROOF_VERSION: Final = 2
 THIS, FP32, PYTORCH = "this file", "fp32 graph", "pytorch"
-EMULATED = "emulated"
 
 Status = Literal["passed", "failed", "undecided", "waived", "not measured"]
 Verdict = Literal["passed", "failed", "undecided"]

@@ -1,4 +1,4 @@
-"""Read what a bundle says of itself: the only way into a bundle that anybody may have made.
+"""Read a bundle's manifest and proof: the only code that opens bundles of unknown origin.
 
 Of a bundle plain files inside its folder are read, manifest.json and proof.json at most of a size.
 What they say becomes types, or one kind of error that says where and why.
@@ -22,6 +22,8 @@ from olive_build.untrusted import Unreadable, parse_json, plain_below, read_byte
 MANIFEST, PROOF, SEAL = "manifest.json", "proof.json", "proof.json.sha256"
 # The largest manifest or proof that is read; those of this project have some 100 kB.
 MOST_BYTES = 1 << 22
+# Values of either by the signs before them; those of this project have some 10,000.
+MOST_VALUES = 200_000
 _MOST_SEAL = 1 << 10
 # What the manifest of a bundle has, of whichever version; a web page's manifest.json has not.
 _OURS = {"manifest_version", "recipe", "target", "variants", "files"}
@@ -77,16 +79,6 @@ def read_proof(folder: Path) -> Proof:
     return _read(folder, PROOF, Proof)[0]
 
 
-def manifest_from(data: object, where: Path) -> Manifest:
-    """Return a manifest from JSON, of whichever version is known. Raises BundleError."""
-    return _typed(Manifest, data, where)
-
-
-def proof_from(data: object, where: Path) -> Proof:
-    """Return a proof from JSON, of whichever version is known. Raises BundleError."""
-    return _typed(Proof, data, where)
-
-
 def to_bytes(value: Any) -> bytes:
     """Return a record, or plain data, as JSON: sorted keys, two spaces, a newline at the end."""
     data = encode(value)
@@ -101,7 +93,7 @@ def seal_of(proof: bytes) -> bytes:
 
 
 def seal_holds(folder: Path, proof_sha256: str) -> bool | None:
-    """Say whether proof.json is the one that was sealed; None where there is no seal."""
+    """Whether proof.json is the one that was sealed; None where there is no seal."""
     try:
         return read_bytes(folder / SEAL, _MOST_SEAL) == f"{proof_sha256}  {PROOF}\n".encode()
     except FileNotFoundError:
@@ -135,11 +127,11 @@ def require_own_weights(path: Path) -> None:
 
 
 def is_bundle(folder: Path) -> bool:
-    """Say whether a folder's manifest.json is one of ours, of whichever version.
+    """Whether a folder's manifest.json is one of ours, of whichever version.
 
     Raises Unreadable and OSError where it cannot be read.
     """
-    found = parse_json(read_bytes(folder / MANIFEST, MOST_BYTES))
+    found = parse_json(read_bytes(folder / MANIFEST, MOST_BYTES), MOST_VALUES)
     return isinstance(found, dict) and found.keys() >= _OURS
 
 
@@ -147,7 +139,7 @@ def _read(folder: Path, name: str, kind: type[T]) -> tuple[T, bytes]:
     path = folder / name
     try:
         text = read_bytes(path, MOST_BYTES)
-        data = parse_json(text)
+        data = parse_json(text, MOST_VALUES)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(
             "this is no bundle",

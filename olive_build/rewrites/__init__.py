@@ -1,1 +1,1 @@
-"""Graph changes of ours: one rule a file, each with the reason when it declines and a test."""
+"""Our graph changes: one rule a file, each with a reason when it declines, and a test."""

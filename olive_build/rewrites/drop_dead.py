@@ -1,4 +1,4 @@
-"""Drop what nobody reads: nodes, optional outputs, stored values, inputs of inner graphs aside.
+"""Remove what nothing reads: nodes, optional outputs and stored values.
 
 Fusions leave optional outputs behind (mean and variance of SkipLayerNormalization), which the
 kernel then computes and writes; an unused node still costs its start.

@@ -1,4 +1,4 @@
-"""A size for every symbolic axis; what only computed shapes is folded away: exact at that size.
+"""Fix a size for every symbolic axis and fold what only computed shapes: exact at that size.
 
 NPUs compile a graph for sizes that they know. onnxruntime's helper writes the sizes into the axes,
 onnxscript's optimizer folds what follows from them: Shape, Slice, Range and the masks and positions

@@ -25,7 +25,7 @@ def write_out_functions(
     trainable: Collection[str],
     lacks: Callable[[onnx.NodeProto, GradientPaths], bool],
 ) -> Rewritten:
-    """Put its definition in the place of every trained node that `lacks` a gradient and has one."""
+    """Replace each trained node that `lacks` a gradient and has a definition by the definition."""
     count = 0
     for _ in range(DEPTH):
         paths = gradient_paths(model, trainable)
@@ -87,7 +87,7 @@ def _body(
 
 
 def _fill_defaults(node: onnx.NodeProto, opset: int) -> None:
-    """Write attributes out that have a default: the definition refers to them by name."""
+    """Write out attributes that have a default, since the definition refers to them by name."""
     given = {attribute.name for attribute in node.attribute}
     for name, attribute in onnx.defs.get_schema(node.op_type, opset).attributes.items():
         if name not in given and attribute.default_value.name:
@@ -101,7 +101,7 @@ def _info(name: str, kind: ValueType) -> onnx.ValueInfoProto:
 
 
 def _renamed(one: onnx.NodeProto, node: onnx.NodeProto, place: int) -> onnx.NodeProto:
-    """Give what is inside a definition names of its own, and the layer it was traced from."""
+    """Give the values inside a definition unique names, and its nodes the layer they came from."""
     outer = {*node.input, *node.output, ""}
     for names in (one.input, one.output):
         names[:] = [n if n in outer else f"{node.output[0]}/{n}" for n in names]

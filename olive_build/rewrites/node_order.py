@@ -1,4 +1,4 @@
-"""Nodes after what they read, as ONNX asks for; onnxruntime forgives converters that do not."""
+"""Sort nodes after those that they read, as ONNX requires; onnxruntime accepts them unsorted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sort_nodes(model: onnx.ModelProto) -> bool:
 
 
 def read_by(node: onnx.NodeProto) -> set[str]:
-    """Return the names of what a node reads, and of what the nodes of its subgraphs do."""
+    """Return the names that a node and the nodes of its subgraphs read."""
     names = set(node.input)
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):

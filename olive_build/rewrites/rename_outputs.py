@@ -1,4 +1,4 @@
-"""Outputs get back the names that a pass took from them.
+"""Give the outputs back the names that a pass took from them.
 
 Olive's rtn names what a quantized node gives after the node, also where that is the graph's output.
 """
@@ -13,7 +13,7 @@ from olive_build.rewrites.clean import graphs
 
 
 def rename_outputs(model: onnx.ModelProto, names: Sequence[str]) -> int:
-    """Call the outputs `names`, in their order; return how many were called otherwise."""
+    """Name the outputs `names`, in their order; return how many had other names."""
     renamed = {
         value.name: name
         for value, name in zip(model.graph.output, names, strict=True)

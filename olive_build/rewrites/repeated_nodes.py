@@ -1,4 +1,4 @@
-"""Nodes that write the same values under the same names as an earlier one, dropped: exact.
+"""Remove nodes that compute the same values under the same names as an earlier one: exact.
 
 onnxruntime's fp16 converter (onnxruntime/transformers/float16.py, up to 1.31 at least) adds a cast
 for every fp32 node that reads a value and names it after the value. Two such readers give two

@@ -1,4 +1,4 @@
-"""What a rewrite returns: how often it applied, and why it declined where it looked and did not."""
+"""The result of a rewrite: how often it applied, and why it declined elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored tensors of several graphs, each distinct one once.
+"""Tensors that several graphs store, stored once.
 
 Parts of one model that were exported apart hold the same weights under names of their own. A
 subgraph sees the tensors of the graph around it, so that one copy there serves all.

@@ -1,4 +1,4 @@
-"""Shapes that a graph declares of stored tensors, which have their own: dropped before a change.
+"""Forget the shapes that a graph declares for stored tensors, which have shapes of their own.
 
 onnxruntime's quantizer turns Gemm into MatMul by transposing the stored weight, leaves a declared
 shape as it was, and then stops at the contradiction (quantization/onnx_quantizer.py of 1.31.1).

@@ -1,4 +1,4 @@
-"""What is said of a model that cannot be trained: which layer, which parameters, what to do.
+"""The error for a model that cannot be trained: which layer, which parameters, what to do.
 
 Here, on the machine that builds, and not on the device that would train.
 """

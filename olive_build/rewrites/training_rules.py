@@ -1,4 +1,4 @@
-"""The rewrites that make a graph ready for onnxruntime-training, in their order."""
+"""The rewrites that prepare a graph for onnxruntime-training, in order."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Rule = Callable[[onnx.ModelProto, Collection[str]], Rewritten]
 
 
 def write_out(model: onnx.ModelProto, trainable: Collection[str]) -> Rewritten:
-    """Write out every operator on a gradient's way that lacks one and is defined by others."""
+    """Write out every operator that a gradient passes, that lacks one and that others define."""
     return write_out_functions(model, trainable, lacks_gradient)
 
 
 def drop_unread(model: onnx.ModelProto, trainable: Collection[str]) -> Rewritten:
-    """Drop what nobody reads; a parameter that is to be trained stays, to be reported."""
+    """Remove what nothing reads, except a parameter that is to be trained, which is reported."""
     kept = [t for t in model.graph.initializer if t.name in set(trainable)]
     result = drop_dead(model)
     left = {tensor.name for tensor in model.graph.initializer}

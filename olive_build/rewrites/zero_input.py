@@ -1,4 +1,4 @@
-"""An input that is always zero is no input: what looks it up gets row 0, what measures it another.
+"""Remove an input that is always zero: a lookup becomes row 0, a Shape reads another input.
 
 A text that stands alone has segment 0 throughout, so a file that takes text needs neither the
 segments nor their table: Gather(table, 0) is a constant row.

@@ -1,4 +1,4 @@
-"""One candidate as a plan of its own: its graph, and its figures on the data of the search."""
+"""The plan of one candidate: its graph, and its figures on the search's data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candidates measured through the engine: each step once, whatever candidates share it."""
+"""Measures candidates with the engine, which runs a step once for all candidates that share it."""
 
 from __future__ import annotations
 

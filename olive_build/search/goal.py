@@ -1,4 +1,4 @@
-"""What a search is for: budgets as distances. Pure."""
+"""The goal of a search: how far a candidate is from its budgets. Pure functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIE_BREAKER = "cosine_mean"
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a candidate is from its budgets: at most 1 holds. `limit` names what is furthest."""
+    """How far a candidate is from its budgets; at most 1 holds. `limit` names the furthest."""
 
     loss: float
     size: float

@@ -1,4 +1,4 @@
-"""Which layers to make more exact first: fidelity gained for each bit of time. Pure.
+"""Which layers to make more exact first: by quality gained for time. Pure functions.
 
 Each layer has a point (cost, damage) for every rung of the ladder. Only the lower convex hull of a
 layer's points matters: on it, each further step gains less for its cost than the one before, so
@@ -18,7 +18,7 @@ LEAST_COST = 1e-6
 
 @dataclass(frozen=True)
 class LayerOption:
-    """One layer on one rung: its share of the time, its size, the loss that it causes."""
+    """A layer on one rung: its share of the time, its size, and the loss that it causes."""
 
     rung: int
     cost: float

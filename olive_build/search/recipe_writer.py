@@ -1,4 +1,4 @@
-"""What a search chose, written into the recipe's own text: a plain recipe, comments and all."""
+"""Write what a search chose into the recipe's own text, comments and all."""
 
 from __future__ import annotations
 

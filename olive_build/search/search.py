@@ -1,4 +1,4 @@
-"""The search: sensitivity first, then promotion in the order of fidelity gained for its time.
+"""The search: measures sensitivity first, then promotes layers by quality gained for time.
 
 1. Each ladder at its plainest is measured; the nearest to the goal is climbed first, and one that
    cannot be expected to become faster than what holds already is left alone.

@@ -1,4 +1,4 @@
-"""Platform knowledge as data: one YAML a target, one a provider, a source for each claim.
+"""Knowledge of platforms as data: one YAML a target, one a provider, a source for each claim.
 
 Adding a target or a provider is adding a file. Nothing here imports a runtime; one file loads in
 a few milliseconds and is kept.

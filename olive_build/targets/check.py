@@ -1,4 +1,4 @@
-"""Judge a graph for a target and a provider by its operators alone, where nothing can run it.
+"""Judge a graph for a target and a provider by its operators, where nothing can run it.
 
 Pure and without onnx: whoever has the model counts its nodes by domain and name. An error says
 that the file does not load or that the provider is of no use to it; a note says what to expect.

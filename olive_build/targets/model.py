@@ -1,4 +1,4 @@
-"""What is known about a platform: frozen values, read from the data files beside this module."""
+"""What is known of platforms: frozen values, read from the data files beside this module."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Target:
     has_x86: bool = False
 
     def runs_here(self, provider: str) -> bool:
-        """Whether a file is run by its own provider where it is built: it is timed only there."""
+        """Whether the build machine runs files with this provider; only then are they timed."""
         return self.builds_here and provider == HERE
 
     def packages_for(self, provider: str) -> tuple[RuntimePackage, ...]:
@@ -115,7 +115,7 @@ class OperatorSupport:
 
 @dataclass(frozen=True)
 class PrecisionSupport:
-    """What becomes of files of one precision on one provider.
+    """How a provider runs files of one precision.
 
     ``runs`` is native where its own kernels do the arithmetic, fallback where the results are
     right and the CPU or another precision does it, refused where it does not run or only costs
@@ -146,7 +146,7 @@ class BlockKernels:
 
 @dataclass(frozen=True)
 class Asking:
-    """How code in one language asks for one provider; all empty where it is there by itself.
+    """The code with which one language asks for one provider; empty if it needs none.
 
     ``imports`` are lines among the imports; ``code`` is statements on the session's ``options``, or
     an entry of an object or a list; ``argument`` is what else the session is made with, after a
@@ -162,7 +162,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class Inputs:
-    """How a language gives a graph its inputs, by their type in the manifest.
+    """The code with which a language passes a graph its inputs, by their type in the manifest.
 
     ``types`` are arrays, ``array`` makes the input [1, length] of one (``name``), ``number`` the
     input [1] of a ``value``; ``entry`` joins an input's name and that; ``imports`` are lines that
@@ -178,7 +178,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Batches:
-    """How a language gives a training step its batch.
+    """The code with which a language passes a training step its batch.
 
     ``types`` are arrays by the graph's types, and ``tensor`` makes an input of one with its
     ``shape``. ``field`` is how an object has an array, ``fields`` stands between two, and
@@ -269,7 +269,7 @@ class Provider:
         return self.shapes == "fixed"
 
     def support_of(self, precision: str) -> PrecisionSupport:
-        """Return what becomes of a precision; KeyError for a name that is none."""
+        """Return how the provider runs a precision; KeyError for an unknown one."""
         return {item.precision: item for item in self.support}[precision]
 
     def blocks_of(self, bits: int) -> BlockKernels | None:

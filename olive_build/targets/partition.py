@@ -1,4 +1,4 @@
-"""Into how many pieces a provider would take a graph apart, and what it would leave to the CPU.
+"""Into how many pieces a provider would split a graph, and what it would leave to the CPU.
 
 An estimate for providers that are not on this machine, from the operators that they have kernels
 for. The grouping is onnxruntime's own: its mobile usability checker repeats in Python what
@@ -53,7 +53,7 @@ def _text(provider: Provider, found: Partition) -> str:
 
 
 def _inside(provider: Provider, found: Partition) -> str:
-    """Say what is taken inside nodes that have weights inside, and why nothing is."""
+    """Return what the provider takes inside nodes that hold weights, and why it takes nothing."""
     because = provider.no_subgraphs_because
     on_cpu = {item.operator for item in found.breaks}
     line = ""

@@ -1,4 +1,4 @@
-"""The lowest onnxruntime that loads a graph and computes it right, from the table of releases."""
+"""The lowest onnxruntime that loads a graph and computes it correctly, from a table of releases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONTRIB = "com.microsoft"
 
 @dataclass(frozen=True)
 class Release:
-    """A release, the highest opset and IR that it reads."""
+    """A release of onnxruntime, and the highest opset and IR version that it reads."""
 
     version: str
     opset: int
@@ -25,7 +25,7 @@ class Release:
 
 @dataclass(frozen=True)
 class OperatorRelease:
-    """The release from which on an operator of com.microsoft is there and right."""
+    """The first release in which an operator of com.microsoft exists and is correct."""
 
     since: str
     why: str
@@ -33,7 +33,7 @@ class OperatorRelease:
 
 @dataclass(frozen=True)
 class RuntimeTable:
-    """What each release of onnxruntime reads, by rising version."""
+    """What each release of onnxruntime reads, from the oldest to the newest."""
 
     releases: tuple[Release, ...]
     operators: Mapping[str, OperatorRelease]

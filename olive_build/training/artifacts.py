@@ -7,6 +7,7 @@ nominal_checkpoint, and model.onnx for inference, which the runtime exports from
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +19,7 @@ from olive_build.training.checkpoint_file import read_checkpoint
 from olive_build.training.losses import add_loss
 from olive_build.training.optimizers import optimizer_model
 from olive_build.training.ort_form import convert_to_ort
-from olive_build.training.runtime import captured, free_memory, training_runtime
+from olive_build.training.runtime import captured, free_memory, reason, training_runtime
 from olive_build.training.session import (
     CHECKPOINT,
     EVAL_MODEL,
@@ -28,7 +29,6 @@ from olive_build.training.session import (
     TrainingSession,
 )
 from olive_build.training.settings import LEARNING_RATE, RATE_SCALE, Train
-from olive_build.training.training_graph import build_graphs
 from olive_build.training.weights import Weights, take_apart
 
 INFERENCE = "model.onnx"
@@ -212,3 +212,79 @@ def _encoded(value: int) -> bytes:
         value >>= 7
     data.append(value)
     return bytes(data)
+
+
+# Messages of onnxruntime 1.19.2, which the lock pins: orttraining/core/graph/
+# gradient_builder_registry.cc and framework/gradient_graph_builder.cc.
+UNREGISTERED = re.compile(r"gradient builder has not been registered: (\S+) for node ?(\S*)")
+UNREACHABLE = re.compile(r"partial derivative for '([^']+)'")
+# A name is tried from its beginning alone: from each of its signs would cost its square.
+UNUSED = re.compile(r"(?<!\S)(\S+) couldn't find the consumer node")
+
+
+def build_graphs(
+    model: onnx.ModelProto,
+    loss: str,
+    outputs: Sequence[str],
+    trainable: Sequence[str],
+    frozen: Sequence[str],
+    scratch: Path,
+) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """Return the training and the eval model, whose outputs are the loss and then `outputs`.
+
+    `model` has all parameters as inputs, and the value `loss`. Raises StepError when it is not
+    valid or onnxruntime has no gradient for it.
+    """
+    onnxblock = training_runtime().onnxblock
+    try:
+        with captured():
+            onnx.checker.check_model(model, full_check=True)
+            block = _block(onnxblock, loss, outputs, scratch)
+            for name in trainable:
+                block.requires_grad(name)
+            for name in frozen:
+                block.requires_grad(name, False)
+            with onnxblock.base(model):
+                block(*outputs)
+            training, evaluation = block.to_model_proto()
+    except Exception as error:
+        raise _explained(error, model) from error
+    return training, evaluation
+
+
+def _block(onnxblock: Any, loss: str, outputs: Sequence[str], scratch: Path) -> Any:
+    class LossThenOutputs(onnxblock.TrainingBlock):  # type: ignore[misc]
+        """The gradient is taken of what `build` returns first."""
+
+        def build(self, *_: str) -> tuple[str, ...]:
+            return (loss, *outputs)
+
+    block = LossThenOutputs()
+    # When it is collected, a block removes the file of this name, which by default is temp.onnx
+    # in the current folder.
+    block.temp_onnx_file_path = str(scratch / "no-such-file")
+    return block
+
+
+def _explained(error: Exception, model: onnx.ModelProto) -> StepError:
+    text = str(error)
+    if found := UNREGISTERED.search(text):
+        operator, name = found.groups()
+        return StepError(
+            f"onnxruntime has no gradient for the operator {operator}",
+            where=f"node `{name}`" if name else None,
+            why="a parameter below it is to be trained",
+            hint="freeze what lies below it with `train: frozen`, or replace that layer",
+        )
+    if found := UNREACHABLE.search(text) or UNUSED.search(text):
+        return StepError(
+            f"the loss does not depend on `{found[1]}`, which is to be trained",
+            why="no path of operators with a gradient leads from it to the loss",
+            hint="take it out of `train: requires_grad`, or take the loss of another output",
+        )
+    return StepError(
+        "onnxruntime cannot build the training graph",
+        where=model.graph.name or None,
+        why=reason(text),
+        hint="the end of the log has what it printed; freezing lower layers may help",
+    )

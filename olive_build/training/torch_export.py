@@ -22,8 +22,7 @@ from olive_build.onnx_files.models import EXTERNAL_DATA_BYTES
 from olive_build.rewrites.clean import SCOPES, graphs, name_nodes, strip_metadata
 from olive_build.training.settings import CLASS_LOSSES, Train
 from olive_build.training.torch_model import Trainable
-from olive_build.training.torch_names import listed
-from olive_build.training.torch_rename import target_name
+from olive_build.training.torch_names import listed, target_name
 
 MODEL = "model.onnx"
 # What onnxruntime-training 1.19.2 reads at most.

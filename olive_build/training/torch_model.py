@@ -23,8 +23,7 @@ from olive_build.training.torch_batch_norm import Folded, fold_batch_norms
 from olive_build.training.torch_freezing import Chosen, choose, plain_where_frozen
 from olive_build.training.torch_lora import add_lora
 from olive_build.training.torch_loss import loss_function, seeded_targets
-from olive_build.training.torch_names import listed, near
-from olive_build.training.torch_rename import graph_names
+from olive_build.training.torch_names import graph_names, listed, near
 
 BATCH = "batch_size"
 # For an axis that is free: enough to see a batch, and little to compute.

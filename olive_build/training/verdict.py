@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,77 +11,83 @@ from olive_build.proof.verdict import gate
 from olive_build.record.codec import decode
 from olive_build.record.proof import ErrorRate, Gate, Personalised, Trained
 
+MOST_NAMED = 3
+# By figure: its value, None where it was not measured, and what is noted of it.
+Figures = Mapping[str, tuple[float | None, str]]
+
 
 def training_gates(found: Trained, equal_error_rate: float | None = None) -> list[Gate]:
     """Hold what was found of training artifacts against the figures' limits.
 
     `equal_error_rate` is the recipe's own ceiling, where it has one.
     """
-    gates = [
-        _gate("losses_difference", found.losses_difference),
-        _gate("gradient_difference", found.gradients.worst, _of(found.gradients.parameter)),
-        _gate("parameters_difference", found.parameters.worst, _of(found.parameters.parameter)),
-        *_where_measured("free_difference", found.free_difference),
-        *_start(found.start_changed),
-        _gate(
-            "optimizer_difference",
-            len(found.optimizer_differences),
-            "; ".join(found.optimizer_differences),
-        ),
-        *_where_measured("eval_difference", found.eval_difference),
-        *_where_measured("eval_loss_difference", found.eval_loss_difference),
-        _gate("frozen_changed", len(found.frozen_changed), _few(found.frozen_changed)),
-        *_where_measured("resume_difference", _unlike(found.resume_exact)),
-        _gate("inference_difference", found.inference_difference),
-        *_where_measured("trained_difference", found.trained_difference),
-        *_where_measured("ort_difference", found.ort_difference),
-        *_where_measured("nominal_difference", _unlike(found.nominal_exact)),
-    ]
+    figures: Figures = {
+        "losses_difference": (found.losses_difference, ""),
+        "gradient_difference": (found.gradients.worst, _of(found.gradients.parameter)),
+        "parameters_difference": (found.parameters.worst, _of(found.parameters.parameter)),
+        "free_difference": (found.free_difference, ""),
+        "start_difference": _named(found.start_changed),
+        "optimizer_difference": _named(found.optimizer_differences, most=None),
+        "eval_difference": (found.eval_difference, ""),
+        "eval_loss_difference": (found.eval_loss_difference, ""),
+        "frozen_changed": _named(found.frozen_changed),
+        "resume_difference": (_unlike(found.resume_exact), ""),
+        "inference_difference": (found.inference_difference, ""),
+        "trained_difference": (found.trained_difference, ""),
+        "ort_difference": (found.ort_difference, ""),
+        "nominal_difference": (_unlike(found.nominal_exact), ""),
+    }
+    gates = list(_gates(figures))
     if equal_error_rate is not None and found.personalised:
         pooled = found.personalised.pooled
         gates.append(_gate("equal_error_rate", pooled.rate, trials(pooled), equal_error_rate))
     return gates
 
 
-def _start(changed: Sequence[str] | None) -> list[Gate]:
-    return [] if changed is None else [_gate("start_difference", len(changed), _few(changed))]
+def repeated_gates(found: Mapping[str, Any]) -> list[Gate]:
+    """Hold what `verify --train` found against the limits of a build; see training/verify_child."""
+    gates: list[Gate] = []
+    for form, one in found["forms"].items():
+        figures: Figures = {
+            "losses_difference": (one["losses_difference"], ""),
+            "gradient_difference": _worst(one["gradients"]),
+            "parameters_difference": _worst(one["parameters"]),
+            "eval_difference": (one["eval_difference"], ""),
+            "eval_loss_difference": (one["eval_loss_difference"], ""),
+            "frozen_changed": _named(one["frozen_changed"]),
+            "start_difference": _named(one["start_changed"]),
+        }
+        gates += _gates(figures, form)
+    whole: Figures = {
+        "inference_changed": _named(found["inference_changed"]),
+        "nominal_difference": (_unlike(found["nominal_exact"]), ""),
+    }
+    return [*gates, *_gates(whole)]
 
 
-def _where_measured(figure: str, value: float | None) -> list[Gate]:
-    return [] if value is None else [_gate(figure, value)]
+def _gates(figures: Figures, form: str = "") -> Iterator[Gate]:
+    """Yield a gate for each figure that was measured, of the files of a form."""
+    for name, (value, note) in figures.items():
+        if value is not None:
+            yield _gate(name, value, ", ".join(filter(None, (form, note))))
 
 
 def _unlike(exact: bool | None) -> int | None:
     return None if exact is None else int(not exact)
 
 
-def repeated_gates(found: Mapping[str, Any]) -> list[Gate]:
-    """Hold what `verify --train` found against the limits of a build; see training/verify_child."""
-    gates = []
-    for form, figures in found["forms"].items():
-        numbers = (
-            ("losses_difference", figures["losses_difference"], ""),
-            ("gradient_difference", *_worst(figures["gradients"])),
-            ("parameters_difference", *_worst(figures["parameters"])),
-            ("eval_difference", figures["eval_difference"], ""),
-            ("eval_loss_difference", figures["eval_loss_difference"], ""),
-            ("frozen_changed", *_named(figures["frozen_changed"])),
-            ("start_difference", *_named(figures["start_changed"])),
-        )
-        for figure, value, note in numbers:
-            gates.append(_gate(figure, value, ", ".join(filter(None, (form, note)))))
-    gates.append(_gate("inference_changed", *_named(found["inference_changed"])))
-    if found["nominal_exact"] is not None:
-        gates.append(_gate("nominal_difference", int(not found["nominal_exact"])))
-    return gates
-
-
 def _worst(figure: Mapping[str, Any]) -> tuple[float, str]:
     return figure["worst"], _of(figure["parameter"])
 
 
-def _named(names: list[str]) -> tuple[float, str]:
-    return len(names), _few(names)
+def _named(names: Sequence[str] | None, most: int | None = MOST_NAMED) -> tuple[float | None, str]:
+    """Return how many there are, and the first of them; all of them where `most` is None."""
+    if names is None:
+        return None, ""
+    if most is None:
+        return len(names), "; ".join(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return len(names), ", ".join(names[:most]) + more
 
 
 def margin_gates(found: Personalised, limit: float) -> list[Gate]:
@@ -95,7 +101,7 @@ def margin_gates(found: Personalised, limit: float) -> list[Gate]:
 
 
 def trials(pooled: ErrorRate) -> str:
-    """Say between which values a rate lies, and how many trials it is of."""
+    """Return the interval of a rate and the number of its trials, in words."""
     return (
         f"{pooled.low:.1%} to {pooled.high:.1%}; {pooled.owners} trials of owners, "
         f"{pooled.impostors} of impostors"
@@ -111,10 +117,6 @@ def _gate(figure: str, value: float, note: str = "", limit: float | None = None)
 
 def _of(parameter: str) -> str:
     return f"of {parameter}" if parameter else ""
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def training_figures(

@@ -26,7 +26,6 @@ from olive_build.attribution.damage import (
     LayerDamage,
     attribute,
     cosine_loss,
-    damage_by_layer,
 )
 from olive_build.attribution.graft import SWITCHES, graft, restore, switchable
 from olive_build.attribution.layers import Layer, changed_layers, quantized_layers
@@ -70,7 +69,7 @@ def test_a_graph_without_a_difference_has_no_layer() -> None:
     points = matching_points(model, disguised(model), sequences())
     assert changed_layers(model, disguised(model), points) == ()
     with pytest.raises(UsageError, match="nothing is quantized in the second graph"):
-        damage_by_layer(model, disguised(model), sequences())
+        attribute(model, disguised(model), sequences())
 
 
 def test_a_changed_weight_in_fp32_is_a_rewritten_layer() -> None:
@@ -129,7 +128,7 @@ def test_halves_are_cast_at_the_cuts() -> None:
     restored = run(restore(model, variant, layers), halves).astype(np.float32)
     # Its input and output stay fp16.
     assert np.abs(restored - exact).max() < np.abs(low - exact).max() + 2e-3
-    damages = damage_by_layer(model, variant, sequences())
+    damages = attribute(model, variant, sequences()).layers
     assert all(40 < item.own_db < 100 for item in damages if "MatMul" in item.layer.name)
 
 
@@ -185,7 +184,7 @@ def test_the_damage_of_one_layer_is_that_of_its_graft(
     pair: tuple[onnx.ModelProto, onnx.ModelProto],
 ) -> None:
     feeds = sequences(4)
-    damages = damage_by_layer(*pair, feeds)
+    damages = attribute(*pair, feeds).layers
     grafted = graft(*pair, [damages[1].layer])
     losses = []
     for feed in feeds:
@@ -199,7 +198,7 @@ def test_the_damage_of_one_layer_is_that_of_its_graft(
 def test_the_first_layers_own_noise_is_what_has_accumulated_there(
     pair: tuple[onnx.ModelProto, onnx.ModelProto],
 ) -> None:
-    first = damage_by_layer(*pair, sequences())[0]
+    first = attribute(*pair, sequences()).layers[0]
     assert first.own_db == pytest.approx(first.accumulated_db, abs=0.05)
 
 
@@ -210,7 +209,7 @@ def test_samples_are_taken_one_at_a_time(pair: tuple[onnx.ModelProto, onnx.Model
 
 
 def test_another_measure_is_used(pair: tuple[onnx.ModelProto, onnx.ModelProto]) -> None:
-    damages = damage_by_layer(*pair, sequences(2), measure=lambda _a, _b, _feed: 0.25)
+    damages = attribute(*pair, sequences(2), measure=lambda _a, _b, _feed: 0.25).layers
     assert {item.damage for item in damages} == {0.25}
 
 
@@ -287,7 +286,7 @@ def test_a_table_of_int8_rows_is_a_layer(tmp_path: Path) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     feeds = [{"ids": np.arange(20)[None] + start} for start in (0, 10, 30)]
-    (only,) = damage_by_layer(model, dynamic_int8(model, tmp_path), feeds)
+    (only,) = attribute(model, dynamic_int8(model, tmp_path), feeds).layers
     assert (only.layer.name, only.layer.operator) == ("words", "Gather")
     assert only.layer.precision in ("int8", "uint8")
     assert only.share == 1

@@ -53,8 +53,8 @@ def test_a_plan_has_every_file_that_steps_make(made: Project) -> None:
         assert set(bundle["files"]) == {f"training/{name}" for name in MODELS} | {
             "inference/model.onnx"
         }
-        steps = {step["id"]: step["kind"] for step in planned["steps"]}
-        assert {steps[node] for node in bundle["files"].values()} == {"training-artifacts"}
+        steps = {step["id"]: step["kind"].rpartition(":")[2] for step in planned["steps"]}
+        assert {steps[node] for node in bundle["files"].values()} == {"TrainingArtifacts"}
     assert text.count("    training/checkpoint  from topics-lora/artifacts\n") == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,16 @@ def test_only_a_program_joins_a_folder_and_its_processes_are_told() -> None:
     }
     told = {"bundle/measured_again.py", "engine/worker.py", "steps/latency_child.py"}
     assert joining == {"cli/__init__.py", *told}
+
+
+def test_every_toy_is_in_the_docs_and_none_in_the_product() -> None:
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "docs" / "extending.md").read_text(encoding="utf-8")
+    toys = {path.stem for path in (root / "tests/extending/toy").rglob("*")}
+    told = re.findall(r"`(\w+)`", " ".join(re.findall(r"Toys?: ([^.]*)\.", text)))
+    assert len(told) >= 11 and {*told} <= toys
+    product = [
+        path for path in (root / "olive_build").rglob("*") if path.suffix in (".py", ".yaml")
+    ]
+    known = "\n".join(path.read_text(encoding="utf-8") for path in product)
+    assert not [name for name in told if "toy" in name and name in known]

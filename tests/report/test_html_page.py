@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from olive_build.report.builds import find_build
 from olive_build.report.comparison import Comparison
 from olive_build.report.damage import read_damage
 from olive_build.report.render.html import style, to_html
-from olive_build.report.reporting import Asked, comparison_page, report_page, write_report
+from olive_build.report.reporting import Asked, comparison_page, render, report_page, write_report
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -57,10 +58,10 @@ def bundle(folder: Path, p1: float = 0.99, speed: float = 0.25, **more: Any) -> 
     return write_bundle(folder, {"int8": variant(p1, 25_000_000, rows)}, **more)
 
 
-def report_of(folder: Path, *damages: Path) -> str:
+def report_of(folder: Path, *damages: Path, form: str = "html") -> str:
     build = find_build(str(folder), folder)
     shown = replace(build, damages=tuple(read_damage(path) for path in damages))
-    return to_html(report_page(shown))
+    return render(report_page(shown), form, io.StringIO())
 
 
 def comparison_of(old: Path, new: Path) -> str:
@@ -112,7 +113,7 @@ def test_what_a_processor_without_vnni_gives_is_shown(tmp_path: Path) -> None:
     assert 0.9712345 in page.figures
 
 
-def hostile(tmp_path: Path) -> str:
+def hostile(tmp_path: Path, form: str = "html") -> str:
     name = "</style><script>alert(1)</script>\"' onload=x \x00\u202e"
     rows = [latency(0.25)]
     damaged = variant(0.99, 1, rows, search=SEARCH)
@@ -130,8 +131,9 @@ def hostile(tmp_path: Path) -> str:
     )
     path = tmp_path / "damage.json"
     layers = [{**item, "node": name} for item in DAMAGE["layers"]]
-    path.write_text(json.dumps({**DAMAGE, "layers": layers, "recipe_change": name}))
-    return report_of(folder, path)
+    named = {"variant": name, "layers": layers, "recipe_change": name}
+    path.write_text(json.dumps({**DAMAGE, **named}))
+    return report_of(folder, path, form=form)
 
 
 def test_no_text_of_a_bundle_becomes_markup(tmp_path: Path) -> None:
@@ -142,6 +144,13 @@ def test_no_text_of_a_bundle_becomes_markup(tmp_path: Path) -> None:
     assert "\x00" not in text
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     assert "<script>alert(1)</script>" in page.text
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_text_of_a_bundle_acts_on_a_terminal(tmp_path: Path, form: str) -> None:
+    text = hostile(tmp_path, form)
+    assert "alert(1)" in text
+    assert not [sign for sign in ("\x00", "\u202e") if sign in text]
 
 
 @pytest.mark.parametrize("kind", ["report", "comparison", "hostile"])

@@ -12,7 +12,7 @@ from torch import nn
 
 from olive_build.errors import StepError
 from olive_build.training.torch_export import exported_name, name_ends
-from olive_build.training.torch_rename import graph_names
+from olive_build.training.torch_names import graph_names
 
 from .small_training import TRAIN
 

@@ -28,7 +28,6 @@ from olive_build.families.sentence_embedding.modules import (
 )
 
 PREFIX = "pooling"
-LAYER_NORM_OPSET = 17
 EPSILON = 1e-5
 # By torch's name: an operator that does the same, with its attributes.
 OPERATORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {

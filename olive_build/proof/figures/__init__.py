@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unit:
-    """In what numbers are counted: how they are written, and between what they lie.
+    """The unit of a number: how it is written, and its lowest and highest value.
 
     A number is written times `scale` with the format `digits` and `after` behind it. `low` and
     `high` are the least and the most that there can be, and `beyond` says why a budget outside of
@@ -46,7 +46,7 @@ class Unit:
         return f"{number:{digits}}{self.after}"
 
     def limit_text(self, value: float) -> str:
-        """Return a limit as it is meant, without more digits than it has: `26 %`."""
+        """Return a limit in words, without more digits than it has: `26 %`."""
         return f"{value * self.scale:g}{self.after}"
 
 
@@ -129,7 +129,7 @@ class Figure:
 
     @property
     def bound(self) -> Literal["at least", "at most"]:
-        """How a limit binds."""
+        """Whether the limit is the least or the most that a value may be."""
         return "at least" if self.better == "more" else "at most"
 
     @property
@@ -138,7 +138,7 @@ class Figure:
         return self.short or self.title[:1].upper() + self.title[1:]
 
     def holds(self, value: float, limit: float) -> bool:
-        """Whether a value keeps to a limit; one that is no number keeps to none."""
+        """Whether a value meets a limit; NaN meets none."""
         return value >= limit if self.better == "more" else value <= limit
 
     def worst(self, values: Iterable[float]) -> float:
@@ -147,12 +147,12 @@ class Figure:
 
     @property
     def falls_under(self) -> Literal["quality", "perplexity"] | None:
-        """The budget on what it may lose against the build before; None where there is none."""
+        """The budget of `regression` that limits its loss against the build before, or None."""
         is_share = self.metrics and self.unit.whole is not None
         return self.regression or ("quality" if is_share else None)
 
     def lost(self, value: float, limit: float, share: float = 1.0) -> float:
-        """Return what is lost over that share of what a limit allows: at most 1 holds."""
+        """Return the loss as a share of what a limit allows; at most 1 holds."""
         sign = -1.0 if self.better == "more" else 1.0
         # Whoever asks for more than the best that there is asks for that.
         best = self.best if self.best is not None else max(-sign, 0.0)
@@ -160,7 +160,7 @@ class Figure:
         return sign * (value - best) / max(sign * (limit - best) * share, NO_LOSS)
 
     def is_near(self, value: float, recorded: float) -> bool:
-        """Whether another machine that measures `value` says the same as the one that recorded."""
+        """Whether a value from another machine agrees with the recorded one."""
         return abs(value - recorded) <= self.tolerance * max(1.0, abs(recorded))
 
     def text(self, value: float) -> str:
@@ -173,7 +173,7 @@ NO_LOSS = 1e-9
 
 
 def every() -> Mapping[str, Figure]:
-    """Return all figures by name: those of quality first, then what a file costs, then training's.
+    """Return all figures by name: quality first, then cost, then training.
 
     Raises ValueError where two files name one figure.
     """
@@ -193,7 +193,7 @@ def _every(joined: tuple[Path, ...]) -> Mapping[str, Figure]:
 
 
 def find(name: str) -> Figure:
-    """Return a figure; of one that is not known, nothing but its name is known.
+    """Return the figure of that name; for an unknown name, one that knows nothing but its name.
 
     Bundles of others, and of other versions, may have those.
     """
@@ -237,7 +237,7 @@ def shipped_ceilings() -> dict[str, float]:
 
 
 def what_to_do(failed: Collection[str]) -> str:
-    """Return what the first of these figures says to do; "" where none of them says anything."""
+    """Return the hint of the first of these figures that has one; "" without any."""
     hints = (item.hint for name, item in every().items() if name in failed)
     return next(filter(None, hints), "")
 

@@ -1,4 +1,4 @@
-"""How a classifier's answers are, and its logits.
+"""Figures of a classifier's answers and logits.
 
 The limits were measured on the test images of recipes/characters.
 """

@@ -1,4 +1,4 @@
-"""What a file costs: its size, its time, its memory.
+"""What a file costs: size, time and memory.
 
 `size_ratio`, `slowdown` and the like are against the fp32 graph that a file came from.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def ratio_to(row: Latency | LoadTime, other: str) -> Median:
-    """Return a time against another candidate's."""
+    """Return the file's time as a ratio to another contestant's."""
     item = row.ratio_to[other]
     return Median(item.median, *item.interval, row.noisy)
 

@@ -1,4 +1,4 @@
-"""How near vectors are to those that they are held to.
+"""How close vectors are to the reference's.
 
 The limits were measured on held-out sentences with all-MiniLM-L6-v2, and on the test images of
 recipes/characters: a sound conversion of that precision keeps them, a broken layer does not.

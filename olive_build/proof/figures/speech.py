@@ -1,4 +1,4 @@
-"""How well speech is written down. The limits were chosen, and not measured yet."""
+"""How well speech is transcribed. The limits were chosen, not measured yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References of image classifiers: pictures, their labels, and what transformers makes of them.
+"""References of image classifiers: pictures, their labels and transformers' logits.
 
 reference.json   kind, names of the classes, how pixels are prepared, how scores follow from logits
 reference.npz    images uint8 [images, height, width, channels], or bytes [all] with shapes
@@ -67,7 +67,7 @@ class ClassificationReference:
 
     @property
     def expected(self) -> Floats:
-        """Logits, with no difference of pixels in the last column: [images, classes + 1]."""
+        """Logits [images, classes + 1]; the last column, the difference of pixels, is zero."""
         nothing = np.zeros((len(self.logits), 1), np.float32)
         return np.hstack([self.logits, nothing]).astype(np.float32)
 
@@ -161,7 +161,7 @@ class ClassificationReference:
         return apart
 
     def _is_left_alone(self, row: int) -> bool:
-        """Say whether a picture's bytes are those that transformers makes pixels of."""
+        """Whether transformers makes pixels of exactly these bytes, without resizing."""
         if self.prepared is None:
             return True
         return np.array_equal(self.images.batch(np.array([row]))[0], self.prepared[row])

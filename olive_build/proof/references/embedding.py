@@ -32,7 +32,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class EmbeddingReference:
-    """Texts, their token ids, and what SentenceTransformer.encode gives [texts, dimensions].
+    """Texts, their token ids, and the embeddings of SentenceTransformer.encode.
 
     The last `strange` texts are no data: they are held to the largest difference alone. Graphs that
     give hidden states have them pooled by `pooling`, as clients do.

@@ -1,4 +1,4 @@
-"""References of models that write: texts as tokens, what PyTorch says of them and writes.
+"""References of models that write: texts as tokens, PyTorch's predictions and continuations.
 
 reference.json   kind, the tokens that end and pad a text, how a file that searches by itself does
                  it (`promised`), and `cases`: prompts that are continued in one batch, each the

@@ -1,4 +1,4 @@
-"""References of models that go on learning: inputs as a graph takes them, and PyTorch's logits.
+"""References of models that go on learning: the graph's inputs and PyTorch's logits.
 
 reference.json   kind, names of the inputs, name of the output
 reference.npz    input.<name> [8, ...] for each input, logits [8, outputs]

@@ -33,7 +33,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Decoding:
-    """How a text is looked for; lengths are in tokens, those of the prompt counted too."""
+    """How texts are searched; lengths are in tokens and include the prompt."""
 
     max_length: int
     min_length: int = 0
@@ -64,7 +64,7 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Case:
-    """A clip that is decoded in another way, by its row, and the texts that PyTorch returns."""
+    """A clip, by its row, that is decoded with other options, and the texts of PyTorch."""
 
     clip: int
     decoding: Decoding
