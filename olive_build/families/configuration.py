@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,18 @@ def read_configuration(folder: Path, name: str, refused: Refusal) -> dict[str, A
     if not path.exists():
         raise refused(folder, f"there is no {name}")
     return read_object(path)
+
+
+def read_architecture(
+    folder: Path, name: str, known: Collection[str], refused: Refusal
+) -> tuple[dict[str, Any], str]:
+    """Return a configuration and its model_type, which must be one of the `known` ones."""
+    config = read_configuration(folder, name, refused)
+    kind = str(config.get("model_type", "unknown"))
+    if kind not in known:
+        why = f"its model_type is {kind}, and known are: {', '.join(known)}"
+        raise refused(folder, why)
+    return config, kind
 
 
 def read_object(path: Path) -> dict[str, Any]:
