@@ -1,4 +1,4 @@
-"""Contestants that are timed: their processes, which answer JSON lines, and limits on their time."""
+"""Contestants that are timed: their processes, which answer JSON lines, and limits on time."""
 
 from __future__ import annotations
 
