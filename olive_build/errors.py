@@ -62,7 +62,7 @@ class OliveBuildError(Exception):
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Return a text of anybody's for a terminal: what is no sign, and not to keep, is escaped."""
+    """Return any text for a terminal, with control characters escaped unless kept."""
     if text.isprintable():
         return text
     return "".join(
@@ -105,7 +105,7 @@ class RecipeError(OliveBuildError):
 
 
 class PlanError(OliveBuildError):
-    """A valid recipe asks for something that cannot be planned, or its model cannot be had."""
+    """A valid recipe asks for something that cannot be planned, or its model is not available."""
 
     exit_code = EXIT_PLAN
 

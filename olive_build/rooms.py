@@ -102,7 +102,7 @@ def _package(room: str) -> ModuleType:
 
 
 def _existing(room: str) -> ModuleType | None:
-    """Return one of our packages, or None where there is none of that name."""
+    """Return one of our packages, or None if there is none of that name."""
     try:
         found = import_module(f"{PACKAGE}.{room}")
     except ModuleNotFoundError:

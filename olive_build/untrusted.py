@@ -60,7 +60,7 @@ class Unreadable(OSError):
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """Open a file for reading. Raises Unreadable for a link or what is no file, and OSError."""
+    """Open a plain file for reading. Raises Unreadable for a link or anything else, and OSError."""
     _require_plain(path.lstat())  # before it is opened: opening is enough to make a device act
     descriptor = os.open(path, os.O_RDONLY | _CAREFULLY)
     try:
@@ -364,7 +364,7 @@ def _array(file: IO[bytes], size: int) -> Array:
 
 
 def _require_characters(array: Array) -> None:
-    """Raise ValueError for texts that hold what is no character."""
+    """Raise ValueError for texts with invalid characters."""
     import numpy as np
 
     codes = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.byteorder}u4")

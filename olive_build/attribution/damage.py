@@ -1,4 +1,4 @@
-"""What each layer of a variant costs: its own noise, the damage at the end, and what piles up."""
+"""What each layer of a variant costs: its own noise, its damage at the end, and the sum so far."""
 
 from __future__ import annotations
 

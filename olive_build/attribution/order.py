@@ -36,7 +36,7 @@ class Order:
         self._pairs.append((reference, variant))
 
     def allows(self, reference: str, variant: str) -> bool:
-        """Say whether no chosen pair stands before this one in one graph and after in the other."""
+        """Whether no chosen pair stands before this one in one graph and after in the other."""
         ours, theirs = self._places
         before = self._before[0][reference], self._before[1][variant]
         bits = 1 << ours[reference], 1 << theirs[variant]

@@ -11,6 +11,7 @@ from typing import Any
 
 from olive_build.bundle.layout import model_files, side_files
 from olive_build.bundle.layouts.configuration import CONFIG, SETTINGS
+from olive_build.bundle.layouts.folder import MODELS
 from olive_build.bundle.manifest import manifest_of
 from olive_build.bundle.previous import previous_build, reference_digests
 from olive_build.bundle.publish import BundleFile, from_bytes
@@ -247,7 +248,7 @@ def declared(files: Sequence[BundleFile]) -> list[BundleFile]:
 
     Where all models are one file it stays as it is.
     """
-    names = {file.path for file in files}
+    names = {file.path for file in files if file.path.startswith(f"{MODELS}/")}
     beside = {path: len(data_names(path, names)) for path in sorted(names)}
     numbers = {PurePosixPath(path).name: number for path, number in beside.items() if number}
     if not numbers:

@@ -15,7 +15,7 @@ INDEX = "index.json"
 
 
 def write_index(outputs: Path) -> None:
-    """Write index.json from the bundles that lie below `outputs` now; what is none is left out.
+    """Write index.json from the bundles below `outputs`; other folders are left out.
 
     Raises BundleError when it cannot be written. An index that is right is not touched.
     """

@@ -75,7 +75,7 @@ def _gates(manifest: Manifest, made: Variant, proved: VariantProof) -> Iterator[
 
 
 def _is_same(recorded: Gate, gate: Gate) -> bool:
-    """Say whether two gates are of one figure, with one limit, value and outcome."""
+    """Whether two gates are of one figure, with one limit, value and outcome."""
     if (recorded.figure, recorded.size, recorded.limit) != (gate.figure, gate.size, gate.limit):
         return False
     if recorded.status != gate.status or recorded.bound != gate.bound:

@@ -1,4 +1,4 @@
-"""A bundle appears whole or not at all; what is already there and right is left alone."""
+"""Publish a bundle whole or not at all; a bundle that is already there and equal is left alone."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def is_published(
     proof: bytes,
     digest: Callable[[Path], str],
 ) -> bool:
-    """Say whether `folder` holds exactly these files. `digest` may remember what it has read."""
+    """Whether `folder` holds exactly these files. `digest` may remember what it has read."""
     try:
         for name, content in _said(manifest, proof).items():
             if read_bytes(folder / name, MOST_BYTES) != content:

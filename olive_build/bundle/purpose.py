@@ -94,7 +94,7 @@ class Purpose:
         return {}
 
     def status(self, target: str, provider: str) -> str:
-        """Say what was run where, in the words that a bundle carries."""
+        """Return what was run where, in the words of a bundle."""
         if load_target(target).runs_here(provider):
             return "proved: run by its own provider"
         if provider == "wasm":

@@ -57,7 +57,7 @@ def code_sections(manifest: Manifest, facts: Facts) -> str:
 
 
 def _processors(manifest: Manifest) -> list[str]:
-    """Say what an int8 file does on other x86 processors than one like the one it was proved on."""
+    """Return what an int8 file does on x86 processors unlike the one it was proved on."""
     names = [n for n, v in manifest.variants.items() if v.precision in EIGHT_BIT_PRODUCTS]
     if not names or manifest.provider != HERE or not load_target(manifest.target).has_x86:
         return []
@@ -85,7 +85,7 @@ def _variants(manifest: Manifest) -> list[str]:
 
 
 def _weights(manifest: Manifest) -> list[str]:
-    """Say of models of several files which these are, and how they are to be loaded."""
+    """Return, for models of several files, which files these are and how to load them."""
     paths = {path for variant in manifest.variants.values() for path in variant.models.values()}
     beside = {path: manifest.beside(path) for path in sorted(paths)}
     lines = [

@@ -117,7 +117,7 @@ def _run(words: Sequence[str], *, as_json: bool) -> int:
 
 
 def _told(error: BaseException, words: Sequence[str], *, as_json: bool) -> int:
-    """Say what went wrong; return the exit code of its kind."""
+    """Print what went wrong; return the exit code of its kind."""
     match error:
         case BrokenPipeError():
             return EXIT_DONE

@@ -18,7 +18,7 @@ _came: float | None = None
 
 
 def listen() -> None:
-    """Have the first signal raise KeyboardInterrupt; others don't disturb the clearing up after it.
+    """Let the first signal raise KeyboardInterrupt; later ones don't disturb the clean-up.
 
     One that comes when that takes too long ends the process at once. What is ignored already, as by
     nohup, stays so.
@@ -31,12 +31,12 @@ def listen() -> None:
 
 
 def came() -> bool:
-    """Say whether this process was told to end."""
+    """Whether this process was told to end."""
     return _came is not None
 
 
 def ignore() -> None:
-    """Hear none any more: the exit code is settled."""
+    """Ignore further signals: the exit code is settled."""
     for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
 

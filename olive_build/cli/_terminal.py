@@ -18,7 +18,7 @@ _OURS = re.compile(r"(\x1b\[(?:[012]|3[123])m|\r\x1b\[2K)")
 
 
 class Terminal(io.TextIOWrapper):
-    """A standard stream that shows as an escape what is no sign, and what its encoding lacks."""
+    """A standard stream that escapes control characters and what its encoding lacks."""
 
     reader_gone = False
 
@@ -62,7 +62,7 @@ def take_over() -> None:
 
 
 def let_go() -> None:
-    """Write what is left; where nobody reads it any more, that is no error."""
+    """Write what is left; it is no error if nobody reads it any more."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

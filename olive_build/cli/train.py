@@ -16,7 +16,7 @@ a_path = click.Path(path_type=Path)
 
 
 class Number(click.FloatRange):
-    """A number in a range; nan, which no comparison leaves out, is none."""
+    """A number in a range; NaN, which no comparison excludes, is refused."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

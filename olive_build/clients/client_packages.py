@@ -56,7 +56,7 @@ def clients_folder() -> Path | None:
 
 
 def require_clients() -> Path:
-    """Return the folder that `make clients` made. Raises UsageError where there is none."""
+    """Return the folder that `make clients` made. Raises UsageError if there is none."""
     found = clients_folder()
     if found:
         return found
@@ -78,7 +78,7 @@ def find_chromium() -> str | None:
 
 
 def require_chromium() -> str:
-    """Return the path of Chromium. Raises UsageError where there is none."""
+    """Return the path of Chromium. Raises UsageError if there is none."""
     found = find_chromium()
     if found:
         return found

@@ -90,7 +90,7 @@ class WebServer(ThreadingHTTPServer):
             self.sent[path] += size
 
     def file_of(self, path: str) -> Path | None:
-        """Return the file behind a decoded path, or None where there is none to be had."""
+        """Return the file behind a decoded path, or None."""
         for prefix in sorted(self.mounts, key=len, reverse=True):
             root = self.mounts[prefix]
             rest = path.removeprefix(prefix)

@@ -78,14 +78,14 @@ class Decisions:
         state.artifact = self.store.artifact(state.record) if state.record else None
 
     def usable(self, source: str) -> bool:
-        """Say whether a node or leaf can be read by its dependants now."""
+        """Whether a node or leaf can be read by its dependants now."""
         if source in self._leaves:
             return True
         state = self.states[source]
         return state.artifact is not None and (state.ran or not self.force)
 
     def ready(self, node: Node) -> bool:
-        """Say whether a node must run and has all its inputs."""
+        """Whether a node must run and has all its inputs."""
         return self.states[node.id].must_run and all(self.usable(s) for _, s in node.inputs)
 
     def path(self, source: str) -> str:

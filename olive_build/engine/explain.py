@@ -152,7 +152,7 @@ def explain(
     force: bool = False,
     wanted: Collection[str] | None = None,
 ) -> tuple[tuple[Node, tuple[Reason, ...]], ...]:
-    """Say for every node that `run_graph` would look at why it would run or not; runs nothing."""
+    """Return for every node why `run_graph` would run it or not; runs nothing."""
     decisions = Decisions(graph, store, wanted, force)
     decisions.settle()
     return tuple((node, reasons(decisions, node)) for node in decisions.nodes)

@@ -59,7 +59,7 @@ class Toolchains(Protocol):
         """Return the lock's packages with their versions; nothing need be made for that."""
 
     def python_of(self, toolchain: str, report: Callable[[str], object] | None = None) -> Path:
-        """Make the environment where there is none; raises StepError if that fails."""
+        """Make the environment if there is none; raises StepError if that fails."""
 
     def command(self, toolchain: str, module: str, *arguments: str) -> list[str]:
         """Return the command that runs a module of this package there."""

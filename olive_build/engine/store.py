@@ -183,7 +183,7 @@ class Store:
         return Artifact(record.artifact, path, record.files)
 
     def holds(self, record: Record) -> bool:
-        """Say whether the record's artifact is there, by names and sizes."""
+        """Whether the record's artifact is there, by names and sizes."""
         path = str(self.artifact_path(record.artifact))
         try:
             for entry in record.files:

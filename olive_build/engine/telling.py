@@ -13,6 +13,6 @@ def tell(text: str) -> None:
 
 
 def listen(listener: Callable[[str], None]) -> None:
-    """Have what is told from now on given to `listener`."""
+    """Send everything that is told from now on to `listener`."""
     global _listener  # noqa: PLW0603 - a process runs one step at a time
     _listener = listener

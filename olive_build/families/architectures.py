@@ -60,7 +60,7 @@ def task_of(architecture: str) -> str | None:
 
 
 def is_taken(family: Family, architecture: str) -> bool:
-    """Say whether a family builds models of that class, or takes the encoder out of them."""
+    """Whether a family builds models of that class, or takes the encoder out of them."""
     endings = (*family.classes, *family.encoders)
     return task_of(architecture) is None or architecture.endswith(endings)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,20 @@ def read_configuration(folder: Path, name: str, refused: Refusal) -> dict[str, A
     return read_object(path)
 
 
+def read_architecture(
+    folder: Path, name: str, known: Collection[str], refused: Refusal
+) -> tuple[dict[str, Any], str]:
+    """Return a configuration and its model_type, which must be one of the `known` ones."""
+    config = read_configuration(folder, name, refused)
+    kind = str(config.get("model_type", "unknown"))
+    if kind not in known:
+        why = f"its model_type is {kind}, and known are: {', '.join(known)}"
+        raise refused(folder, why)
+    return config, kind
+
+
 def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object of a file, empty where there is none. Raises PlanError."""
+    """Return the JSON object of a file, empty if there is none. Raises PlanError."""
     data = read_value(path)
     if data is None:
         return {}
@@ -46,7 +58,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_value(path: Path) -> Any:
-    """Return what a JSON file holds, None where there is none. Raises PlanError.
+    """Return what a JSON file holds, None if there is none. Raises PlanError.
 
     Where links of a model's folder lead was looked at when the model was taken.
     """

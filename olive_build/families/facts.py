@@ -6,7 +6,6 @@ its own rooms read.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +57,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts(ABC):
+class Facts:
     """What a model is, read from its folder without its weights' values.
 
     `inputs` are those of its first graph. `client_files` are shipped beside bare graphs,
@@ -76,9 +75,12 @@ class Facts(ABC):
     notes: tuple[str, ...] = ()
 
     @property
-    @abstractmethod
     def components(self) -> tuple[Component, ...]:
-        """The graphs that the model is exported as, each after those whose outputs it reads."""
+        """The graphs that the model is exported as, each after those whose outputs it reads.
+
+        By default it is one, whose attention stays as it is.
+        """
+        return (Component(),)
 
     @property
     def longest(self) -> int | None:
@@ -100,7 +102,7 @@ class Facts(ABC):
         """The files of `compose: split`, each with the components that are joined in it."""
         return {item.name: (item.name,) for item in self.components}
 
-    def check(self, folder: Path, asked: Asked) -> None:  # noqa: B027 - most models can do it
+    def check(self, folder: Path, asked: Asked) -> None:
         """Raise PlanError where the model in `folder` cannot do what a build asks of it."""
 
     def written_for(self, options: Mapping[str, str]) -> Mapping[str, bytes]:

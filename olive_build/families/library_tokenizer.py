@@ -73,7 +73,7 @@ def library_tokenizer(folder: Path, settings: TokenizerSettings) -> Any:
 
 
 def _lowers(normalizer: Any) -> bool:
-    """Say whether sentence-transformers finds Lowercase in a normalizer (its _has_lowercase)."""
+    """Whether sentence-transformers finds Lowercase in a normalizer (its _has_lowercase)."""
     from tokenizers.normalizers import Lowercase, Sequence
 
     parts: Any = normalizer if isinstance(normalizer, Sequence) else [normalizer]

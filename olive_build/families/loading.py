@@ -310,7 +310,7 @@ def _check_unexpected(
 
 
 def _is_weight(stored: Stored | None) -> bool:
-    """Say whether a tensor is learned: no integers, no flags, no single constant."""
+    """Whether a tensor is learned: no integers, no flags, no single constant."""
     return stored is None or (stored.dtype in ("F64", "F32", "F16", "BF16") and stored.values > 1)
 
 

@@ -88,7 +88,7 @@ def _stored(path: Path, entry: Mapping[str, object], start: int) -> Stored:
 
 
 def is_same(one: Stored, other: Stored) -> bool:
-    """Say whether two tensors have one type, one shape and the same bytes."""
+    """Whether two tensors have one type, one shape and the same bytes."""
     if (one.dtype, one.shape) != (other.dtype, other.shape):
         return False
     return all(mine == its for mine, its in zip_longest(_pieces(one), _pieces(other)))

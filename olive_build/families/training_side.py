@@ -91,5 +91,5 @@ class TrainingSide:
 
 
 def is_chance(name: str) -> bool:
-    """Say whether a field of a configuration is how often something is left out by chance."""
+    """Whether a field of a configuration is a probability of leaving something out."""
     return name in MASKS or "dropout" in name or name in ("layerdrop", "drop_path_rate")

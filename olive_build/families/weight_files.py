@@ -151,7 +151,7 @@ def _none(folder: Path) -> PlanError:
 def ties_words(
     folder: Path, config: Mapping[str, Any], table: str, scores: str, *, by_default: bool
 ) -> bool:
-    """Say whether the model in `folder` scores words by the table that it looks words up in.
+    """Whether the model in `folder` scores words by the table that it looks words up in.
 
     `table` is how the name of the one weight ends, `scores` the name of the other. Where the
     configuration ties them, transformers goes by the files all the same: two that differ stay apart

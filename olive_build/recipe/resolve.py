@@ -183,7 +183,7 @@ def _components(place: Place, **whole: Any) -> tuple[ComponentBuild, ...]:
 
 
 def _opset(place: Place, component: str = "") -> int | None:
-    """Return the version of ONNX's operators; of a component None where nothing is said of it."""
+    """Return the version of ONNX's operators; of a component None if nothing is said of it."""
     runtime = min(place.target.opset_max, place.provider.opset_max or place.target.opset_max)
     rules = place.owner.opsets if place.owner else OPSETS
     ceiling = min(runtime, rules.highest or runtime)
@@ -206,7 +206,7 @@ def _opset(place: Place, component: str = "") -> int | None:
 
 
 def _attention(place: Place, component: str = "") -> Literal["fused", "plain"] | None:
-    """Return what becomes of attention; of a component None where nothing is said of it."""
+    """Return what becomes of attention; of a component None if nothing is said of it."""
     chosen: Literal["fused", "plain"] | None
     chosen, path = place.said("fuse", "attention", component=component)
     able = place.provider.contrib_attention

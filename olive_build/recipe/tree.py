@@ -77,7 +77,7 @@ class YamlNode:
         return None
 
     def find(self, path: Sequence[Key]) -> YamlNode | None:
-        """Return the node at `path`, or None where nothing is written there."""
+        """Return the node at `path`, or None if nothing is written there."""
         node: YamlNode | None = self
         for key in path:
             node = node.child(key) if node else None

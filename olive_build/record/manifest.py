@@ -243,7 +243,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """How a step changes the parameters: `sgd` has a learning rate alone."""
+    """How a step changes the parameters; `sgd` only has a learning rate."""
 
     name: Literal["sgd", "adamw"]
     lr: float
@@ -316,7 +316,7 @@ class Training:
 
     @property
     def form(self) -> Literal["onnx", "ort"]:
-        """The form in which the training graphs are there: onnx, or ort alone."""
+        """The form of the training graphs: onnx, or ort if there are only those."""
         return "onnx" if TRAINING_GRAPHS[0] in self.files else "ort"
 
     @property

@@ -93,7 +93,7 @@ def seal_of(proof: bytes) -> bytes:
 
 
 def seal_holds(folder: Path, proof_sha256: str) -> bool | None:
-    """Say whether proof.json is the one that was sealed; None where there is no seal."""
+    """Whether proof.json is the one that was sealed; None where there is no seal."""
     try:
         return read_bytes(folder / SEAL, _MOST_SEAL) == f"{proof_sha256}  {PROOF}\n".encode()
     except FileNotFoundError:
@@ -127,7 +127,7 @@ def require_own_weights(path: Path) -> None:
 
 
 def is_bundle(folder: Path) -> bool:
-    """Say whether a folder's manifest.json is one of ours, of whichever version.
+    """Whether a folder's manifest.json is one of ours, of whichever version.
 
     Raises Unreadable and OSError where it cannot be read.
     """

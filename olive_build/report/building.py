@@ -246,7 +246,7 @@ def _notes(outcome: Outcome) -> tuple[str, ...]:
 
 
 def print_undecided(result: BuildReport) -> None:
-    """Say of each bundle that was published what noise left open: nobody may overlook it."""
+    """Print what noise left open in each published bundle."""
     for item in result.bundles:
         for variant in item.proofs if item.error is None else ():
             for gate in variant.proof.undecided:
@@ -255,7 +255,7 @@ def print_undecided(result: BuildReport) -> None:
 
 
 def without_vnni(item: BundleResult) -> list[str]:
-    """Say of each variant that computes in 8 bits what it does on an x86 CPU without VNNI."""
+    """Print what each variant in 8 bits does on an x86 CPU without VNNI."""
     found = []
     for variant in item.proofs:
         result = variant.proof.without_vnni

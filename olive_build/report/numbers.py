@@ -33,7 +33,7 @@ def limit_text(figure: str, value: float) -> str:
 
 
 def number(value: float | None, text: str, remark: str = "", share: float | None = None) -> Cell:
-    """Return a number as it is read, with the exact one behind it; a dash where there is none.
+    """Return a number as it is read, with the exact one behind it; a dash if there is none.
 
     `text` says how it is written, such as `{:.2f} ms`.
     """

@@ -1,4 +1,4 @@
-"""What `serve` shows: the page of a web bundle, on this machine alone."""
+"""The page of a web bundle, served to this machine only."""
 
 from __future__ import annotations
 

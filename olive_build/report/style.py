@@ -20,7 +20,7 @@ CODES = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
 
 
 def coloured(stream: TextIO) -> bool:
-    """Say whether colours go to the stream: only to a terminal, and never with NO_COLOR."""
+    """Whether colours go to the stream: only to a terminal, and never with NO_COLOR."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

@@ -91,7 +91,7 @@ def pairs_at_risk(weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
 
 
 def _product(node: onnx.NodeProto, graph: _Graph) -> _Product | str | None:
-    """Return the product that a node is, why it cannot be rewritten, or None where it is none."""
+    """Return the product that a node is, why it cannot be rewritten, or None if it is not one."""
     if node.op_type in OTHERS:
         return "the operator is not emulated"
     if node.op_type == "MatMulInteger":

@@ -115,7 +115,7 @@ class OperatorSupport:
 
 @dataclass(frozen=True)
 class PrecisionSupport:
-    """What becomes of files of one precision on one provider.
+    """How a provider runs files of one precision.
 
     ``runs`` is native where its own kernels do the arithmetic, fallback where the results are
     right and the CPU or another precision does it, refused where it does not run or only costs
@@ -269,7 +269,7 @@ class Provider:
         return self.shapes == "fixed"
 
     def support_of(self, precision: str) -> PrecisionSupport:
-        """Return what becomes of a precision; KeyError for a name that is none."""
+        """Return how the provider runs a precision; KeyError for an unknown one."""
         return {item.precision: item for item in self.support}[precision]
 
     def blocks_of(self, bits: int) -> BlockKernels | None:

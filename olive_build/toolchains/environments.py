@@ -103,13 +103,13 @@ def python_in(folder: Path) -> Path:
 
 
 def is_inside(toolchain: str) -> bool:
-    """Say whether this process runs in the toolchain's environment."""
+    """Whether this process runs in the toolchain's environment."""
     stamp = read_stamp(Path(sys.prefix))
     return stamp is not None and stamp.get("lock") == _digest(toolchain)
 
 
 def read_stamp(folder: Path) -> dict[str, object] | None:
-    """Return what was noted of an environment when it was made, None where nothing is."""
+    """Return what was noted of an environment when it was made, None if nothing is."""
     try:
         stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):

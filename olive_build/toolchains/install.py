@@ -126,14 +126,14 @@ def _how_to_install(toolchain: str) -> str:
 
 
 def has_wheels(toolchain: str) -> bool:
-    """Say whether the distribution that leads has wheels for this system."""
+    """Whether the distribution that leads has wheels for this system."""
     system = (sys.platform, platform.machine().lower())
     musl = sys.platform == "linux" and platform.libc_ver()[0] != "glibc"
     return system in TOOLCHAINS[toolchain].systems and not musl
 
 
 def where_to_build(toolchain: str) -> str:
-    """Return where the toolchain can be had, and whether this is such a system."""
+    """Return where the toolchain is available, and whether this system is one of those."""
     leads = TOOLCHAINS[toolchain].leads
     given = f"{leads} {pins(toolchain)[leads]} has wheels for {TOOLCHAINS[toolchain].systems_text}"
     here = f"{platform.system()} on {platform.machine()}"

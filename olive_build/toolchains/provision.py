@@ -24,7 +24,7 @@ version_of = environments.version_of
 
 
 def is_ready(toolchain: str) -> bool:
-    """Say whether the toolchain can be used as it is; looks at names alone, in milliseconds."""
+    """Whether the toolchain can be used as it is; looks at names alone, in milliseconds."""
     if is_inside(toolchain):
         return True
     folder = folder_of(toolchain)
@@ -33,7 +33,7 @@ def is_ready(toolchain: str) -> bool:
 
 
 def python_of(toolchain: str, report: Report | None = None) -> Path:
-    """Return the toolchain's Python, and make its environment first where there is none.
+    """Return the toolchain's Python, and make its environment first if there is none.
 
     One that lacks something is made anew. `report` gets a line before anything that takes time.
     Raises StepError, and leaves nothing behind, if it cannot be made.
@@ -64,7 +64,7 @@ def command(toolchain: str, module: str, *arguments: str) -> list[str]:
 
 
 def _silent(_: str) -> None:
-    """Say nothing."""
+    """Report nothing."""
 
 
 @contextmanager

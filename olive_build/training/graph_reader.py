@@ -24,7 +24,7 @@ Fields = dict[int, list[Any]]
 
 
 def read_graph(path: Path) -> OptimizerGraph:
-    """Return the outer graph of an .onnx or .ort file. Raises StepError for a file that is none."""
+    """Return the outer graph of an .onnx or .ort file. Raises StepError for another file."""
     if path.suffix == ".ort":
         from olive_build.training.ort_graphs import read_ort_graph
 

@@ -73,7 +73,7 @@ def read_with_onnx(path: Path) -> OptimizerGraph:
 def optimizer_differences(
     graph: OptimizerGraph, optimizer: Optimizer, rate: float, scale: float
 ) -> list[str]:
-    """Say in what a file differs from PyTorch's optimizer with the recipe's numbers.
+    """Return how a file differs from PyTorch's optimizer with the recipe's numbers.
 
     `rate` and `scale` are what the checkpoint says of the learning rate: the rate that steps are
     taken with, and by what the file multiplies what a client sets.

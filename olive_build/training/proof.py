@@ -212,7 +212,7 @@ def _uninterrupted(proved: _Proved, saved: Path, states: Mapping[int, Path]) -> 
 
 
 def _of_optimizer(proved: _Proved, session: TrainingSession) -> list[str]:
-    """Say in what the optimizer's files differ from the recipe's optimizer."""
+    """Return how the optimizer's files differ from the recipe's optimizer."""
     path = proved.artifacts / OPTIMIZER_MODEL
     graphs = [read_with_onnx(path)]
     if path.with_suffix(".ort").is_file():

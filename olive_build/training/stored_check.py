@@ -125,7 +125,7 @@ def stored_bundles(
 
 
 def nominal_exact(bundles: Sequence[Bundle], stored: StoredSteps) -> bool | None:
-    """Say whether the nominal checkpoint, given the parameters, steps as the whole one does.
+    """Whether the nominal checkpoint, given the parameters, steps as the whole one does.
 
     In one thread, where sums do not depend on which thread comes first; None without one.
     """

@@ -101,7 +101,7 @@ def margin_gates(found: Personalised, limit: float) -> list[Gate]:
 
 
 def trials(pooled: ErrorRate) -> str:
-    """Say between which values a rate lies, and how many trials it is of."""
+    """Return the interval of a rate and the number of its trials, in words."""
     return (
         f"{pooled.low:.1%} to {pooled.high:.1%}; {pooled.owners} trials of owners, "
         f"{pooled.impostors} of impostors"

@@ -49,7 +49,7 @@ def repeated(folder: Path) -> dict[str, Any]:
 
 
 def _other_graph(bundle: Any, outputs: list[str], inference: Path) -> list[str]:
-    """Say whether what a device exports before it trains is another graph than the bundle's."""
+    """Whether what a device exports before it trains is another graph than the bundle's."""
     import onnx
 
     if bundle.form != "onnx":

@@ -70,7 +70,7 @@ def _told(found: list[str], path: str, look: Callable[[], Sequence[str]]) -> Non
 
 
 def _misplaced(training: Training) -> list[str]:
-    """Say which files are not where the runtime's files lie in every bundle."""
+    """Return the files that are not where the runtime's files lie in every bundle."""
     places = {name: f"{name}.onnx" for name in TRAINING_GRAPHS}
     places |= {f"{name}_ort": f"{name}.ort" for name in TRAINING_GRAPHS}
     places |= {CHECKPOINT: CHECKPOINT, NOMINAL_CHECKPOINT: NOMINAL_CHECKPOINT}

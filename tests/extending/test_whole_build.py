@@ -169,4 +169,5 @@ def test_a_bundle_of_toys_joins_nothing(bundle: Path, called: Called) -> None:
     done = called("verify", str(bundle), folder=None)
     assert done.returncode == 6
     assert "a reference of kind 'lengths' is not known" in done.stderr
+    assert "use the program that built the bundle" in done.stderr
     assert "Traceback" not in done.stderr

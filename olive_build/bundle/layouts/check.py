@@ -119,7 +119,7 @@ def check_layout(path: Path) -> LayoutReport:
 
 
 def is_for_client(target: str) -> bool:
-    """Say whether bundles of a target have the layout that this check is for."""
+    """Whether bundles of a target have the layout that this check is for."""
     return target in target_names() and load_target(target).layout == LAYOUT
 
 

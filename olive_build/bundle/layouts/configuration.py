@@ -37,7 +37,7 @@ class Settings:
         return chosen if isinstance(chosen, str) else None
 
     def is_default(self, device: Device, session: str) -> bool:
-        """Say whether the client takes this device when nobody names one."""
+        """Whether the client takes this device when nobody names one."""
         named = self.device_named(session)
         return device.default if named is None else named == device.name
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any, Literal
 
 from olive_build.errors import printable
+from olive_build.recipe.diagnostics import MeaningfulCode
 
 Severity = Literal["error", "warning", "note"]
 _ORDER = ("error", "warning", "note")
 
 
-class Code(StrEnum):
+class Code(MeaningfulCode):
     """T1: files, T2: configuration, T3: inputs, T4: operators. `meaning` says what each is for."""
-
-    meaning: str
-
-    def __new__(cls, code: str, meaning: str) -> Code:
-        """Return the member that equals `code`."""
-        member = str.__new__(cls, code)
-        member._value_, member.meaning = code, meaning
-        return member
 
     MISSING_MODEL = "T101", "a model file that the client asks for is not there"
     WRONG_PLACE = "T102", "a model file that lies where the client does not look"

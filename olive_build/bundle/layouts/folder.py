@@ -44,7 +44,7 @@ class ModelFolder:
             raise _no_folder(path, "the folder is empty", "build or download the model again")
 
     def has(self, name: str) -> bool:
-        """Say whether a file of this name is listed, whatever is in it."""
+        """Whether a file of this name is listed, whatever is in it."""
         return name in self.files
 
     def size(self, name: str) -> int:

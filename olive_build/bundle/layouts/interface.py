@@ -55,11 +55,11 @@ class Graph:
         return self.path.rpartition("/")[2]
 
     def input(self, name: str) -> Value | None:
-        """Return the input of this name, None where there is none."""
+        """Return the input of this name, None if there is none."""
         return next((value for value in self.file.inputs if value.name == name), None)
 
     def output(self, name: str) -> Value | None:
-        """Return the output of this name, None where there is none."""
+        """Return the output of this name, None if there is none."""
         return next((value for value in self.file.outputs if value.name == name), None)
 
 

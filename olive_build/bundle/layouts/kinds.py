@@ -49,7 +49,7 @@ class Kind:
 
     @property
     def cached(self) -> str | None:
-        """The session with a cache, None where there is none."""
+        """The session with a cache, None if there is none."""
         return self.sessions[-1] if self.generates else None
 
 

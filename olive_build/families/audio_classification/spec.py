@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
-from olive_build.families.configuration import class_names, none_of, read_configuration
-from olive_build.families.facts import Component, Facts
+from olive_build.families.configuration import class_names, none_of, read_architecture
+from olive_build.families.facts import Facts
 from olive_build.families.feature_extractor import PREPROCESSOR, read_extractor
 
 CONFIG = "config.json"
@@ -49,11 +49,6 @@ class AudioClassificationFacts(Facts):
     inputs: tuple[str, ...] = ("input_values",)
     client_files: tuple[str, ...] = (CONFIG, PREPROCESSOR)
 
-    @property
-    def components(self) -> tuple[Component, ...]:
-        """One graph, whose attention stays as it is."""
-        return (Component(),)
-
     def training_data(self, shapes: Mapping[str, int]) -> dict[str, Any]:
         """Return what clips are read as: `samples` of each, or None where the axis is free.
 
@@ -82,11 +77,7 @@ def inspect(folder: Path) -> AudioClassificationFacts:
 
     Raises PlanError when a file is missing or names something that this family does not build.
     """
-    config = read_configuration(folder, CONFIG, _not_this_family)
-    architecture = str(config.get("model_type", "unknown"))
-    if architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise _not_this_family(folder, f"its model_type is {architecture}, and known are: {known}")
+    config, architecture = read_architecture(folder, CONFIG, ARCHITECTURES, _not_this_family)
     extractor = read_extractor(folder, EXTRACTOR, HANDLED, _not_this_family)
     try:
         facts = AudioClassificationFacts(

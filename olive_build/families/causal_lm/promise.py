@@ -99,29 +99,24 @@ def check_promise(
 
 def _check_transformers_js(chosen: Decoding, folder: Path) -> None:
     """Raise PlanError where the model's own file asks for what the client leaves out in silence."""
-    refused = {
-        "num_beams": (
-            (
-                f"transformers.js has no beam search, and the model's {GENERATION} asks for "
-                f"{chosen.num_beams} beams"
-            ),
+    for name, lacks, why in (
+        (
+            "num_beams",
+            f"has no beam search, and the model's {GENERATION} asks for {chosen.num_beams} beams",
             (
                 "generate there takes the likeliest token each time whatever `num_beams` is, and "
                 "says nothing"
             ),
         ),
-        "num_return_sequences": (
-            (
-                f"transformers.js gives one text, and the model's {GENERATION} asks for "
-                f"{chosen.num_return_sequences}"
-            ),
+        (
+            "num_return_sequences",
+            f"gives one text, and the model's {GENERATION} asks for {chosen.num_return_sequences}",
             "generate there raises an error for more, or ignores it where words are drawn",
         ),
-    }
-    for name, (what, why) in refused.items():
+    ):
         if getattr(chosen, name) > 1:
             raise PlanError(
-                what,
+                f"transformers.js {lacks}",
                 where=str(folder / GENERATION),
                 why=f"{why}: src/models/modeling_utils.js of 4.3.1",
                 hint=f"write `generation: {{{name}: 1}}`, for this target or for all",

@@ -45,12 +45,12 @@ class NextToken:
 
     @property
     def last_end(self) -> int | None:
-        """The token that stands for the end at the last step; None where there is none."""
+        """The token that stands for the end at the last step; None if there is none."""
         return self.vocabulary if self.decoding.num_beams > 1 and self.eos else None
 
     @property
     def rest(self) -> int | None:
-        """The token that holds the rest of all probabilities; None where there is none."""
+        """The token that holds the rest of all probabilities; None if there is none."""
         if self.decoding.num_beams == 1 or not self.penalizes:
             return None
         return self.vocabulary + (self.last_end is not None)

@@ -105,7 +105,7 @@ class Settings:
         return dict(value)
 
     def ignore(self, *keys: str) -> None:
-        """Say that the class takes keys and does nothing with them."""
+        """Note that the class takes keys and ignores them."""
         self.asked.update(keys)
 
 

@@ -79,7 +79,7 @@ def _keys(kind: type[PilBackend]) -> dict[str, Any]:
 
 
 def _is_own(name: str, method: Any) -> bool:
-    """Say whether a class does there something else than the backend, which reads pictures."""
+    """Whether a class does there something else than the backend, which reads pictures."""
     if not inspect.isfunction(method) or name == "to_dict" or not hasattr(PilBackend, name):
         return False
     return not set(inspect.unwrap(method).__code__.co_names) <= PASSES_ON

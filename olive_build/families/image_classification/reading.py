@@ -52,7 +52,7 @@ def preparation_of(
 def _is_idle(
     processor: Processor, key: str, prepared: Preparation, size: tuple[int, int] | None
 ) -> bool:
-    """Say whether a key has a value of its own and pictures would be the same without it."""
+    """Whether a key has a value of its own and pictures would be the same without it."""
     value, default = processor.given[key], processor.defaults[key]
     if value == default or not (value or default) or (key, value) == AS_IT_IS:
         return False

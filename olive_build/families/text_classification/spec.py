@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.families.configuration import class_names, none_of, read_configuration
-from olive_build.families.facts import Component, Facts
+from olive_build.families.configuration import class_names, none_of, read_architecture
+from olive_build.families.facts import Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 
 CONFIG = "config.json"
@@ -42,11 +42,6 @@ class TextClassificationFacts(Facts):
     inputs: tuple[str, ...] = ("input_ids", "attention_mask")
 
     @property
-    def components(self) -> tuple[Component, ...]:
-        """One graph, whose attention stays as it is."""
-        return (Component(),)
-
-    @property
     def tokenizer(self) -> TokenizerSettings:
         """Where the tokenizer lies."""
         return TokenizerSettings()
@@ -68,11 +63,7 @@ def inspect(folder: Path) -> TextClassificationFacts:
 
     Raises PlanError when a file is missing or names something that this family does not build.
     """
-    config = read_configuration(folder, CONFIG, _not_this_family)
-    architecture = str(config.get("model_type", "unknown"))
-    if architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise _not_this_family(folder, f"its model_type is {architecture}, and known are: {known}")
+    config, architecture = read_architecture(folder, CONFIG, ARCHITECTURES, _not_this_family)
     if not (folder / TOKENIZER).is_file():
         raise _not_this_family(folder, f"there is no {TOKENIZER}")
     optional = (name for name in OPTIONAL_CLIENT_FILES if (folder / name).is_file())

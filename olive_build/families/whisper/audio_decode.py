@@ -130,7 +130,7 @@ def _flac(g: GraphWriter, head: str) -> tuple[str, str]:
 
 
 def _mp3(g: GraphWriter, data: str, head: str, tagged: str) -> str:
-    """The rate that the first frame names, 0 where there is none; int64 [1]."""
+    """The rate that the first frame names, 0 if there is none; int64 [1]."""
     begin = g.constant("tag_start", [0])
     # Seven bits a byte, without the ten bytes of the tag's own header.
     sizes = [(6, 1 << 21), (7, 1 << 14), (8, 1 << 7), (9, 1)]

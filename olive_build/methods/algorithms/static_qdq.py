@@ -133,7 +133,7 @@ def _options(activations: str, weights: str) -> dict[str, Any]:
 
 
 def _declare_types(model: onnx.ModelProto, ranges: Mapping[str, Range]) -> None:
-    """Say of every value with a range that it is fp32; the quantizer passes by what has no type."""
+    """Declare every value with a range as fp32; the quantizer skips values without a type."""
     graph = model.graph
     kept = [v for v in graph.value_info if v.name not in ranges]
     del graph.value_info[:]

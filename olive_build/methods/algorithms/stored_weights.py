@@ -153,7 +153,7 @@ def _of_dequantized(
 def _weight(
     node: onnx.NodeProto, tensor: onnx.TensorProto, scale: Any, zero: Any
 ) -> StoredWeight | str:
-    """Return a StoredWeight with one scale, or one per output; or why it is none."""
+    """Return a StoredWeight with one scale or one per output, or why there is none."""
     if tensor.data_type not in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
         return f"its weight is {onnx.TensorProto.DataType.Name(tensor.data_type)}"
     convolution = node.op_type in ("Conv", "ConvInteger")

@@ -35,6 +35,7 @@ class QuantizeDynamicInt8(Step):
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.olive_bridge import run_pass
+        from olive_build.onnx_files.data_files import remove_model
         from olive_build.rewrites.clean import save_clean
         from olive_build.rewrites.stored_shapes import forget_stored_shapes
         from olive_build.steps.model_check import (
@@ -56,8 +57,7 @@ class QuantizeDynamicInt8(Step):
             save_clean(before, source)
         del before
         run_pass("OnnxDynamicQuantization", self._options(excluded), source, out)
-        for path in out.glob("plain.onnx*"):
-            path.unlink()
+        remove_model(out / "plain.onnx")
         model = read(out / MODEL)
         exempt = () if self.operators is None else kinds - set(self.operators)
         require_quantized(model, excluded=excluded, exempt=exempt, step=STEP)

@@ -28,11 +28,11 @@ class Display:
         self._epoch = ""
 
     def note(self, text: str) -> None:
-        """Say something that is no event of training."""
+        """Print something that is not an event of training."""
         self.end(text, {"note": text})
 
     def end(self, text: str, event: dict[str, Any]) -> None:
-        """Say how it ended: a text for people, an event for pipelines."""
+        """Print how it ended: a text for people, an event for pipelines."""
         if self._as_json:
             self._json(event)
         else:

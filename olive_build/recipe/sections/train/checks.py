@@ -157,7 +157,7 @@ def check_patterns(train: Reading, patterns: tuple[str, ...] | None, *path: str)
 
 
 def loss_of(train: Reading) -> Loss:
-    """Return the loss, cross-entropy where there is none; report weights that mean nothing."""
+    """Return the loss, cross-entropy if there is none; report weights that mean nothing."""
     spec = train.fields.loss
     if spec is None:
         return Loss(CROSS_ENTROPY)
@@ -367,7 +367,7 @@ def _check_frozen(train: Reading) -> None:
 
 
 def optimizer_of(train: Reading) -> Optimizer:
-    """Return the optimizer, adamw with PyTorch's defaults where there is none.
+    """Return the optimizer, adamw with PyTorch's defaults if there is none.
 
     Reports numbers that mean nothing, and options of PyTorch that training runtimes do not have.
     """
