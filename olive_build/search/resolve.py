@@ -25,7 +25,7 @@ from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.search.candidate_plan import plan_candidate
 from olive_build.search.evaluate import Evaluator
 from olive_build.search.goal import Goal
-from olive_build.search.search import Candidate, Search
+from olive_build.search.search import Attempt, Searcher
 from olive_build.targets import load_provider
 
 # Raised when the search itself comes to choose otherwise from the same figures.
@@ -34,7 +34,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Decision:
+class Choice:
     """What a search chose, and all that it measured, as JSON values for reports."""
 
     method: Method
@@ -109,7 +109,7 @@ def _ladders(item: Inspected) -> tuple[Ladder, ...]:
     return ladders_for(precisions, convolutional=item.model.facts.components[0].convolutional)
 
 
-def _decided(item: Inspected, variant: Variant, store: Store) -> Decision | None:
+def _decided(item: Inspected, variant: Variant, store: Store) -> Choice | None:
     path = store.root / "searches" / f"{_key(item, variant)}.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -118,7 +118,7 @@ def _decided(item: Inspected, variant: Variant, store: Store) -> Decision | None
             return None
         kinds = {kind.__name__: kind for kind in methods().values()}
         method = from_fields(kinds[data["method"]["$type"]], data["method"])
-        return Decision(method, data["holds"], data["summary"], tuple(data["candidates"]))
+        return Choice(method, data["holds"], data["summary"], tuple(data["candidates"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # never searched, or by another version: search
 
@@ -173,18 +173,18 @@ def _search(
     store: Store,
     jobs: int | None,
     report: Report,
-) -> Decision:
+) -> Choice:
     assert isinstance(variant.quantize, Auto)
     started = time.monotonic()
     evaluator = Evaluator(store, item, started + variant.quantize.max_minutes * 60, jobs)
     fp32_over_pytorch = evaluator.speed(None)
     goal = Goal(variant.budgets, fp32_over_pytorch, variant.speed == "gated")
 
-    def say(found: Candidate) -> None:
+    def say(found: Attempt) -> None:
         seconds = time.monotonic() - started
         report(f"  {seconds:5.0f} s  {_line(found, goal)}")
 
-    search = Search(evaluator, goal, say, variant.quantize.seed)
+    search = Searcher(evaluator, goal, say, variant.quantize.seed)
     best = search.run(_ladders(item))
     if best is None:
         raise PlanError(
@@ -194,14 +194,14 @@ def _search(
             or "the provider runs no quantized operators, or the time was over at once",
             hint="name a method, or give the search more `max_minutes`",
         )
-    decision = _decision(search, best, goal)
+    decision = _choice(search, best, goal)
     path = store.root / "searches" / f"{_key(item, variant)}.json"
     found = decision.as_json()
     write_atomically(path, {**found, "digest": _digest(found)})
     return decision
 
 
-def _decision(search: Search, best: Candidate, goal: Goal) -> Decision:
+def _choice(search: Searcher, best: Attempt, goal: Goal) -> Choice:
     names = [_as_json(item, goal, chosen=item is best) for item in search.candidates]
     if best.standing.holds:
         summary = f"chose {best.name}: {_line(best, goal)}"
@@ -212,10 +212,10 @@ def _decision(search: Search, best: Candidate, goal: Goal) -> Decision:
         )
     if search.out_of_time:
         summary += "; the time was over before all was tried"
-    return Decision(best.method, best.standing.holds, summary, tuple(names))
+    return Choice(best.method, best.standing.holds, summary, tuple(names))
 
 
-def _line(found: Candidate, goal: Goal) -> str:
+def _line(found: Attempt, goal: Goal) -> str:
     judged = (figure for figure, _ in goal.judged(found.figures))
     told = [f"{item.title} {item.text(found.figures[item.name])}" for item in judged]
     speeds = "not timed"
@@ -229,7 +229,7 @@ def _line(found: Candidate, goal: Goal) -> str:
     return f"{found.name}: {', '.join(told)}: {holds}"
 
 
-def _as_json(found: Candidate, goal: Goal, *, chosen: bool) -> dict[str, Any]:
+def _as_json(found: Attempt, goal: Goal, *, chosen: bool) -> dict[str, Any]:
     plain = {k: v for k, v in found.figures.items() if isinstance(v, int | float)}
     return {
         "name": found.name,

@@ -76,7 +76,7 @@ class Measures(Protocol):
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Attempt:
     """What was measured of one method. `times` is None where its quality ruled it out."""
 
     name: str
@@ -92,18 +92,18 @@ class Candidate:
 
 
 @dataclass
-class Search:
+class Searcher:
     """Runs once; `candidates` is all that was measured, `failures` what could not be built."""
 
     measures: Measures
     goal: Goal
-    report: Callable[[Candidate], None]
+    report: Callable[[Attempt], None]
     seed: int = 0
-    candidates: list[Candidate] = field(default_factory=list)
+    candidates: list[Attempt] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     out_of_time: bool = False
 
-    def run(self, ladders: Sequence[Ladder]) -> Candidate | None:
+    def run(self, ladders: Sequence[Ladder]) -> Attempt | None:
         """Return the fastest candidate that holds the goal, else the nearest; None without any."""
         try:
             feet = [(foot, ladder) for ladder in ladders if (foot := self._foot(ladder))]
@@ -118,7 +118,7 @@ class Search:
         return self.best
 
     @property
-    def best(self) -> Candidate | None:
+    def best(self) -> Attempt | None:
         """The fastest candidate that holds, else the one that is nearest to holding.
 
         Where speed has floors, the one with the most room: it shall hold on other data too.
@@ -131,12 +131,12 @@ class Search:
             return min(holding, key=lambda item: (risk[item.name], item.time, item.size_ratio))
         return min(self.candidates, key=lambda item: item.standing.worst, default=None)
 
-    def _foot(self, ladder: Ladder) -> Candidate | None:
+    def _foot(self, ladder: Ladder) -> Attempt | None:
         method = ladder.uniform(0)
         assert method is not None
         return self._try(f"{ladder.name}, {ladder.rungs[0].name}", method, timed=True)
 
-    def _is_promising(self, foot: Candidate, ladder: Ladder) -> bool:
+    def _is_promising(self, foot: Attempt, ladder: Ladder) -> bool:
         """Return whether a ladder could still give something faster than what holds already.
 
         Its foot's layers go to fp32, the most damaging for their time first, until the loss that
@@ -165,7 +165,7 @@ class Search:
             left, time = left - step.gain, time + step.cost
         return time < best.time
 
-    def _is_settled(self, found: Candidate) -> bool:
+    def _is_settled(self, found: Attempt) -> bool:
         return found.standing.holds and self.goal.has_room(found.standing)
 
     def _layers(self, ladder: Ladder, method: Method) -> list[LayerCost]:
@@ -241,7 +241,7 @@ class Search:
         ladder: Ladder,
         layers: Mapping[str, Sequence[LayerOption]],
         steps: Sequence[Promotion],
-        foot: Candidate,
+        foot: Attempt,
     ) -> None:
         """Find the fewest steps that hold, guessed by damage and corrected by what was measured."""
         total = sum(choices[0].damage for choices in layers.values())
@@ -270,7 +270,7 @@ class Search:
         layers: Mapping[str, Sequence[LayerOption]],
         steps: Sequence[Promotion],
         count: int,
-    ) -> Candidate | None:
+    ) -> Attempt | None:
         """Measure the graph after the first `count` steps."""
         size = sum(choices[0].size for choices in layers.values())
         # What is too large at the foot may still climb where that takes no more room.
@@ -278,12 +278,12 @@ class Search:
         rungs = assignment(layers, steps[:count], room=room)
         return self._try(f"{ladder.name}, {count} steps up", ladder.assigned(rungs))
 
-    def _uniform(self, ladder: Ladder, rung: int, *, timed: bool = False) -> Candidate | None:
+    def _uniform(self, ladder: Ladder, rung: int, *, timed: bool = False) -> Attempt | None:
         method = ladder.uniform(rung)
         assert method is not None
         return self._try(f"{ladder.name}, {ladder.rungs[rung].name}", method, timed=timed)
 
-    def _try(self, name: str, method: Method, *, timed: bool = False) -> Candidate | None:
+    def _try(self, name: str, method: Method, *, timed: bool = False) -> Attempt | None:
         """Measure a candidate; its speed only where asked, or where its quality holds."""
         known = next((item for item in self.candidates if item.method == method), None)
         if known is not None and (known.times or not timed):
@@ -296,7 +296,7 @@ class Search:
             self.failures[name] = str(error)
             return None
         standing = self.goal.standing(figures, ratio, megabytes, times)
-        found = Candidate(name, method, figures, ratio, times, standing)
+        found = Attempt(name, method, figures, ratio, times, standing)
         if known is not None:
             self.candidates.remove(known)
         self.candidates.append(found)
@@ -304,7 +304,7 @@ class Search:
         return found
 
 
-def _lower(one: Candidate, other: Candidate) -> bool:
+def _lower(one: Attempt, other: Attempt) -> bool:
     """Return whether the first loses clearly less quality."""
     least = 1 - LEAST_GAIN
     if one.standing.loss != other.standing.loss:

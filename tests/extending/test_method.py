@@ -70,10 +70,10 @@ def test_a_search_climbs_its_ladder_and_remembers_what_it_chose() -> None:
         "from olive_build.engine.fingerprint import from_fields\n"
         "from olive_build.methods import ladders_for, methods\n"
         "from olive_build.search.recipe_writer import as_yaml\n"
-        "from olive_build.search.resolve import Decision\n"
+        "from olive_build.search.resolve import Choice\n"
         "ladder = ladders_for(('int8',), convolutional=False)[-1]\n"
         "method = ladder.assigned({'a': 0, 'b': 1})\n"
-        "told = Decision(method, True, '', ()).as_json()['method']\n"
+        "told = Choice(method, True, '', ()).as_json()['method']\n"
         "again = from_fields(methods()['toy-rounding'], told)\n"
         "print(json.dumps([ladder.name, again == method, as_yaml(method)]))"
     )

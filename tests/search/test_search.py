@@ -14,7 +14,7 @@ from olive_build.methods.static_int8 import StaticInt8, StaticLadder
 from olive_build.recipe.build import Budgets, SizedFloor
 from olive_build.search.goal import Goal, Standing
 from olive_build.search.promotion import LayerOption, Promotion
-from olive_build.search.search import Candidate, CannotBuildError, LayerCost, OutOfTimeError, Search
+from olive_build.search.search import Attempt, CannotBuildError, LayerCost, OutOfTimeError, Searcher
 
 # By layer: the loss with one range for all, with each token's own, in blocks of 128 and of 32.
 LOSSES = {
@@ -93,9 +93,9 @@ class Landscape:
 
 def search_for(
     budgets: Budgets, landscape: Landscape | None = None, *, static: bool = False
-) -> tuple[Search, Any]:
+) -> tuple[Searcher, Any]:
     goal = Goal(budgets, PYTORCH, gated_speed=True)
-    search = Search(landscape or Landscape(), goal, lambda found: None)
+    search = Searcher(landscape or Landscape(), goal, lambda found: None)
     ladders = [DynamicLadder(), *([StaticLadder()] if static else [])]
     return search, search.run(ladders)
 
@@ -245,12 +245,12 @@ def test_names_that_look_like_patterns_match_themselves_alone() -> None:
 
 
 @dataclass
-class Scattered(Search):
+class Scattered(Searcher):
     """After 20 steps quality has room and speed has none; before, 18 steps alone hold."""
 
     counts: list[int] = field(default_factory=list)
 
-    def _at(self, *arguments: Any) -> Candidate | None:
+    def _at(self, *arguments: Any) -> Attempt | None:
         count = arguments[-1]
         if count in self.counts:
             return next(item for item in self.candidates if item.name == str(count))
@@ -258,7 +258,7 @@ class Scattered(Search):
         loss = 0.99 if count == 18 else loss
         standing = Standing(loss, 0.9, speed, "cosine_p1", loss)
         method = DynamicLadder().assigned({})
-        found = Candidate(str(count), method, {}, 0.25, {16: 0.3}, standing)
+        found = Attempt(str(count), method, {}, 0.25, {16: 0.3}, standing)
         self.counts.append(count)
         self.candidates.append(found)
         return found
