@@ -11,8 +11,7 @@ from olive_build.families.facts import Facts
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.component import AddStep
 from olive_build.plan.types import LATENCY, MEMORY, WITHOUT_VNNI, Measurement, graph_inputs
-from olive_build.proof.contestant import Several
-from olive_build.proof.time_limit import TimeLimit
+from olive_build.proof.contestant import Several, TimeLimit
 from olive_build.recipe.build import TargetBuild, Variant
 from olive_build.steps.measuring import MeasureFootprint, MeasureLatency
 from olive_build.steps.quality import MeasureWithoutVnni

@@ -1,4 +1,4 @@
-"""A contestant that is timed, and its process, which answers each JSON line with a JSON line."""
+"""Contestants that are timed: their processes, which answer JSON lines, and limits on time."""
 
 from __future__ import annotations
 
@@ -78,6 +78,26 @@ def files_of(inputs: Mapping[str, Path], prefix: str, file: str) -> dict[str, Pa
 def contestant_for(name: str, model: Path, sample: str) -> Contestant:
     """Return the contestant that runs an ONNX or ORT file on a family's samples."""
     return Contestant(name, "onnxruntime", str(model), sample)
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """A limit on the first contestant's time.
+
+    `what` is `latency` or `load`. `against` is the contestant whose time it is a multiple of; None
+    makes it milliseconds. It concerns one length in tokens and one thread count, or all of those
+    where they are None.
+    """
+
+    what: str
+    against: str | None
+    ceiling: float
+    tokens: int | None = None
+    threads: int | None = None
+
+    def text(self) -> str:
+        """Return what is limited, in words."""
+        return f"{self.what} against {self.against}" if self.against else self.what
 
 
 class Process:

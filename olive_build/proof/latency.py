@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from olive_build.proof.contestant import Contestant, Process
+from olive_build.proof.contestant import Contestant, Process, TimeLimit
 from olive_build.proof.interval import FEWEST, LOOKS, NOISY, side, spread, written
-from olive_build.proof.time_limit import TimeLimit
 from olive_build.record.proof import Spread
 
 TURN_SECONDS = 0.04

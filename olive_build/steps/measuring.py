@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from olive_build import rooms
 from olive_build.engine.step import Step, write_json
 from olive_build.engine.telling import tell
-from olive_build.proof.contestant import Several
-from olive_build.proof.time_limit import TimeLimit
+from olive_build.proof.contestant import Several, TimeLimit
 from olive_build.steps.notes import note
 
 if TYPE_CHECKING:

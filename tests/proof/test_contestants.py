@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from olive_build.errors import StepError
 from olive_build.families import module_of
 from olive_build.proof.benchmark import Shape, benchmark, percentiles
-from olive_build.proof.contestant import contestant_for
+from olive_build.proof.contestant import TimeLimit, contestant_for
 from olive_build.proof.footprint import measure_memory
 from olive_build.proof.interval import FEWEST, LOOKS
 from olive_build.proof.latency import (
@@ -24,7 +24,6 @@ from olive_build.proof.latency import (
     in_turn,
     started,
 )
-from olive_build.proof.time_limit import TimeLimit
 
 TEXTS = {8: "a text"}
 SAMPLE = module_of("sentence-embedding", "sample")
