@@ -156,7 +156,7 @@ def measure(
             try:
                 child = Process(entry, entry.command)
                 children.append(child)
-                quality = encode(fidelity(child, reference))
+                quality = fidelity(child, reference).as_json()
             except OliveBuildError as error:
                 print(f"{entry.name} cannot be run: {error.why}", file=sys.stderr)
                 children = [item for item in children if item.name != entry.name]

@@ -41,6 +41,8 @@ from olive_build.training.settings import Loss
 CHECKPOINT, INFERENCE, COMPARED = "checkpoint", "inference.onnx", "compared.npz"
 # Seeds of two epochs, or of two runs with neighbouring seeds, are far apart.
 SEEDS_APART = 1_000_003
+# Of parameters that do not fit, so many are named.
+MOST_TOLD = 5
 
 Say = Callable[[Mapping[str, Any]], object]
 
@@ -205,13 +207,6 @@ def _timed(done: Iterator[Any]) -> Iterator[tuple[Any, float]]:
         yield step, (time.perf_counter() - begun) * 1000
 
 
-if __name__ == "__main__":
-    main()
-
-
-MOST_TOLD = 5
-
-
 def check_checkpoint(path: Path, trainable: Mapping[str, Sequence[int]]) -> None:
     """Raise UsageError unless the checkpoint trains the parameters of these names and shapes.
 
@@ -254,3 +249,7 @@ def differences(
             shapes = f"{list(found[name])} in the checkpoint and {list(wanted[name])} in the bundle"
             lines.append(f"`{name}` is {shapes}")
     return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ import pytest
 from causal_lm_miniatures import exported, generate
 from tokenizers import Tokenizer
 
-from olive_build.bundle.readme import _values, code_sections
+from olive_build.bundle.readme import code_sections, values_text
 from olive_build.steps.describe import describe
 from olive_build.targets import load_target
 
@@ -74,7 +74,7 @@ def test_elsewhere_the_steps_are_told() -> None:
 
 def test_caches_are_one_entry() -> None:
     values = describe(onnx.load(str(exported("gpt_neo").graph)))["inputs"]
-    text = _values(values)
+    text = values_text(values)
     assert "`past_key_values.0.key` to `past_key_values.1.value` float [batch_size, 4," in text
     assert text.count("past_key_values") == 2
     assert "`input_ids` int64 [batch_size, sequence_length], `attention_mask`" in text
