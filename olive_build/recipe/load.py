@@ -49,7 +49,6 @@ def _checked(path: Path, tree: YamlNode, report: Report) -> Recipe | None:
     """Run every check; return the recipe, or what is sound of it."""
     from olive_build.recipe.checks import check_recipe, check_unused
     from olive_build.recipe.context import Context
-    from olive_build.recipe.load import with_words_written_out
     from olive_build.recipe.passes import check_passes
     from olive_build.recipe.resolve import resolve_targets
     from olive_build.recipe.schema_errors import check_schema
