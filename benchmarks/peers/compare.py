@@ -32,7 +32,7 @@ from olive_build.families.sentence_embedding.spec import inspect
 from olive_build.proof.contestant import Process
 from olive_build.proof.embedding import Floats
 from olive_build.proof.latency import compare_running
-from olive_build.proof.quality import Comparison
+from olive_build.proof.quality import Agreement
 from olive_build.proof.reference import read_reference
 from olive_build.proof.references.embedding import EmbeddingReference
 from olive_build.record.codec import encode
@@ -118,7 +118,7 @@ def peer_entries(outputs: Path, recipe: str, shared: dict[str, Any]) -> tuple[li
     return entries, missing
 
 
-def fidelity(child: Process, reference: EmbeddingReference) -> Comparison:
+def fidelity(child: Process, reference: EmbeddingReference) -> Agreement:
     """Let a candidate embed the reference's texts, singly and in padded batches; compare both."""
     batches = reference.batches()
     order = np.concatenate(batches)
@@ -126,7 +126,7 @@ def fidelity(child: Process, reference: EmbeddingReference) -> Comparison:
     single = embedded(child, [[text] for text in reference.texts])
     batched = np.empty_like(reference.expected)
     batched[order] = embedded(child, together)
-    return Comparison(
+    return Agreement(
         reference.compare(single, reference.expected),
         reference.compare(batched, reference.expected),
     )

@@ -34,7 +34,7 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Agreement:
     """Figures of the samples one by one, and of the same in batches of eight.
 
     `batched` is None for models that take one sample at a time.
@@ -58,14 +58,14 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Quality:
+class FileQuality:
     """A file against PyTorch, and against the fp32 graph where it is not that graph.
 
     `samples` says what was counted, and `count` how many there were.
     """
 
-    against_torch: Comparison
-    against_fp32: Comparison | None
+    against_torch: Agreement
+    against_fp32: Agreement | None
     samples: str
     count: int
 
@@ -86,7 +86,7 @@ class Outputs:
 
 def measure_quality(
     model: Path | Session, reference: Reference, *, baseline: Path | Session | None = None
-) -> Quality:
+) -> FileQuality:
     """Run the model on every reference sample, singly and in batches of eight, and compare.
 
     `model` is a .onnx or .ort file, or what has a session's methods; `baseline` is the fp32 graph
@@ -98,10 +98,10 @@ def measure_quality(
 
 def quality_of(
     outputs: Outputs, reference: Reference, *, baseline: Outputs | None = None
-) -> Quality:
+) -> FileQuality:
     """Compare a file's outputs with PyTorch's, and with those of the fp32 graph it came from."""
     expected = reference.expected
-    return Quality(
+    return FileQuality(
         against_torch=_compared(reference, outputs, Outputs(expected, expected)),
         against_fp32=None if baseline is None else _compared(reference, outputs, baseline),
         samples=reference.samples,
@@ -109,8 +109,8 @@ def quality_of(
     )
 
 
-def _compared(reference: Reference, candidate: Outputs, expected: Outputs) -> Comparison:
-    return Comparison(
+def _compared(reference: Reference, candidate: Outputs, expected: Outputs) -> Agreement:
+    return Agreement(
         _measured(reference, candidate.single, expected.single),
         None
         if candidate.batched is None
