@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from speech_graph import INPUTS, told
 from olive_build.bundle.readme import code_sections
 from olive_build.families.facts import Axes
 from olive_build.steps.describe import describe
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import manifest
 
 
 class Facts:
@@ -34,7 +38,7 @@ def test_the_python_gives_the_model_its_inputs(
     """The manifest's inputs are the graph's own, as a build describes them."""
     path = speech_models[takes]
     described = describe(onnx.load(str(path)))
-    manifest = {
+    said = {
         "recipe": "speech",
         "model": {"family": "whisper"},
         "target": "desktop",
@@ -42,7 +46,7 @@ def test_the_python_gives_the_model_its_inputs(
         "variants": {"v1": {"files": {"onnx": str(path)}, **described}},
     }
     (tmp_path / "clip.wav").write_bytes(bytes([1, 2, 4]))
-    code = code_sections(manifest, Facts()).partition("```python\n")[2].partition("```")[0]
+    code = code_sections(manifest(said), Facts()).partition("```python\n")[2].partition("```")[0]
     done = subprocess.run(
         [str(bare_python), "-I", "-c", code],
         cwd=tmp_path,
