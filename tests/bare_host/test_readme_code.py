@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -43,8 +44,9 @@ def test_the_python_gives_the_model_its_inputs(
         "model": {"family": "whisper"},
         "target": "desktop",
         "provider": "cpu",
-        "variants": {"v1": {"files": {"onnx": str(path)}, **described}},
+        "variants": {"v1": {"files": {"onnx": "model.onnx"}, **described}},
     }
+    shutil.copy(path, tmp_path / "model.onnx")
     (tmp_path / "clip.wav").write_bytes(bytes([1, 2, 4]))
     code = code_sections(manifest(said), Facts()).partition("```python\n")[2].partition("```")[0]
     done = subprocess.run(
