@@ -324,7 +324,8 @@ class _Recipe(Strict):
 
     recipe: int = Field(description="The version of this language; a release refuses others.")
     name: str = Field(
-        description="The file's name without .yaml; it becomes a folder and a make target.",
+        description="The file's name without .yaml, 64 characters at most; it becomes a folder "
+        "and a make target.",
         json_schema_extra=_pattern(NAME_PATTERN),
     )
     description: str = Field(
@@ -349,7 +350,7 @@ class _Recipe(Strict):
     variants: dict[str, VariantSpec] = Field(
         default_factory=dict,
         description="Precisions by name: your own, or changes to fp32, fp16, int8, q8 and q4, "
-        "which need not be written.",
+        "which need not be written. A name has 64 characters at most.",
     )
     quantize: QuantizeSpec | None = Field(
         default=None,
