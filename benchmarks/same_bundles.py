@@ -45,7 +45,7 @@ MEASURED = (
     r"machine\..*",
     r"tools\..*",
     r"variants\.[^.]+\.(latency|load|memory)(\..*)?",
-    r"training\.(cost|seconds|memory).*",
+    r"variants\.[^.]+\.training\.cost\..*",
     r".*\.(seconds|milliseconds|peak_bytes|rows_per_second)(\..*)?",
     r"files\.(README\.md|proof\.json|demo/.*|.*\.ort)\..*",
 )
