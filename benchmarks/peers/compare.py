@@ -39,6 +39,8 @@ from olive_build.record.codec import encode
 from olive_build.record.read import read_record
 from olive_build.report.style import table
 
+# Columns of the terminal that the tables may take: many peers and lengths stand side by side.
+WIDE = 160
 TOKENS = (16, 128)
 THREADS = (1, 2)
 FIGURES = ("cosine_lowest", "cosine_p1", "cosine_mean", "spearman")
@@ -197,7 +199,7 @@ def show(results: dict[str, Any], fp32_bytes: int) -> None:
             figures = [f"{result['fidelity'][run][figure]:.5f}" for figure in FIGURES]
             about = [name, result["version"], f"{size / 1e6:.1f} MB", f"{size / fp32_bytes:.1%}"]
             rows.append([*(about if run == "single" else [""] * 4), run, *figures])
-    print(*table(rows, right=(2, 3, 5, 6, 7, 8)), sep="\n")
+    print(*table(rows, right=(2, 3, 5, 6, 7, 8), width=WIDE), sep="\n")
     places = [(tokens, threads) for threads in THREADS for tokens in TOKENS]
     head = [f"{n} tokens, {t} thread{'s' * (t > 1)}" for n, t in places]
     speeds = [["times PyTorch eager (quartiles)", *head]]
@@ -205,7 +207,7 @@ def show(results: dict[str, Any], fp32_bytes: int) -> None:
         by_place = {(row["tokens"], row["threads"]): row for row in result["speed"]}
         speeds.append([name, *(speed_text(by_place[place]) for place in places)])
     print()
-    print(*table(speeds, right=(1, 2, 3, 4)), sep="\n")
+    print(*table(speeds, right=(1, 2, 3, 4), width=WIDE), sep="\n")
     if any(row["noisy"] for result in results.values() for row in result["speed"]):
         print("the machine was noisy: read the quartiles, and measure again when it is quiet")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -39,6 +40,8 @@ FORMAT = "v1"
 # such. Larger ones are when their times say that they were touched since they were hashed last, on
 # their way into a bundle, and by `cache verify`.
 SMALL_BYTES = 1 << 20
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+ANOTHER = "set OLIVE_BUILD_CACHE to a folder that can be written"
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -133,20 +136,34 @@ def default_root() -> Path:
         raise UsageError(
             "there is no folder for the cache",
             why="neither HOME nor XDG_CACHE_HOME is set",
-            hint="set OLIVE_BUILD_CACHE to a folder that can be written",
+            hint=ANOTHER,
         ) from error
     return Path(base, "olive_build").absolute()
+
+
+def _require_folder(root: Path) -> None:
+    """Raise UsageError where something that is no folder lies at the store's place or above it."""
+    there = next((path for path in (root, *root.parents) if os.path.lexists(path)), root)
+    if os.path.lexists(there) and not os.path.isdir(there):
+        raise UsageError(
+            "the cache cannot be there",
+            where=str(there),
+            why="it is a link to nothing" if there.is_symlink() else "it is no folder",
+            hint=ANOTHER,
+        )
 
 
 class Store:
     """A folder of artifacts and records; many processes may use it at once.
 
     Reading needs no permission to write. An open store holds a lease: while it lives, `gc`
-    removes nothing that was made or looked up since the store was opened.
+    removes nothing that was made or looked up since the store was opened. Raises UsageError where
+    its place is no folder.
     """
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = (root or default_root()).absolute() / FORMAT
+        _require_folder(self.root)
         self.stamps = Stamps(self.root / "stamps.json")
         self._attempts: Path | None = None
         self._close: Callable[[], object] = lambda: None
@@ -309,12 +326,12 @@ class Store:
         try:
             yield
         except OSError as error:
+            full = error.errno in FULL
             raise StepError(
-                "the cache cannot be written",
+                f"the cache cannot be {'written' if self.root.is_dir() else 'made'}",
                 where=str(self.root),
-                why=f"{type(error).__name__}: {error}",
-                hint="free some space (`olive-build cache gc`) or set OLIVE_BUILD_CACHE to a "
-                "folder that can be written",
+                why=f"{error.strerror or error}" + f": {error.filename}" * bool(error.filename),
+                hint="free some space (`olive-build cache gc`), or " * full + ANOTHER,
             ) from error
 
     def _place(self, record: Record, out: Path) -> None:

@@ -52,10 +52,13 @@ def tensors_of(paths: Iterable[Path]) -> dict[str, Stored]:
 
 
 def in_convolutions(folder: Path) -> float:
-    """Return the share of a folder's values that are kernels over images: weights of four axes."""
+    """Return the share of a folder's weights that are kernels over images, of four axes.
+
+    Weights are counted, not their values: a depthwise kernel is small beside the matrices round it.
+    """
     tensors = tensors_of(sorted(folder.glob("*.safetensors"))).values()
-    kernels = sum(item.values for item in tensors if len(item.shape) == KERNEL_AXES)
-    return kernels / max(1, sum(item.values for item in tensors))
+    axes = [len(item.shape) for item in tensors if len(item.shape) > 1]
+    return axes.count(KERNEL_AXES) / max(1, len(axes))
 
 
 def _tensors(path: Path) -> dict[str, Stored]:

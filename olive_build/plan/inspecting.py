@@ -88,7 +88,8 @@ class _Inspector:
 
         layers = layers_named([r.build for r in self.requests if r.build.recipe == build.recipe])
         step = Miniature(module_of(build.family, "miniature"), layers)
-        made = self._ran(step, f"miniature/{build.family}")
+        told = f"making a miniature of {build.family} once"
+        made = self._ran(step, f"miniature/{build.family}", told=told)
         return ModelFiles(made, "miniature with seeded weights", "")
 
     def _fetched(self, request: Request) -> ModelFiles:

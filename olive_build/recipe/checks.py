@@ -41,8 +41,7 @@ def _check_head(context: Context) -> None:
             hint=f"write `recipe: {model.VERSION}`, or use the release that the recipe is for",
         )
     if not re.fullmatch(model.NAME_PATTERN, recipe.name):
-        hint = "use lower-case letters, digits, '.' and '-', beginning with a letter or digit"
-        message = f"'{recipe.name}' is no name of a recipe"
+        message, hint = _no_name(recipe.name, "recipe", "'.'")
         notes = ("it becomes a folder, a make target and part of addresses",)
         context.add(Code.BAD_VALUE, ("name",), message, hint=hint, notes=notes)
     elif recipe.name != stem:
@@ -57,6 +56,15 @@ def _check_head(context: Context) -> None:
         hint = "add at least one, such as `desktop: {}`"
         message = "the recipe names no target, so nothing would be built"
         context.add(Code.NO_TARGETS, ("targets",), message, hint=hint, key=True)
+
+
+def _no_name(name: str, of: str, sign: str) -> tuple[str, str]:
+    """Return what is wrong with a name, and what to write; `sign` is allowed beside '-'."""
+    if len(name) > model.LONGEST_NAME:
+        message = f"the {of}'s name has {len(name)} characters"
+        return message, f"use at most {model.LONGEST_NAME}"
+    hint = f"use lower-case letters, digits, {sign} and '-', beginning with a letter or digit"
+    return f"'{name}' is no name of a {of}", hint
 
 
 def family_of(context: Context) -> Family | None:
@@ -192,8 +200,7 @@ def _check_variants(context: Context) -> None:
     for name, variant in context.recipe.variants.items():
         here: KeyPath = ("variants", name)
         if not re.fullmatch(model.VARIANT_PATTERN, name):
-            message = f"'{name}' is no name of a variant"
-            hint = "use lower-case letters, digits, '_' and '-', beginning with a letter or digit"
+            message, hint = _no_name(name, "variant", "'_'")
             notes = ("it becomes the ending of a file's name",)
             context.add(Code.BAD_VARIANT, here, message, hint=hint, notes=notes, key=True)
         because = (variant.because or "").strip()

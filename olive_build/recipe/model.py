@@ -18,8 +18,11 @@ from olive_build.recipe.sections import Section, sections
 
 VERSION = 1
 LOWEST_OPSET = 17
-NAME_PATTERN = r"^[a-z0-9][a-z0-9.-]*$"
-VARIANT_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
+# Names become folders and parts of file names: with what is put before and behind them they stay
+# below every file system's limit, the least of which is 143 bytes (eCryptfs).
+LONGEST_NAME = 64
+NAME_PATTERN = rf"^[a-z0-9][a-z0-9.-]{{0,{LONGEST_NAME - 1}}}$"
+VARIANT_PATTERN = rf"^[a-z0-9][a-z0-9_-]{{0,{LONGEST_NAME - 1}}}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 COMMIT_PATTERN = r"^[0-9a-f]{40}$"
 PICKLE_PATTERN = r"[A-Za-z0-9_.-]+\.(bin|pt)"
@@ -321,7 +324,8 @@ class _Recipe(Strict):
 
     recipe: int = Field(description="The version of this language; a release refuses others.")
     name: str = Field(
-        description="The file's name without .yaml; it becomes a folder and a make target.",
+        description="The file's name without .yaml, 64 characters at most; it becomes a folder "
+        "and a make target.",
         json_schema_extra=_pattern(NAME_PATTERN),
     )
     description: str = Field(
@@ -346,7 +350,7 @@ class _Recipe(Strict):
     variants: dict[str, VariantSpec] = Field(
         default_factory=dict,
         description="Precisions by name: your own, or changes to fp32, fp16, int8, q8 and q4, "
-        "which need not be written.",
+        "which need not be written. A name has 64 characters at most.",
     )
     quantize: QuantizeSpec | None = Field(
         default=None,

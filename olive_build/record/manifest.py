@@ -15,7 +15,7 @@ MANIFEST_VERSION: Final = 1
 Name = Annotated[
     str,
     Pattern(
-        r"[a-z0-9][a-z0-9._-]{0,199}",
+        r"[a-z0-9][a-z0-9._-]{0,99}",
         "a name has small letters, digits and . _ - alone, since it becomes a path",
     ),
 ]

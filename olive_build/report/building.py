@@ -39,6 +39,8 @@ from olive_build.report.style import paint
 from olive_build.select import Selection, select
 from olive_build.steps.notes import notes_in
 
+# Behind a speed that was timed while the machine did other things as well.
+NOISY = " ?"
 STATUS_COLOUR = {"ran": "green", "cached": "dim", "failed": "red", "skipped": "yellow"}
 
 
@@ -211,6 +213,11 @@ def print_result(result: BuildReport, progress: Progress) -> None:
     }
     if sizes:
         click.echo(f"speed: x PyTorch on one thread, at {', '.join(sizes)}; -: not measured here")
+    if any(speed_text(p).endswith(NOISY) for item in result.bundles for p in item.proofs):
+        click.echo(
+            f"{NOISY.strip()}: the machine was busy with something else while this was timed: "
+            "the speed is uncertain; on an idle machine `build --force` measures again"
+        )
     for item in result.bundles:
         if item.status in ("published", "up to date"):
             click.echo(f"{item.status}: {item.folder}")
@@ -326,13 +333,17 @@ def told_of_all(result: BuildReport) -> tuple[Figure, ...]:
 
 
 def speed_text(variant: Judged) -> str:
-    """Return how many times as fast as PyTorch eager it is, at its smallest size on one thread."""
+    """Return how many times as fast as PyTorch eager it is, at its smallest size on one thread.
+
+    It ends in NOISY where the machine was so noisy that another measurement may differ.
+    """
     proof = variant.proof
     if text := purpose_proved(proof).cost(proof):
         return text
     if not proof.latency:
         return "is fp32" if variant.is_fp32_graph else "-"
-    return f"{1 / _smallest(proof.latency).ratio_to[PYTORCH].median:.1f} x"
+    row = _smallest(proof.latency)
+    return f"{1 / row.ratio_to[PYTORCH].median:.1f} x" + NOISY * row.noisy
 
 
 def speed_size(proof: VariantProof) -> str | None:

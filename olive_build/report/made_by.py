@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from olive_build.engine.registry import step_class
@@ -34,24 +34,17 @@ def steps_behind(bundles: Iterable[Collection[str]], store: Store) -> tuple[Step
     know is left out: a bundle may come from elsewhere.
     """
     entries = sorted(ls(store), key=lambda item: (item.record.finished, item.record.key))
-    by_artifact = {entry.record.artifact: entry for entry in entries}
+    makers: dict[str, list[Entry]] = {}
+    for entry in entries:
+        makers.setdefault(entry.record.artifact, []).append(entry)
     shipped = {item for digests in bundles for item in _shipped(set(digests), entries)}
-    found: dict[str, Entry] = {}
-    todo = [by_artifact[artifact] for artifact in shipped]
-    while todo:
-        entry = todo.pop()
-        if entry.record.artifact in found:
-            continue
-        # Equal bytes may have been made more than once; the last run is the one that is told of.
-        found[entry.record.artifact] = by_artifact[entry.record.artifact]
-        needs = entry.record.description.inputs.values()
-        todo += [by_artifact[digest] for digest in needs if digest in by_artifact]
+    found: dict[str, tuple[Entry, int]] = {}
+    for artifact in shipped:
+        _depth(artifact, makers, found, frozenset())
     measured = _measured(entries, shipped)
-    depths: dict[str, int] = {}
-    for digest in found:
-        _depth(digest, found, depths)
-    views = [_view(entry, depths[entry.record.artifact]) for entry in found.values()]
-    views += [_view(entry, 1 + max(depths.values(), default=0)) for entry in measured]
+    views = [_view(entry, depth) for entry, depth in found.values()]
+    last = 1 + max((depth for _, depth in found.values()), default=0)
+    views += [_view(entry, last) for entry in measured]
     return tuple(sorted(views, key=lambda step: (step.depth, step.slot, step.kind)))
 
 
@@ -113,13 +106,29 @@ def _inputs(entry: Entry, names: Collection[str]) -> set[str]:
     return {digest for name, digest in inputs if name.split(".")[0] in names}
 
 
-def _depth(digest: str, found: dict[str, Entry], depths: dict[str, int]) -> int:
-    """Return how many steps stand before one at most, remembering each."""
-    if digest not in depths:
-        needs = found[digest].record.description.inputs.values()
-        before = [_depth(item, found, depths) for item in needs if item in found]
-        depths[digest] = 1 + max(before, default=-1)
-    return depths[digest]
+def _depth(
+    artifact: str,
+    makers: Mapping[str, Sequence[Entry]],
+    found: dict[str, tuple[Entry, int]],
+    above: frozenset[str],
+) -> int:
+    """Return how many steps stand before an artifact at most; put it and what it needs in `found`.
+
+    Equal bytes may have been made more than once. The last run is told of, but a step that changed
+    nothing did not make them: a run goes first that needs neither them nor what is `above` them.
+    """
+    if artifact not in found:
+        above |= {artifact}
+        last_first = makers[artifact][::-1]
+        entry = next((item for item in last_first if not above & _needs(item)), last_first[0])
+        needs = [item for item in _needs(entry) - above if item in makers]
+        before = [_depth(item, makers, found, above) for item in needs]
+        found[artifact] = entry, 1 + max(before, default=-1)
+    return found[artifact][1]
+
+
+def _needs(entry: Entry) -> set[str]:
+    return set(entry.record.description.inputs.values())
 
 
 def _view(entry: Entry, depth: int) -> StepView:

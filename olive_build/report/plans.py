@@ -48,7 +48,8 @@ def print_plan(selected: Selection, *, as_json: bool) -> None:
             click.echo(f"    {placed.path}")
     for note in dict.fromkeys(note for bundle in plan.bundles for note in bundle.model.notes):
         click.echo(f"note: {note}")
-    click.echo(f"\n{len(plan.graph.nodes)} steps for {len(plan.bundles)} bundles")
+    steps, bundles = len(plan.graph.nodes), len(plan.bundles)
+    click.echo(f"\n{steps} step{'s' * (steps != 1)} for {bundles} bundle{'s' * (bundles != 1)}")
 
 
 def _made(bundle: BundlePlan) -> list[Placed]:

@@ -80,6 +80,15 @@ def test_a_schema_goes_into_a_folder_that_is_there(tmp_path: Path) -> None:
     assert "the schema cannot be written" in err
 
 
+@pytest.mark.parametrize("words", ["cache ls", "cache verify", "cache gc --max-size-mb 1"])
+def test_a_file_as_the_cache_is_refused(tmp_path: Path, words: str) -> None:
+    (tmp_path / "c").touch()
+    code, out, err = call(tmp_path, *words.split())
+    assert (code, out) == (2, "")
+    assert "the cache cannot be there" in err
+    assert "set OLIVE_BUILD_CACHE to a folder" in err
+
+
 def test_no_home_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")

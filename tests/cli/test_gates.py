@@ -146,7 +146,7 @@ def test_int8_says_what_it_does_without_vnni(project: Project) -> None:
     assert (found["status"] == "emulated") == (found["weight_pairs_at_risk"] > 0)
     if found["status"] == "emulated":
         assert -1 <= found["quality"]["cosine_p1"] <= 1
-        assert "desktop int8 on x86 without VNNI, emulated: quality " in result.out
+        assert "desktop int8 on x86 without VNNI, emulated: cosine, lowest " in result.out
     readme = (project.bundle("desktop") / "README.md").read_text()
     assert "## Which processors" in readme
     assert "session.x64quantprecision" in readme

@@ -31,9 +31,11 @@ def test_a_model_whose_weights_are_not_its_own_is_refused_before_any_step(projec
 
 def test_a_miniature_stands_in_whatever_the_files_hold(project: Project) -> None:
     wrap(project.folder / "recipes" / "model" / WEIGHTS)
-    result = project.run("plan", "tiny", "--smoke")
+    result = project.run("plan", "tiny", "--target", "desktop", "--smoke")
     assert result.code == 0, result.err
     assert LOADED not in result.err
+    assert "making a miniature of sentence-embedding once" in result.err
+    assert result.out.endswith(" steps for 1 bundle\n")
 
 
 def test_a_head_of_another_task_is_a_line_of_the_plan_and_is_loaded_once(project: Project) -> None:

@@ -59,11 +59,11 @@ def test_a_recipe_builds_as_a_miniature(built: BuildReport, name: str) -> None:
     assert bundle.error is None, f"{bundle.target}: {bundle.error.render()}"
     assert bundle.status == "published"
     assert bundle.proofs
-    assert all(proof.verdict == "passed" for proof in bundle.proofs)
+    assert all(judged.proof.verdict == "passed" for judged in bundle.proofs)
     manifest = json.loads((bundle.folder / "manifest.json").read_text("utf-8"))
     assert manifest["smoke"] is True
     assert manifest["model"]["origin"] == "miniature with seeded weights"
-    assert set(manifest["variants"]) == {proof.name for proof in bundle.proofs}
+    assert set(manifest["variants"]) == {judged.name for judged in bundle.proofs}
 
 
 def test_nothing_is_timed(built: BuildReport) -> None:

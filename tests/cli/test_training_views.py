@@ -15,6 +15,8 @@ import pytest
 from tiny_recipe import ROOT, Project, Result
 from tiny_training import read_manifest, write_manifest
 
+from olive_build.record.read import PROOF, SEAL, seal_of
+
 sys.path.insert(0, str(ROOT / "tests" / "report"))
 from small_bundle import Page
 
@@ -230,7 +232,7 @@ def test_verify_says_what_it_did_and_what_not(made: Project) -> None:
     assert "every figure" not in result.out
     assert result.out.count("not verified: that the files train as PyTorch does") == 2
     assert "`verify --train` repeats three steps" in result.out
-    assert re.search(r"inference/model.onnx +1\.00000 +\d\.\de-\d\d\n", result.out)
+    assert re.search(r"inference/model.onnx +100\.00 % +\d\.\de-\d\d\n", result.out)
     for bundle in succeeded(made, "verify", DIGITS, "--json").json:
         assert bundle["training"] == {"steps": "recorded, not run again", "gates": []}
     for readme in (made.folder / bundle / "README.md" for bundle in (DIGITS, TOPICS)):
@@ -260,6 +262,13 @@ def sealed(made: Project, tmp_path: Path, path: str, content: bytes) -> Path:
             entry["sha256"] = hashlib.sha256(content).hexdigest()
             entry["size_bytes"] = len(content)
     write_manifest(folder, manifest)
+    proof = json.loads((folder / PROOF).read_bytes())
+    before = (made.folder / DIGITS / path).stat().st_size
+    for variant in proof["variants"].values():
+        variant["size_bytes"] += len(content) - before
+    text = json.dumps(proof).encode()
+    (folder / PROOF).write_bytes(text)
+    (folder / SEAL).write_bytes(seal_of(text))
     return folder
 
 

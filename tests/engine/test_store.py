@@ -188,7 +188,32 @@ def test_a_read_only_store_serves_what_it_has(
     first, second, where, why, *_ = done.stdout.splitlines()
     assert first == "['cached']"
     assert second == "error: the cache cannot be written"
-    assert where.endswith(str(cache / "v1")) and "PermissionError" in why
+    assert where.endswith(str(cache / "v1")) and "Permission denied" in why
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder in which nobody makes any")
+def test_a_store_that_cannot_be_made_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLIVE_BUILD_CACHE", "/proc/nope")
+    with Store() as store, pytest.raises(StepError, match="the cache cannot be made") as caught:
+        build(store, "abc")
+    assert (caught.value.why or "").startswith("No such file or directory: /proc/nope")
+    assert caught.value.hint == "set OLIVE_BUILD_CACHE to a folder that can be written"
+
+
+@pytest.mark.parametrize("below", ["", "/below"])
+@pytest.mark.parametrize("kind", ["a file", "a link to nothing"])
+def test_a_store_where_something_else_lies_is_refused(
+    tmp_path: Path, kind: str, below: str
+) -> None:
+    there = tmp_path / "there"
+    if kind == "a file":
+        there.touch()
+    else:
+        there.symlink_to("nowhere")
+    with pytest.raises(UsageError, match="the cache cannot be there") as caught:
+        Store(Path(f"{there}{below}"))
+    assert caught.value.where == str(there)
+    assert "OLIVE_BUILD_CACHE" in (caught.value.hint or "")
 
 
 def age(store: Store, outcome: Outcome, days: float) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -16,21 +16,26 @@ from causal_lm_miniatures import exported, generate
 from tokenizers import Tokenizer
 
 from olive_build.bundle.readme import code_sections, values_text
+from olive_build.record.manifest import Manifest
 from olive_build.steps.describe import describe
 from olive_build.targets import load_target
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import manifest as sound
 
 PROMPT = "Once upon a time"
 
 
-def manifest(target: str, graph: Path) -> dict[str, Any]:
+def manifest(target: str, graph: Path) -> Manifest:
     described = describe(onnx.load(str(graph)))
-    return {
+    said = {
         "recipe": "stories",
         "model": {"family": "causal-lm"},
         "target": target,
         "provider": load_target(target).default_provider,
-        "variants": {"fp32": {"files": {"onnx": str(graph)}, **described}},
+        "variants": {"fp32": {"files": {"onnx": "model.onnx"}, **described}},
     }
+    return sound(said)
 
 
 def code(text: str, language: str) -> str:
@@ -42,6 +47,8 @@ def code(text: str, language: str) -> str:
 def test_the_python_loop_is_generate(name: str, target: str) -> None:
     model = exported(name)
     text = code_sections(manifest(target, model.graph), model.facts)
+    if model.graph != model.folder / "model.onnx":
+        shutil.copy(model.graph, model.folder / "model.onnx")
     program = code(text, "python").replace("print(tokenizer.decode(ids))", "print(ids)")
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -73,8 +80,8 @@ def test_elsewhere_the_steps_are_told() -> None:
 
 
 def test_caches_are_one_entry() -> None:
-    values = describe(onnx.load(str(exported("gpt_neo").graph)))["inputs"]
-    text = values_text(values)
+    read = manifest("desktop", exported("gpt_neo").graph)
+    text = values_text(read.variants["fp32"].inputs)
     assert "`past_key_values.0.key` to `past_key_values.1.value` float [batch_size, 4," in text
     assert text.count("past_key_values") == 2
     assert "`input_ids` int64 [batch_size, sequence_length], `attention_mask`" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ from olive_build.proof.embedding import largest_difference
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve_all
 from olive_build.steps.describe import describe
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
+from samples import manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECIAL = ("<s>", "<pad>", "</s>", "[UNK]", "<mask>")
@@ -153,14 +157,14 @@ def test_the_python_for_tokens_gives_the_librarys_vectors_as_pasted(
     write_client_tokenizer(folder, facts.tokenizer, tmp_path)
     described = describe(onnx.load(tmp_path / "model.onnx"))
     variant = {"files": {"onnx": "model.onnx"}, **described}
-    manifest = {
+    said = {
         "recipe": "it",
         "model": {"family": "sentence-embedding"},
         "target": "desktop",
         "provider": "cpu",
         "variants": {"fp32": variant},
     }
-    (code,) = re.findall(r"```python\n(.*?)```", code_sections(manifest, facts), re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", code_sections(manifest(said), facts), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     known: dict[str, Any] = {}
     exec(code, known)  # noqa: S102 - what a user pastes is what is tried

@@ -209,8 +209,9 @@ GOOD = {"text": "the river", "label": "river"}
     ("entry", "said"),
     [
         ('{"text": "x", "label"', "a line is no JSON"),
-        ('["x"]', "a line has not both `text` and `label`"),
-        ({"text": "x"}, "a line has not both `text` and `label`"),
+        ('["x"]', "a line has no `text` and no `label`"),
+        ({"text": "x"}, "a line has no `label`"),
+        ({"label": "river"}, "a line has no `text`"),
         ({"text": 5, "label": "river"}, "the text of a line is no text"),
         ({"text": " \t", "label": "river"}, "a text is empty"),
         ({"text": "x", "label": "rivers"}, "did you mean 'river'?"),

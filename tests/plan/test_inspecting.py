@@ -61,8 +61,13 @@ def test_a_file_that_is_gone_is_named(store: Store, field: str) -> None:
     assert caught.value.where == str(RECIPES / "gone.npz")
 
 
-def test_a_miniature_of_images_brings_its_own(store: Store) -> None:
+def test_a_miniature_of_images_brings_its_own_and_is_told_of_when_it_is_made(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = inspected(build_of("characters"), store, RECIPES, smoke=True)
+    assert capsys.readouterr().out == "making a miniature of image-classification once\n"
+    inspected(build_of("characters"), store, RECIPES, smoke=True)
+    assert not capsys.readouterr().out
     folders = {Path(path).parent for path, _ in found.samples.values()}
     assert folders == {Path(found.model.folder)}
 

@@ -10,8 +10,16 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "record"))
 from samples import variant_proof
 
-from olive_build.bundle.assemble import Judged
-from olive_build.report.building import quality_text, speed_size, speed_text, told
+from olive_build.build import BuildReport, BundleResult
+from olive_build.bundle.assemble import Assembled, Judged
+from olive_build.report.building import (
+    Progress,
+    print_result,
+    quality_text,
+    speed_size,
+    speed_text,
+    told,
+)
 from olive_build.report.numbers import limit_text, short_title, text_of, title_of
 
 WRITTEN = {
@@ -41,6 +49,20 @@ def test_the_speed_that_is_told_is_that_of_a_token() -> None:
     proof = variant_proof({"latency": rows})
     assert speed_text(Judged("int8", proof)) == "2.0 x"
     assert speed_size(proof) == "1 token"
+
+
+@pytest.mark.parametrize("noisy", [True, False])
+def test_a_speed_that_was_timed_on_a_noisy_machine_is_marked_and_the_mark_explained(
+    noisy: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ratio = {"ratio_to": {"pytorch": {"median": 0.5, "low": 0.5, "high": 0.5}}, "milliseconds": {}}
+    proof = variant_proof({"latency": [{"tokens": 1, "threads": 1, "noisy": noisy, **ratio}]})
+    made = Assembled([], b"", b"", (Judged("int8", proof),))
+    bundle = BundleResult("tiny", "desktop", "published", Path("out"), made)
+    print_result(BuildReport([bundle]), Progress(to_stderr=False))
+    told = capsys.readouterr().out
+    assert ("2.0 x ?" in told) == noisy
+    assert ("?: the machine was busy with something else" in told) == noisy
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,9 @@ from olive_build.families.stored_tensors import in_convolutions
 CONFIG = "config.json"
 REGRESSION, MULTI_LABEL = "regression", "multi_label_classification"
 SINGLE_LABEL = "single_label_classification"
-# A model is convolutional where more than this share of its weights is.
-MOST = 0.5
+# A model is convolutional where more than this share of its weights is kernels: each block of a
+# ConvNeXt has one beside two matrices, a ViT or Swin has one for its patches alone.
+CONVOLUTIONAL = 0.25
 _not_this_family = none_of(
     "image-classification",
     "the folder must be as transformers saves a ...ForImageClassification and its image processor",
@@ -44,8 +45,8 @@ class ImageClassificationFacts(Facts):
 
     `prepared` is how a picture becomes what the network takes; `labels` name its classes in order,
     and `scores` is what makes answers of logits: softmax, sigmoid or none. `layers` and `heads` are
-    of attention that fuses, 0 where there is none. `convolutional` models have most of their
-    weights in convolutions.
+    of attention that fuses, 0 where there is none. `convolutional` models have convolutions in
+    all their blocks.
     """
 
     layers: int
@@ -147,7 +148,7 @@ def inspect(folder: Path) -> ImageClassificationFacts:
             heads=heads,
             prepared=prepared,
             labels=labels,
-            convolutional=in_convolutions(folder) > MOST,
+            convolutional=in_convolutions(folder) > CONVOLUTIONAL,
             scores=_scores(config.get("problem_type"), len(labels)),
             written_files=_for_clients(processor),
             notes=prepared.notes,

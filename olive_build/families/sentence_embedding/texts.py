@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from olive_build.errors import StepError
@@ -25,17 +26,14 @@ def read_texts(path: Path, *, what: str = "the proof's data") -> list[str]:
         if not line.strip():
             continue
         try:
-            text = parse_json(line)["text"]
-        except (OSError, KeyError, TypeError) as error:
-            text = error
-        if not isinstance(text, str) or not text.strip():
+            texts.append(_text(line))
+        except (OSError, ValueError) as error:
             raise StepError(
                 f"a line of {what} is no text",
                 where=f"{path}:{number}",
-                why=str(text) or "the text is empty",
+                why=str(error),
                 hint='each line is an object like {"text": "A sentence."}',
-            )
-        texts.append(text)
+            ) from error
     if len(texts) < FEWEST:
         raise StepError(
             f"{what} holds {len(texts)} texts",
@@ -43,6 +41,21 @@ def read_texts(path: Path, *, what: str = "the proof's data") -> list[str]:
             why="rank correlation needs at least two; a verdict needs 200 to mean something",
         )
     return texts
+
+
+def _text(line: str) -> str:
+    """Return the text of a line. Raises OSError for what is no JSON, ValueError without a text."""
+    entry = parse_json(line)
+    if not isinstance(entry, dict):
+        raise ValueError("it is no object")
+    if "text" not in entry:
+        raise ValueError("it has no key `text`")
+    text = entry["text"]
+    if not isinstance(text, str):
+        raise ValueError(f"its `text` is {json.dumps(text)[:60]}")
+    if not text.strip():
+        raise ValueError("its `text` is empty")
+    return text
 
 
 STRANGE = (

@@ -98,8 +98,11 @@ def _of_lines(path: Path) -> Iterator[Labelled[str]]:
             entry = parse_json(line)
         except OSError as error:
             raise UsageError("a line is no JSON", where=where, why=str(error), hint=HINT) from error
-        if not isinstance(entry, dict) or not {"text", "label"} <= set(entry):
-            raise UsageError("a line has not both `text` and `label`", where=where, hint=HINT)
+        keys = entry if isinstance(entry, dict) else {}
+        missing = [f"`{key}`" for key in ("text", "label") if key not in keys]
+        if missing:
+            what = f"a line has no {' and no '.join(missing)}"
+            raise UsageError(what, where=where, hint=HINT)
         if not isinstance(entry["text"], str):
             raise UsageError("the text of a line is no text", where=where, hint=HINT)
         yield Labelled(where, _label(entry["label"]), entry["text"])
