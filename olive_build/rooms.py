@@ -15,6 +15,8 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import TypeVar
 
+from olive_build.errors import UsageError
+
 PACKAGE = __package__
 Kind = TypeVar("Kind")
 
@@ -74,9 +76,15 @@ def files(room: str, pattern: str) -> Iterator[Path]:
 def extend(folder: Path) -> None:
     """Join a folder's rooms to ours: its `methods/toy.py` becomes `olive_build.methods.toy`.
 
-    Raises ValueError where a room holds something of that name already.
+    Raises UsageError where there is no such folder, or a room holds something of that name already.
     """
     folder = folder.resolve()
+    if not folder.is_dir():
+        raise UsageError(
+            "there is no such folder to join",
+            where=str(folder),
+            hint="correct the path in `extensions` of the program that joins it",
+        )
     if folder in _extensions:
         return
     for inner in sorted(path for path in folder.rglob("*") if path.is_dir()):
@@ -87,7 +95,12 @@ def extend(folder: Path) -> None:
         own = {item.name for item in iter_modules(package.__path__) if not item.ispkg}
         twice = sorted(own & {item.name for item in iter_modules([str(inner)])})
         if twice:
-            raise ValueError(f"{inner} has {', '.join(twice)}, and so has olive_build/{room}")
+            raise UsageError(
+                f"the extension has {', '.join(twice)}, and so has olive_build/{room}",
+                where=str(inner),
+                why="a folder that is joined can't replace a file of olive-build",
+                hint="give the file another name",
+            )
         package.__path__.append(str(inner))
     _extensions.append(folder)
 
