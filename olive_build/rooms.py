@@ -15,8 +15,6 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import TypeVar
 
-from olive_build.errors import UsageError
-
 PACKAGE = __package__
 Kind = TypeVar("Kind")
 
@@ -76,15 +74,11 @@ def files(room: str, pattern: str) -> Iterator[Path]:
 def extend(folder: Path) -> None:
     """Join a folder's rooms to ours: its `methods/toy.py` becomes `olive_build.methods.toy`.
 
-    Raises UsageError where there is no such folder, or a room holds something of that name already.
+    Raises ValueError where there is no such folder, or a room holds something of that name already.
     """
     folder = folder.resolve()
     if not folder.is_dir():
-        raise UsageError(
-            "there is no such folder to join",
-            where=str(folder),
-            hint="correct the path in `extensions` of the program that joins it",
-        )
+        raise ValueError(f"there is no folder {folder}")
     if folder in _extensions:
         return
     for inner in sorted(path for path in folder.rglob("*") if path.is_dir()):
@@ -95,12 +89,7 @@ def extend(folder: Path) -> None:
         own = {item.name for item in iter_modules(package.__path__) if not item.ispkg}
         twice = sorted(own & {item.name for item in iter_modules([str(inner)])})
         if twice:
-            raise UsageError(
-                f"the extension has {', '.join(twice)}, and so has olive_build/{room}",
-                where=str(inner),
-                why="a folder that is joined can't replace a file of olive-build",
-                hint="give the file another name",
-            )
+            raise ValueError(f"{inner} has {', '.join(twice)}, and so has olive_build/{room}")
         package.__path__.append(str(inner))
     _extensions.append(folder)
 

@@ -101,7 +101,7 @@ def _run(words: Sequence[str], extensions: Sequence[Path], *, as_json: bool) -> 
     """Join the folders and run a verb; return the exit code of how it ended, which was said."""
     try:
         for folder in extensions:
-            rooms.extend(folder)
+            _join(folder)
         cli.main(words, "olive-build", standalone_mode=False)
     except SystemExit as stop:
         if _terminal.Terminal.reader_gone:  # that is no error of ours, and click's exit
@@ -139,6 +139,19 @@ def _told(error: BaseException, words: Sequence[str], *, as_json: bool) -> int:
             )
             return _fail(broken, as_json=as_json)
     return _bug(error, words, as_json=as_json)
+
+
+def _join(folder: Path) -> None:
+    try:
+        rooms.extend(folder)
+    except ValueError as error:
+        raise UsageError(
+            "an extension cannot be joined",
+            where=str(folder),
+            why=str(error),
+            hint="correct `extensions` in the program that joins it; where a name is taken, give "
+            "the file another",
+        ) from None
 
 
 def _is_joined(path: str) -> bool:

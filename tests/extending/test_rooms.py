@@ -47,14 +47,14 @@ def test_what_is_wrong_with_a_folder_is_an_error_of_usage(tmp_path: Path) -> Non
     from tests.extending.test_verb import called
 
     done = called("list", folder=tmp_path / "gone")
-    assert (done.returncode, "there is no such folder to join" in done.stderr) == (2, True)
+    assert (done.returncode, "because: there is no folder" in done.stderr) == (2, True)
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods" / "oops.py").write_text("x = 1\ndef (:\n")
     done = called("schema", "--check", folder=tmp_path)
     assert done.returncode == 2 and f"at:      {tmp_path}/methods/oops.py, line 2" in done.stderr
     (tmp_path / "methods" / "oops.py").rename(tmp_path / "methods" / "auto.py")
     done = called("list", folder=tmp_path)
-    assert done.returncode == 2 and "error: the extension has auto, and so has" in done.stderr
+    assert done.returncode == 2 and "methods has auto, and so has" in done.stderr
 
 
 def test_what_a_room_lacks_is_named() -> None:
