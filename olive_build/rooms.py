@@ -74,9 +74,11 @@ def files(room: str, pattern: str) -> Iterator[Path]:
 def extend(folder: Path) -> None:
     """Join a folder's rooms to ours: its `methods/toy.py` becomes `olive_build.methods.toy`.
 
-    Raises ValueError where a room holds something of that name already.
+    Raises ValueError where there is no such folder, or a room holds something of that name already.
     """
     folder = folder.resolve()
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
     if folder in _extensions:
         return
     for inner in sorted(path for path in folder.rglob("*") if path.is_dir()):

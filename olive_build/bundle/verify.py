@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from olive_build.bundle.judged_again import contradictions, looser
+from olive_build.bundle.judged_again import BEFORE, contradictions, looser
 from olive_build.bundle.layouts.check import require_layout
 from olive_build.bundle.measured_again import MeasuredAgain, measure_again
 from olive_build.bundle.purpose import purpose_in
 from olive_build.engine.machine import this_machine
 from olive_build.engine.trees import files_below
 from olive_build.errors import BundleError, ProofError
-from olive_build.proof.figures import find, of_quality
+from olive_build.proof.figures import every, find, of_quality
 from olive_build.proof.verdict import held, quality_gates
 from olive_build.record.files import file_problem
 from olive_build.record.manifest import ONNX, Manifest, Variant
@@ -63,10 +63,11 @@ def verify(folder: Path) -> Verified:
     """Re-hash all files, run every model on the stored references, and judge all of it again.
 
     Raises BundleError when a file is missing, added or changed, when the proof is not the one that
-    was sealed, or when the client of the bundle's layout could not load it; ProofError when gates,
-    verdict or sizes do not follow from what is recorded, when a model no longer holds its limits or
-    does not answer, or when it gives other figures than were recorded: by more than rounding on the
-    machine that built it, by more than a figure's tolerance on another.
+    was sealed, when it has limits on figures that nothing here measures, or when the client of the
+    bundle's layout could not load it; ProofError when gates, verdict or sizes do not follow from
+    what is recorded, when a model no longer holds its limits or does not answer, or when it gives
+    other figures than were recorded: by more than rounding on the machine that built it, by more
+    than a figure's tolerance on another.
     """
     record = read_record(folder)
     manifest, proof = record.manifest, record.proof
@@ -79,6 +80,7 @@ def verify(folder: Path) -> Verified:
             hint=AGAIN,
         )
     _check_files(manifest, folder)
+    _check_figures(record)
     purpose = purpose_in(manifest)
     if purpose.is_for_client(manifest.target):
         require_layout(folder, folder)
@@ -116,6 +118,29 @@ def _check_files(manifest: Manifest, folder: Path) -> None:
         )
 
 
+def _check_figures(record: Record) -> None:
+    """Raise BundleError for limits on figures that are in no room here: none of them is derived."""
+    held_to = {
+        name: {*proved.limits.figures}
+        | {gate.figure for gate in proved.gates if not gate.figure.startswith(BEFORE)}
+        for name, proved in record.proof.variants.items()
+    }
+    unknown = {name: sorted(figures - {*every()}) for name, figures in held_to.items()}
+    lines = [
+        f"{name} is held to {', '.join(figures)}" for name, figures in unknown.items() if figures
+    ]
+    if lines:
+        named = sorted(set().union(*unknown.values()))
+        raise BundleError(
+            f"this olive-build has no figure {' and no figure '.join(map(repr, named))}, so it "
+            "cannot verify the bundle",
+            where=str(record.folder),
+            why="\n".join(lines),
+            hint="verify with the program that built it, or a newer olive-build: a figure of an "
+            "extension is only known where its folder is joined",
+        )
+
+
 def _run_again(record: Record) -> tuple[tuple[VerifiedFile, ...], list[str], list[str]]:
     """Return the files with their figures, what of them is wrong, and what they do not tell."""
     manifest, proof = record.manifest, record.proof
@@ -137,6 +162,9 @@ def _run_again(record: Record) -> tuple[tuple[VerifiedFile, ...], list[str], lis
         lacking = [n for n in of_quality() if n in recorded.figures and n not in result.figures]
         if result.figures and lacking:
             untold.append(f"{result.path}: {', '.join(lacking)}, which it does not give by itself")
+        unknown = sorted({*recorded.figures} - {*every(), *result.figures})
+        if result.figures and unknown:
+            untold.append(f"{result.path}: {', '.join(unknown)}, which this olive-build has not")
     return tuple(results), problems, untold
 
 

@@ -86,10 +86,8 @@ def main(argv: Sequence[str] | None = None, extensions: Sequence[Path] = ()) -> 
     words = sys.argv[1:] if argv is None else list(argv)
     _signals.listen()
     _terminal.take_over()
-    for folder in extensions:
-        rooms.extend(folder)
     try:
-        code = _run(words, as_json="--json" in words)
+        code = _run(words, extensions, as_json="--json" in words)
     except BaseException as error:
         if not (_signals.came() or isinstance(error, KeyboardInterrupt)):
             raise
@@ -99,9 +97,11 @@ def main(argv: Sequence[str] | None = None, extensions: Sequence[Path] = ()) -> 
     sys.exit(code)
 
 
-def _run(words: Sequence[str], *, as_json: bool) -> int:
-    """Run a verb; return the exit code of how it ended, which was said."""
+def _run(words: Sequence[str], extensions: Sequence[Path], *, as_json: bool) -> int:
+    """Join the folders and run a verb; return the exit code of how it ended, which was said."""
     try:
+        for folder in extensions:
+            _join(folder)
         cli.main(words, "olive-build", standalone_mode=False)
     except SystemExit as stop:
         if _terminal.Terminal.reader_gone:  # that is no error of ours, and click's exit
@@ -130,7 +130,32 @@ def _told(error: BaseException, words: Sequence[str], *, as_json: bool) -> int:
             return _fail(error, as_json=as_json)
         case OSError() if about := _of_a_path(error, words):
             return _fail(about, as_json=as_json)
+        case SyntaxError(filename=str(path)) if _is_joined(path):
+            broken = UsageError(
+                "a file of an extension is not valid Python",
+                where=f"{path}, line {error.lineno}",
+                why=error.msg,
+                hint="correct the file, or leave its folder out of `extensions`",
+            )
+            return _fail(broken, as_json=as_json)
     return _bug(error, words, as_json=as_json)
+
+
+def _join(folder: Path) -> None:
+    try:
+        rooms.extend(folder)
+    except ValueError as error:
+        raise UsageError(
+            "an extension cannot be joined",
+            where=str(folder),
+            why=str(error),
+            hint="correct `extensions` in the program that joins it; where a name is taken, give "
+            "the file another",
+        ) from None
+
+
+def _is_joined(path: str) -> bool:
+    return any(Path(path).is_relative_to(folder) for folder in rooms.extensions())
 
 
 def _of_a_path(error: OSError, words: Sequence[str]) -> UsageError | None:

@@ -35,7 +35,7 @@ def find_recipe(name_or_path: str, folder: Path) -> Path:
     kind = "recipe file" if is_path else "recipe"
     raise UsageError(
         f"there is no {kind} '{name_or_path}'",
-        why=None if is_path else f"{folder} holds no {name_or_path}.yaml",
+        why=None if is_path else f"{folder}/ holds no {name_or_path}.yaml",
         hint=hint,
     )
 

@@ -159,11 +159,17 @@ def _report_no_method(
 
 
 def _report_choice(path: KeyPath, choices: Sequence[Any], tree: YamlNode, report: Report) -> None:
+    from olive_build.recipe.variants import BUILT_IN_METHODS
+
     node = tree.find(path)
     value = node.value if node is not None else None
     hint = f"write one of {listed(choices)}"
     if isinstance(value, str):
         hint = did_you_mean(value, [str(choice) for choice in choices], hint)
+        # A variant's name, such as int8, in the place of the method that it is made by.
+        made_by = BUILT_IN_METHODS.get(value) if path[-1] == "method" else None
+        if made_by in choices:
+            hint = f"did you mean '{made_by}'?"
     report.add(
         Code.BAD_VALUE,
         f"'{dotted(path)}' cannot be {describe(node)}",

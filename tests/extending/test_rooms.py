@@ -43,6 +43,20 @@ def test_a_thing_of_ours_is_never_hidden_by_another_of_its_name(tmp_path: Path) 
     assert "has padding_mask, and so has olive_build/rewrites" in done.stderr
 
 
+def test_what_is_wrong_with_a_folder_is_an_error_of_usage(tmp_path: Path) -> None:
+    from tests.extending.test_verb import called
+
+    done = called("list", folder=tmp_path / "gone")
+    assert (done.returncode, "because: there is no folder" in done.stderr) == (2, True)
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "oops.py").write_text("x = 1\ndef (:\n")
+    done = called("schema", "--check", folder=tmp_path)
+    assert done.returncode == 2 and f"at:      {tmp_path}/methods/oops.py, line 2" in done.stderr
+    (tmp_path / "methods" / "oops.py").rename(tmp_path / "methods" / "auto.py")
+    done = called("list", folder=tmp_path)
+    assert done.returncode == 2 and "methods has auto, and so has" in done.stderr
+
+
 def test_what_a_room_lacks_is_named() -> None:
     from olive_build import rooms
 

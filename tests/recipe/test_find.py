@@ -79,3 +79,9 @@ def test_what_is_no_file_is_broken_and_not_waited_for(tmp_path: Path) -> None:
 
 def test_no_folder_holds_no_recipe(tmp_path: Path) -> None:
     assert recipe_names(tmp_path / "none") == ()
+
+
+def test_the_folder_that_lacks_a_recipe_is_written_as_a_folder(folder: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_recipe("zebra", folder)
+    assert caught.value.why == f"{folder}/ holds no zebra.yaml"

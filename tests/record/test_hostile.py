@@ -136,6 +136,26 @@ def test_a_sound_bundle_is_verified_and_what_is_not_is_listed(bundle: Path) -> N
     assert verify(bundle).not_verified[0] == f"{MODEL}: wer, which it does not give by itself"
 
 
+def test_a_figure_of_another_program_is_not_verified_and_no_limit_on_it_is_passed(
+    bundle: Path,
+) -> None:
+    """It may be of an extension: nobody changed the file, and nobody can tell here if it holds."""
+    edit(bundle, lambda proof: proof["variants"]["fp32"]["quality"]["onnx"].update(evenness=0.9))
+    assert verify(bundle).not_verified[0] == f"{MODEL}: evenness, which this olive-build has not"
+    gate = {"figure": "evenness", "value": 0.9, "limit": 0.8, "bound": "at least"}
+    gate |= {"status": "passed", "note": "", "size": None, "interval": None}
+    edit(bundle, lambda proof: proof["variants"]["fp32"]["gates"].append(gate))
+    with pytest.raises(BundleError, match="this olive-build has no figure 'evenness'") as caught:
+        verify(bundle)
+    assert caught.value.why == "fp32 is held to evenness"
+    assert "verify with the program that built it" in str(caught.value.hint)
+    # A limit alone holds it to the figure too.
+    edit(bundle, lambda proof: proof["variants"]["fp32"]["gates"].pop())
+    edit(bundle, lambda proof: proof["variants"]["fp32"]["limits"].update(evenness=0.8))
+    with pytest.raises(BundleError, match="no figure 'evenness'"):
+        verify(bundle)
+
+
 def test_a_proof_that_was_damaged_is_not_the_one_that_was_sealed(bundle: Path) -> None:
     text = (bundle / PROOF).read_text()
     (bundle / PROOF).write_text(text.replace("A processor", "A Processor") + " ")

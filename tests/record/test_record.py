@@ -288,3 +288,13 @@ def test_what_a_search_tried_is_kept_without_what_is_no_number() -> None:
     assert found.candidates[0].figures == {"token_agreement": 0.5}
     assert decode(Search, parse_json(to_bytes(found))) == found
     assert _search(None) is None
+
+
+def test_a_failed_gate_never_reads_as_one_that_holds() -> None:
+    from olive_build.record.proof import Gate
+
+    text = Gate("cosine_p1", 0.99999985, 0.9999999, "at least", "failed").text()
+    assert text == "cosine_p1 0.99999985, at least 0.9999999: failed"
+    assert (
+        Gate("a", 0.97123, 0.98, "at least", "failed").text() == "a 0.97123, at least 0.98: failed"
+    )
