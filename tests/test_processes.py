@@ -76,9 +76,10 @@ def alive(pid: int) -> bool:
 
 
 MEASURES = """
+SAMPLE = "olive_build.families.sentence_embedding.sample"
 import time
 from olive_build.proof.contestant import Contestant, Process
-process = Process(Contestant("a", "onnxruntime", "none.onnx", "sentence-embedding"))
+process = Process(Contestant("a", "onnxruntime", "none.onnx", SAMPLE))
 print(process._process.pid, flush=True)
 process.ask({"do": "time", "seconds": 60})
 """

@@ -168,6 +168,6 @@ def test_no_recipe_joins_it(called: Called, place: Path) -> None:
 def test_a_bundle_of_toys_joins_nothing(bundle: Path, called: Called) -> None:
     done = called("verify", str(bundle), folder=None)
     assert done.returncode == 6
-    assert "a reference of kind 'lengths' is not known" in done.stderr
-    assert "use the program that built the bundle" in done.stderr
+    assert "this olive-build has no figure 'evenness'" in done.stderr
+    assert "the program that built it" in done.stderr
     assert "Traceback" not in done.stderr
