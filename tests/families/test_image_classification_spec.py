@@ -139,7 +139,7 @@ def test_only_networks_of_one_kind_of_attention_have_layers_to_fuse(
     ("shapes", "weights"),
     [
         ([(8, 3, 3, 3), (10, 8)], "convolutions"),
-        ([(8, 3, 4, 4), (8, 96), (96, 8)], "products"),
+        ([(8, 3, 4, 4), *[(8, 8)] * 4], "products"),
         ([], "products"),
     ],
     ids=["a network of convolutions", "pictures in pieces, then products", "no weights yet"],
