@@ -95,6 +95,8 @@ def decode(kind: type[T], value: object) -> T:
 
 def encode(value: object) -> Any:
     """Return what `decode` takes for a value: objects, lists, texts and numbers."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         found: dict[str, Any] = {}
         for name, key, is_optional, is_rest in _written_fields(type(value)):
