@@ -18,14 +18,13 @@ from olive_build.bundle.layouts.check import require_layout
 from olive_build.bundle.measured_again import MeasuredAgain, measure_again
 from olive_build.bundle.purpose import purpose_in
 from olive_build.engine.machine import this_machine
-from olive_build.engine.trees import files_below
 from olive_build.errors import BundleError, ProofError
 from olive_build.proof.figures import every, find, of_quality
 from olive_build.proof.verdict import held, quality_gates
-from olive_build.record.files import file_problem
-from olive_build.record.manifest import ONNX, Graph, Manifest, Variant
+from olive_build.record.files import require_files
+from olive_build.record.manifest import ONNX, Graph, Variant
 from olive_build.record.proof import Gate, Quality, VariantProof
-from olive_build.record.read import AGAIN, MANIFEST, PROOF, SEAL, Record, read_record, seal_holds
+from olive_build.record.read import AGAIN, PROOF, SEAL, Record, read_record, seal_holds
 
 # On the machine that built it the same kernels run; seven digits are kept in the figures.
 SAME_MACHINE_TOLERANCE = 1e-6
@@ -80,7 +79,7 @@ def verify(folder: Path) -> Verified:
             why=f"{SEAL} has another digest than {PROOF}",
             hint=AGAIN,
         )
-    _check_files(manifest, folder)
+    require_files(manifest, folder)
     _check_figures(record)
     purpose = purpose_in(manifest)
     if purpose.is_for_client(manifest.target):
@@ -97,26 +96,6 @@ def verify(folder: Path) -> Verified:
         )
     unproved = [*untold, *_not_verified(record, is_sealed=bool(sealed))]
     return Verified(record, files, tuple(looser(manifest, proof)), tuple(unproved))
-
-
-def _check_files(manifest: Manifest, folder: Path) -> None:
-    listed = {item.path: item for item in manifest.files}
-    named = {path for item in manifest.variants.values() for path in item.files.values()}
-    problems = [f"{path}: not listed, but a variant's file" for path in sorted(named - set(listed))]
-    found = (file_problem(folder, listed[path]) for path in sorted(listed))
-    problems += [problem for problem in found if problem]
-    there = {path.relative_to(folder).as_posix() for path in files_below(folder)}
-    extra = sorted(there - set(listed) - {MANIFEST, PROOF, SEAL})
-    problems += [f"{path}: not in the manifest" for path in extra]
-    if len(listed) < len(manifest.files):
-        problems.append("a file is listed twice")
-    if problems:
-        raise BundleError(
-            "the bundle's files are not those of its manifest",
-            where=str(folder),
-            why="\n".join(problems),
-            hint=AGAIN,
-        )
 
 
 def _check_figures(record: Record) -> None:
