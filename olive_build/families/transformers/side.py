@@ -85,8 +85,8 @@ class Side:
 
         return runner(folder, model, self.task, size, batch)
 
-    def write_miniature(self, out: Path, layers: int = 0) -> None:
-        """Write a small model of this task with seeded weights below `out`."""
-        from olive_build.families.transformers.miniature import write_default
+    def write_miniature(self, out: Path, layers: int, source: Path) -> None:
+        """Write a small model like the one in `source` below `out`, with seeded weights."""
+        from olive_build.families.transformers.miniature import write_miniature
 
-        write_default(out, self.task, layers)
+        write_miniature(out, layers, source=source, task=self.task.name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any, Literal
 
 import numpy as np
@@ -62,9 +62,8 @@ def settings_of(library: Library, free: Free) -> Settings:
 
 def _groups(task: Task, records: Sequence[Feeds], pads: Mapping[str, int]) -> list[Feeds]:
     """Return samples in batches of the sizes of BATCHES, each of others than the one before."""
-    counts = BATCHES if task.batches else (1,) * len(BATCHES)
-    source = iter([*records, *records])
-    return [task.group(list(islice(source, count)), pads) for count in counts]
+    source = cycle(records)
+    return [task.group(list(islice(source, count)), pads) for count in BATCHES]
 
 
 def output_axes(library: Library, settings: Settings) -> dict[str, dict[int, str]]:
