@@ -27,7 +27,8 @@ class Family:
     `tasks` are the Hugging Face tasks that map to it; `metrics`, `data` and `calibration` what
     `verify` may use (the first of each is the default; without any, a recipe names a file of its
     own); `components` the graphs that such models can have, as recipes name them: which ones a
-    model has, its facts say. A file of data holds `samples` and ends in `data_suffix`;
+    model has, its facts say; `files` those of `compose: split`, each with the components that are
+    joined in it, one each by default. A file of data holds `samples` and ends in `data_suffix`;
     `miniature_data` are those of a miniature's folder that stand in for the recipe's data and
     calibration, which fit its own model only. `takes` says what a composed file is given and what a
     bare graph is; `parts` are the graphs of pre- and post-processing that composing adds, with
@@ -59,6 +60,7 @@ class Family:
     parts: tuple[str, ...] = ()
     sizes: tuple[int, ...] = (1,)
     components: tuple[str, ...] = ("model",)
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     axes: tuple[tuple[str, int], ...] = (("batch_size", 1),)
     searches: bool = True
     calibrates: bool = True

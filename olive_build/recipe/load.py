@@ -65,12 +65,13 @@ def check_text(text: str, path: Path) -> LoadedRecipe:
 
 def _checked(path: Path, tree: YamlNode, report: Report) -> Recipe | None:
     """Run every check; return the recipe, or what is sound of it."""
-    from olive_build.recipe.checks import check_recipe, check_unused
+    from olive_build.recipe.checks import check_recipe
     from olive_build.recipe.context import Context
     from olive_build.recipe.passes import check_passes
     from olive_build.recipe.resolve import resolve_targets
     from olive_build.recipe.schema_errors import check_schema
     from olive_build.recipe.sections import sections
+    from olive_build.recipe.unused import check_unused
 
     tree = with_words_written_out(tree)
     recipe, dropped = check_schema(tree, report)

@@ -16,6 +16,7 @@ import click
 from olive_build.engine.store import Store
 from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
+from olive_build.record.files import require_files
 from olive_build.record.read import MANIFEST
 from olive_build.report.blocks import Cell, Fact, Facts, Page
 from olive_build.report.builds import Build, find_build
@@ -67,6 +68,8 @@ def write_report(asked: Asked) -> None:
             hint="give one or two",
         )
     builds = [find_build(name, asked.outputs) for name in asked.names]
+    for bundle in chain.from_iterable(item.bundles for item in builds):
+        require_files(bundle.manifest, bundle.folder)
     path = asked.output or (default_output(builds) if asked.form == "html" else None)
     if path:
         check_output(path)

@@ -139,8 +139,15 @@ def test_a_bench_of_both_kinds_or_of_damaged_inputs_is_refused(
     folder = changed(made, tmp_path)
     (folder / "reference" / "reference.npz").write_bytes(b"no archive")
     result = made.run("bench", str(folder))
-    assert (result.code, "references cannot be read" in result.err) == (6, True)
+    assert (result.code, "reference.npz: has 10 bytes, not " in result.err) == (6, True)
     manifest = read_manifest(folder)
+    for item in manifest["files"]:
+        if item["path"] == "reference/reference.npz":
+            digest = hashlib.sha256(b"no archive").hexdigest()
+            item |= {"sha256": digest, "size_bytes": len(b"no archive")}
+    write_manifest(folder, manifest)
+    result = made.run("bench", str(folder))
+    assert (result.code, "references cannot be read" in result.err) == (6, True)
     del manifest["training"]
     write_manifest(folder, manifest)
     result = made.run("bench", DIGITS, str(folder))

@@ -363,12 +363,6 @@ def test_what_the_model_has_no_component_for_is_refused_with_what_it_has() -> No
     assert caught.value.why == "it is a bert with model"
 
 
-def test_components_that_are_joined_need_one_opset() -> None:
-    with pytest.raises(PlanError, match="operators of two versions") as caught:
-        mixed_plan("components.encoder.export={opset: 17}")
-    assert "encoder: opset 17" in str(caught.value.why)
-
-
 def test_a_layout_of_several_files_is_timed_and_weighed_as_one() -> None:
     plan = mixed_plan("targets.desktop.compose=split")
     files = {"encoder_model", "decoder_model_merged"}
