@@ -55,14 +55,20 @@ def look_up(dotted: str) -> ModuleType:
     return import_module(dotted)
 
 
-def kinds(room: str, base: type[Kind]) -> Iterator[type[Kind]]:
-    """Yield the classes of a kind that the modules of a room define, in the order of the files."""
-    for name in names(room):
-        found = module(room, name)
-        for kind in tuple(vars(found).values()):
-            here = isinstance(kind, type) and kind.__module__ == found.__name__
-            if here and issubclass(kind, base):
-                yield kind
+def kinds(room: str, base: type[Kind]) -> tuple[type[Kind], ...]:
+    """Return the classes of a kind that the modules of a room define, in the order of the files."""
+    return tuple(kind for kind in _classes(room, extensions()) if issubclass(kind, base))
+
+
+@cache
+def _classes(room: str, joined: tuple[Path, ...]) -> tuple[type, ...]:
+    modules = [module(room, name) for name in names(room)]
+    return tuple(
+        kind
+        for found in modules
+        for kind in tuple(vars(found).values())
+        if isinstance(kind, type) and kind.__module__ == found.__name__
+    )
 
 
 def files(room: str, pattern: str) -> Iterator[Path]:

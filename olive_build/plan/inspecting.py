@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from os.path import normpath
 from pathlib import Path
 
 from olive_build import rooms
@@ -102,7 +103,7 @@ class _Inspector:
                 repository = (source.repo, source.revision, source.weights)
                 return fetch_hub(*repository, into=into, report=self.report)
             case PathSource():
-                return use_folder(request.folder / source.folder)
+                return use_folder(Path(normpath(request.folder / source.folder)))
 
     def _read(self, family: str, found: ModelFiles, head: str | None) -> Model:
         """Return the facts of a model whose files are here, held to what they were."""
@@ -223,7 +224,7 @@ def _samples(request: Request, model: Model, store: Store) -> dict[str, tuple[st
 
 def _file(request: Request, source: DataSource, what: str) -> Path:
     if source.file is not None:
-        path = request.folder / source.file
+        path = Path(normpath(request.folder / source.file))
         if not path.is_file():
             raise PlanError(f"{what} file does not exist", where=str(path))
         return path

@@ -77,6 +77,26 @@ def fetch_hub(
     return ModelFiles(target, f"hub {repo}", revision)
 
 
+def current_commit(repo: str, revision: str | None = None) -> str:
+    """Return the commit that a branch or tag of a repository names now, its main one by default.
+
+    Raises PlanError when the hub cannot be reached or has no such revision.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import HfApi
+
+    try:
+        found = HfApi().model_info(repo, revision=revision, timeout=HUB_TIMEOUT_SECONDS).sha
+    except Exception as error:
+        raise PlanError(
+            f"the hub does not say which commit {revision or 'the latest'} of {repo} is",
+            why=f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
+            hint="check the network and the name, or give the commit yourself: "
+            f"--model {repo}@COMMIT, all 40 hex digits, from the model's history on the hub",
+        ) from error
+    return str(found)
+
+
 def use_folder(folder: Path) -> ModelFiles:
     """Return the model in a folder.
 
