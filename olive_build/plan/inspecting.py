@@ -118,7 +118,8 @@ class _Inspector:
                 repository = (source.repo, source.revision, source.weights)
                 return fetch_hub(*repository, into=into, report=self.report)
             case PathSource():
-                return use_folder(Path(normpath(request.folder / source.folder)))
+                folder = Path(normpath(request.folder / source.folder))
+                return use_folder(folder, weights=weights)
 
     def _read(self, family: str, found: ModelFiles, head: str | None) -> Model:
         """Return the facts of a model whose files are here, held to what they were."""

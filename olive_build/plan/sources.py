@@ -94,7 +94,27 @@ def fetch_described(repo: str, revision: str, *, into: Path, report: Report) -> 
     return ModelFiles(target, f"hub {repo}", revision)
 
 
-def use_folder(folder: Path) -> ModelFiles:
+def current_commit(repo: str, revision: str | None = None) -> str:
+    """Return the commit that a branch or tag of a repository names now, its main one by default.
+
+    Raises PlanError when the hub cannot be reached or has no such revision.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import HfApi
+
+    try:
+        found = HfApi().model_info(repo, revision=revision, timeout=HUB_TIMEOUT_SECONDS).sha
+    except Exception as error:
+        raise PlanError(
+            f"the hub does not say which commit {revision or 'the latest'} of {repo} is",
+            why=f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
+            hint="check the network and the name, or give the commit yourself: "
+            f"--model {repo}@COMMIT, all 40 hex digits, from the model's history on the hub",
+        ) from error
+    return str(found)
+
+
+def use_folder(folder: Path, *, weights: bool = True) -> ModelFiles:
     """Return the model in a folder.
 
     Raises PlanError for none, for links out of it, pipes and devices, or only pickled weights.
@@ -115,7 +135,8 @@ def use_folder(folder: Path) -> ModelFiles:
             hint="a link may lead to a file of the folder, or of the same repository in the hub's "
             "cache: put the files themselves there, or take these away",
         )
-    _refuse_pickles(folder)
+    if weights:
+        _refuse_pickles(folder)
     return ModelFiles(folder, "folder", "")
 
 

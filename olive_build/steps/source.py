@@ -16,8 +16,8 @@ from olive_build.families.library_tokenizer import TokenizerSettings
 class Miniature(Step):
     """Write a model folder as the family's own tools would save it; seconds, no network.
 
-    Inputs: source (model folder), for a family of any architecture: what is written is like that
-    model. `miniature` is the family's module. It has at least `layers` layers, and one of each kind.
+    Inputs: source (model folder), for a family of any architecture: what is written is like it.
+    `miniature` is the family's module. It has at least `layers` layers, and one of each kind.
     """
 
     miniature: str
