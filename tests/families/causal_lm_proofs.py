@@ -32,6 +32,7 @@ NOT_FUSED = {
     "falcon": "its products are not queries by keys",
     "gemma2": "its products are not queries by keys",
     "gptj": "its products are not queries by keys",
+    "vaultgemma": "its products are not queries by keys",
 }
 
 

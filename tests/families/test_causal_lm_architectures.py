@@ -13,7 +13,7 @@ from pathlib import Path
 import causal_lm_proofs as proofs
 import pytest
 import torch
-from causal_lm_miniatures import GENERAL
+from causal_lm_miniatures import GENERAL, configurations
 
 DRAWN = 3
 
@@ -45,3 +45,10 @@ def test_an_architecture_is_built_as_pytorch_has_it(name: str, tmp_path: Path) -
     proofs.check_texts(name)
     proofs.check_fused(name, tmp_path)
     proofs.check_variants(name)
+
+
+def test_the_documentation_lists_what_is_tested() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "text-generation.md").read_text(encoding="utf-8")
+    listed = text.partition("what is tested -->\n")[2].partition("\n\n")[0]
+    masked = {name for name in configurations() if name != "qwen2-window"}
+    assert listed.replace("\n", " ").split(", ") == sorted({*GENERAL, *masked})
