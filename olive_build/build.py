@@ -49,7 +49,7 @@ class Options:
 
 @dataclass(frozen=True)
 class BundleResult:
-    """What became of one target's bundle."""
+    """What became of one target's bundle; `target` is "" for all those of a bad recipe."""
 
     recipe: str
     target: str

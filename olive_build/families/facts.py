@@ -106,11 +106,6 @@ class Facts:
         """Whether a bare graph has to give what follows the network too, as no client knows it."""
         return False
 
-    @property
-    def split(self) -> Mapping[str, tuple[str, ...]]:
-        """The files of `compose: split`, each with the components that are joined in it."""
-        return {item.name: (item.name,) for item in self.components}
-
     def check(self, folder: Path, asked: Asked) -> None:
         """Raise PlanError where the model in `folder` cannot do what a build asks of it."""
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal, TypeVar
 
 from olive_build.methods import Method
 from olive_build.recipe.sections import Owner, Section
+from olive_build.values import dataclass
 
 SectionT = TypeVar("SectionT", bound=Section)
 

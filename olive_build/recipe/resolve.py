@@ -97,6 +97,7 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
         whole = {"opset": opset, "shapes": shapes, "attention": parts["attention"]}
         whole["attention_asked"] = asked
         parts["components"] = _components(place, **whole)
+        _check_joined(place, parts["compose"], opset, parts["components"])
     chosen = _source(context, source)
     return (
         TargetBuild(
@@ -185,6 +186,34 @@ def _components(place: Place, **whole: Any) -> tuple[ComponentBuild, ...]:
         if said:
             found.append(ComponentBuild(name, **{**whole, **said}))
     return tuple(found)
+
+
+def _check_joined(
+    place: Place, compose: str, opset: int, components: Sequence[ComponentBuild]
+) -> None:
+    """Report components with operators of another version than what is in one file with them."""
+    family = place.family
+    own = {item.name: item.opset for item in components}
+    every = {name: own.get(name, opset) for name in family.components}
+    files = [every] if compose == "single-file" else []
+    if compose == "split":
+        files = [{name: every[name] for name in joined} for joined in family.files.values()]
+    for joined in files:
+        for name, its in joined.items():
+            said, path = place.said("export", "opset", component=name)
+            others = {f"{other}: opset {x}": x for other, x in joined.items() if x != its}
+            # The graphs of pre- and post-processing are of the whole's version.
+            if compose == "single-file" and family.parts and its != opset:
+                others[f"{' and '.join(family.parts)}: opset {opset}"] = opset
+            if said is not None and others and its <= place.target.opset_max:
+                place.add(
+                    Code.CONFLICT,
+                    path,
+                    f"opset {its} of {name} does not go with the rest of its file for "
+                    f"'{place.target.name}'",
+                    hint=f"leave it out, or set `export: {{opset: {its}}}` for the whole target",
+                    notes=(f"one file has operators of one version: {', '.join(others)}",),
+                )
 
 
 def _opset(place: Place, component: str = "") -> int | None:

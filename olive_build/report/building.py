@@ -27,7 +27,7 @@ from olive_build.engine.events import (
     Waiting,
 )
 from olive_build.engine.store import Store
-from olive_build.errors import printable
+from olive_build.errors import OliveBuildError, printable
 from olive_build.proof.figures import Figure, find, worst
 from olive_build.record.codec import encode
 from olive_build.record.proof import PYTORCH, Latency, VariantProof
@@ -53,7 +53,15 @@ def run_build(
     """
     # Pipelines read JSON from stdout; people's lines then go to stderr.
     progress = Progress(to_stderr=as_json)
-    requests = select(selected)
+    not_valid: list[BundleResult] = []
+
+    def left_out(name: str, error: OliveBuildError) -> None:
+        recipe = Path(name).stem
+        progress.say(f"{recipe} is left out: {error.what}")
+        not_valid.append(BundleResult(recipe, "", "failed", options.outputs / recipe, error=error))
+
+    stops_alone = options.keep_going and len(set(selected.recipe)) > 1
+    requests = select(selected, left_out if stops_alone else None)
     if write_recipe:
         check_can_write(selected, options.until, requests)
     with Store() as store:
@@ -62,6 +70,7 @@ def run_build(
             write_searched(selected, requests, store, write_recipe)
             progress.say(f"written: {write_recipe}")
     progress.close()
+    result.bundles += not_valid
     if as_json:
         import json
 
@@ -85,7 +94,8 @@ def print_errors(result: BuildReport) -> None:
             text, log = error.render(), logs.get(id(error))
             if log and str(log) not in text:
                 text += f"\n  log:     {log}"
-            who = f"{items[0].recipe}, target {', '.join(item.target for item in items)}"
+            targets = ", ".join(item.target for item in items)
+            who = f"{items[0].recipe}, target {targets}" if targets else items[0].recipe
             click.echo(f"\n{who}:\n{text}", err=True)
 
 
@@ -277,7 +287,7 @@ def without_vnni(item: BundleResult) -> list[str]:
 def bundle_rows(item: BundleResult, named: Sequence[Figure] = ()) -> list[list[str]]:
     """Return the table's rows of one bundle, a row for each variant; see `quality_text`."""
     if not item.proofs:
-        return [[item.recipe, item.target, "-", "-", "-", "-", "-", item.status]]
+        return [[item.recipe, item.target or "-", "-", "-", "-", "-", "-", item.status]]
     return [
         [
             item.recipe,
@@ -366,7 +376,7 @@ def to_json(result: BuildReport) -> dict[str, Any]:
         "bundles": [
             {
                 "recipe": item.recipe,
-                "target": item.target,
+                "target": item.target or None,
                 "status": item.status,
                 "path": str(item.folder),
                 "error": item.error.as_json() if item.error else None,

@@ -145,6 +145,27 @@ def test_of_several_recipes_one_that_cannot_be_planned_stops_itself_alone(
     assert "\nother, target desktop:\nerror: " in result.err
 
 
+def test_of_several_recipes_one_that_is_not_valid_stops_itself_alone(project: Project) -> None:
+    project.write_recipe(RECIPE.replace("timing: false", "tining: false"), "other")
+    words = ("build", "other", "tiny", "nowhere", "--target", "desktop")
+    result = project.run(*words)
+    assert (result.code, project.bundle("desktop").exists()) == (2, False)
+    result = project.run(*words, "--keep-going")
+    assert result.code == 2
+    assert "published: outputs/tiny/desktop" in result.out
+    assert "other is left out: 1 error in recipes/other.yaml" in result.out
+    assert "\nother:\nerror[R001]: " in result.err
+    assert "\nnowhere:\nerror: there is no recipe 'nowhere'" in result.err
+    rows = project.run(*words, "--keep-going", "--json").json["bundles"]
+    assert [(row["recipe"], row["target"], row["status"]) for row in rows] == [
+        ("tiny", "desktop", "up to date"),
+        ("other", None, "failed"),
+        ("nowhere", None, "failed"),
+    ]
+    result = project.run("build", "other", "nowhere", "--keep-going")
+    assert result.code == 2 and "\nother:\nerror[R001]: " in result.err
+
+
 def test_a_bundle_is_published_as_soon_as_it_is_done(project: Project) -> None:
     result = project.run("build", "tiny", "--jobs", "1", "--force")
     assert result.code == 0, result.err
