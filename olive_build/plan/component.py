@@ -15,10 +15,11 @@ from typing import Protocol
 from olive_build.engine.step import Step
 from olive_build.families import module_of
 from olive_build.families.facts import Component
+from olive_build.families.registry import FAMILIES
 from olive_build.methods import Method, Quantized
 from olive_build.methods._chain import Chain
 from olive_build.recipe.build import TargetBuild, Variant
-from olive_build.steps.export import Export
+from olive_build.steps.export import Export, ExportByLadder
 from olive_build.steps.fix_shapes import FixShapes
 from olive_build.steps.fuse import (
     FuseAttention,
@@ -78,7 +79,10 @@ class ComponentPlanner:
         """Return the node of the graph as it comes from PyTorch."""
         side = module_of(self.build.family, "torch_side")
         opset = self.build.component(self.component.name).opset
-        step = Export(side, opset, self.component.name)
+        generic = FAMILIES[self.build.family].generic
+        step: Step = Export(side, opset, self.component.name)
+        if generic:
+            step = ExportByLadder(side, opset)
         return self._step(step, {"source": self.source}, None, "export")
 
     def passes(self, placement: str, stage: str, variant: Variant | None, node: str) -> str:
