@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from olive_build.record.codec import optional, rest
 from olive_build.record.manifest import Count, Name, Partition, Positive, Sha256, Told, Usability
+from olive_build.values import dataclass
 
 PROOF_VERSION: Final = 2
 THIS, FP32, PYTORCH = "this file", "fp32 graph", "pytorch"

@@ -11,7 +11,6 @@ import click
 from olive_build.errors import printable
 from olive_build.report import style
 from olive_build.report.blocks import Block, Cell, Chart, Facts, Page, Table, Text
-from olive_build.report.charts import Bars
 from olive_build.report.render.signs import sign
 
 WIDTH, BAR = 80, 30
@@ -54,13 +53,8 @@ def block_lines(block: Block, stream: TextIO | None = None) -> Iterator[str]:
             width = max(len(item.title) for item in block.facts)
             for fact in block.facts:
                 yield f"{fact.title:<{width}}  {printable(_cell(fact.cell))}"
-        case Chart(drawing=Bars() as bars):
-            width = max(len(item.label) for item in bars.bars)
-            for item in bars.bars:
-                length = round(BAR * bars.axis.place(item.value))
-                yield f"{printable(item.label):<{width}}  {'█' * length} {printable(item.text)}"
         case Chart():
-            yield from wrap(printable(block.summary), WIDTH)
+            yield from _chart(block)
         case Text(kind="code"):
             yield from (f"    {printable(line)}" for line in block.text.splitlines())
         case Text():
@@ -87,6 +81,19 @@ def say(text: str, *, err: bool = False) -> None:
     """Print a text as a paragraph."""
     for line in paragraph(text):
         click.echo(line, err=err)
+
+
+def _chart(block: Chart) -> Iterator[str]:
+    from olive_build.report.charts import Bars  # the table of a build needs none of what draws
+
+    bars = block.drawing
+    if not isinstance(bars, Bars):
+        yield from wrap(printable(block.summary), WIDTH)
+        return
+    width = max(len(item.label) for item in bars.bars)
+    for item in bars.bars:
+        length = round(BAR * bars.axis.place(item.value))
+        yield f"{printable(item.label):<{width}}  {'█' * length} {printable(item.text)}"
 
 
 def print_block(block: Block) -> None:
