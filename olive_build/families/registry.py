@@ -104,7 +104,7 @@ def _walked(extensions: tuple[Path, ...]) -> dict[str, Family]:
     modules = [import_module(f"olive_build.families.{folder}.family") for folder in folders]
     found = [module.FAMILY for module in modules]
     found += [rooms.module("tasks", name).SIDE.task.family for name in rooms.names("tasks")]
-    return {family.name: family for family in found}
+    return {family.name: family for family in sorted(found, key=lambda item: item.name)}
 
 
 FAMILIES: Mapping[str, Family] = _Found()
