@@ -53,9 +53,10 @@ class Pair:
         return tasks_of(self.name)[0]
 
     @property
-    def is_named_after_its_type(self) -> bool:
-        plain = self.model_type.replace("-", "").replace("_", "")
-        return self.name.lower().startswith(plain)
+    def likeness(self) -> tuple[bool, bool]:
+        """How well the type fits: the class is named after it, and it is of a text model alone."""
+        plain = self.model_type.removesuffix("_text").replace("-", "").replace("_", "")
+        return self.name.lower().startswith(plain), self.model_type.endswith("_text")
 
     def configuration(self) -> Any:
         """The default configuration, with what every checkpoint of the type has besides."""
@@ -63,7 +64,8 @@ class Pair:
         config = CONFIG_MAPPING[self.model_type](**lacking)
         if getattr(config, "pad_token_id", 0) is None:
             config.pad_token_id = 0
-        if getattr(config, "decoder_start_token_id", 0) is None:
+        starts = getattr(config, "decoder_start_token_id", None) is not None
+        if getattr(config, "is_encoder_decoder", False) and not starts:
             config.decoder_start_token_id = 0
         config.architectures = [self.name]
         return config
@@ -75,17 +77,19 @@ def pairs() -> tuple[Pair, ...]:
     found: dict[str, Pair] = {}
     for pair in _all_pairs():
         # A class can serve several types; the one that it is named after comes first.
-        if pair.name not in found or pair.is_named_after_its_type:
+        if pair.name not in found or pair.likeness > found[pair.name].likeness:
             found[pair.name] = pair
     return tuple(pair for pair in found.values() if pair.task not in left_out)
 
 
 def _all_pairs() -> Iterator[Pair]:
+    left_out = table()["types_left_out"]
     for listed in (*TASKS, "TEXT_ENCODING", "IMAGE"):
         mapping = getattr(modeling_auto, f"MODEL_FOR_{listed}_MAPPING_NAMES")
         for model_type, names in mapping.items():
             name = names if isinstance(names, str) else names[0]
-            if model_type in CONFIG_MAPPING and tasks_of(name):
+            is_known = model_type in CONFIG_MAPPING and model_type not in left_out
+            if is_known and tasks_of(name):
                 yield Pair(name, model_type)
     for name, model_type in OTHERS.items():
         yield Pair(name, model_type)
