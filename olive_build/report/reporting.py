@@ -112,7 +112,6 @@ def _steps(build: Build) -> tuple[StepView, ...]:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, text.encode("utf-8"))
     except OSError as error:
         raise UsageError(
@@ -152,7 +151,7 @@ def _facts(build: Build, found: Iterable[Fact]) -> Iterator[Fact]:
     yield Fact("Budgets", Cell(", ".join(missed) or "all hold", remark=counted))
     yield from found
     model = build.bundles[0].manifest.model
-    yield Fact("Licence", Cell(model.licence, remark=f"{model.origin} {model.revision}"))
+    yield Fact("Licence", Cell(model.licence, remark=model.source))
 
 
 def comparison_page(found: Comparison) -> Page:
@@ -220,7 +219,13 @@ def default_output(builds: list[Build]) -> Path:
 
 
 def check_output(path: Path) -> None:
-    """Raise UsageError for a path in a bundle, whose files are all listed in its manifest."""
+    """Raise UsageError for a folder that is not there, or a bundle, whose manifest lists all."""
+    if not path.parent.is_dir():
+        raise UsageError(
+            "there is no folder for the report",
+            where=str(path.parent),
+            hint="make it first, or choose another place with --output",
+        )
     for folder in path.absolute().parents:
         if (folder / MANIFEST).is_file():
             raise UsageError(
