@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from olive_build.errors import UsageError
+from olive_build.errors import OliveBuildError, UsageError
 from olive_build.plan.types import Request
 
 
@@ -24,10 +25,13 @@ class Selection:
     smoke: bool = False
 
 
-def select(selected: Selection) -> list[Request]:
+def select(
+    selected: Selection, left_out: Callable[[str, OliveBuildError], None] | None = None
+) -> list[Request]:
     """Return the builds of the named recipes, all targets or those chosen.
 
-    Raises UsageError for a recipe or target that does not exist, RecipeError for a bad recipe.
+    Raises UsageError for a recipe or target that does not exist, RecipeError for a bad recipe;
+    with `left_out`, that is called with a recipe's name and its error, and the others are returned.
     """
     from olive_build.recipe.find import find_recipe
     from olive_build.recipe.load import load_recipe
@@ -36,17 +40,25 @@ def select(selected: Selection) -> list[Request]:
 
     requests: list[Request] = []
     offered: set[str] = set()
+    bad: list[str] = []
     for name in dict.fromkeys(selected.recipe):
-        path = find_recipe(name, selected.recipes)
-        loaded = load_recipe(path, overrides=selected.overrides)
-        names = list(loaded.recipe.targets)
+        try:
+            path = find_recipe(name, selected.recipes)
+            loaded = load_recipe(path, overrides=selected.overrides)
+            names = list(loaded.recipe.targets)
+            chosen = [item for item in names if not selected.targets or item in selected.targets]
+            builds = [resolve(loaded, target, source=selected.source) for target in chosen]
+        except OliveBuildError as error:
+            if left_out is None:
+                raise
+            left_out(name, error)
+            bad.append(name)
+            continue
         offered.update(names)
-        for target in names:
-            if not selected.targets or target in selected.targets:
-                build = resolve(loaded, target, source=selected.source)
-                requests.append(Request(build, path.parent))
+        requests += [Request(build, path.parent) for build in builds]
     unknown = [target for target in selected.targets if target not in offered]
-    if unknown:
+    # A recipe that was left out may have it.
+    if unknown and offered and not (bad and requests):
         raise UsageError(
             f"no recipe that was named has a target '{unknown[0]}'",
             why=f"they have {', '.join(sorted(offered))}",

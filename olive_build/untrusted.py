@@ -41,6 +41,7 @@ MOST_JSON_BYTES = 1 << 26
 # Values of a JSON text, by the signs before them; parsed, each takes up to 64 bytes.
 MOST_JSON_VALUES = 3_000_000
 DEEPEST_JSON = 100
+MOST_YAML_VALUES = 100_000
 # Integers as long as this are still finite as floats.
 MOST_DIGITS = 308
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -122,6 +123,59 @@ def parse_json(text: bytes | str, most_values: int = MOST_JSON_VALUES) -> Any:
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError too
         raise Unreadable(f"it is no JSON: {error}") from error
     return found
+
+
+def parse_yaml(text: str, most_values: int = MOST_YAML_VALUES) -> Any:
+    """Return what a YAML text holds, as PyYAML reads it safely, its keys and dates as texts.
+
+    Raises Unreadable where it is no YAML or several documents, for tags and aliases, and above
+    `most_values` values or 100 levels.
+    """
+    import yaml
+
+    quick = hasattr(yaml, "CSafeLoader")
+    loader = yaml.CSafeLoader if quick else yaml.SafeLoader
+    try:
+        # Before it is composed, which recurses in C.
+        _require_plain_yaml(yaml.parse(text, Loader=loader), most_values)
+        found = yaml.load(text, Loader=yaml.CSafeLoader) if quick else yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date of month 13
+        problem = getattr(error, "problem", None) or error
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise Unreadable(f"it is no YAML: {problem}{place}") from error
+    return _like_json(found)
+
+
+def _require_plain_yaml(events: Iterator[Any], most_values: int) -> None:
+    values, depth, documents = 0, 0, 0
+    for event in events:
+        kind = type(event).__name__
+        values += kind in ("ScalarEvent", "SequenceStartEvent", "MappingStartEvent")
+        depth += kind.endswith("gStartEvent") or kind == "SequenceStartEvent"
+        depth -= kind in ("MappingEndEvent", "SequenceEndEvent")
+        documents += kind == "DocumentStartEvent"
+        if values > most_values:
+            raise Unreadable(f"it has more than {most_values} values")
+        if depth > DEEPEST_JSON:
+            raise _too_deep()
+        if documents > 1:
+            raise Unreadable("it holds several documents")
+        if kind == "AliasEvent":
+            raise Unreadable(f"the alias '*{event.anchor}' is not read: write the value out")
+        if getattr(event, "tag", None) not in (None, "!"):
+            raise Unreadable(f"the tag '{event.tag}' is not read")
+
+
+def _like_json(value: Any) -> Any:
+    """Return a value as JSON would have it, which has texts as keys and no dates."""
+    if isinstance(value, dict):
+        return {str(key): _like_json(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_like_json(inner) for inner in value]
+    if isinstance(value, float):
+        return _finite(str(value))
+    return value if value is None or isinstance(value, (str, int)) else str(value)
 
 
 class Arrays(dict[str, "Array"]):
@@ -266,7 +320,7 @@ def _integer(written: str) -> int:
 
 
 def _require_shallow(value: object) -> None:
-    level, depth = [value], 0
+    level, depth = [value] if isinstance(value, (dict, list)) else [], 0
     while level:
         depth += 1
         if depth > DEEPEST_JSON + 1:
@@ -274,7 +328,7 @@ def _require_shallow(value: object) -> None:
         level = [
             inner
             for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)  # type: ignore[attr-defined]
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
             if isinstance(inner, (dict, list))
         ]
 

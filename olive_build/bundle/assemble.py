@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from olive_build.bundle.graphs import merged, static_check
 from olive_build.bundle.layout import model_files, side_files
 from olive_build.bundle.layouts.configuration import CONFIG, SETTINGS
 from olive_build.bundle.layouts.folder import MODELS
@@ -25,14 +26,12 @@ from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.proof.regression import regression_gates, summary
 from olive_build.proof.verdict import verdict_of
 from olive_build.record.codec import decode, encode
-from olive_build.record.manifest import OPERATORS, Graph, Told
-from olive_build.record.proof import Finding, Limits, Previous, Proof, Search, VariantProof
+from olive_build.record.manifest import OPERATORS, Graph
+from olive_build.record.proof import Limits, Previous, Proof, Search, VariantProof
 from olive_build.record.read import to_bytes
 from olive_build.steps.describe import DESCRIPTION
 from olive_build.steps.measuring import LATENCY, LOAD, MEMORY
 from olive_build.steps.quality import QUALITY, WITHOUT_VNNI
-from olive_build.targets import load_provider, load_target
-from olive_build.targets.check import check_operators
 
 
 @dataclass(frozen=True)
@@ -92,32 +91,6 @@ def assemble(
     return Assembled(files, to_bytes(manifest), to_bytes(proof), found)
 
 
-def merged(graphs: Mapping[str, Graph]) -> Graph:
-    """Return what a variant's files are together: of several, `graphs` describes each.
-
-    Inputs and outputs are then the first file's, operators and values those of all.
-    """
-    found = list(graphs.values())
-    if len(found) == 1:
-        return found[0]
-    operators: dict[str, dict[str, int]] = {}
-    for item in found:
-        for domain, counts in item.operators.items():
-            known = operators.setdefault(domain, {})
-            for name, count in counts.items():
-                known[name] = known.get(name, 0) + count
-    told = [f"{name}: {item.partition.text}" for name, item in graphs.items() if item.partition]
-    return replace(
-        found[0],
-        partition=Told("; ".join(told)) if told else None,
-        operators=operators,
-        opsets={key: value for item in found for key, value in item.opsets.items()},
-        ir_version=max(item.ir_version for item in found),
-        stored_values=sum(item.stored_values for item in found),
-        graphs=graphs,
-    )
-
-
 def _compared(item: Judged, previous: Previous | None, inputs: tuple[str, ...]) -> Judged:
     """Return the proof with the gates on what it may lose against the previous build."""
     proof = item.proof
@@ -163,7 +136,7 @@ def judge(
     proof = replace(
         measured,
         limits=limits,
-        static_check=_static_check(bundle, graph),
+        static_check=static_check(graph, bundle.build.target, bundle.build.provider),
         mobile_usability=graph.mobile_usability,
         partition=graph.partition,
         search=_search(bundle.searches.get(variant.name)),
@@ -189,17 +162,6 @@ def _search(text: str | None) -> Search | None:
     pairs = zip(found.candidates, finite, strict=True)
     return replace(
         found, candidates=tuple(replace(item, figures=figures) for item, figures in pairs)
-    )
-
-
-def _static_check(bundle: BundlePlan, graph: Graph) -> tuple[Finding, ...]:
-    return check_operators(
-        graph.operators,
-        graph.opset,
-        graph.ir_version,
-        target=load_target(bundle.build.target),
-        provider=load_provider(bundle.build.provider),
-        has_dynamic_shapes=any(isinstance(a, str) for item in graph.inputs for a in item.axes),
     )
 
 

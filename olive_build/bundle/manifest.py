@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from olive_build.bundle.layout import model_files
 from olive_build.bundle.purpose import purpose_of
+from olive_build.engine.fingerprint import ABSENT, tool_version
 from olive_build.methods import Method
 from olive_build.plan.types import BundlePlan, VariantPlan
 from olive_build.record.codec import encode
@@ -101,10 +101,5 @@ def _settings(method: Method | None) -> Mapping[str, object] | None:
 
 def tool_versions() -> dict[str, str]:
     """Return the versions of the tools whose work is in a bundle, and of this package."""
-    found = {}
-    for name in (*TOOLS, "olive-build"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {name: tool_version(name) for name in (*TOOLS, "olive-build")}
+    return {name: version for name, version in found.items() if version != ABSENT}

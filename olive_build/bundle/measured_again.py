@@ -23,8 +23,8 @@ from olive_build import rooms
 from olive_build.errors import BundleError, OliveBuildError, StepError
 from olive_build.onnx_files.data_files import data_problem
 from olive_build.processes import environment, follow_parent
-from olive_build.record.codec import decode
-from olive_build.record.manifest import Manifest
+from olive_build.record.codec import Damaged, decode
+from olive_build.record.manifest import Graph, Manifest
 from olive_build.record.proof import Quality
 
 REFERENCE = "reference"
@@ -39,10 +39,11 @@ READY, ANSWERED = "ready", "."
 
 @dataclass(frozen=True)
 class MeasuredAgain:
-    """The quality of a file, or why there is none."""
+    """The quality of a file, or why there is none; `graphs` describe its .onnx files by role."""
 
     quality: Quality = field(default_factory=Quality)
     problem: str | None = None
+    graphs: Mapping[str, Graph] = field(default_factory=dict)
 
 
 def measure_again(
@@ -150,7 +151,13 @@ class _Process:
 def _told(found: Mapping[str, Any]) -> MeasuredAgain:
     if error := found.get("refused"):
         raise BundleError(error["what"], where=error["where"], why=error["why"], hint=error["hint"])
-    return MeasuredAgain(decode(Quality, found.get("quality", {})), found.get("problem"))
+    if problem := found.get("problem"):
+        return MeasuredAgain(problem=problem)
+    try:
+        graphs = {role: decode(Graph, item) for role, item in found["graphs"].items()}
+    except Damaged as error:
+        return MeasuredAgain(problem=f"it tells of its graph what cannot be: {error}")
+    return MeasuredAgain(decode(Quality, found["quality"]), graphs=graphs)
 
 
 class _Watched:
@@ -187,6 +194,7 @@ def _measured(
 ) -> Iterator[str | dict[str, Any]]:
     from olive_build.proof.quality import measure_quality
     from olive_build.proof.reference import read_reference
+    from olive_build.steps.describe import describe
 
     folder = Path(request["folder"])
     try:
@@ -199,7 +207,9 @@ def _measured(
         try:
             session = _opened(folder, files, request, reference)
             quality = measure_quality(_Watched(session, tell), reference)
-            yield {"quality": quality.as_json()}
+            paths = {role: folder / path for role, path in files.items()}
+            graphs = {role: describe(path) for role, path in paths.items() if not _is_ort(path)}
+            yield {"quality": quality.as_json(), "graphs": graphs}
         except OliveBuildError as error:
             yield {"problem": f"{error.what}: {error.why}"}
 
@@ -228,8 +238,13 @@ def _opened(
 
 def _require_own_weights(path: Path) -> None:
     """Raise StepError for a graph that has its weights elsewhere than in the bundle's files."""
-    if problem := data_problem(path) if path.suffix == ".onnx" else None:
+    if problem := None if _is_ort(path) else data_problem(path):
         raise StepError(f"{path.name} is not opened", why=problem)
+
+
+def _is_ort(path: Path) -> bool:
+    """Whether onnxruntime reads a file as ORT format: it goes by the name."""
+    return path.suffix == ".ort"
 
 
 if __name__ == "__main__":

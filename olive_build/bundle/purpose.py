@@ -69,14 +69,6 @@ class Purpose:
     bench: ClassVar[str] = ""
     """The module that benches such bundles by themselves; "" where they are run side by side."""
 
-    def is_in(self, manifest: Manifest) -> bool:
-        """Return whether a bundle is for this."""
-        return True
-
-    def proves(self, proof: VariantProof) -> bool:
-        """Return whether a variant was proved for this."""
-        return True
-
     def is_for_client(self, target: str) -> bool:
         """Return whether the client of the target's layout loads it."""
         return is_for_client(target)
@@ -228,21 +220,22 @@ class Purpose:
 
 def purpose_of(build: TargetBuild) -> Purpose:
     """Return what a build's bundle is for."""
-    return _purpose(type(build.owner)) if build.owner else Purpose()
+    return _first(iter((type(build.owner),) if build.owner else ()))
 
 
 def purpose_in(manifest: Manifest) -> Purpose:
     """Return what a bundle that was read is for."""
-    return next((item for item in _owned() if item.is_in(manifest)), Purpose())
+    return _first(owner for owner in owners() if owner.is_in(manifest))
 
 
 def purpose_proved(proof: VariantProof) -> Purpose:
     """Return what a variant was proved for."""
-    return next((item for item in _owned() if item.proves(proof)), Purpose())
+    return _first(owner for owner in owners() if owner.proves(proof))
 
 
-def _owned() -> Iterator[Purpose]:
-    yield from (_purpose(owner) for owner in owners())
+def _first(found: Iterator[type[Owner]]) -> Purpose:
+    owner = next(found, None)
+    return _purpose(owner) if owner else Purpose()
 
 
 def _purpose(owner: type[Owner]) -> Purpose:

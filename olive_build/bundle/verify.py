@@ -12,19 +12,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from olive_build.bundle.graphs import merged, other_findings, other_graphs
 from olive_build.bundle.judged_again import BEFORE, contradictions, looser
 from olive_build.bundle.layouts.check import require_layout
 from olive_build.bundle.measured_again import MeasuredAgain, measure_again
 from olive_build.bundle.purpose import purpose_in
 from olive_build.engine.machine import this_machine
-from olive_build.engine.trees import files_below
 from olive_build.errors import BundleError, ProofError
 from olive_build.proof.figures import every, find, of_quality
 from olive_build.proof.verdict import held, quality_gates
-from olive_build.record.files import file_problem
-from olive_build.record.manifest import ONNX, Manifest, Variant
+from olive_build.record.files import require_files
+from olive_build.record.manifest import ONNX, Graph, Variant
 from olive_build.record.proof import Gate, Quality, VariantProof
-from olive_build.record.read import AGAIN, MANIFEST, PROOF, SEAL, Record, read_record, seal_holds
+from olive_build.record.read import AGAIN, PROOF, SEAL, Record, read_record, seal_holds
 
 # On the machine that built it the same kernels run; seven digits are kept in the figures.
 SAME_MACHINE_TOLERANCE = 1e-6
@@ -79,7 +79,7 @@ def verify(folder: Path) -> Verified:
             why=f"{SEAL} has another digest than {PROOF}",
             hint=AGAIN,
         )
-    _check_files(manifest, folder)
+    require_files(manifest, folder)
     _check_figures(record)
     purpose = purpose_in(manifest)
     if purpose.is_for_client(manifest.target):
@@ -96,26 +96,6 @@ def verify(folder: Path) -> Verified:
         )
     unproved = [*untold, *_not_verified(record, is_sealed=bool(sealed))]
     return Verified(record, files, tuple(looser(manifest, proof)), tuple(unproved))
-
-
-def _check_files(manifest: Manifest, folder: Path) -> None:
-    listed = {item.path: item for item in manifest.files}
-    named = {path for item in manifest.variants.values() for path in item.files.values()}
-    problems = [f"{path}: not listed, but a variant's file" for path in sorted(named - set(listed))]
-    found = (file_problem(folder, listed[path]) for path in sorted(listed))
-    problems += [problem for problem in found if problem]
-    there = {path.relative_to(folder).as_posix() for path in files_below(folder)}
-    extra = sorted(there - set(listed) - {MANIFEST, PROOF, SEAL})
-    problems += [f"{path}: not in the manifest" for path in extra]
-    if len(listed) < len(manifest.files):
-        problems.append("a file is listed twice")
-    if problems:
-        raise BundleError(
-            "the bundle's files are not those of its manifest",
-            where=str(folder),
-            why="\n".join(problems),
-            hint=AGAIN,
-        )
 
 
 def _check_figures(record: Record) -> None:
@@ -151,8 +131,9 @@ def _run_again(record: Record) -> tuple[tuple[VerifiedFile, ...], list[str], lis
     ]
     measured = measure_again(record.folder, manifest, [files for *_, files in asked])
     results, problems, untold = [], [], []
+    graphs: dict[str, Graph] = {}
     for (name, role, files), found in zip(asked, measured, strict=True):
-        proved = proof.variants[name]
+        proved, variant = proof.variants[name], manifest.variants[name]
         result = _judged(name, ", ".join(files.values()), found, proved)
         results.append(result)
         failed = [gate for gate in result.gates if gate.status == "failed"]
@@ -165,6 +146,16 @@ def _run_again(record: Record) -> tuple[tuple[VerifiedFile, ...], list[str], lis
         unknown = sorted({*recorded.figures} - {*every(), *result.figures})
         if result.figures and unknown:
             untold.append(f"{result.path}: {', '.join(unknown)}, which this olive-build has not")
+        if found.graphs:
+            graphs[name] = merged(found.graphs)
+            problems += (f"{name}: {line}" for line in other_graphs(variant, found.graphs))
+    for name, variant in manifest.variants.items():
+        if name not in graphs:
+            untold.append(f"{name}: its operators, which a file in ORT format does not tell")
+        graph = graphs.get(name, variant)
+        errors, unlike = other_findings(manifest, graph, proof.variants[name])
+        problems += (f"{name}: {line}" for line in errors)
+        untold += (f"{name}: {line}" for line in unlike)
     return tuple(results), problems, untold
 
 
@@ -208,11 +199,16 @@ def _not_verified(record: Record, *, is_sealed: bool) -> Iterator[str]:
         yield "speed, time to load and memory"
     if any(item.against_fp32 for item in quality):
         yield "figures against the fp32 graph"
-    if any(item.without_vnni and item.without_vnni.quality for item in proofs):
+    if any(item.without_vnni for item in proofs):
         yield "figures on x86 processors without VNNI"
+    if any(item.partition or item.mobile_usability for item in proofs):
+        yield "into how many pieces a provider takes a graph, which is an estimate"
     if any(item.search for item in proofs):
         yield "what a search tried"
     if record.proof.previous:
         yield "what was lost against the build before"
     yield from purpose_in(record.manifest).unproved
-    yield "where the model comes from, its licence, and the tools that made the files"
+    yield (
+        "where the model comes from, its licence, how and with which tools the files were made, "
+        "and what an application installs"
+    )

@@ -6,6 +6,7 @@ Nothing heavy is imported at the top of a verb: for the help all of them are.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -22,11 +23,13 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 os.environ.update(QUIET)
+# Starting up makes no garbage, and looking for it takes a twentieth of the time.
+gc.set_threshold(100_000)
 
 import click  # noqa: E402
 
 from olive_build import rooms  # noqa: E402
-from olive_build.cli import _signals, _terminal  # noqa: E402
+from olive_build.cli import _joined, _signals, _terminal  # noqa: E402
 from olive_build.errors import EXIT_DONE, EXIT_INTERRUPTED, OliveBuildError, UsageError  # noqa: E402
 
 # What the system says of paths and disks, whoever named them.
@@ -79,10 +82,6 @@ def main(argv: Sequence[str] | None = None, extensions: Sequence[Path] = ()) -> 
     `argv` are the words after the program's name, this process's own by default. The rooms of the
     folders in `extensions` join ours (`rooms.extend`): their verbs are verbs like any other.
     """
-    import gc
-
-    # Starting up makes no garbage, and looking for it takes a twentieth of the time.
-    gc.set_threshold(100_000)
     words = sys.argv[1:] if argv is None else list(argv)
     _signals.listen()
     _terminal.take_over()
@@ -101,7 +100,7 @@ def _run(words: Sequence[str], extensions: Sequence[Path], *, as_json: bool) -> 
     """Join the folders and run a verb; return the exit code of how it ended, which was said."""
     try:
         for folder in extensions:
-            _join(folder)
+            _joined.join(folder)
         cli.main(words, "olive-build", standalone_mode=False)
     except SystemExit as stop:
         if _terminal.Terminal.reader_gone:  # that is no error of ours, and click's exit
@@ -118,6 +117,8 @@ def _run(words: Sequence[str], extensions: Sequence[Path], *, as_json: bool) -> 
 
 def _told(error: BaseException, words: Sequence[str], *, as_json: bool) -> int:
     """Print what went wrong; return the exit code of its kind."""
+    if fault := _joined.fault_of(error):
+        return _fail(fault, as_json=as_json)
     match error:
         case BrokenPipeError():
             return EXIT_DONE
@@ -130,32 +131,7 @@ def _told(error: BaseException, words: Sequence[str], *, as_json: bool) -> int:
             return _fail(error, as_json=as_json)
         case OSError() if about := _of_a_path(error, words):
             return _fail(about, as_json=as_json)
-        case SyntaxError(filename=str(path)) if _is_joined(path):
-            broken = UsageError(
-                "a file of an extension is not valid Python",
-                where=f"{path}, line {error.lineno}",
-                why=error.msg,
-                hint="correct the file, or leave its folder out of `extensions`",
-            )
-            return _fail(broken, as_json=as_json)
     return _bug(error, words, as_json=as_json)
-
-
-def _join(folder: Path) -> None:
-    try:
-        rooms.extend(folder)
-    except ValueError as error:
-        raise UsageError(
-            "an extension cannot be joined",
-            where=str(folder),
-            why=str(error),
-            hint="correct `extensions` in the program that joins it; where a name is taken, give "
-            "the file another",
-        ) from None
-
-
-def _is_joined(path: str) -> bool:
-    return any(Path(path).is_relative_to(folder) for folder in rooms.extensions())
 
 
 def _of_a_path(error: OSError, words: Sequence[str]) -> UsageError | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "--jobs", type=click.IntRange(1), help="Steps at once.  [default: 2, or 1 on one CPU]"
 )
 @click.option("--force", is_flag=True, help="Run every step again, recorded or not.")
-@click.option("--keep-going", is_flag=True, help="When one target fails, build the others.")
+@click.option("--keep-going", is_flag=True, help="When a recipe or target fails, go on.")
 @click.option("--strict", is_flag=True, help="Refuse a bundle with a verdict that noise left open.")
 @click.option(
     "--write-recipe", type=a_file, help="Write the recipe with what its searches chose to FILE."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from olive_build.engine.explain import Reason
 from olive_build.engine.store import Artifact
 from olive_build.errors import OliveBuildError
+from olive_build.values import dataclass
 
 Status = Literal["cached", "ran", "failed", "skipped", "not started"]
 

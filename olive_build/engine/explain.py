@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -11,6 +10,7 @@ from olive_build.engine.decide import Decisions
 from olive_build.engine.fingerprint import Description
 from olive_build.engine.graph import Graph, Node
 from olive_build.engine.store import Store
+from olive_build.values import dataclass
 
 _MOST_FILES = 5
 

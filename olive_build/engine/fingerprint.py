@@ -28,6 +28,8 @@ DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
     "torch": ("torch", "onnxscript"),
     "yaml": ("pyyaml",),
 }
+# The version of what is not installed.
+ABSENT = "absent"
 TYPE = "$type"  # names the class of a nested dataclass: classes with equal fields must differ
 
 
@@ -87,13 +89,13 @@ def distributions(libraries: Iterable[str]) -> tuple[str, ...]:
 
 @cache
 def tool_version(name: str) -> str:
-    """Return the installed version of a distribution, "absent" if there is none."""
+    """Return the installed version of a distribution, ABSENT if there is none."""
     from importlib import metadata  # 20 ms that verbs without a plan need not pay
 
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return "absent"
+        return ABSENT
 
 
 @dataclass(frozen=True)

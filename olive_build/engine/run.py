@@ -31,7 +31,7 @@ from olive_build.engine.fingerprint import Description
 from olive_build.engine.graph import Graph, Node
 from olive_build.engine.locks import Lock
 from olive_build.engine.registry import toolchains, worker_kind
-from olive_build.engine.store import Record, Store
+from olive_build.engine.store import Artifact, Record, Store
 from olive_build.engine.workers import Pool, Worker
 from olive_build.errors import OliveBuildError
 
@@ -259,16 +259,18 @@ class _Run:
             changed = {entry.path for entry in set(before.files) ^ set(record.files)}
             self.on_event(NotReproducible(node.slot, record.key, tuple(sorted(changed))))
         state = self.decisions.states[node.id]
+        artifact = self.store.artifact(record)
         if state.description == attempt.description:  # else an input was made anew meanwhile
-            state.record, state.artifact = record, self.store.artifact(record)
+            state.record, state.artifact = record, artifact
             state.ran = True
-        self._end(node, "ran", attempt.reasons, record.description, **self._made(node, record))
+        made = self._made(node, record, artifact)
+        self._end(node, "ran", attempt.reasons, record.description, **made)
 
-    def _made(self, node: Node, record: Record) -> dict[str, Any]:
+    def _made(self, node: Node, record: Record, artifact: Artifact | None) -> dict[str, Any]:
         """Note in the slot's history, and return, what a step gave now or before."""
         self.store.remember(node.slot, record.description)
         return {
-            "artifact": self.store.artifact(record),
+            "artifact": artifact,
             "seconds": record.seconds,
             "peak_bytes": record.peak_bytes,
             "log": self.store.root / record.log,
@@ -300,7 +302,9 @@ class _Run:
             state = self.decisions.states[node.id]
             there = state.artifact is not None or at_end
             if node.id not in self.ended and state.record and there and not state.must_run:
-                made = self._made(node, state.record)
+                # Looked up a moment ago, which reads every small file: once is enough.
+                artifact = state.artifact or self.store.artifact(state.record)
+                made = self._made(node, state.record, artifact)
                 self._end(node, "cached", (Plain.UP_TO_DATE,), state.description, **made)
 
     def _report_rest(self) -> None:

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from olive_build.engine.fingerprint import Description
@@ -151,6 +152,19 @@ def _require_folder(root: Path) -> None:
             why="it is a link to nothing" if there.is_symlink() else "it is no folder",
             hint=ANOTHER,
         )
+
+
+def why_not_written(root: Path) -> str | None:
+    """Return why nothing can be written to a cache or, where there is none, why none can be made.
+
+    None where that can be: it is tried in the nearest folder that is there, and left as it was.
+    """
+    there = next(path for path in (root, *root.parents) if os.path.lexists(path))
+    try:
+        with TemporaryDirectory(prefix=".olive-build-", dir=there):
+            return None
+    except OSError as error:
+        return f"{there}: {error.strerror or error}"
 
 
 class Store:

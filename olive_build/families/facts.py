@@ -83,6 +83,15 @@ class Facts:
         return (Component(),)
 
     @property
+    def is_measured(self) -> bool:
+        """Whether these facts are whole; else loading the model has to say more: `measured`."""
+        return True
+
+    def measured(self, found: Mapping[str, Any]) -> Facts:
+        """Return the facts with what loading the model found out, `Loaded.measured`."""
+        return self
+
+    @property
     def longest(self) -> int | None:
         """The largest size that is timed, in the family's unit; None for any."""
         return None
@@ -96,11 +105,6 @@ class Facts:
     def embeds(self) -> bool:
         """Whether a bare graph has to give what follows the network too, as no client knows it."""
         return False
-
-    @property
-    def split(self) -> Mapping[str, tuple[str, ...]]:
-        """The files of `compose: split`, each with the components that are joined in it."""
-        return {item.name: (item.name,) for item in self.components}
 
     def check(self, folder: Path, asked: Asked) -> None:
         """Raise PlanError where the model in `folder` cannot do what a build asks of it."""

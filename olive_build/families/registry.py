@@ -27,7 +27,8 @@ class Family:
     `tasks` are the Hugging Face tasks that map to it; `metrics`, `data` and `calibration` what
     `verify` may use (the first of each is the default; without any, a recipe names a file of its
     own); `components` the graphs that such models can have, as recipes name them: which ones a
-    model has, its facts say. A file of data holds `samples` and ends in `data_suffix`;
+    model has, its facts say; `files` those of `compose: split`, each with the components that are
+    joined in it, one each by default. A file of data holds `samples` and ends in `data_suffix`;
     `miniature_data` are those of a miniature's folder that stand in for the recipe's data and
     calibration, which fit its own model only. `takes` says what a composed file is given and what a
     bare graph is; `parts` are the graphs of pre- and post-processing that composing adds, with
@@ -42,7 +43,8 @@ class Family:
     composed file searches by itself, so that figures of single steps need the graph inside it.
     `needs` is the section without which nothing is built of it. `classes` are the endings of
     transformers' classes that it builds, and `encoders` of those out of which it takes the encoder
-    alone; a bare model, such as BertModel, is taken wherever its tensors suffice.
+    alone; a bare model, such as BertModel, is taken wherever its tensors suffice. A `generic` one
+    is a task (`tasks/`), which any architecture of transformers may serve.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Family:
     parts: tuple[str, ...] = ()
     sizes: tuple[int, ...] = (1,)
     components: tuple[str, ...] = ("model",)
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     axes: tuple[tuple[str, int], ...] = (("batch_size", 1),)
     searches: bool = True
     calibrates: bool = True
@@ -71,6 +74,7 @@ class Family:
     needs: str = ""
     classes: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
+    generic: bool = False
 
     def inspect(self, folder: Path) -> Facts:
         """Return the facts of the model in `folder`, which the family's `spec` reads.
@@ -109,7 +113,9 @@ def _walked(extensions: tuple[Path, ...]) -> dict[str, Family]:
     """Return the family of each folder that has a family.py; other folders' rooms are theirs."""
     folders = sorted(path.parent.name for path in rooms.files("families", "*/family.py"))
     modules = [import_module(f"olive_build.families.{folder}.family") for folder in folders]
-    return {module.FAMILY.name: module.FAMILY for module in modules}
+    found = [module.FAMILY for module in modules]
+    found += [rooms.module("tasks", name).SIDE.task.family for name in rooms.names("tasks")]
+    return {family.name: family for family in found}
 
 
 FAMILIES: Mapping[str, Family] = _Found()

@@ -17,6 +17,7 @@ ELEMENT_TYPES = {
     1: "float32",
     2: "uint8",
     3: "int8",
+    4: "uint16",
     5: "int16",
     6: "int32",
     7: "int64",
@@ -24,6 +25,8 @@ ELEMENT_TYPES = {
     9: "bool",
     10: "float16",
     11: "float64",
+    12: "uint32",
+    13: "uint64",
     16: "bfloat16",
 }
 _EXTERNAL = 1
@@ -33,7 +36,7 @@ _NODE_INPUT, _NODE_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 4, 5, 7
 _ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH = 1, 3, 5, 6
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 10, 11
 _FUNCTION_NAME, _FUNCTION_NODE, _FUNCTION_DOMAIN = 1, 7, 10
-_TENSOR_NAME, _TENSOR_EXTERNAL, _TENSOR_PLACE = 8, 13, 14
+_TENSOR_DIMS, _TENSOR_NAME, _TENSOR_EXTERNAL, _TENSOR_PLACE = 1, 8, 13, 14
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,11 @@ class ExternalTensor:
 
 @dataclass
 class OnnxFile:
-    """A model: its format, interface, operators (subgraphs and functions too), external data."""
+    """A model: its format, interface, operators (subgraphs and functions too), external data.
+
+    `stored` names the stored tensors of the outermost graph; `stored_values` counts the values of
+    those, and of graphs inside.
+    """
 
     ir: int = 0
     opsets: dict[str, int] = field(default_factory=dict)
@@ -85,6 +92,7 @@ class OnnxFile:
     external: list[ExternalTensor] = field(default_factory=list)
     functions: set[tuple[str, str]] = field(default_factory=set)
     stored: set[str] = field(default_factory=set)
+    stored_values: int = 0
 
 
 def read_onnx(path: Path) -> OnnxFile:
@@ -131,7 +139,8 @@ def _read_graph(graph: Message, model: OnnxFile, *, outermost: bool) -> None:
         if number == _GRAPH_NODE:
             _read_node(value, model)
         elif number == _GRAPH_INITIALIZER:
-            name = _read_tensor(value, model)
+            name, count = _read_tensor(value, model)
+            model.stored_values += count
             if outermost:
                 model.stored.add(name)
         elif number == _GRAPH_SPARSE:
@@ -188,11 +197,15 @@ def _read_attribute(attribute: Message, model: OnnxFile, numbers: dict[str, int]
         numbers[name] = number_in_it
 
 
-def _read_tensor(tensor: Message, model: OnnxFile) -> str:
-    name, outside = "", False
+def _read_tensor(tensor: Message, model: OnnxFile) -> tuple[str, int]:
+    """Note where a tensor's bytes lie; return its name and how many values it has."""
+    name, outside, count = "", False, 1
     entries: dict[str, str] = {}
     for number, value in tensor.fields():
-        if number == _TENSOR_PLACE:
+        if number == _TENSOR_DIMS:
+            for size in (value,) if isinstance(value, int) else value.numbers():
+                count *= signed(size)
+        elif number == _TENSOR_PLACE:
             outside = value == _EXTERNAL
         elif number == _TENSOR_NAME and isinstance(value, Message):
             name = value.text()
@@ -208,7 +221,7 @@ def _read_tensor(tensor: Message, model: OnnxFile) -> str:
                 _whole(entries["length"], name) if "length" in entries else None,
             )
         )
-    return name
+    return name, count
 
 
 def _whole(text: str, tensor: str) -> int:

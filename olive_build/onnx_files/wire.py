@@ -54,6 +54,13 @@ class Message:
             else:
                 raise DamagedFile(f"byte {position} begins no field of a protobuf file")
 
+    def numbers(self) -> Iterator[int]:
+        """Yield the whole numbers that are packed into the bytes."""
+        position = self.start
+        while position < self.end:
+            value, position = self._varint(position)
+            yield value
+
     def text(self) -> str:
         """Return the bytes as UTF-8. Raises DamagedFile where they are none, or absurdly long."""
         try:

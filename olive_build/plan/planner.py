@@ -8,7 +8,7 @@ variants are one node, so work that targets share is done once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,10 +101,7 @@ def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
 
 
 def _check_components(build: TargetBuild, facts: Facts, where: str) -> None:
-    """Raise PlanError where a recipe says something of a component that the model lacks.
-
-    What is joined into one file has operators of one version, so that has to be said alike too.
-    """
+    """Raise PlanError where a recipe says something of a component that the model lacks."""
     names = [item.name for item in facts.components]
     for name in sorted(build.named_components - set(names)):
         raise PlanError(
@@ -113,16 +110,6 @@ def _check_components(build: TargetBuild, facts: Facts, where: str) -> None:
             why=f"it is a {facts.architecture} with {', '.join(names)}",
             hint="correct or remove it under `components`",
         )
-    files = {"": tuple(names)} if build.compose == "single-file" else facts.split
-    for joined in files.values():
-        opsets = {name: build.component(name).opset for name in joined}
-        if len(set(opsets.values())) > 1:
-            raise PlanError(
-                "components that are joined into one file have operators of two versions",
-                where=where,
-                why=", ".join(f"{name}: opset {opset}" for name, opset in opsets.items()),
-                hint="give them the same `export: {opset: ...}`",
-            )
 
 
 @dataclass
@@ -268,7 +255,7 @@ class TargetPlanner:
         elif len(nodes) > 1:
             shipped = {
                 file: self._joined(variant, file, {name: nodes[name] for name in components})
-                for file, components in self.model.facts.split.items()
+                for file, components in self._files(nodes).items()
             }
         elif self.model.facts.embeds:
             inputs = {**nodes, "source": self.source}
@@ -290,6 +277,10 @@ class TargetPlanner:
             )
             for name in self._family.parts
         }
+
+    def _files(self, components: Iterable[str]) -> Mapping[str, Iterable[str]]:
+        """Return the files of a split layout, each with the components that are joined in it."""
+        return self._family.files or {name: (name,) for name in components}
 
     def _joined(self, variant: Variant | None, file: str, nodes: Mapping[str, str]) -> str:
         if len(nodes) == 1:

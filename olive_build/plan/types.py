@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from olive_build.engine.graph import Graph
 from olive_build.families.facts import SINGLE, Facts
 from olive_build.recipe.build import DataSource, TargetBuild, Variant
+from olive_build.values import dataclass
 
 # What is measured of a variant, by what its figures are called.
 DESCRIPTION, QUALITY, LATENCY, MEMORY = "description", "quality", "latency", "memory"

@@ -9,6 +9,7 @@ from typing import Any
 
 from olive_build.errors import StepError
 from olive_build.proof.contestant import Contestant, Process
+from olive_build.proof.latency import Patience
 
 # Memory hardly varies between runs: three show how much.
 RUNS = 3
@@ -20,13 +21,15 @@ def measure_memory(
     *,
     batch: int = 1,
     log: Path | None = None,
+    patience: Patience | None = None,
 ) -> list[dict[str, Any]]:
     """Return a row for each text: megabytes (10^6 bytes) above a process without the model.
 
     `texts` maps a length in tokens to a text of that length, given `batch` times. A file has a
     process for each of its runs; PyTorch, which starts slowly and decides nothing, has one, given
-    the shorter texts first. A process has imported the libraries before memory is counted; then the
-    model is loaded and run on one thread.
+    the shorter texts first. When `patience` is over no run is repeated, which is told.
+    A process has imported the libraries before memory is counted; then the model is loaded and run
+    on one thread.
     `low` and `high` are the least and the most of all runs. `counted` says how: `from zero` where
     the kernel's peak can be reset, else `since start`, which may miss what is smaller than a peak
     while importing. What the process prints goes to the file `log`. Raises StepError where the
@@ -40,7 +43,7 @@ def measure_memory(
     if contestant.kind.startswith("pytorch"):
         found = [[answer] for answer in _peaks(contestant, setups, log)]
     else:
-        found = [[_peaks(contestant, [setup], log)[0] for _ in range(RUNS)] for setup in setups]
+        found = _in_rounds(contestant, setups, log, patience or Patience())
     for tokens, answers in zip(sorted(texts), found, strict=True):
         values = [(a["peak_bytes"] - a["baseline_bytes"]) / 1e6 for a in answers]
         rows.append(
@@ -55,6 +58,21 @@ def measure_memory(
             }
         )
     return rows
+
+
+def _in_rounds(
+    contestant: Contestant, setups: Sequence[dict[str, Any]], log: Path | None, patience: Patience
+) -> list[list[dict[str, Any]]]:
+    """Return the answers of RUNS processes for each setup; every setup has one."""
+    found: list[list[dict[str, Any]]] = [[] for _ in setups]
+    for done in range(RUNS):
+        for answers, setup in zip(found, setups, strict=True):
+            if done and patience.over:
+                runs = sum(map(len, found))
+                patience.tell(f"memory: {runs} runs, not {RUNS * len(setups)}, as time is up")
+                return found
+            answers.append(_peaks(contestant, [setup], log)[0])
+    return found
 
 
 def _peaks(

@@ -99,9 +99,12 @@ def compare_running(
             and limit.tokens in (None, length)
             and limit.threads in (None, count)
         ]
-        if rows and patience.over and not own and narrow is None:
-            patience.tell(f"not timed, as time is up: size {length}, threads {count}")
-            continue
+        if rows and patience.over:
+            which = f"size {length}, threads {count}"
+            if not own and narrow is None:
+                patience.tell(f"not timed, as time is up: {which}")
+                continue
+            patience.tell(f"goes on, since a gate is open: {which}")
         setup = {"threads": count, "text": texts[length], "tokens": length}
         # Loading, which is timed last, has a part too.
         until = patience.share(len(shapes) - number + 1)
@@ -135,20 +138,24 @@ def compare_loads(
     limits: Sequence[TimeLimit] = (),
     threads: int = 1,
     patience: Patience | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Time how long each contestant takes to be ready to run, in turn; return a row.
 
+    When `patience` is over and nothing limits it, it is left out, which is told: None.
     The file is in the system's cache and the libraries are imported: what is timed is reading,
     optimizing and packing.
     """
     chosen = [limit for limit in limits if limit.what == "load"]
+    patience = patience or Patience()
+    if patience.over and not chosen:
+        patience.tell("loading is not timed, as time is up")
+        return None
 
     def turn(child: Process) -> float:
         return child.milliseconds({"do": "load", "threads": threads})
 
     for child in children:
         turn(child)  # the first also loads what its library loads late
-    patience = patience or Patience()
     times = in_turn(children, turn, chosen, None, patience.share(1), patience.tell)
     return {"threads": threads, **figures(times)}
 

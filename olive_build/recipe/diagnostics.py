@@ -57,6 +57,7 @@ class Code(MeaningfulCode):
     UNUSED_BUDGET = "W002", "budgets of a variant that is not built"
     UNUSED_VARIANT = "W003", "a variant that no target builds"
     SLOW_KERNEL = "W004", "weights in blocks that the provider has no kernel for at that level"
+    UNUSED_SETTING = "W005", "a setting or a name that nothing that is built uses"
 
 
 Severity = Literal["error", "warning"]

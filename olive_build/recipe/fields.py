@@ -18,13 +18,18 @@ class Strict(BaseModel):
 
 
 @cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+@cache
 def spec_of(kind: type, *, needed: bool = True) -> type[Strict]:
     """Return the model of a dataclass whose fields are `knob`s: `Fp16` becomes `Fp16Spec`.
 
     A field `method` comes first and must be given, since it tells the maps of a union apart. Where
     they are not `needed`, fields are None where nothing is given, so that others can be laid under.
     """
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     read: dict[str, Any] = {}
     for item in sorted(fields(kind), key=lambda item: item.name != "method"):
         hint, default = _read_as(hints[item.name]), item.default
@@ -46,7 +51,7 @@ def _read_as(hint: Any) -> Any:
 
 def made(kind: type, values: dict[str, Any]) -> Any:
     """Return a dataclass of values that its model read; what they leave out has its default."""
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     return kind(**{name: _made(hints[name], value) for name, value in values.items()})
 
 

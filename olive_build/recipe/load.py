@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors, Report
-from olive_build.recipe.tree import YamlNode, replaced
+from olive_build.recipe.tree import YamlNode, replaced, source_of
 
 if TYPE_CHECKING:
     from olive_build.recipe.model import Recipe
@@ -45,14 +45,33 @@ def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> LoadedRecipe:
     return LoadedRecipe(recipe, path, tree, report.sorted())
 
 
+def check_text(text: str, path: Path) -> LoadedRecipe:
+    """Return the recipe in a text, checked as if it lay at `path`. Raises RecipeErrors."""
+    from olive_build.recipe.source import Unparseable, check_printable, read_tree
+
+    path, report = Path(os.path.abspath(path)), Report()
+    source = source_of(text, str(path), path)
+    try:
+        check_printable(source, report)
+        tree = read_tree(source, report)
+    except Unparseable:
+        raise RecipeErrors(report.sorted(), str(path)) from None
+    assert tree is not None
+    recipe = _checked(path, tree, report)
+    if recipe is None or report.has_errors:
+        raise RecipeErrors(report.sorted(), str(path))
+    return LoadedRecipe(recipe, path, tree, report.sorted())
+
+
 def _checked(path: Path, tree: YamlNode, report: Report) -> Recipe | None:
     """Run every check; return the recipe, or what is sound of it."""
-    from olive_build.recipe.checks import check_recipe, check_unused
+    from olive_build.recipe.checks import check_recipe
     from olive_build.recipe.context import Context
     from olive_build.recipe.passes import check_passes
     from olive_build.recipe.resolve import resolve_targets
     from olive_build.recipe.schema_errors import check_schema
     from olive_build.recipe.sections import sections
+    from olive_build.recipe.unused import check_unused
 
     tree = with_words_written_out(tree)
     recipe, dropped = check_schema(tree, report)

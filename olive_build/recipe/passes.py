@@ -37,7 +37,7 @@ REFUSED: dict[str, tuple[str, str]] = {
 
 def check_passes(context: Context) -> None:
     """Report all that is wrong with `passes`, the recipe's and the targets'."""
-    for spec, path in _all(context):
+    for spec, path in all_passes(context):
         _check_placement(context, spec, path)
         entry = _check_name(context, spec.name, (*path, "pass"))
         if entry is not None:
@@ -94,7 +94,7 @@ def _of_target(place: Place) -> Iterator[tuple[PassSpec, str | None, str | None]
                     yield spec, component, variant
 
 
-def _all(context: Context) -> Iterator[tuple[PassSpec, KeyPath]]:
+def all_passes(context: Context) -> Iterator[tuple[PassSpec, KeyPath]]:
     """Yield each pass and where it is written; a refused one has moved those after it up."""
     recipe = context.recipe
     whole: list[tuple[Any, KeyPath]] = [(recipe, ())]

@@ -92,8 +92,12 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
     parts = {"layout": target.layout, **(owner.parts(place) if owner else _inference_parts(place))}
     formats, opset, shapes = _formats(place), _opset(place) or 0, shapes_for(place, family)
     if owner is None:
+        asked = place.said("fuse", "attention")[0] is not None
+        parts["attention_asked"] = asked
         whole = {"opset": opset, "shapes": shapes, "attention": parts["attention"]}
+        whole["attention_asked"] = asked
         parts["components"] = _components(place, **whole)
+        _check_joined(place, parts["compose"], opset, parts["components"])
     chosen = _source(context, source)
     return (
         TargetBuild(
@@ -177,9 +181,39 @@ def _components(place: Place, **whole: Any) -> tuple[ComponentBuild, ...]:
             "attention": _attention(place, name),
         }
         said = {key: value for key, value in own.items() if value}
+        if "attention" in said:
+            said["attention_asked"] = True
         if said:
             found.append(ComponentBuild(name, **{**whole, **said}))
     return tuple(found)
+
+
+def _check_joined(
+    place: Place, compose: str, opset: int, components: Sequence[ComponentBuild]
+) -> None:
+    """Report components with operators of another version than what is in one file with them."""
+    family = place.family
+    own = {item.name: item.opset for item in components}
+    every = {name: own.get(name, opset) for name in family.components}
+    files = [every] if compose == "single-file" else []
+    if compose == "split":
+        files = [{name: every[name] for name in joined} for joined in family.files.values()]
+    for joined in files:
+        for name, its in joined.items():
+            said, path = place.said("export", "opset", component=name)
+            others = {f"{other}: opset {x}": x for other, x in joined.items() if x != its}
+            # The graphs of pre- and post-processing are of the whole's version.
+            if compose == "single-file" and family.parts and its != opset:
+                others[f"{' and '.join(family.parts)}: opset {opset}"] = opset
+            if said is not None and others and its <= place.target.opset_max:
+                place.add(
+                    Code.CONFLICT,
+                    path,
+                    f"opset {its} of {name} does not go with the rest of its file for "
+                    f"'{place.target.name}'",
+                    hint=f"leave it out, or set `export: {{opset: {its}}}` for the whole target",
+                    notes=(f"one file has operators of one version: {', '.join(others)}",),
+                )
 
 
 def _opset(place: Place, component: str = "") -> int | None:

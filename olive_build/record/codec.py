@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import (
     Annotated,
@@ -25,6 +25,8 @@ from typing import (
 )
 
 T = TypeVar("T")
+# Makes a value of JSON, or raises Damaged with the place below that value.
+Decoder = Callable[[object], Any]
 # Of texts that are shown in an error.
 LONGEST = 60
 _KEY, _OPTIONAL, _REST = "key", "optional", "rest"
@@ -44,7 +46,16 @@ class Damaged(ValueError):
     """Where JSON is not as it should be, and why: `variants.int8.files: it is a text, ...`."""
 
     def __init__(self, place: str, why: str) -> None:
-        super().__init__(f"{place or 'the whole'}: {why}")
+        super().__init__(place, why)
+        self._place, self._why = place, why
+
+    def __str__(self) -> str:
+        """The place from the outermost object on, and why."""
+        return f"{self._place.removeprefix('.') or 'the whole'}: {self._why}"
+
+    def lies_in(self, part: str) -> None:
+        """Say which part of the object or list around it the place is in: `.files`, `[0]`."""
+        self._place = part + self._place
 
 
 @dataclass(frozen=True)
@@ -77,21 +88,23 @@ def rest() -> Any:
     return field(default_factory=dict, metadata={_REST: True})
 
 
-def decode(kind: type[T], value: object, place: str = "") -> T:
+def decode(kind: type[T], value: object) -> T:
     """Return the JSON `value` as `kind`. Raises Damaged where it is another thing."""
-    return cast("T", _decode(kind, value, place))
+    return cast("T", _decoder(kind)(value))
 
 
 def encode(value: object) -> Any:
     """Return what `decode` takes for a value: objects, lists, texts and numbers."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         found: dict[str, Any] = {}
-        for item in fields(value):
-            content = getattr(value, item.name)
-            if item.metadata.get(_REST):
+        for name, key, is_optional, is_rest in _written_fields(type(value)):
+            content = getattr(value, name)
+            if is_rest:
                 found |= encode(content)
-            elif content is not None or not item.metadata.get(_OPTIONAL):
-                found[_key(item)] = encode(content)
+            elif content is not None or not is_optional:
+                found[key] = encode(content)
         return found
     if isinstance(value, Mapping):
         return {str(key): encode(content) for key, content in value.items()}
@@ -127,100 +140,168 @@ def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
-def _decode(kind: Any, value: object, place: str) -> Any:
-    origin = get_origin(kind)
-    if kind is object:
-        return value
-    if origin is Annotated:
-        return _annotated(kind, value, place)
-    if origin in (Union, types.UnionType):
-        return _union(get_args(kind), value, place)
-    if origin is Literal:
-        if isinstance(value, bool) or value not in get_args(kind):
-            words = ", ".join(map(repr, get_args(kind)))
-            raise Damaged(place, f"{_shown(value)} is none of {words}")
-        return value
-    if origin is tuple:
-        return _tuple(get_args(kind), _of(list, value, place), place)
-    if origin is not None and issubclass(origin, Mapping):
-        of_key, of_value = get_args(kind)
-        return {
-            _decode(of_key, key, _below(place, key)): _decode(of_value, item, _below(place, key))
-            for key, item in _of(dict, value, place).items()
-        }
-    if is_dataclass(kind):
-        return _object(kind, _of(dict, value, place), place)
-    return _of(kind, value, place)
-
-
-def _tuple(kinds: tuple[Any, ...], values: list[object], place: str) -> tuple[Any, ...]:
-    if kinds[-1] is not Ellipsis and len(values) != len(kinds):
-        raise Damaged(place, f"it has {len(values)} values, not {len(kinds)}")
+@functools.cache
+def _written_fields(kind: type) -> tuple[tuple[str, str, bool, bool], ...]:
+    """Return how a class is written: (field, name in JSON, may be left out, is the rest)."""
     return tuple(
-        _decode(kinds[0], item, f"{place}[{number}]") for number, item in enumerate(values)
+        (item.name, _key(item), _OPTIONAL in item.metadata, _REST in item.metadata)
+        for item in fields(kind)
     )
 
 
-def _object(kind: Any, value: dict[str, object], place: str) -> Any:
-    found: dict[str, Any] = {}
-    left = dict(value)
-    others = None
+@functools.cache
+def _read_fields(kind: Any) -> tuple[tuple[tuple[str, str, bool, Decoder], ...], Any]:
+    """Return how a class is read: (field, name in JSON, is required, decoder), and its rest.
+
+    Types are taken apart once a class, not once a value: a record has thousands of values.
+    """
+    hints = _hints(kind)
+    plain, others = [], None
     for item in fields(kind):
-        hint, key = _hints(kind)[item.name], _key(item)
+        decoder = _decoder(hints[item.name])
         if item.metadata.get(_REST):
-            others = item
-        elif key in left:
-            found[item.name] = _decode(hint, left.pop(key), _below(place, key))
-        elif _is_required(item):
-            raise Damaged(place, f"`{key}` is missing")
-    if others is not None:
-        found[others.name] = _decode(_hints(kind)[others.name], left, place)
-    elif left:
-        raise Damaged(place, f"`{_shown(next(iter(left)))}` is not known")
-    try:
-        return kind(**found)
-    except ValueError as error:
-        raise Damaged(place, str(error)) from error
+            others = item.name, decoder
+        else:
+            plain.append((item.name, _key(item), _is_required(item), decoder))
+    return tuple(plain), others
 
 
-def _annotated(kind: Any, value: object, place: str) -> Any:
-    base, *limits = get_args(kind)
-    found = _decode(base, value, place)
-    for limit in limits:
-        if isinstance(limit, Pattern) and not re.fullmatch(limit.expression, found):
-            raise Damaged(place, f"it is not allowed: {limit.why}")
-        if isinstance(limit, AtLeast) and found < limit.least:
-            raise Damaged(place, f"{_shown(found)} is less than {limit.least}")
+def _decoder(kind: Any) -> Decoder:
+    """Return what makes a `kind` of JSON. Equal unions differ in their order, so none is kept."""
+    origin = get_origin(kind)
+    if kind is object:
+        return _as_it_is
+    if origin is Annotated:
+        base, *limits = get_args(kind)
+        return functools.partial(_annotated, _decoder(base), tuple(map(_check, limits)))
+    if origin in (Union, types.UnionType):
+        return _union(get_args(kind))
+    if origin is Literal:
+        return functools.partial(_literal, get_args(kind))
+    if origin is tuple:
+        kinds = get_args(kind)
+        length = None if kinds[-1] is Ellipsis else len(kinds)
+        return functools.partial(_tuple, _decoder(kinds[0]), length)
+    if origin is not None and issubclass(origin, Mapping):
+        return functools.partial(_mapping, *map(_decoder, get_args(kind)))
+    if is_dataclass(kind):
+        return functools.partial(_object, kind)
+    return functools.partial(_of, kind)
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
+def _literal(values: tuple[object, ...], value: object) -> object:
+    if isinstance(value, bool) or value not in values:
+        raise Damaged("", f"{_shown(value)} is none of {', '.join(map(repr, values))}")
+    return value
+
+
+def _tuple(decoder: Decoder, length: int | None, value: object) -> tuple[Any, ...]:
+    values = _of(list, value)
+    if length is not None and len(values) != length:
+        raise Damaged("", f"it has {len(values)} values, not {length}")
+    found: list[Any] = []
+    for number, item in enumerate(values):
+        try:
+            found.append(decoder(item))
+        except Damaged as error:
+            error.lies_in(f"[{number}]")
+            raise
+    return tuple(found)
+
+
+def _mapping(of_key: Decoder, of_value: Decoder, value: object) -> dict[Any, Any]:
+    found = {}
+    for key, item in _of(dict, value).items():
+        try:
+            name = of_key(key)
+            found[name] = of_value(item)
+        except Damaged as error:
+            error.lies_in(f".{_shown(key)}")
+            raise
     return found
 
 
-def _union(kinds: tuple[Any, ...], value: object, place: str) -> Any:
-    if value is None and types.NoneType in kinds:
-        return None
-    others = [kind for kind in kinds if kind is not types.NoneType]
-    for kind in others[:-1]:
-        try:
-            return _decode(kind, value, place)
-        except Damaged:
-            continue
-    return _decode(others[-1], value, place)
+def _object(kind: Any, value: object) -> Any:
+    left = dict(_of(dict, value))
+    plain, others = _read_fields(kind)
+    found: dict[str, Any] = {}
+    for name, key, is_required, decoder in plain:
+        if key in left:
+            try:
+                found[name] = decoder(left.pop(key))
+            except Damaged as error:
+                error.lies_in(f".{_shown(key)}")
+                raise
+        elif is_required:
+            raise Damaged("", f"`{key}` is missing")
+    if others is not None:
+        name, decoder = others
+        found[name] = decoder(left)
+    elif left:
+        raise Damaged("", f"`{_shown(next(iter(left)))}` is not known")
+    try:
+        return kind(**found)
+    except ValueError as error:
+        raise Damaged("", str(error)) from error
 
 
-def _of(kind: type, value: object, place: str) -> Any:
+def _annotated(
+    decoder: Decoder, checks: tuple[Callable[[Any], str | None], ...], value: object
+) -> Any:
+    found = decoder(value)
+    for check in checks:
+        if problem := check(found):
+            raise Damaged("", problem)
+    return found
+
+
+def _check(limit: object) -> Callable[[Any], str | None]:
+    """Return what says why a value is not within a limit, None where it is."""
+    match limit:
+        case Pattern():
+            pattern = re.compile(limit.expression)
+            return lambda value: (
+                None if pattern.fullmatch(value) else f"it is not allowed: {limit.why}"
+            )
+        case AtLeast():
+            return lambda value: (
+                f"{_shown(value)} is less than {limit.least}" if value < limit.least else None
+            )
+    raise TypeError(f"{limit!r} is no limit")
+
+
+def _union(kinds: tuple[Any, ...]) -> Decoder:
+    *others, last = [_decoder(kind) for kind in kinds if kind is not types.NoneType]
+    may_lack = types.NoneType in kinds
+
+    def decoder(value: object) -> Any:
+        if value is None and may_lack:
+            return None
+        for other in others:
+            try:
+                return other(value)
+            except Damaged:
+                continue
+        return last(value)
+
+    return decoder
+
+
+def _of(kind: type, value: object) -> Any:
     """Return a value that is of a plain kind; a whole number is a number too."""
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise Damaged(place, f"it is {_named(type(value))}, not {_named(kind)}")
+        raise Damaged("", f"it is {_named(type(value))}, not {_named(kind)}")
     return value
 
 
 def _named(kind: type) -> str:
     name = _KINDS.get(kind, kind.__name__)
     return _WORDS.get(name) or ("a text" if name == "string" else f"a {name}")
-
-
-def _below(place: str, key: str) -> str:
-    return f"{place}.{_shown(key)}" if place else _shown(key)
 
 
 def _shown(value: object) -> str:

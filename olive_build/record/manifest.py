@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Final, Literal
 
 from olive_build.onnx_files.data_files import data_names
 from olive_build.record.codec import AtLeast, Pattern, key, optional
+from olive_build.values import dataclass
 
 MANIFEST_VERSION: Final = 1
 

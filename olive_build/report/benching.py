@@ -27,6 +27,7 @@ from olive_build.families import family_module
 from olive_build.families.registry import Family
 from olive_build.proof.benchmark import Shape, benchmark
 from olive_build.record.codec import encode
+from olive_build.record.files import require_files
 from olive_build.record.read import read_manifest
 from olive_build.report.blocks import Kind, by_place, table
 from olive_build.report.contestants import Field, gather
@@ -53,7 +54,10 @@ class Bench:
 
 def run_bench(bundles: Sequence[Path], asked: Bench, *, as_json: bool) -> int:
     """Measure, show, and return the exit code: 0, since a bench judges nothing."""
-    if module := _own_bench(bundles):
+    module = _own_bench(bundles)
+    for folder in bundles:
+        require_files(read_manifest(folder), folder)
+    if module:
         for name, why in module.NOT_HERE.items():
             if getattr(asked, name):
                 raise UsageError(f"--{name} is not for {module.BUNDLES}", hint=why)
@@ -116,7 +120,8 @@ def _own_bench(bundles: Sequence[Path]) -> ModuleType | None:
             why=module.WHY_ALONE,
             hint=f"bench {bundles[named.index(alone)]} by itself",
         )
-    return module
+    bench: ModuleType = module
+    return bench
 
 
 def numbers(text: str | None, option: str) -> tuple[int, ...]:

@@ -6,11 +6,13 @@ Whoever reports something makes these; `render` shows them in a terminal, as HTM
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from olive_build.report.charts import Bars, Scatter
+from olive_build.values import dataclass
+
+if TYPE_CHECKING:
+    from olive_build.report.charts import Bars, Scatter
 
 NONE = "\u2013"
 

@@ -65,8 +65,8 @@ def gather(
         raise UsageError(
             f"the recipe '{made.recipe}' builds another model than the bundle's",
             where=str(first.folder),
-            why=f"the bundle's is {made.model.source}, the recipe's {model.origin} "
-            f"{model.revision}",
+            why=f"the bundle's is {made.model.source}, the recipe's "
+            f"{model.origin} {model.revision}".rstrip(),
             hint="build the bundle again",
         )
     own = [item for bundle in found for item in _variants(bundle, several=len(found) > 1)]

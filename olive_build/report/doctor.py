@@ -15,8 +15,8 @@ from typing import Literal
 import click
 
 from olive_build.engine.machine import this_machine
-from olive_build.engine.store import default_root
-from olive_build.errors import EXIT_DONE, EXIT_USAGE
+from olive_build.engine.store import ANOTHER, default_root, why_not_written
+from olive_build.errors import EXIT_DONE, EXIT_USAGE, UsageError
 from olive_build.report.numbers import megabytes
 from olive_build.report.style import paint
 from olive_build.toolchains.environments import (
@@ -140,12 +140,15 @@ def _machine() -> Iterator[Check]:
 
 
 def _cache() -> Iterator[Check]:
-    root = default_root()
+    try:
+        root = default_root()
+    except UsageError as error:
+        yield Check("cache", "error", f"{error.what}: {error.why}", ANOTHER)
+        return
     existing = next(path for path in (root, *root.parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        yield Check(
-            "cache", "error", f"{root} cannot be written", "set OLIVE_BUILD_CACHE to another folder"
-        )
+    if why := why_not_written(root):
+        verb = "written" if existing == root else "made"
+        yield Check("cache", "error", f"{root} cannot be {verb}: {why}", ANOTHER)
         return
     free = shutil.disk_usage(existing).free / 1e9
     low = free < NEEDED_DISK_GB

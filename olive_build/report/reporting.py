@@ -16,6 +16,7 @@ import click
 from olive_build.engine.store import Store
 from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
+from olive_build.record.files import require_files
 from olive_build.record.read import MANIFEST
 from olive_build.report.blocks import Cell, Fact, Facts, Page
 from olive_build.report.builds import Build, find_build
@@ -67,6 +68,8 @@ def write_report(asked: Asked) -> None:
             hint="give one or two",
         )
     builds = [find_build(name, asked.outputs) for name in asked.names]
+    for bundle in chain.from_iterable(item.bundles for item in builds):
+        require_files(bundle.manifest, bundle.folder)
     path = asked.output or (default_output(builds) if asked.form == "html" else None)
     if path:
         check_output(path)
@@ -109,7 +112,6 @@ def _steps(build: Build) -> tuple[StepView, ...]:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, text.encode("utf-8"))
     except OSError as error:
         raise UsageError(
@@ -149,7 +151,7 @@ def _facts(build: Build, found: Iterable[Fact]) -> Iterator[Fact]:
     yield Fact("Budgets", Cell(", ".join(missed) or "all hold", remark=counted))
     yield from found
     model = build.bundles[0].manifest.model
-    yield Fact("Licence", Cell(model.licence, remark=f"{model.origin} {model.revision}"))
+    yield Fact("Licence", Cell(model.licence, remark=model.source))
 
 
 def comparison_page(found: Comparison) -> Page:
@@ -217,7 +219,13 @@ def default_output(builds: list[Build]) -> Path:
 
 
 def check_output(path: Path) -> None:
-    """Raise UsageError for a path in a bundle, whose files are all listed in its manifest."""
+    """Raise UsageError for a folder that is not there, or a bundle, whose manifest lists all."""
+    if not path.parent.is_dir():
+        raise UsageError(
+            "there is no folder for the report",
+            where=str(path.parent),
+            hint="make it first, or choose another place with --output",
+        )
     for folder in path.absolute().parents:
         if (folder / MANIFEST).is_file():
             raise UsageError(

@@ -41,13 +41,25 @@ def drop_dead(model: onnx.ModelProto) -> Rewritten:
         if node.op_type in OPTIONAL_OUTPUTS:
             while len(node.output) > 1 and node.output[-1] not in read:
                 count += bool(node.output.pop())
-    kept_values = [tensor for tensor in graph.initializer if tensor.name in read]
-    count += len(graph.initializer) - len(kept_values)
-    if len(kept_values) < len(graph.initializer):
-        del graph.initializer[:]
-        graph.initializer.extend(kept_values)
+    count += drop_unread_values(graph)
     _drop_value_info(graph)
     return Rewritten(count)
+
+
+def drop_unread_values(graph: onnx.GraphProto) -> int:
+    """Remove stored values that nothing reads, those of graphs inside too; return how many.
+
+    onnxruntime prints a line for each of them whenever it loads the file.
+    """
+    count = 0
+    for inner in graphs(graph):
+        read = set(_read(inner))
+        kept = [tensor for tensor in inner.initializer if tensor.name in read]
+        if len(kept) < len(inner.initializer):
+            count += len(inner.initializer) - len(kept)
+            del inner.initializer[:]
+            inner.initializer.extend(kept)
+    return count
 
 
 def _dead_nodes(graph: onnx.GraphProto) -> set[int]:

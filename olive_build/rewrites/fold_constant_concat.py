@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from olive_build.rewrites.drop_dead import drop_unread_values
 from olive_build.rewrites.rule import Rewritten
 
 
@@ -32,16 +33,5 @@ def fold_constant_concat(model: onnx.ModelProto) -> Rewritten:
         del graph.node[:]
         graph.node.extend(keep)
         graph.initializer.extend(folded)
-        drop_unused_initializers(graph)
+        drop_unread_values(graph)
     return Rewritten(len(folded))
-
-
-def drop_unused_initializers(graph: onnx.GraphProto) -> None:
-    """Remove initializers that no node and no graph output reads."""
-    from olive_build.rewrites.clean import graphs
-
-    used = {name for inner in graphs(graph) for node in inner.node for name in node.input}
-    used |= {value.name for value in graph.output}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

@@ -26,6 +26,7 @@ import onnx
 from onnx import numpy_helper
 
 from olive_build.calibration.capture import stream_values
+from olive_build.rewrites.drop_dead import drop_unread_values
 from olive_build.rewrites.rule import Rewritten
 
 # exp of less is 0 in fp32.
@@ -72,6 +73,8 @@ def repair_mask_fill(model: onnx.ModelProto, *, fill: float = LARGEST_FILL) -> R
             tensor = numpy_helper.from_array(values, repaired[old])
             _add_or_replace(model.graph, tensor)
         found.node.input[found.position] = repaired[old]
+    if fills:
+        drop_unread_values(model.graph)
     return Rewritten(len(fills), tuple(declined))
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
 from olive_build.engine.step import Step, write_json
+from olive_build.onnx_files.header import Value, read_onnx
 
 DESCRIPTION = "description.json"
+# What onnx calls the types that others name by their size.
+ONNX_NAMES = {"float32": "float", "float64": "double"}
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Describe(Step):
     Holds inputs and outputs (name, type, axes), opset and IR versions, operators by domain with
     counts, stored values, what the mobile usability checker of onnxruntime finds where `mobile`
     asks for it, and into how many pieces `provider` would take the graph apart ("" for none). The
-    graphs inside nodes, such as branches, are counted too.
+    graphs inside nodes, such as branches, and functions are counted too.
     """
 
     mobile: bool
@@ -33,8 +35,8 @@ class Describe(Step):
         from olive_build.steps.model_check import MODEL, read
 
         path = inputs["model"] / MODEL
-        model = read(path, weights=False)
-        description = describe(model)
+        description = describe(path)
+        model = read(path, weights=False) if self.provider or self.mobile else None
         if self.provider:
             from olive_build.record.codec import encode
             from olive_build.targets.partition import partition
@@ -45,34 +47,29 @@ class Describe(Step):
         write_json(out / DESCRIPTION, description)
 
 
-def describe(model: Any) -> dict[str, Any]:
-    """Return the description of a ModelProto as plain data."""
-    from olive_build.rewrites.clean import graphs
-    from olive_build.steps.model_check import operators
+def describe(path: Path) -> dict[str, Any]:
+    """Return the description of an ONNX file as plain data, without loading onnx.
 
+    Raises DamagedFile where it is none.
+    """
+    model = read_onnx(path)
     domains: dict[str, dict[str, int]] = {}
-    for name, count in sorted(operators(model).items()):
-        domain, _, operator = name.rpartition("::")
-        domains.setdefault(domain or "ai.onnx", {})[operator] = count
+    for node in model.nodes:
+        counts = domains.setdefault(node.domain, {})
+        counts[node.name] = counts.get(node.name, 0) + 1
     return {
-        "inputs": [_value(value) for value in model.graph.input],
-        "outputs": [_value(value) for value in model.graph.output],
-        "ir_version": model.ir_version,
-        "opsets": {item.domain or "ai.onnx": item.version for item in model.opset_import},
+        "inputs": [_value(value) for value in model.inputs],
+        "outputs": [_value(value) for value in model.outputs],
+        "ir_version": model.ir,
+        "opsets": model.opsets,
         "operators": domains,
-        "stored_values": sum(
-            prod(tensor.dims) for graph in graphs(model.graph) for tensor in graph.initializer
-        ),
+        "stored_values": model.stored_values,
     }
 
 
-def _value(value: Any) -> dict[str, Any]:
-    import onnx
-
-    tensor = value.type.tensor_type
-    axes = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
-    dtype = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-    return {"name": value.name, "type": dtype, "axes": axes}
+def _value(value: Value) -> dict[str, Any]:
+    dtype = ONNX_NAMES.get(value.element, value.element)
+    return {"name": value.name, "type": dtype, "axes": [axis or 0 for axis in value.shape]}
 
 
 def _mobile_usability(given: Any) -> dict[str, Any]:

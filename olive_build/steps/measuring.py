@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,11 +88,7 @@ class MeasureLatency(Measure):
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.proof.latency import Patience, compare_loads, compare_running, started
 
-        def told(text: str) -> None:
-            tell(text)
-            note(out, text)
-
-        patience = Patience(self.seconds, told)
+        patience = Patience(self.seconds, _teller(out))
         tell(
             f"timed in turn with fp32 and PyTorch, {self.seconds:.0f} s at most "
             "unless a gate is open"
@@ -138,17 +135,33 @@ class MeasureSpeed(Measure):
 class MeasureFootprint(Measure):
     """Write memory.json: the peak of the model's memory, or of PyTorch's where `model` is left out.
 
-    Memory depends on which kernels a processor has.
+    Memory depends on which kernels a processor has. Runs are not repeated after `seconds`; with
+    None, for memory that has a limit, all are.
     """
 
     several: Several | None
     tokens: tuple[int, ...]
+    seconds: float | None
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
         from olive_build.proof.footprint import measure_memory
+        from olive_build.proof.latency import Patience
 
+        seconds = math.inf if self.seconds is None else self.seconds
+        patience = Patience(seconds, _teller(out))
         if self.several or "model" in inputs:
             contestant = self.graph("this file", inputs, "model", self.several)
         else:
             contestant = self.pytorch(inputs)
-        write_json(out / MEMORY, measure_memory(contestant, self.texts(inputs, self.tokens)))
+        texts = self.texts(inputs, self.tokens)
+        write_json(out / MEMORY, measure_memory(contestant, texts, patience=patience))
+
+
+def _teller(out: Path) -> Callable[[str], None]:
+    """Return what tells a line now, and in every later build that finds the step done."""
+
+    def told(text: str) -> None:
+        tell(text)
+        note(out, text)
+
+    return told

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from olive_build.values import dataclass
 
 LAYOUTS = ("plain", "transformers.js", "mobile")
 FORMATS = ("onnx", "ort")

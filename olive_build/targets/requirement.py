@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from olive_build.targets.model import RuntimePackage, Target
 from olive_build.targets.reading import Fields, read_mapping
+from olive_build.values import dataclass
 
 TABLE = Path(__file__).parent / "runtimes" / "onnxruntime.yaml"
 CONTRIB = "com.microsoft"

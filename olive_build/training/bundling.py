@@ -73,12 +73,6 @@ class ForTraining(Purpose):
     bench: ClassVar = "olive_build.training.verb.bench"
     unproved: ClassVar = ("twenty steps in a row, resuming, cost, and error rates of owners",)
 
-    def is_in(self, manifest: Manifest) -> bool:
-        return manifest.training is not None
-
-    def proves(self, proof: VariantProof) -> bool:
-        return proof.training is not None
-
     def is_for_client(self, target: str) -> bool:
         # transformers.js does not train: what it would ask for is not in such a bundle.
         return False

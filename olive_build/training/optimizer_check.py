@@ -52,7 +52,9 @@ def read_with_onnx(path: Path) -> OptimizerGraph:
     """Return what an .onnx file holds."""
     import onnx
 
-    graph = onnx.load(str(path)).graph
+    from olive_build.onnx_files import models
+
+    graph = models.read(path).graph
     constants = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
     return OptimizerGraph(
         tuple(item.name for item in graph.input),

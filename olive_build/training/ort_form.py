@@ -18,6 +18,7 @@ from typing import Any
 import onnx
 
 from olive_build.errors import StepError, first_line
+from olive_build.onnx_files.models import read
 from olive_build.rewrites.clean import graphs
 from olive_build.training.checkpoint_file import bindings
 from olive_build.training.runtime import captured
@@ -109,7 +110,7 @@ def _add_names(models: Sequence[Path], config: Path) -> None:
 
     covered = read_config(config)
     lines = set(config.read_text(encoding="utf-8").splitlines())
-    for model in (onnx.load(str(path)) for path in models):
+    for model in (read(path, weights=False) for path in models):
         versions = {_domain(item.domain): item.version for item in model.opset_import}
         for node in (node for graph in graphs(model.graph) for node in graph.node):
             domain = _domain(node.domain)
@@ -134,7 +135,7 @@ def _check_config(models: Sequence[Path], config: Path) -> None:
     from olive_build.proof.required_operators import missing_from_config
 
     for path in models:
-        for lacking in missing_from_config(onnx.load(str(path)), config):
+        for lacking in missing_from_config(read(path, weights=False), config):
             raise StepError(
                 f"the required-operators config lacks {lacking}",
                 where=path.name,

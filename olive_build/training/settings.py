@@ -5,8 +5,9 @@ Imports nothing, so that the environment of onnxruntime-training can read them t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from olive_build.values import dataclass
 
 # What onnxruntime's optimizers begin with.
 RUNTIME_RATE = 0.001

@@ -231,7 +231,9 @@ def differs_from_inference(checkpoint: Path, model: Path) -> list[str]:
     """Name what the checkpoint holds and the model for inference has not, or with other values."""
     import onnx
 
-    held = onnx.load(str(model)).graph.initializer
+    from olive_build.onnx_files import models
+
+    held = models.read(model).graph.initializer
     stored = {item.name: onnx.numpy_helper.to_array(item) for item in held}
     found = read_checkpoint(checkpoint)
     return sorted(

@@ -18,7 +18,7 @@ import torch
 
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.errors import StepError, first_line
-from olive_build.onnx_files.models import EXTERNAL_DATA_BYTES
+from olive_build.onnx_files import models
 from olive_build.rewrites.clean import SCOPES, graphs, name_nodes, strip_metadata
 from olive_build.training.settings import CLASS_LOSSES, Train
 from olive_build.training.torch_model import Trainable
@@ -100,7 +100,7 @@ def check(side: Trainable, path: Path) -> None:
     zeros = {name: value for name, value in side.parameters().items() if not value.any()}
     if not zeros:
         return
-    model = onnx.load(str(path))
+    model = models.read(path)
     random = np.random.default_rng(FILL_SEED)
     try:
         with tempfile.TemporaryDirectory() as scratch, torch.no_grad():
@@ -111,7 +111,7 @@ def check(side: Trainable, path: Path) -> None:
                 stored = next(item for item in model.graph.initializer if item.name == name)
                 stored.CopyFrom(onnx.numpy_helper.from_array(filled, name))
             copy = Path(scratch) / MODEL
-            onnx.save(model, str(copy))
+            models.write(model, copy)
             _compare(side, copy)
     finally:
         with torch.no_grad():
@@ -194,10 +194,11 @@ def _not_exported(error: Exception, *, is_free: bool) -> StepError:
 
 def _check_size(side: Trainable) -> None:
     size = sum(value.numel() * value.element_size() for value in side.model.parameters())
-    if size > EXTERNAL_DATA_BYTES:
+    if size >= models.EXTERNAL_DATA_BYTES:
         raise StepError(
             f"the model has {size / 1e9:.1f} GB of weights",
-            why=f"a graph for training is one file, of at most {EXTERNAL_DATA_BYTES / 1e9:.1f} GB",
+            why="a graph for training is one file, of less than "
+            f"{models.EXTERNAL_DATA_BYTES / 1e9:.1f} GB",
             hint="train a smaller model",
         )
 

@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from olive_build.errors import StepError
+from olive_build.onnx_files import models
 
 # A constant of so many numbers is stored once, in the checkpoint, not in each graph.
 LARGE = 1024
@@ -38,7 +39,7 @@ def take_apart(
     small constants and integers stay in the graph. The order is that of `trainable`, then the
     graph's. Raises StepError when a trainable parameter is no float32 initializer of the graph.
     """
-    model = onnx.load(str(path))
+    model = models.read(path)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     _check_trainable(path, tensors, trainable)
     weights = Weights(trainable_names=list(trainable))
@@ -94,7 +95,6 @@ def _elements(tensor: onnx.TensorProto) -> int:
 
 
 def _serialized(tensor: onnx.TensorProto) -> bytes:
-    del tensor.external_data[:]  # onnx.load has read what lies outside
     data: bytes = tensor.SerializeToString(deterministic=True)
     return data
 

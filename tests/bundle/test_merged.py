@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from olive_build.bundle.assemble import merged
+from olive_build.bundle.graphs import merged
 from olive_build.record.manifest import Graph, Told, Value
 
 

@@ -17,13 +17,17 @@ from samples import manifest_data, proof_data
 from olive_build.bundle.verify import verify
 from olive_build.engine.store import default_root
 from olive_build.errors import BundleError, UsageError
+from olive_build.report.caching import _ago
 from olive_build.report.differences import print_differences
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def call(folder: Path, *words: str, stdout: Any = subprocess.PIPE) -> tuple[int, str, str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OLIVE_BUILD_CACHE": str(folder / "c")}
+def call(
+    folder: Path, *words: str, stdout: Any = subprocess.PIPE, cache: str = ""
+) -> tuple[int, str, str]:
+    cache = cache or str(folder / "c")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OLIVE_BUILD_CACHE": cache}
     done = subprocess.run(
         [sys.executable, "-m", "olive_build", *words],
         cwd=folder,
@@ -87,6 +91,22 @@ def test_a_file_as_the_cache_is_refused(tmp_path: Path, words: str) -> None:
     assert (code, out) == (2, "")
     assert "the cache cannot be there" in err
     assert "set OLIVE_BUILD_CACHE to a folder" in err
+
+
+@pytest.mark.parametrize("words", ["cache ls", "cache verify", "cache gc --max-size-mb 1"])
+def test_a_cache_that_cannot_be_made_is_refused(tmp_path: Path, words: str) -> None:
+    # Nobody can make a folder there, not even root.
+    nowhere = "/proc/nowhere/cache"
+    code, out, err = call(tmp_path, *words.split(), cache=nowhere)
+    assert (code, out) == (2, "")
+    assert "the cache cannot be made" in err and f"at:      {nowhere}\n  because: /" in err
+    code, out, _ = call(tmp_path, "doctor", cache=nowhere)
+    assert code == 2 and f"cache: {nowhere} cannot be made: /" in out
+
+
+def test_a_cache_tells_how_long_ago_in_words() -> None:
+    told = [_ago(seconds) for seconds in (3, 60, 6000, 7200, 86400, 200_000)]
+    assert told == ["just now", "1 min ago", "100 min ago", "2 h ago", "24 h ago", "2 days ago"]
 
 
 def test_no_home_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

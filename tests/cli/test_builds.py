@@ -145,12 +145,51 @@ def test_of_several_recipes_one_that_cannot_be_planned_stops_itself_alone(
     assert "\nother, target desktop:\nerror: " in result.err
 
 
+def test_of_several_recipes_one_that_is_not_valid_stops_itself_alone(project: Project) -> None:
+    project.write_recipe(RECIPE.replace("timing: false", "tining: false"), "other")
+    words = ("build", "other", "tiny", "nowhere", "--target", "desktop")
+    result = project.run(*words)
+    assert (result.code, project.bundle("desktop").exists()) == (2, False)
+    result = project.run(*words, "--keep-going")
+    assert result.code == 2
+    assert "published: outputs/tiny/desktop" in result.out
+    assert "other is left out: 1 error in recipes/other.yaml" in result.out
+    assert "\nother:\nerror[R001]: " in result.err
+    assert "\nnowhere:\nerror: there is no recipe 'nowhere'" in result.err
+    rows = project.run(*words, "--keep-going", "--json").json["bundles"]
+    assert [(row["recipe"], row["target"], row["status"]) for row in rows] == [
+        ("tiny", "desktop", "up to date"),
+        ("other", None, "failed"),
+        ("nowhere", None, "failed"),
+    ]
+    result = project.run("build", "other", "nowhere", "--keep-going")
+    assert result.code == 2 and "\nother:\nerror[R001]: " in result.err
+
+
 def test_a_bundle_is_published_as_soon_as_it_is_done(project: Project) -> None:
     result = project.run("build", "tiny", "--jobs", "1", "--force")
     assert result.code == 0, result.err
+    steps = result.out.partition("\nsteps: ")[0]
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert re.search(r"^ *(\d+) of \1  ", steps, re.MULTILINE)
     before, published, after = result.out.partition("published: outputs/tiny/")
     assert published and " ran " in before
     assert " ran " in after.partition("steps: ")[0]
+
+
+def test_a_plan_says_in_words_what_each_step_does(project: Project) -> None:
+    text = project.run("plan", "tiny").out
+    assert max(map(len, text.splitlines())) <= 80
+    step = text.partition("tiny/plain/q8/quantize\n")[2].partition("tiny/")[0]
+    assert "Write model.onnx with MatMulInteger" in step
+    assert "per_channel: true, weight_type: int8" in " ".join(step.split())
+    assert "olive_build." not in text
+    (fields,) = (
+        item["fields"]
+        for item in project.run("plan", "tiny", "--json").json["steps"]
+        if item["slot"] == "tiny/export"
+    )
+    assert fields["torch_side"] == "olive_build.families.sentence_embedding.torch_side"
 
 
 def test_until_a_stage_publishes_nothing(project: Project) -> None:

@@ -75,6 +75,7 @@ def test_two_bundles_are_compared(published: Project) -> None:
         (["other"], 2, "there is no bundle of 'other'"),
         (["tiny", "tiny", "tiny"], 2, "3 things cannot be compared"),
         (["tiny", "--output", "outputs/tiny/web/a.html"], 2, "not written into a bundle"),
+        (["tiny", "--output", "new/folder/a.html"], 2, "there is no folder for the report"),
         (["tiny", "--output", "recipes"], 2, "is a directory"),
         (["tiny", "--attribution", "pyproject.toml"], 2, "layers by damage cannot be read"),
         ([], 2, "Missing argument"),
@@ -86,6 +87,7 @@ def test_what_cannot_be_shown_is_said(
     result = published.run("report", *words)
     assert result.code == code
     assert message in result.err
+    assert not (published.folder / "new").exists()
 
 
 def test_a_damaged_proof_is_named(published: Project) -> None:

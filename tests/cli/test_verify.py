@@ -45,9 +45,13 @@ def test_a_flipped_byte_is_found(published: Project) -> None:
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
     model.write_bytes(content)
-    result = published.run("verify", str(published.bundle("desktop")))
-    assert result.code == 6
-    assert "int8/model.onnx: its bytes were changed" in result.err
+    for words in (("verify",), ("bench", "--seconds", "0.1"), ("report",)):
+        result = published.run(*words, str(published.bundle("desktop")))
+        assert result.code == 6
+        assert "int8/model.onnx: its bytes were changed" in result.err
+    result = published.run("report", "tiny")
+    assert (result.code, "at:      outputs/tiny/desktop" in result.err) == (6, True)
+    assert not (published.folder / "outputs" / "tiny" / "report.html").exists()
 
 
 def test_a_flipped_byte_is_repaired_by_the_next_build(published: Project) -> None:

@@ -27,7 +27,7 @@ from olive_build.engine.explain import Plain
 from olive_build.engine.fingerprint import describe
 from olive_build.engine.graph import Graph, GraphBuilder
 from olive_build.engine.run import run_graph
-from olive_build.engine.store import Store
+from olive_build.engine.store import Artifact, Record, Store
 from olive_build.errors import ProofError, StepError
 
 Notes = Callable[[], list[str]]
@@ -70,10 +70,28 @@ def test_fully_cached_graph_of_30_nodes_is_fast(store: Store) -> None:
     graph = chain(*(f"step {number}" for number in range(30)), keep=20)
     run_graph(graph, store)
     with Store() as fresh:
-        started = time.perf_counter()
+        started = time.process_time()  # other work on the machine does not count
         outcomes = run_graph(graph, fresh)
-        assert time.perf_counter() - started < 0.05
+        assert time.process_time() - started < 0.05
     assert {o.status for o in outcomes.values()} == {"cached"}
+
+
+def test_of_a_cached_step_the_artifact_is_looked_up_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = chain("a", "b", "c")
+    run_graph(graph, store)
+    asked: list[str] = []
+    look_up = Store.artifact
+
+    def counted(self: Store, record: Record) -> Artifact | None:
+        asked.append(record.key)
+        return look_up(self, record)
+
+    monkeypatch.setattr(Store, "artifact", counted)
+    found = run_graph(graph, store)
+    assert sorted(asked) == sorted(str(outcome.key) for outcome in found.values())
+    assert all(outcome.artifact for outcome in found.values())
 
 
 def test_importing_the_engine_imports_nothing_heavy() -> None:

@@ -52,6 +52,20 @@ def test_what_is_wrong_with_a_folder_is_an_error_of_usage(tmp_path: Path) -> Non
     (tmp_path / "methods" / "oops.py").write_text("x = 1\ndef (:\n")
     done = called("schema", "--check", folder=tmp_path)
     assert done.returncode == 2 and f"at:      {tmp_path}/methods/oops.py, line 2" in done.stderr
+    for text, why in {
+        "1 / 0\n": "ZeroDivisionError: division by zero",
+        "import no_such_package\n": "ModuleNotFoundError: No module named 'no_such_package'",
+        "from olive_build.methods import Nothing\n": "ImportError: cannot import name 'Nothing'",
+        "def f():\n    raise OSError(2, 'none', '/x')\nf()\n": "FileNotFoundError",
+    }.items():
+        (tmp_path / "methods" / "oops.py").write_text(text)
+        done = called("schema", "--check", folder=tmp_path)
+        assert done.returncode == 2 and f"because: {why}" in done.stderr, done.stderr
+        assert f"at:      {tmp_path}/methods/oops.py, line" in done.stderr
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "cli" / "empty.py").touch()
+    done = called("empty", folder=tmp_path)
+    assert done.returncode == 2 and "a file of an extension has no `command`" in done.stderr
     (tmp_path / "methods" / "oops.py").rename(tmp_path / "methods" / "auto.py")
     done = called("list", folder=tmp_path)
     assert done.returncode == 2 and "methods has auto, and so has" in done.stderr
@@ -72,7 +86,7 @@ def test_only_a_program_joins_a_folder_and_its_processes_are_told() -> None:
         if "rooms.extend(" in path.read_text(encoding="utf-8")
     }
     told = {"bundle/measured_again.py", "engine/worker.py", "steps/latency_child.py"}
-    assert joining == {"cli/__init__.py", *told}
+    assert joining == {"cli/_joined.py", *told}
 
 
 def test_every_toy_is_in_the_docs_and_none_in_the_product() -> None:

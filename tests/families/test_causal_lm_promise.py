@@ -11,23 +11,22 @@ import pytest
 from olive_build.errors import PlanError
 from olive_build.families.causal_lm.generation import Decoding, decoding
 from olive_build.families.causal_lm.promise import check_promise
+from olive_build.families.causal_lm.sizes import Sizes
 from olive_build.families.causal_lm.spec import CausalLmFacts
 
 TRANSFORMERS_JS = "transformers.js"
 
 
 def facts(*eos: int) -> CausalLmFacts:
-    sizes: dict[str, Any] = dict.fromkeys(
-        ("layers", "heads", "kv_heads", "head_dim", "dimensions", "vocabulary", "positions"), 8
-    )
+    sizes = Sizes(((8, 8),), ((8, 8),), 8, True)
     return CausalLmFacts(
         architecture="gpt2",
-        **sizes,
+        positions=8,
         bos=None,
         eos=eos,
         pad=None,
+        sizes=sizes,
         tied=True,
-        client_files=(),
         inputs=(),
     )
 
@@ -57,7 +56,8 @@ def test_the_recipe_wins_over_the_model_and_that_over_generates_defaults(tmp_pat
 def test_beams_of_the_model_itself_are_refused_for_transformers_js(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, num_beams=4)
     said = refusal(folder, TRANSFORMERS_JS, "none")
-    assert "transformers.js has no beam search, and the model's generation_config.json" in said
+    assert "transformers.js has no beam search, and 4 beams are asked for" in said
+    assert str(folder / "generation_config.json") in said
     assert "write `generation: {num_beams: 1}`" in said
     check(folder, TRANSFORMERS_JS, "none", num_beams=1)
 
@@ -65,8 +65,17 @@ def test_beams_of_the_model_itself_are_refused_for_transformers_js(tmp_path: Pat
 def test_several_texts_of_the_model_itself_are_refused_for_transformers_js(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, num_return_sequences=3, do_sample=True)
     said = refusal(folder, TRANSFORMERS_JS, "none")
-    assert "asks for 3" in said and "write `generation: {num_return_sequences: 1}`" in said
+    assert "writes one text, and 3 are asked for" in said
+    assert "write `generation: {num_return_sequences: 1}`" in said
     check(folder, TRANSFORMERS_JS, "none", num_return_sequences=1)
+
+
+def test_a_share_of_the_model_itself_is_refused_where_tokens_are_drawn(tmp_path: Path) -> None:
+    """transformers.js leaves it out, and would draw from all tokens."""
+    folder = folder_with(tmp_path, top_p=0.9, do_sample=True)
+    assert "does not heed `top_p`, and 0.9 is asked for" in refusal(folder, TRANSFORMERS_JS, "none")
+    check(folder, TRANSFORMERS_JS, "none", top_p=1)
+    check(folder, TRANSFORMERS_JS, "none", do_sample=False)
 
 
 @pytest.mark.parametrize("value", [[4], {}, "four"])
@@ -79,12 +88,15 @@ def test_values_of_the_model_that_are_no_numbers(tmp_path: Path, value: object) 
 @pytest.mark.parametrize(
     ("saved", "said"),
     [
-        ({"do_sample": True}, "`do_sample` is true"),
-        ({"num_beams": 2}, "`early_stopping` is false with 2 beams"),
-        ({"num_beams": 2, "early_stopping": "never"}, '`early_stopping` is "never" with 2 beams'),
+        ({"do_sample": True}, "cannot draw tokens"),
+        ({"num_beams": 2}, "as there are beams, and `early_stopping` is false"),
+        (
+            {"num_beams": 2, "early_stopping": "never"},
+            'as there are beams, and `early_stopping` is "never"',
+        ),
         (
             {"num_beams": 2, "early_stopping": True, "length_penalty": -1.0},
-            "`length_penalty` is -1.0 with 2 beams",
+            "takes no `length_penalty` below 0, and this is -1.0",
         ),
         ({"min_length": 5}, "the model's generation_config.json has `min_length`"),
         ({"suppress_tokens": [3]}, "has `suppress_tokens`"),

@@ -155,7 +155,7 @@ def test_the_python_for_tokens_gives_the_librarys_vectors_as_pasted(
     graph = onnx.load(tmp_path / "model.onnx")
     onnx.save(with_embedding(graph, folder) if projected else graph, tmp_path / "model.onnx")
     write_client_tokenizer(folder, facts.tokenizer, tmp_path)
-    described = describe(onnx.load(tmp_path / "model.onnx"))
+    described = describe(tmp_path / "model.onnx")
     variant = {"files": {"onnx": "model.onnx"}, **described}
     said = {
         "recipe": "it",

@@ -32,7 +32,7 @@ from olive_build.plan.types import DESCRIPTION, LATENCY, MEMORY, QUALITY, Inspec
 from olive_build.recipe.build import Budgets, ComponentBuild, Variant
 from olive_build.recipe.load import load_recipe
 from olive_build.recipe.resolve import resolve, resolve_all
-from olive_build.steps.measuring import MeasureLatency
+from olive_build.steps.measuring import MeasureFootprint, MeasureLatency
 from olive_build.steps.samples import CalibrationInputs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +111,20 @@ def test_only_what_has_its_provider_here_is_timed() -> None:
     timed = [node.slot for node in nodes if isinstance(node.step, MeasureLatency)]
     assert timed == [f"all-minilm-l6-v2/fused/{name}/latency" for name in ("fast", "faithful")]
     assert "MeasureLatency" not in kinds(plan_of("verify.timing=false"))
+
+
+def test_a_target_is_measured_for_a_minute_at_most_and_limited_memory_to_its_end() -> None:
+    nodes = plan_of().graph.nodes
+    steps = [n.step for n in nodes if isinstance(n.step, MeasureLatency | MeasureFootprint)]
+    assert sum(step.seconds or 0.0 for step in steps) == 60
+    ends = {n.slot: n.step.seconds for n in nodes if isinstance(n.step, MeasureFootprint)}
+    assert [slot for slot, end in ends.items() if end is None] == [
+        "all-minilm-l6-v2/fused/footprint-pytorch"
+    ]
+    for limit in ("memory_mb: 900", "memory_ratio: 2", "regression: {memory: 1.1}"):
+        limited = plan_of(f"targets.desktop.verify.budgets={{fast: {{{limit}}}}}").graph.nodes
+        found = [n.step for n in limited if isinstance(n.step, MeasureFootprint)]
+        assert {step.seconds for step in found} == {None}
 
 
 def test_of_a_miniature_nothing_is_timed() -> None:
@@ -361,12 +375,6 @@ def test_what_the_model_has_no_component_for_is_refused_with_what_it_has() -> No
             [Inspected(build, model, {"data": ("/d", "b" * 64), "calibration": ("/c", "c" * 64)})]
         )
     assert caught.value.why == "it is a bert with model"
-
-
-def test_components_that_are_joined_need_one_opset() -> None:
-    with pytest.raises(PlanError, match="operators of two versions") as caught:
-        mixed_plan("components.encoder.export={opset: 17}")
-    assert "encoder: opset 17" in str(caught.value.why)
 
 
 def test_a_layout_of_several_files_is_timed_and_weighed_as_one() -> None:

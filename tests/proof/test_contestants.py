@@ -78,7 +78,7 @@ def test_loading_is_timed_in_turn(models: Path) -> None:
     pair = [contestant_for(name, models / f"{name}.onnx", SAMPLE) for name in ("heavy", "light")]
     with started(pair) as children:
         load = compare_loads(children, [TimeLimit("load", None, 1e9)])
-    assert load["rounds"] == LOOKS[0]
+    assert load is not None and load["rounds"] == LOOKS[0]
     assert load["ratio_to"]["light"]["median"] > 1
     assert load["milliseconds"]["heavy"]["median"] > 0
 
@@ -138,8 +138,30 @@ def test_without_time_a_row_that_nothing_limits_is_left_out_and_told(models: Pat
         limit = TimeLimit("latency", "slow", 100.0)
         both = compare_running(children, TEXTS, (1, 2), [limit], patience=patience)
     assert [(row["threads"], row["rounds"]) for row in rows] == [(1, FEWEST)]
-    assert told == ["not timed, as time is up: size 8, threads 2"]
+    assert told == [
+        "not timed, as time is up: size 8, threads 2",
+        "goes on, since a gate is open: size 8, threads 2",
+    ]
     assert [row["threads"] for row in both] == [1, 2]
+
+
+def test_without_time_loading_is_timed_for_a_gate_alone(models: Path) -> None:
+    told: list[str] = []
+    patience = Patience(0.0, told.append)
+    with started([contestant_for("light", models / "light.onnx", SAMPLE)]) as children:
+        assert compare_loads(children, patience=patience) is None
+        load = compare_loads(children, [TimeLimit("load", None, 1e9)], patience=patience)
+    assert load is not None and load["rounds"] == FEWEST
+    assert told == ["loading is not timed, as time is up"]
+
+
+def test_without_time_memory_is_taken_once_and_told(models: Path) -> None:
+    told: list[str] = []
+    light = contestant_for("light", models / "light.onnx", SAMPLE)
+    texts = {**TEXTS, 9: TEXTS[8]}
+    rows = measure_memory(light, texts, patience=Patience(0.0, told.append))
+    assert [(row["tokens"], row["runs"]) for row in rows] == [(8, 1), (9, 1)]
+    assert told == ["memory: 2 runs, not 6, as time is up"]
 
 
 def test_a_machine_on_which_no_candidate_was_steady_is_called_noisy() -> None:

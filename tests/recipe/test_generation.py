@@ -71,7 +71,7 @@ def test_transformers_js_is_silently_greedy_so_beams_are_refused(written: Write)
     assert "error[R026]: transformers.js has no beam search, and 2 beams are asked for" in message
     assert "it.yaml:9:25" in message
     assert "says nothing: src/models/modeling_utils.js of 4.3.1" in " ".join(message.split())
-    assert "write `num_beams: 1`, which `targets.web.generation` can say" in message
+    assert "write `generation: {num_beams: 1}`, which `targets.web` can say" in message
 
 
 @pytest.mark.parametrize(

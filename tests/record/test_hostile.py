@@ -35,6 +35,19 @@ from olive_build.record.read import MANIFEST, PROOF, SEAL, read_record, seal_of
 
 MODEL = "fp32/model.onnx"
 LIMITS = {"logits_difference": 1e-4, "top1_agreement": 1.0}
+# What the file tells, and what follows of it without running it.
+TOLD: dict[str, Any] = {
+    "inputs": [{"name": "x", "type": "float", "axes": ["n", 3]}],
+    "outputs": [{"name": "y", "type": "float", "axes": ["n", 3]}],
+    "opsets": {"ai.onnx": 17},
+    "operators": {"ai.onnx": {"Add": 1}},
+}
+NOTE = {
+    "severity": "note",
+    "what": "CPU takes at most 1 of 1 nodes",
+    "why": "estimated from the operators that it has kernels for",
+    "hint": "",
+}
 # What is read of a bundle takes no more, whatever it holds.
 MOST_SECONDS, MOST_BYTES = 1.0, 200_000_000
 
@@ -78,10 +91,11 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     size = len(model())
     proved = {"limits": LIMITS, "quality": quality, "gates": gates, "size_bytes": size}
+    proved |= {"static_check": [NOTE]}
     proof = proof_data({"variants": {"fp32": {**proved, "fp32_bytes": size}}})
     proof["machine"] = encode(this_machine())
     said: dict[str, Any] = {"smoke": True, "model": {"family": "toy"}}
-    variant = {"precision": "fp32", "files": {"onnx": MODEL}}
+    variant = {"precision": "fp32", "files": {"onnx": MODEL}, **TOLD}
     (folder / MANIFEST).write_text(
         json.dumps(manifest_data({**said, "variants": {"fp32": variant}}))
     )
@@ -127,9 +141,8 @@ def bundle(sound: Path, tmp_path: Path) -> Path:
 def test_a_sound_bundle_is_verified_and_what_is_not_is_listed(bundle: Path) -> None:
     found = verify(bundle)
     assert [(item.path, item.figures["top1_agreement"]) for item in found.files] == [(MODEL, 1.0)]
-    assert found.not_verified == (
-        "where the model comes from, its licence, and the tools that made the files",
-    )
+    (said,) = found.not_verified
+    assert said.startswith("where the model comes from, its licence, how and with which tools")
     (bundle / SEAL).unlink()
     assert "it has no seal" in verify(bundle).not_verified[0]
     edit(bundle, lambda proof: proof["variants"]["fp32"]["quality"]["onnx"].update(wer=0.0))
@@ -181,6 +194,63 @@ def test_figures_of_another_machine_are_measured_here_too(bundle: Path) -> None:
     with pytest.raises(ProofError, match="does not do what its proof says") as caught:
         verify(bundle)
     assert "recorded was 0.0000900" in str(caught.value.why)
+
+
+@pytest.mark.parametrize(
+    ("field", "forged", "told"),
+    [
+        ("operators", {"ai.onnx": {"Add": 2}}, "{'Add': 2}}, and the file has {'ai.onnx': {'Add'"),
+        ("opsets", {"ai.onnx": 18}, "opsets recorded as {'ai.onnx': 18}, and the file has"),
+        ("ir_version", 9, "ir version recorded as 9, and the file has 8"),
+        ("stored_values", 5, "stored values recorded as 5, and the file has 0"),
+        ("inputs", [], "inputs recorded as (), and the file has (Value(name='x'"),
+        ("outputs", [], "outputs recorded as (), and the file has (Value(name='y'"),
+    ],
+)
+def test_what_a_manifest_says_of_a_graph_is_read_from_the_file(
+    bundle: Path, field: str, forged: object, told: str
+) -> None:
+    manifest = json.loads((bundle / MANIFEST).read_bytes())
+    manifest["variants"]["fp32"][field] = forged
+    (bundle / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ProofError) as caught:
+        verify(bundle)
+    assert f"fp32: {told}" in str(caught.value.why) or told in str(caught.value.why)
+
+
+def told_by(bundle: Path, content: bytes, **told: object) -> None:
+    """Put a model into a bundle, and what it tells into the manifest."""
+    (bundle / MODEL).write_bytes(content)
+    manifest = json.loads((bundle / MANIFEST).read_bytes())
+    manifest["variants"]["fp32"].update(told)
+    (bundle / MANIFEST).write_text(json.dumps(manifest))
+    seal(bundle)
+
+
+def test_an_error_of_the_static_check_cannot_be_left_out(bundle: Path) -> None:
+    """It loads here, and not with the oldest runtime that the target has."""
+    newer = model().replace(b"\x10\x11", b"\x10\x18")
+    assert newer != model()
+    told_by(bundle, newer, opsets={"ai.onnx": 24})
+    with pytest.raises(ProofError) as caught:
+        verify(bundle)
+    assert "fp32: opset 24 is above" in str(caught.value.why)
+
+
+def test_notes_of_the_static_check_that_are_others_by_now_are_told(bundle: Path) -> None:
+    """What providers take is data that grows: nobody changed such a bundle."""
+    edit(
+        bundle,
+        lambda proof: proof["variants"]["fp32"].update(static_check=[{**NOTE, "what": "all"}]),
+    )
+    assert verify(bundle).not_verified[0] == "fp32: the static check, whose notes are others now"
+
+
+def test_the_static_check_of_an_unknown_target_is_not_verified(bundle: Path) -> None:
+    manifest = json.loads((bundle / MANIFEST).read_bytes())
+    (bundle / MANIFEST).write_text(json.dumps({**manifest, "target": "fridge"}))
+    told = "fp32: the static check: this olive-build has no fridge with cpu"
+    assert verify(bundle).not_verified[0] == told
 
 
 def test_figures_that_were_invented_elsewhere_are_found_out(bundle: Path) -> None:

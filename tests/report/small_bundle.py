@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from html.parser import HTMLParser
@@ -77,7 +78,7 @@ def variant(p1: float, size_bytes: int, rows: list[Any] | None, **more: Any) -> 
 def write_bundle(
     folder: Path, variants: dict[str, dict[str, Any]], *, target: str = "desktop", **more: Any
 ) -> Path:
-    """Write a bundle's two JSON files; `more` replaces fields of the manifest."""
+    """Write a bundle's two JSON files and a model; `more` replaces fields of the manifest."""
     packages = [{"name": "onnxruntime", "ecosystem": "pypi", "lowest": "1.22.0", "why": "an opset"}]
     manifest = {
         "target": target,
@@ -90,10 +91,19 @@ def write_bundle(
         },
         "runtime": {"execution_provider": "CPUExecutionProvider", "packages": packages},
         "tools": {"onnxruntime": "1.31.1"},
-        "files": [{"path": "int8/model.onnx", "sha256": "ab" * 32, "size_bytes": 25_000_000}],
+        "files": [
+            {
+                "path": f"{name}/model.onnx",
+                "sha256": hashlib.sha256(name.encode()).hexdigest(),
+                "size_bytes": len(name),
+            }
+            for name in variants
+        ],
         **more,
     }
-    folder.mkdir(parents=True)
+    for name in variants:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / "model.onnx").write_text(name)
     (folder / "manifest.json").write_text(json.dumps(manifest_data(manifest)), encoding="utf-8")
     proof = proof_data({"variants": variants})
     (folder / "proof.json").write_text(json.dumps(proof), encoding="utf-8")

@@ -204,7 +204,7 @@ def test_a_search_and_layers_are_shown(tmp_path: Path) -> None:
 
 def test_a_search_beside_the_files_is_found_too(tmp_path: Path) -> None:
     folder = bundle(tmp_path / "desktop")
-    (folder / "int8").mkdir()
+    (folder / "int8").mkdir(exist_ok=True)
     (folder / "int8" / "search.json").write_text(json.dumps(SEARCH))
     assert "What the search tried" in Page(report_of(folder)).text
 
@@ -309,7 +309,7 @@ def test_a_report_is_not_written_into_a_bundle(tmp_path: Path) -> None:
     folder = bundle(tmp_path / "desktop")
     with pytest.raises(UsageError, match="not written into a bundle"):
         write_report(Asked((str(folder),), tmp_path, tmp_path, folder / "int8" / "a.html"))
-    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "proof.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["int8", "manifest.json", "proof.json"]
 
 
 def test_three_builds_are_too_many(tmp_path: Path) -> None:

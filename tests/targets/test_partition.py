@@ -7,7 +7,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from olive_build.record.manifest import Partition
-from olive_build.steps.describe import describe
 from olive_build.targets import provider_names
 from olive_build.targets.partition import partition
 
@@ -259,12 +258,3 @@ def test_a_search_keeps_its_parts_apart() -> None:
         "weights and decoder 1 of 1 nodes, 100% of the weights; on the CPU: WhisperBeamSearch x1"
     )
     assert partition(graph_of(search, weights={"w1": SIZE}), "nnapi").taken_nodes == 0
-
-
-def test_what_a_file_is_counts_the_graphs_inside_its_nodes() -> None:
-    model = branches("Relu")
-    then = next(a.g for a in model.graph.node[1].attribute if a.name == "then_branch")
-    then.initializer.append(numpy_helper.from_array(np.zeros(5, np.float32), "own"))
-    found = describe(model)
-    assert found["operators"] == {"ai.onnx": {"If": 1, "MatMul": 3, "Relu": 1}}
-    assert found["stored_values"] == 16 + 48 + 1 + 5

@@ -295,7 +295,7 @@ def test_a_model_beyond_one_file_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     register(monkeypatch, TwoLayers)
-    monkeypatch.setattr(torch_export, "EXTERNAL_DATA_BYTES", 100)
+    monkeypatch.setattr(torch_export.models, "EXTERNAL_DATA_BYTES", 100)
     with pytest.raises(StepError, match=r"the model has 0\.0 GB of weights"):
         exported(tmp_path, train("*"))
 

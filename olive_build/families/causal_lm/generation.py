@@ -18,9 +18,9 @@ from olive_build.families.configuration import read_object, unreadable
 
 # What generate does in new tokens where nobody says it: its own max_length of 20 counts the prompt.
 NEW_TOKENS = 20
-# kMaxSequenceLength and kMaxNumBeams in
+# kMaxSequenceLength in
 # onnxruntime/contrib_ops/cpu/transformers/beam_search_parameters.cc of microsoft/onnxruntime.
-LONGEST, MOST_BEAMS = 4096, 128
+LONGEST = 4096
 
 
 @dataclass(frozen=True)

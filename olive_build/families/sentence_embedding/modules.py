@@ -10,13 +10,13 @@ mean pooling, or the last token of a causal language model.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olive_build.errors import PlanError
 from olive_build.families.configuration import read_object, read_value, unreadable
 from olive_build.families.stored_tensors import tensors_of
+from olive_build.values import dataclass
 
 MODULES = "modules.json"
 PACKAGE = "sentence_transformers."

@@ -18,6 +18,11 @@ FAMILY = Family(
     sizes=(10,),
     size_unit="seconds",
     components=("encoder", "decoder", "decoder_with_past"),
+    # What transformers.js loads.
+    files={
+        "encoder_model": ("encoder",),
+        "decoder_model_merged": ("decoder", "decoder_with_past"),
+    },
     description="Whisper of every size, multilingual or English-only: speech in, text out",
     searches=False,
     batches=False,

@@ -112,14 +112,6 @@ class WhisperFacts(Facts):
         )
 
     @property
-    def split(self) -> Mapping[str, tuple[str, ...]]:
-        """The files that transformers.js loads: both decoders are one."""
-        return {
-            "encoder_model": ("encoder",),
-            "decoder_model_merged": ("decoder", "decoder_with_past"),
-        }
-
-    @property
     def frames(self) -> int:
         """How many log-mel frames a window has."""
         return self.window // self.hop_length

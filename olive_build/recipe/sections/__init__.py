@@ -19,6 +19,8 @@ from olive_build.recipe.suggest import listed
 if TYPE_CHECKING:
     from olive_build.recipe.context import Context, Place
     from olive_build.recipe.fields import Strict
+    from olive_build.record.manifest import Manifest
+    from olive_build.record.proof import VariantProof
     from olive_build.targets import Provider, Target
 
 
@@ -157,13 +159,26 @@ class Owner(Section):
         return chosen
 
     @classmethod
+    def is_in(cls, manifest: Manifest) -> bool:
+        """Return whether it has decided what a bundle holds.
+
+        It is asked of every bundle, without a look into its room.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def proves(cls, proof: VariantProof) -> bool:
+        """Return whether a variant was proved for what it has decided."""
+        raise NotImplementedError
+
+    @classmethod
     def parts(cls, place: Place) -> dict[str, Any]:
         """Return the fields of a TargetBuild that it decides, its own value in `sections`."""
         raise NotImplementedError
 
 
-def sections() -> Iterator[type[Section]]:
-    """Yield every section, in the order of the files."""
+def sections() -> tuple[type[Section], ...]:
+    """Return every section, in the order of the files."""
     return rooms.kinds("recipe.sections", Section)
 
 

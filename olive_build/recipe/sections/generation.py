@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from olive_build.families.generation_limits import broken, limits_of
 from olive_build.knobs import knob
 from olive_build.recipe.diagnostics import Code
 from olive_build.recipe.sections import Section
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from olive_build.recipe.context import Place
 
 SECTION = "generation"
-TRANSFORMERS_JS = "transformers.js"
-MOST_BEAMS = 128
 # The lowest and highest values that mean something; None has no bound.
 BOUNDS: dict[str, tuple[float, float | None]] = {
     "max_new_tokens": (1, None),
@@ -31,102 +28,6 @@ ABOVE_ZERO = ("repetition_penalty", "temperature")
 OF_BEAMS = ("length_penalty", "early_stopping")
 OF_SAMPLING = ("temperature", "top_k", "top_p")
 ELSEWHERE = "set it under the other targets only"
-
-
-@dataclass(frozen=True)
-class Unsupported:
-    """A setting that a client does not keep to, in silence; `breaks` takes its value.
-
-    `of_beams` says that it does where there are no beams.
-    """
-
-    name: str
-    breaks: Callable[[Any], bool]
-    message: str
-    why: str
-    hint: str
-    of_beams: bool = False
-
-
-# Source: src/models/modeling_utils.js (`_get_logits_processor`, `generate`) and
-# src/generation/logits_sampler.js of huggingface/transformers.js 4.3.1.
-NOT_IN_TRANSFORMERS_JS = (
-    Unsupported(
-        "num_beams",
-        lambda value: value > 1,
-        "transformers.js has no beam search, and {value} beams are asked for",
-        "generate there takes the likeliest token each time whatever `num_beams` is, and says "
-        "nothing: src/models/modeling_utils.js of 4.3.1",
-        "write `num_beams: 1`, which `targets.web.generation` can say for the web alone",
-    ),
-    Unsupported(
-        "top_p",
-        lambda value: value < 1,
-        "transformers.js does not heed `top_p`",
-        "`_get_logits_processor` in src/models/modeling_utils.js of 4.3.1 leaves it out",
-        "remove it; `top_k` is heeded",
-    ),
-    Unsupported(
-        "num_return_sequences",
-        lambda value: value > 1,
-        "transformers.js writes one text, and {value} are asked for",
-        "with `do_sample` it ignores the number, and without it stops with an error: "
-        "src/generation/logits_sampler.js of 4.3.1",
-        "write 1, and let the application ask several times",
-    ),
-)
-# Reasons: olive_build/families/causal_lm/search.py; promise.py there says the same of what stands
-# in a model's own files.
-NOT_IN_THE_GRAPH = (
-    Unsupported(
-        "do_sample",
-        lambda value: value,
-        "`compose: single-file` cannot draw tokens",
-        "nobody could compare what is drawn with generate's, and the operator Sampling has no "
-        "`top_k`",
-        "write `do_sample: false`, or `compose: none` and let the application draw",
-    ),
-    Unsupported(
-        "num_return_sequences",
-        lambda value: value > 1,
-        "`compose: single-file` gives one text of a prompt, and {value} are asked for",
-        "the operator BeamSearch keeps other candidates than generate behind the first",
-        "write 1, or `compose: none`",
-    ),
-    Unsupported(
-        "num_beams",
-        lambda value: value > MOST_BEAMS,
-        f"`compose: single-file` has {MOST_BEAMS} beams at most, not {{value}}",
-        "kMaxNumBeams in contrib_ops/cpu/transformers/beam_search_parameters.cc of onnxruntime",
-        "write fewer",
-    ),
-    Unsupported(
-        "early_stopping",
-        lambda value: value is not True,
-        "`compose: single-file` stops when as many texts have ended as there are beams",
-        "the operator BeamSearch guesses otherwise than generate whether a better text could "
-        "follow",
-        "write `early_stopping: true`, or `compose: none`",
-        of_beams=True,
-    ),
-    Unsupported(
-        "length_penalty",
-        lambda value: value < 0,
-        "`compose: single-file` takes no `length_penalty` below 0, and this is {value}",
-        "what generate puts first can be among the candidates that BeamSearch drops",
-        "write 0 or more, or `compose: none`",
-        of_beams=True,
-    ),
-    Unsupported(
-        "repetition_penalty",
-        lambda value: 0 < value < 1,
-        "`compose: single-file` with beams takes no `repetition_penalty` below 1, and this is "
-        "{value}",
-        "scores above probabilities have no place in BeamSearch, which makes them add up to 1",
-        "write 1 or more, or `compose: none`",
-        of_beams=True,
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -183,13 +84,18 @@ class Generation(Section):
         for name, value in given.items():
             _check_bounds(place, name, value)
         _check_together(place, given)
-        if place.target.layout == TRANSFORMERS_JS:
-            _report(place, given, NOT_IN_TRANSFORMERS_JS)
-        elif compose == "single-file":
-            _report(place, given, NOT_IN_THE_GRAPH)
-            if given.get("num_beams", 1) > 1:
-                # What BeamSearch does; generate's own default is false.
-                return {"early_stopping": True, **given}
+        limits = limits_of(place.target.layout, compose)
+        for limit, value in broken(limits, given):
+            place.add(
+                Code.CANNOT_RUN,
+                place.where(SECTION, limit.name),
+                limit.message(value),
+                hint=f"{limit.hint}, or {ELSEWHERE}",
+                notes=(limit.why,),
+            )
+        if compose == "single-file" and given.get("num_beams", 1) > 1:
+            # What BeamSearch does; generate's own default is false.
+            return {"early_stopping": True, **given}
         return given
 
 
@@ -238,19 +144,3 @@ def _report_idle(
                 hint=f"add {add}, or remove it",
                 notes=("generate ignores it then, and whoever reads the recipe would not know",),
             )
-
-
-def _report(place: Place, values: dict[str, Any], limits: Sequence[Unsupported]) -> None:
-    beams = values.get("num_beams", 1)
-    for limit in limits:
-        value = values.get(limit.name)
-        if value is None or (limit.of_beams and beams == 1) or not limit.breaks(value):
-            continue
-        shown = json.dumps(value)
-        place.add(
-            Code.CANNOT_RUN,
-            place.where(SECTION, limit.name),
-            limit.message.format(value=shown),
-            hint=f"{limit.hint}, or {ELSEWHERE}",
-            notes=(limit.why,),
-        )

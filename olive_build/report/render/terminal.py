@@ -11,7 +11,6 @@ import click
 from olive_build.errors import printable
 from olive_build.report import style
 from olive_build.report.blocks import Block, Cell, Chart, Facts, Page, Table, Text
-from olive_build.report.charts import Bars
 from olive_build.report.render.signs import sign
 
 WIDTH, BAR = 80, 30
@@ -54,17 +53,47 @@ def block_lines(block: Block, stream: TextIO | None = None) -> Iterator[str]:
             width = max(len(item.title) for item in block.facts)
             for fact in block.facts:
                 yield f"{fact.title:<{width}}  {printable(_cell(fact.cell))}"
-        case Chart(drawing=Bars() as bars):
-            width = max(len(item.label) for item in bars.bars)
-            for item in bars.bars:
-                length = round(BAR * bars.axis.place(item.value))
-                yield f"{printable(item.label):<{width}}  {'█' * length} {printable(item.text)}"
         case Chart():
-            yield from wrap(printable(block.summary), WIDTH)
+            yield from _chart(block)
         case Text(kind="code"):
             yield from (f"    {printable(line)}" for line in block.text.splitlines())
         case Text():
             yield printable(block.text)  # whole: it may hold a command or a path
+
+
+def paragraph(text: str, indent: str = "", rest: str | None = None) -> list[str]:
+    """Return a text in lines of 80 columns; a longer word, such as a path, stays whole.
+
+    The first line begins with `indent`, those after it with `rest`, by default two blanks more.
+    """
+    rest = f"{indent}  " if rest is None else rest
+    return wrap(
+        printable(text),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text as a paragraph."""
+    for line in paragraph(text):
+        click.echo(line, err=err)
+
+
+def _chart(block: Chart) -> Iterator[str]:
+    from olive_build.report.charts import Bars  # the table of a build needs none of what draws
+
+    bars = block.drawing
+    if not isinstance(bars, Bars):
+        yield from wrap(printable(block.summary), WIDTH)
+        return
+    width = max(len(item.label) for item in bars.bars)
+    for item in bars.bars:
+        length = round(BAR * bars.axis.place(item.value))
+        yield f"{printable(item.label):<{width}}  {'█' * length} {printable(item.text)}"
 
 
 def print_block(block: Block) -> None:

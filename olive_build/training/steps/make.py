@@ -58,8 +58,7 @@ class TrainingExport(Step):
     stage = "export"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-        import onnx
-
+        from olive_build.onnx_files import models
         from olive_build.training.torch_export import MODEL, check, description, export
         from olive_build.training.torch_model import build
 
@@ -67,7 +66,7 @@ class TrainingExport(Step):
         side = build(folder, self.training, self.train, shapes)
         model = export(side, self.opset)
         described = description(side, model, self.train, json.loads(self.data))
-        onnx.save(model, str(out / MODEL))
+        models.write(model, out / MODEL)
         del model  # Its weights are in the file, which the check loads.
         check(side, out / MODEL)
         write_json(out / DESCRIPTION, described)

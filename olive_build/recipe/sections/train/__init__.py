@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from olive_build.recipe.context import Context, Place
     from olive_build.recipe.fields import Strict
     from olive_build.recipe.tree import KeyPath
+    from olive_build.record.manifest import Manifest
+    from olive_build.record.proof import VariantProof
 
 TRAIN = "train"
 # What the packages that train compute on; targets have one of them.
@@ -78,6 +80,14 @@ class Training(Owner):
         "onnxruntime-training 1.19.2, the last release, loads opset 21 and IR 10 at most",
         "can be trained",
     )
+
+    @classmethod
+    def is_in(cls, manifest: Manifest) -> bool:
+        return manifest.training is not None
+
+    @classmethod
+    def proves(cls, proof: VariantProof) -> bool:
+        return proof.training is not None
 
     @classmethod
     def specs(cls) -> Mapping[str, type[Strict]]:

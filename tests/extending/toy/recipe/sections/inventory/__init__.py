@@ -12,6 +12,9 @@ from olive_build.recipe.sections import Opsets, Owner
 if TYPE_CHECKING:
     from olive_build.families.registry import Family
     from olive_build.recipe.context import Place
+    from olive_build.record.manifest import Manifest
+
+FILE = "inventory.json"
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,14 @@ class Inventory(Owner):
     @classmethod
     def speaks_to(cls, family: Family) -> bool:
         return True
+
+    @classmethod
+    def is_in(cls, manifest: Manifest) -> bool:
+        return FILE in manifest.digests
+
+    @classmethod
+    def proves(cls, proof: object) -> bool:
+        return False
 
     @classmethod
     def parts(cls, place: Place) -> dict[str, Any]:

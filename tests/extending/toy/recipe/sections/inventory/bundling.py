@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from olive_build.bundle.purpose import Placed, Purpose
 from olive_build.plan.types import BundlePlan
+from olive_build.recipe.sections.inventory import FILE
 from olive_build.record.manifest import Manifest
-
-FILE = "inventory.json"
 
 
 class WithInventory(Purpose):
     """To be run, and to say what it was made of."""
-
-    def is_in(self, manifest: Manifest) -> bool:
-        return FILE in manifest.digests
-
-    def proves(self, proof: object) -> bool:
-        return False
 
     def placed(self, bundle: BundlePlan) -> dict[str, Placed]:
         return {"inventory": Placed(FILE, bundle.beside["list"], FILE)}
