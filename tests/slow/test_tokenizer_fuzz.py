@@ -1,4 +1,4 @@
-"""Tokenizers in the graph against the `tokenizers` library on 10,000 strings of all scripts each."""
+"""Tokenizers in the graph against the `tokenizers` library on 10,000 strings of all scripts."""
 
 from __future__ import annotations
 
