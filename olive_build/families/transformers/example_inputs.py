@@ -39,15 +39,15 @@ class Setting:
     decoder: int = 7
     height: float = 1.0
     width: float = 1.0
-    samples: int = 4000
+    samples: int = 8000
     frames: int = 100
 
 
 # An axis is dynamic where its size differs between these.
 SETTINGS = (
     Setting(),
-    Setting(batch=3, sequence=17, decoder=9, height=1.5, width=2.0, samples=5210, frames=132),
-    Setting(batch=1, sequence=5, decoder=2, height=1.0, width=1.5, samples=3005, frames=64),
+    Setting(batch=3, sequence=17, decoder=9, height=1.5, width=2.0, samples=10210, frames=132),
+    Setting(batch=1, sequence=5, decoder=2, height=1.0, width=1.5, samples=6005, frames=64),
 )
 
 
