@@ -26,7 +26,7 @@ from olive_build.tokenizers.line import LineWriter
 END, LETTER, NUMBER, OTHER, BLANK, SPACE = range(6)
 """Classes: what no word goes over, letters, numbers, the rest, white space, U+0020."""
 
-_SHORT, _LONG = ("s", "t", "m", "d"), ("re", "ve", "ll")
+_SHORT, _LONG = ("s", "t", "m", "d"), (("r", "e"), ("v", "e"), ("l", "l"))
 
 
 def word_begins(line: LineWriter, points: str) -> str:
