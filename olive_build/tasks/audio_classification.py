@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -12,7 +11,6 @@ from olive_build.tasks._clips import ClipTask
 from olive_build.tasks._labels import label_names
 
 
-@dataclass(frozen=True, kw_only=True)
 class AudioClassification(ClipTask):
     """Answers are the scores of all labels."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -10,7 +9,6 @@ from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._clips import ClipTask
 
 
-@dataclass(frozen=True, kw_only=True)
 class Ctc(ClipTask):
     """Answers are the likeliest token of each moment, runs of one once, without blanks."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -16,7 +15,6 @@ SAME_PLACE = 0.5
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-@dataclass(frozen=True, kw_only=True)
 class ObjectDetection(PictureTask):
     """Answers are the surest boxes: corners as shares of the picture, with their class."""
 

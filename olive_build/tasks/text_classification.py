@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -12,7 +11,6 @@ from olive_build.tasks._labels import label_names
 from olive_build.tasks._texts import TextTask
 
 
-@dataclass(frozen=True, kw_only=True)
 class TextClassification(TextTask):
     """Answers are the scores of all labels, as the pipeline makes them of the model's logits.
 
