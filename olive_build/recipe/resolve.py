@@ -8,6 +8,7 @@ from typing import Any, Literal
 from olive_build.errors import UsageError
 from olive_build.families.registry import FAMILIES, Family
 from olive_build.recipe.build import (
+    AdapterSource,
     ComponentBuild,
     HubSource,
     PackageSource,
@@ -108,6 +109,7 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
             formats=formats,
             opset=opset,
             shapes=shapes,
+            adapter=_adapter(context),
             **parts,
         )
         if chosen
@@ -308,6 +310,16 @@ def _verify(place: Place, family: Family) -> tuple[str, bool]:
     metric = own.metric if own and own.metric is not None else common.metric
     timing = own.timing if own and own.timing is not None else common.timing
     return metric or family.metrics[0], True if timing is None else timing
+
+
+def _adapter(context: Context) -> AdapterSource | None:
+    adapter = context.recipe.model.adapter
+    if adapter and adapter.hub:
+        return HubSource(adapter.hub.repo, adapter.hub.revision)
+    if adapter and adapter.path:
+        found = context.file(adapter.path.folder, ("model", "adapter", "path", "folder"))
+        return PathSource(context.relative(found)) if found else None
+    return None
 
 
 def _source(context: Context, name: str) -> Source | None:
