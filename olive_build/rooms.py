@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 PACKAGE = __package__
 Kind = TypeVar("Kind")
@@ -42,17 +42,19 @@ def module(room: str, name: str) -> ModuleType:
     return import_module(f"{PACKAGE}.{room}.{name}")
 
 
-def look_up(dotted: str) -> ModuleType:
+def look_up(dotted: str) -> Any:
     """Import the module of a dotted name, looked up from room to room.
 
-    For names out of a plan or a record: nothing is imported because a text names it. Raises
-    LookupError where the rooms hold no such module.
+    A module that has a `SIDE` is there for that alone, which is returned. For names out of a plan
+    or a record: nothing is imported because a text names it. Raises LookupError where the rooms
+    hold no such module.
     """
     package, *path = dotted.split(".")
     parts = enumerate(path)
     if package != PACKAGE or any(part not in names(".".join(path[:at])) for at, part in parts):
         raise LookupError(f"{dotted!r} is in no room of {PACKAGE}")
-    return import_module(dotted)
+    found = import_module(dotted)
+    return getattr(found, "SIDE", found)
 
 
 def kinds(room: str, base: type[Kind]) -> tuple[type[Kind], ...]:

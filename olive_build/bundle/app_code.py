@@ -51,7 +51,7 @@ def loading_code(manifest: Manifest, facts: Facts) -> list[str]:
     there, PlanError where nothing says how the code asks for the provider.
     """
     provider = load_provider(manifest.provider)
-    room = f"families.{manifest.model.family.replace('-', '_')}.templates"
+    room = _templates(manifest.model.family)
     name, variant = manifest.first
     inputs, output = variant.inputs, variant.outputs[-1]
     takes = {item.name: item.axes for item in inputs}
@@ -81,6 +81,12 @@ def loading_code(manifest: Manifest, facts: Facts) -> list[str]:
             hint="name templates in `templates` of its facts",
         )
     return sections
+
+
+def _templates(family: str) -> str:
+    """Return the room of the templates that a family's facts name."""
+    folder = family.replace("-", "_")
+    return "tasks.templates" if folder in rooms.names("tasks") else f"families.{folder}.templates"
 
 
 def template(room: str, path: str) -> tuple[str, Language | None]:

@@ -17,8 +17,16 @@ _ENDING = [
 _came: float | None = None
 
 
+class Interrupt(KeyboardInterrupt):
+    """A signal that ends the verb.
+
+    A plain KeyboardInterrupt that passes code in a text, such as dataclasses compile, lets
+    `python -m` end by SIGINT whatever the exit code: `run_eval_code_obj` in Python/pythonrun.c.
+    """
+
+
 def listen() -> None:
-    """Let the first signal raise KeyboardInterrupt; later ones don't disturb the clean-up.
+    """Let the first signal raise Interrupt; later ones don't disturb the clean-up.
 
     One that comes when that takes too long ends the process at once. What is ignored already, as by
     nohup, stays so.
@@ -45,6 +53,6 @@ def _interrupt(_signal: int, _frame: object) -> None:
     global _came  # noqa: PLW0603
     if _came is None:
         _came = time.monotonic()
-        raise KeyboardInterrupt
+        raise Interrupt
     if time.monotonic() - _came > PATIENCE_SECONDS:
         os._exit(EXIT_INTERRUPTED)

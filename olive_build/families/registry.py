@@ -43,7 +43,8 @@ class Family:
     composed file searches by itself, so that figures of single steps need the graph inside it.
     `needs` is the section without which nothing is built of it. `classes` are the endings of
     transformers' classes that it builds, and `encoders` of those out of which it takes the encoder
-    alone; a bare model, such as BertModel, is taken wherever its tensors suffice.
+    alone; a bare model, such as BertModel, is taken wherever its tensors suffice. A `generic` one
+    is a task (`tasks/`), which any architecture of transformers may serve.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Family:
     needs: str = ""
     classes: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
+    generic: bool = False
 
     def inspect(self, folder: Path) -> Facts:
         """Return the facts of the model in `folder`, which the family's `spec` reads.
@@ -111,7 +113,9 @@ def _walked(extensions: tuple[Path, ...]) -> dict[str, Family]:
     """Return the family of each folder that has a family.py; other folders' rooms are theirs."""
     folders = sorted(path.parent.name for path in rooms.files("families", "*/family.py"))
     modules = [import_module(f"olive_build.families.{folder}.family") for folder in folders]
-    return {module.FAMILY.name: module.FAMILY for module in modules}
+    found = [module.FAMILY for module in modules]
+    found += [rooms.module("tasks", name).SIDE.task.family for name in rooms.names("tasks")]
+    return {family.name: family for family in found}
 
 
 FAMILIES: Mapping[str, Family] = _Found()

@@ -15,10 +15,11 @@ from typing import Protocol
 from olive_build.engine.step import Step
 from olive_build.families import module_of
 from olive_build.families.facts import Component
+from olive_build.families.registry import FAMILIES
 from olive_build.methods import Method, Quantized
 from olive_build.methods._chain import Chain
 from olive_build.recipe.build import TargetBuild, Variant
-from olive_build.steps.export import Export
+from olive_build.steps.export import Export, ExportByLadder
 from olive_build.steps.fix_shapes import FixShapes
 from olive_build.steps.fuse import (
     FuseAttention,
@@ -64,7 +65,7 @@ class ComponentPlanner:
         node = self.passes("after", "export", variant, node)
         node = self.passes("before", "fuse", variant, node)
         if settings.attention == "fused" and self.component.attentions:
-            node = self._fused_graph(variant, node)
+            node = self._fused_graph(variant, node, settings.attention_asked)
         node = self.passes("after", "fuse", variant, node)
         if settings.shapes:
             node = self._step(FixShapes(settings.shapes), {"model": node}, None, "fix-shapes")
@@ -78,7 +79,10 @@ class ComponentPlanner:
         """Return the node of the graph as it comes from PyTorch."""
         side = module_of(self.build.family, "torch_side")
         opset = self.build.component(self.component.name).opset
-        step = Export(side, opset, self.component.name)
+        generic = FAMILIES[self.build.family].generic
+        step: Step = Export(side, opset, self.component.name)
+        if generic:
+            step = ExportByLadder(side, opset)
         return self._step(step, {"source": self.source}, None, "export")
 
     def passes(self, placement: str, stage: str, variant: Variant | None, node: str) -> str:
@@ -94,12 +98,13 @@ class ComponentPlanner:
                 node = self._step(step, {"model": node}, variant, f"{stage}-{request.name}")
         return node
 
-    def _fused_graph(self, variant: Variant | None, node: str) -> str:
+    def _fused_graph(self, variant: Variant | None, node: str, asked: bool) -> str:
         """Return the node of the graph with attention fused, as the provider's kernels want it."""
         attentions = self.component.attentions
         if self.component.cached:
             # Its projections stay apart, and rules for graphs without a cache know none.
-            return self._step(FuseCachedAttention(attentions), {"model": node}, None, "fuse")
+            fuse = FuseCachedAttention(attentions, asked)
+            return self._step(fuse, {"model": node}, None, "fuse")
         node = self._step(FuseAttention(attentions), {"model": node}, None, "fuse")
         method = self._made(variant)
         on_cpu = self.build.provider == "cpu"

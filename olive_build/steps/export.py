@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olive_build import rooms
-from olive_build.engine.step import Step
+from olive_build.engine.step import Step, write_json
 from olive_build.errors import StepError
+from olive_build.steps.notes import note
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,6 +46,32 @@ class Export(Step):
         export = side.torch_export(folder, self.component)
         convert(export, opset=self.opset, out=out)
         _same_as_torch(export.probe_outputs(), out / "model.onnx")
+
+
+RUNG = "rung.json"
+
+
+@dataclass(frozen=True)
+class ExportByLadder(Step):
+    """Write model.onnx by the plainest way whose graph is PyTorch's, and rung.json which that is.
+
+    Inputs: source (model folder). `task` is the module of the task, which any architecture of
+    transformers may serve. Raises StepError where no way is right, with what was wrong with each.
+    """
+
+    task: str
+    opset: int
+
+    worker = "onnxruntime"
+    stage = "export"
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        climbed = rooms.look_up(self.task).climb(inputs["source"], self.task, self.opset, out)
+        write_json(out / RUNG, climbed.as_json())
+        free = sorted({name for names in climbed.axes.values() for name in names})
+        note(out, f"exported by the rung '{climbed.rung}'; free axes: {', '.join(free) or 'none'}")
+        for name, why in climbed.tried:
+            note(out, f"the rung '{name}' was not taken: {why}")
 
 
 def _same_as_torch(pairs: list[tuple[Feeds, list[npt.NDArray[Any]]]], model: Path) -> None:

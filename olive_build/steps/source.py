@@ -16,6 +16,7 @@ from olive_build.families.library_tokenizer import TokenizerSettings
 class Miniature(Step):
     """Write a model folder as the family's own tools would save it; seconds, no network.
 
+    Inputs: source (model folder), for a family of any architecture: what is written is like it.
     `miniature` is the family's module. It has at least `layers` layers, and one of each kind.
     """
 
@@ -25,8 +26,8 @@ class Miniature(Step):
     worker = "torch"
 
     def run(self, inputs: Mapping[str, Path], out: Path) -> None:
-
-        rooms.look_up(self.miniature).write_miniature(out, self.layers)
+        write = rooms.look_up(self.miniature).write_miniature
+        write(out, self.layers, *inputs.values())
 
 
 LOADING = "loading.json"
@@ -34,7 +35,7 @@ LOADING = "loading.json"
 
 @dataclass(frozen=True)
 class LoadCheck(Step):
-    """Write loading.json: which tensors are missing, unexpected, mismatched or ignored, and notes.
+    """Write loading.json: how the tensors fit the model's, notes, and what was measured.
 
     Inputs: source (model folder). `loader` is the family's module that loads the model; `head` is
     the layer that a new one takes the place of, where there is one. Raises PlanError where an

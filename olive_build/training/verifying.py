@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 REFERENCE, FOLDER = "reference", "training"
 MOST_TOLD = 3
 CHILD = "olive_build.training.verify_child"
+# How long the stored steps take at most: these, and more for each byte of the files.
+REPEAT_SECONDS, SECONDS_PER_BYTE = 300.0, 2e-6
 
 
 def training_problems(folder: Path, training: Training) -> list[str]:
@@ -190,7 +192,9 @@ def train_again(folder: Path) -> tuple[Gate, ...]:
     Takes the training toolchain, and makes it where there is none. Raises ProofError where a step
     does not do what PyTorch's did, or does not run.
     """
-    found, why = asked(CHILD, str(folder.absolute()))
+    size = sum(path.stat().st_size for path in (folder / FOLDER).iterdir())
+    seconds = REPEAT_SECONDS + SECONDS_PER_BYTE * size
+    found, why = asked(CHILD, str(folder.absolute()), seconds=seconds)
     if found is None:
         raise _refused(folder, f"the training runtime does not run its files: {why}")
     if "error" in found:

@@ -22,10 +22,19 @@ OWN_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
-def start(*words: str | Path, before: Sequence[str] = ()) -> subprocess.Popen[str]:
-    command = [*before, sys.executable, "-c", PROGRAM, "wait", *map(str, words)]
+def start(
+    *words: str | Path,
+    before: Sequence[str] = (),
+    program: Sequence[str] = ("-c", PROGRAM),
+    cwd: Path | None = None,
+) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*before, sys.executable, *program, "wait", *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
     )
     assert process.stdout and process.stdout.readline() == "ready\n"
     return process
@@ -43,6 +52,16 @@ def test_one_signal_ends_it(tmp_path: Path, number: signal.Signals) -> None:
     assert said(process) == ["interrupted"]
     assert process.returncode == 130
     assert (tmp_path / "done").exists()
+
+
+def test_a_signal_while_code_in_a_text_runs_ends_it_as_any_other(tmp_path: Path) -> None:
+    """Python would else end by SIGINT, whatever exit code a module gives that `-m` runs."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    process = start("--how", "text", tmp_path / "done", program=("-m", "program"), cwd=tmp_path)
+    time.sleep(0.5)  # it is in the text by then
+    process.send_signal(signal.SIGTERM)
+    assert said(process) == ["interrupted"]
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize("second", ENDING, ids=lambda number: number.name)

@@ -15,7 +15,9 @@ import pytest
 from tiny_recipe import ROOT, Project, Result
 from tiny_training import read_manifest, write_manifest
 
+from olive_build.errors import ProofError
 from olive_build.record.read import PROOF, SEAL, seal_of
+from olive_build.training import verifying
 
 sys.path.insert(0, str(ROOT / "tests" / "report"))
 from small_bundle import Page
@@ -304,6 +306,32 @@ def test_a_sealed_graph_that_trains_otherwise_is_refused_by_training(
     assert result.code == 5
     assert "the bundle does not train as PyTorch did" in result.err
     assert "gradient_difference" in result.err
+
+
+def test_a_step_that_never_ends_is_ended(
+    made: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = onnx.helper
+    model = onnx.load(str(made.folder / DIGITS / "training" / "training_model.onnx"))
+    nodes = list(enumerate(model.graph.node))
+    index, node = next((i, n) for i, n in nodes if n.op_type.startswith("InPlaceAcc"))
+    infos = [("i", 7), ("c", 9), ("v", 1)]
+    ends = [helper.make_tensor_value_info(name, kind, []) for name, kind in infos]
+    turns = [helper.make_node("Identity", [name], [f"{name}2"]) for name in ("c", "v")]
+    outs = [helper.make_tensor_value_info(f"{name}2", kind, []) for name, kind in infos[1:]]
+    body = helper.make_graph(turns, "body", ends, outs)
+    for name, kind, value in (("most", 7, 2**62), ("go", 9, True), ("one", 1, 1.0)):
+        model.graph.initializer.append(helper.make_tensor(name, kind, [], [value]))
+    scaled = helper.make_node("Mul", [node.input[1], "spun"], ["scaled"])
+    loop = helper.make_node("Loop", ["most", "go", "one"], ["spun"], body=body)
+    model.graph.node.insert(index, scaled)
+    model.graph.node.insert(index, loop)
+    model.graph.node[index + 2].input[1] = "scaled"
+    folder = sealed(made, tmp_path, "training/training_model.onnx", model.SerializeToString())
+    monkeypatch.setattr(verifying, "REPEAT_SECONDS", 15.0)
+    with pytest.raises(ProofError) as caught:
+        verifying.train_again(folder)
+    assert "it gives no answer within 1" in str(caught.value.why)
 
 
 def test_training_again_is_for_bundles_that_train(made: Project, tmp_path: Path) -> None:

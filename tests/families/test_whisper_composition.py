@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from composed_whisper import (
     DIGITS,
@@ -26,6 +27,7 @@ from composed_whisper import (
     written,
 )
 from onnx import TensorProto
+from onnxruntime_extensions import get_library_path
 
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.errors import PlanError, StepError
@@ -83,6 +85,18 @@ def test_every_distinct_tensor_is_stored_once(built: Built, variant: str) -> Non
     path = built.single(variant)
     assert len(tensors_of(path)) > 100, "tensors in subgraphs are not seen"
     assert stored_twice(path) == []
+
+
+@pytest.mark.parametrize("variant", ["fp32", "int8", "mixed", "calibrated"])
+def test_onnxruntime_warns_of_nothing_when_it_loads_the_file(
+    built: Built, variant: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It prints a line to whoever loads a file with values that nothing reads."""
+    options = onnxruntime.SessionOptions()
+    options.register_custom_ops_library(get_library_path())
+    path = str(built.single(variant))
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    assert capfd.readouterr().err == ""
 
 
 def test_the_count_sees_a_second_copy_in_a_subgraph(built: Built, tmp_path: Path) -> None:

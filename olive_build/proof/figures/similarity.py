@@ -10,7 +10,7 @@ from olive_build.proof.figures import CORRELATION, DIFFERENCE, Figure, Limits
 
 # Vectors of texts, and logits of images; cosines of logits say little of answers that are right or
 # wrong, so the names of variants promise nothing of them.
-TEXTS, IMAGES = "cosine", "accuracy"
+TEXTS, IMAGES, TASKS = "cosine", "accuracy", "agreement"
 _LOWEST = {"fp32": 0.99999, "fp16": 0.999}
 _P1 = {"int8": 0.98, "weight-int8": 0.98, "int4": 0.93, "w8a8": 0.9, "w8a16": 0.99}
 # Over the largest number, differences find what cosines do not see, such as vectors of another
@@ -33,7 +33,11 @@ FIGURES = (
         "more",
         short="Lowest cosine",
         budget="The least cosine to PyTorch's output that any sample may have.",
-        metrics={TEXTS: Limits(_LOWEST, {"fast": 0.996}), IMAGES: Limits(_LOWEST)},
+        metrics={
+            TEXTS: Limits(_LOWEST, {"fast": 0.996}),
+            IMAGES: Limits(_LOWEST),
+            TASKS: Limits(_LOWEST),
+        },
         never_above=("cosine_p1", "cosine_mean"),
         drawn=6,
         told=(TEXTS, IMAGES),
@@ -45,7 +49,11 @@ FIGURES = (
         "more",
         short="Cosine p1",
         budget="The least first percentile of the cosines: 99 of 100 samples must reach it.",
-        metrics={TEXTS: Limits(_P1, {"fast": 0.998, "faithful": 0.999}), IMAGES: Limits(_P1)},
+        metrics={
+            TEXTS: Limits(_P1, {"fast": 0.998, "faithful": 0.999}),
+            IMAGES: Limits(_P1),
+            TASKS: Limits(_P1),
+        },
         never_above=("cosine_mean",),
         drawn=3,
         tolerance=0.005,
@@ -57,7 +65,7 @@ FIGURES = (
         "more",
         short="Mean cosine",
         budget="The least mean of the cosines.",
-        metrics={TEXTS: Limits({}, {"fast": 0.999}), IMAGES: Limits()},
+        metrics={TEXTS: Limits({}, {"fast": 0.999}), IMAGES: Limits(), TASKS: Limits()},
         drawn=5,
         tolerance=0.002,
     ),

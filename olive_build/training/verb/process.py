@@ -77,19 +77,26 @@ def _theirs(found: Mapping[str, Any]) -> OliveBuildError:
     return error
 
 
-def asked(module: str, *words: str) -> tuple[dict[str, Any] | None, str]:
+def asked(
+    module: str, *words: str, seconds: float | None = None
+) -> tuple[dict[str, Any] | None, str]:
     """Return what a module of the toolchain prints at its end as JSON.
 
-    Where it fails it is None and why: how it ended, and its error or the last that it wrote.
+    Where it fails, or has not ended after so many seconds, it is None and why: how it ended, and
+    its error or the last that it wrote.
     """
-    done = subprocess.run(
-        provision.command(TOOLCHAIN, module, *words),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=environment(),
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            provision.command(TOOLCHAIN, module, *words),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment(),
+            check=False,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired as error:
+        return None, f"it gives no answer within {error.timeout:.0f} seconds"
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     if not done.returncode and lines:
         found: dict[str, Any] = json.loads(lines[-1])

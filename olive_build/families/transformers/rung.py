@@ -1,0 +1,51 @@
+"""The process of one rung: export a model, compare it with PyTorch, write down what was found."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+from olive_build import rooms
+from olive_build.processes import follow_parent
+
+
+def main() -> None:
+    """Read what is asked as JSON from standard input; write rung.json beside the model."""
+    follow_parent()
+    asked: dict[str, Any] = json.load(sys.stdin)
+    seconds = asked["seconds"]
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    for folder in asked["rooms"]:
+        rooms.extend(Path(folder))
+    out = Path(asked["out"])
+    from olive_build.families.transformers.ladder import RESULT
+
+    found = _found(asked, out)
+    (out / RESULT).write_text(json.dumps(found), encoding="utf-8")
+
+
+def _found(asked: dict[str, Any], out: Path) -> dict[str, Any]:
+    from olive_build.errors import OliveBuildError, first_line
+    from olive_build.families.transformers.library import Library
+    from olive_build.families.transformers.rungs import RUNGS, export
+
+    rung = RUNGS[asked["rung"]]
+    settings = {"attn_implementation": rung.attention} if rung.attention else {}
+    try:
+        task = rooms.look_up(asked["module"]).task
+        library = Library(Path(asked["folder"]), task, **settings)
+        return export(library, rung, asked["opset"], out)
+    except OliveBuildError as error:
+        return {"error": f"{error.what}: {error.why}" if error.why else error.what}
+    except Exception as error:  # noqa: BLE001 - exporters raise anything, and the next rung is tried
+        import traceback
+
+        traceback.print_exc()
+        return {"error": f"{type(error).__name__}: {first_line(error)}"}
+
+
+if __name__ == "__main__":
+    main()

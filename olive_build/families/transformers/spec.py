@@ -1,0 +1,89 @@
+"""What a model of transformers is, read from its configuration alone: no weights, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from olive_build.families.architectures import architecture_of
+from olive_build.families.configuration import none_of, read_configuration, read_object
+from olive_build.families.facts import Axes, Component, Facts
+from olive_build.families.library_tokenizer import TokenizerSettings
+
+if TYPE_CHECKING:
+    from olive_build.families.transformers.task import Task
+
+CONFIG = "config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+# What clients read beside a graph, where a model has it.
+CLIENT_FILES = (
+    *(CONFIG, "generation_config.json", "tokenizer.json", TOKENIZER_CONFIG),
+    *("special_tokens_map.json", "preprocessor_config.json", "processor_config.json"),
+)
+# Positions that some tables have besides those of tokens (RoBERTa and its kin).
+SPARE_POSITIONS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformersFacts(Facts):
+    """What a model of any architecture is: its class, and the most tokens that it reads."""
+
+    task: str
+    has_tokenizer: bool
+    most_tokens: int | None = None
+    attentions: int = 0
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        return (Component(),)
+
+    @property
+    def longest(self) -> int | None:
+        return self.most_tokens
+
+    @property
+    def tokenizer(self) -> TokenizerSettings | None:
+        return TokenizerSettings() if self.has_tokenizer else None
+
+    def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
+        """Return the template of the code that asks this task of a bundle."""
+        return {"": (f"{self.task}.{language}",)}
+
+
+def inspect(folder: Path, task: Task) -> TransformersFacts:
+    """Return the facts of the model in `folder`.
+
+    Raises PlanError where it has no configuration, or no tokenizer where the task is of texts.
+    """
+    refused = none_of(
+        task.name,
+        f"the folder must be as transformers saves a ...{task.classes[0]} and its processor",
+    )
+    config = read_configuration(folder, CONFIG, refused)
+    architecture = architecture_of(config) or str(config.get("model_type", "unknown"))
+    there = tuple(name for name in CLIENT_FILES if (folder / name).is_file())
+    reads_texts = task.samples == "texts"
+    if reads_texts and not any(folder.glob("tokenizer*.json")) and not any(folder.glob("vocab*")):
+        raise refused(folder, "there is no tokenizer")
+    return TransformersFacts(
+        architecture=architecture,
+        inputs=(),
+        task=task.name,
+        client_files=there,
+        has_tokenizer="tokenizer.json" in there or reads_texts,
+        most_tokens=_most_tokens(folder, config) if reads_texts else None,
+    )
+
+
+def _most_tokens(folder: Path, config: dict[str, object]) -> int | None:
+    """Return the fewest tokens that a table or a setting allows; None where nothing says so."""
+    tokenizer = read_object(folder / TOKENIZER_CONFIG)
+    positions, longest = config.get("max_position_embeddings"), tokenizer.get("model_max_length")
+    limits = (
+        [positions - SPARE_POSITIONS]
+        if type(positions) is int and positions > SPARE_POSITIONS
+        else []
+    )
+    limits += [longest] if type(longest) is int and longest > 0 else []
+    return min(limits, default=None)

@@ -1,0 +1,45 @@
+"""What tasks of texts have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from olive_build.families.transformers.task import Task
+
+# Texts of three lengths, and none that a proof is made of.
+EXAMPLES = (
+    "A small dog sleeps.",
+    "Last night the ferry from Bergen came in two hours late because of the storm.",
+    (
+        "Maria Keller sold her house in Graz, bought a boat and has been living on the water near "
+        "Trieste since the first of May; her brother still thinks she will be back by autumn."
+    ),
+    "No.",
+    "The museum opens at nine and closes at five, except on Mondays.",
+    "Water boils at 100 degrees.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTask(Task):
+    """A task whose samples are texts, each cut by nobody: the model's tokenizer reads it."""
+
+    samples: str = "texts"
+    data_suffix: str = ".jsonl"
+    data: tuple[str, ...] = ("sentences",)
+    calibration: tuple[str, ...] = ("calibration-sentences",)
+    size_unit: str = "tokens"
+    sizes: tuple[int, ...] = (16, 128)
+    axes: tuple[tuple[str, int], ...] = (("batch_size", 1), ("sequence_length", 128))
+
+    def read(self, data: Path) -> Sequence[Any]:
+        """Return the texts of a file, or what its lines have under `fields`."""
+        from olive_build.tasks._lines import read_lines
+
+        return read_lines(data, self.fields)
+
+    def examples(self, library: Any) -> Sequence[Any]:
+        return EXAMPLES
