@@ -183,7 +183,7 @@ def _check_repository(
 
 
 def _check_weights(context: Context, text: str, here: KeyPath, config: str = "config.json") -> None:
-    folder = context.file(text, here)
+    folder = context.model_folder(text, here)
     if folder is None:
         return
     if not folder.is_dir():
