@@ -181,13 +181,14 @@ def prompts(count: int, length: int) -> list[npt.NDArray[np.int64]]:
 
 
 @functools.cache
-def _loaded(folder: Path) -> Any:
+def loaded(folder: Path) -> Any:
+    """Return transformers' own model of a folder."""
     return transformers.AutoModelForCausalLM.from_pretrained(str(folder)).eval()
 
 
 def generate(folder: Path, rows: list[Any], **settings: Any) -> list[tuple[int, ...]]:
     """Return what transformers' generate writes after prompts in one batch, padded on the left."""
-    model = _loaded(folder)
+    model = loaded(folder)
     longest = max(map(len, rows))
     pad = int(model.generation_config.pad_token_id)
     ids = torch.full((len(rows), longest), pad)

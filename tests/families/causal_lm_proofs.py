@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 import torch
 import transformers
-from causal_lm_miniatures import Exported, exported, generate, prompts
+from causal_lm_miniatures import Exported, exported, generate, loaded, prompts
 from causal_lm_variants import VARIANTS, logits, made
 
 from olive_build.clients.onnxruntime_client import open_session, run_named
@@ -36,15 +36,9 @@ NOT_FUSED = {
 }
 
 
-def model_of(name: str) -> Any:
-    """Return transformers' own model of a miniature."""
-    kind = transformers.AutoModelForCausalLM
-    return kind.from_pretrained(exported(name).folder, dtype=torch.float32).eval()
-
-
 def check_spread(name: str) -> None:
     """Assert that what the model says hangs on what it is given: or all that follows is empty."""
-    model, ids = model_of(name), torch.from_numpy(np.stack(prompts(2, 12)))
+    model, ids = loaded(exported(name).folder), torch.from_numpy(np.stack(prompts(2, 12)))
     with torch.inference_mode():
         found = model(ids).logits[:, -1]
         other = ids.clone()
@@ -75,7 +69,8 @@ def _in_pytorch(name: str, feeds: dict[str, npt.NDArray[Any]]) -> list[npt.NDArr
     for layer, pair in enumerate(zip(past[::2], past[1::2], strict=True)):
         cache.update(*pair, layer)
     with torch.inference_mode():
-        found = model_of(name)(**tokens, past_key_values=cache, use_cache=True)
+        model = loaded(exported(name).folder)
+        found = model(**tokens, past_key_values=cache, use_cache=True)
     kept = [each for layer in cache.layers for each in (layer.keys, layer.values)]
     return [value.numpy() for value in (found.logits, *kept)]
 
