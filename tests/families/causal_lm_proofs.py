@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import pytest
 import torch
 import transformers
 from causal_lm_miniatures import Exported, exported, generate, loaded, prompts
 from causal_lm_variants import VARIANTS, logits, made
 
 from olive_build.clients.onnxruntime_client import open_session, run_named
+from olive_build.errors import StepError
 from olive_build.families.causal_lm.torch_side import probe
 from olive_build.proof.generation import Decoding, Ends, continued, until_end
 from olive_build.rewrites.clean import save_clean
@@ -34,6 +36,9 @@ NOT_FUSED = {
     "gptj": "its products are not queries by keys",
     "vaultgemma": "its products are not queries by keys",
 }
+
+# Whose scores are scaled when the mask is in them already: half precision has no room for it.
+NO_HALF = ("codegen",)
 
 
 def check_spread(name: str) -> None:
@@ -111,10 +116,14 @@ def check_fused(name: str, folder: Path) -> None:
 
 
 def check_variants(name: str) -> None:
-    """Assert that every precision is made and runs; seeded weights say nothing of its quality."""
+    """Assert that every precision runs, or is refused with a reason; of quality this is no word."""
     ids = np.stack(prompts(4, 24))
     wanted = logits(exported(name).graph, ids)
     for variant in VARIANTS:
+        if name in NO_HALF and variant.endswith("16"):
+            with pytest.raises(StepError, match="fp16 cannot hold what"):
+                made(name, variant)
+            continue
         found = logits(made(name, variant), ids)
         assert np.isfinite(found).all(), variant
         agreement = (found.argmax(-1) == wanted.argmax(-1)).mean()

@@ -13,6 +13,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from olive_build.errors import PlanError
 from olive_build.families.causal_lm.exceptions import check_exceptions, load_exceptions
+from olive_build.families.causal_lm.torch_side import loading
 from olive_build.families.causal_lm.torch_sizes import sizes_in, sizes_of
 
 SMALL: dict[str, Any] = {
@@ -82,3 +83,13 @@ def test_bloom_is_given_no_positions(tmp_path: Path) -> None:
     config = transformers.AutoConfig.for_model("bloom", **SMALL)
     config.save_pretrained(str(tmp_path))
     assert not sizes_in(tmp_path).positions
+
+
+@pytest.mark.parametrize(("kind", "told"), [("mixtral", 1), ("llama", 0)])
+def test_experts_that_no_quantizer_finds_are_told(tmp_path: Path, kind: str, told: int) -> None:
+    config = transformers.AutoConfig.for_model(kind, **SMALL)
+    torch.manual_seed(0)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(str(tmp_path))
+    assert [note.startswith("its experts stay in fp32") for note in loading(tmp_path).notes] == [
+        True
+    ] * told
