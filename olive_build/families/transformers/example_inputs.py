@@ -27,7 +27,7 @@ LARGEST_COORDINATE = 1000
 # Ids of examples: words, not the special tokens that come first.
 FIRST_ID, LAST_ID = 5, 100
 # A question, two separators, and the text that has the answer.
-PAIRED = "question-answering"
+PAIRED = ("question-answering", "multiple-choice")
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class _Drawing:
         """Return words, the end of the text at the end of each row, and padding after it."""
         ids = self._words((prod(shape[:-1]), shape[-1]))
         end, pad = self._token("eos_token_id"), self._token("pad_token_id")
-        between = self._token("sep_token_id") if self.task == PAIRED else None
+        between = self._token("sep_token_id") if self.task in PAIRED else None
         if between is not None:
             ids[:, 1:3] = between
         for row, length in zip(ids, _lengths(*ids.shape), strict=True):

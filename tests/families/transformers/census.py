@@ -68,7 +68,8 @@ class Pair:
 
     def configuration(self) -> Any:
         """The default configuration, with what every checkpoint of the type has besides."""
-        lacking = table()["lacking"].get(self.model_type, {})
+        known = table()["lacking"]
+        lacking = known.get(self.name) or known.get(self.model_type, {})
         config = CONFIG_MAPPING[self.model_type](**lacking)
         if getattr(config, "pad_token_id", 0) is None:
             config.pad_token_id = 0
