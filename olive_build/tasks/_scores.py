@@ -8,6 +8,13 @@ from typing import Any
 TOLERANCE = 1e-4
 SURE = 0.5
 
+# The same as Python shows it, from `logits` [classes] to `scores`.
+CODE = {
+    "softmax": "scores = np.exp(logits - logits.max())\nscores /= scores.sum()",
+    "sigmoid": "scores = 1 / (1 + np.exp(-logits))",
+    "none": "scores = logits",
+}
+
 
 def scores_of(logits: Any, kind: str) -> Any:
     """Return scores [classes] of logits [classes], by `softmax`, `sigmoid` or `none`."""

@@ -26,5 +26,6 @@ SIDE = Side(
         classes=("ForDepthEstimation",),
         auto="AutoModelForDepthEstimation",
         outputs=("predicted_depth",),
+        squares=True,
     )
 )
