@@ -41,10 +41,10 @@ class Family:
     variants where its own are better. `convolutional` says whether its models may have their
     weights in convolutions, which have int8 methods of their own. `hides_steps` says whether a
     composed file searches by itself, so that figures of single steps need the graph inside it.
-    `needs` is the section without which nothing is built of it. `classes` are the endings of
-    transformers' classes that it builds, and `encoders` of those out of which it takes the encoder
-    alone; a bare model, such as BertModel, is taken wherever its tensors suffice. A `generic` one
-    is a task (`tasks/`), which any architecture of transformers may serve.
+    `classes` are the endings of transformers' classes that it builds, and `encoders` of those out
+    of which it takes the encoder alone; a bare model, such as BertModel, is taken wherever its
+    tensors suffice. A `generic` one is a task (`tasks/`), which any architecture of transformers
+    may serve.
     """
 
     name: str
@@ -71,7 +71,6 @@ class Family:
     variant_methods: Mapping[str, str] = field(default_factory=dict)
     convolutional: bool = False
     hides_steps: bool = False
-    needs: str = ""
     classes: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
     generic: bool = False
@@ -83,16 +82,6 @@ class Family:
         """
         facts: Facts = family_module(self.name, "spec").inspect(folder)
         return facts
-
-
-# What families have of which training bundles alone are built: no data, no variants, no timing.
-ONLY_TRAINS: Mapping[str, Any] = {
-    "metrics": ("logits",),
-    "data_suffix": ".npz",
-    "searches": False,
-    "options": ("train",),
-    "needs": "train",
-}
 
 
 class _Found(Mapping[str, Family]):
@@ -115,7 +104,7 @@ def _walked(extensions: tuple[Path, ...]) -> dict[str, Family]:
     modules = [import_module(f"olive_build.families.{folder}.family") for folder in folders]
     found = [module.FAMILY for module in modules]
     found += [rooms.module("tasks", name).SIDE.task.family for name in rooms.names("tasks")]
-    return {family.name: family for family in found}
+    return {family.name: family for family in sorted(found, key=lambda item: item.name)}
 
 
 FAMILIES: Mapping[str, Family] = _Found()

@@ -85,7 +85,6 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
         provider = owner.provider(context, target, provider)
     # What is wrong with a section that decides all is reported where it is read.
     lost = any(kind.is_lost(context, name) for kind in owners())
-    lost = lost or (family.needs != "" and owner is None)
     if provider is None or lost:
         return None
     place = Place(context, context.recipe.targets[name], target, provider, family, owner)

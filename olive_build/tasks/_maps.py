@@ -16,7 +16,7 @@ class MapTask(PictureTask):
     def answer(self, outputs: Arrays, feeds: Arrays, known: Known) -> Any:
         return outputs[self.outputs[0]][0]
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return 1 less the mean difference over the mean size, and 0 at least."""
         import numpy as np
 

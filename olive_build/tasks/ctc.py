@@ -25,7 +25,7 @@ class Ctc(ClipTask):
         runs = [token for at, token in enumerate(tokens) if at == 0 or token != tokens[at - 1]]
         return [token for token in runs if token != known["blank"]]
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return 1 less the edits that make one answer the other, over the expected's length."""
         if not expected:
             return float(not found)

@@ -41,7 +41,7 @@ class FillMask(TextTask):
     def answer(self, outputs: Arrays, feeds: Arrays, known: Known) -> Any:
         return [int(token) for token in (-outputs["logits"][0, 0]).argsort(kind="stable")[:BEST]]
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return 1 where the likeliest token is the expected one."""
         return float(found[:1] == expected[:1])
 

@@ -22,13 +22,13 @@ class ImageFeatures(PictureTask):
     def answer(self, outputs: Arrays, feeds: Arrays, known: Known) -> Any:
         return outputs["last_hidden_state"].reshape(-1)
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         import numpy as np
 
         size = float(np.linalg.norm(found) * np.linalg.norm(expected))
         return max(0.0, float(found @ expected) / max(size, 1e-12))
 
-    def is_same(self, found: Any, expected: Any) -> bool:
+    def is_same(self, found: Any, expected: Any, known: Known) -> bool:
         import numpy as np
 
         return bool(np.allclose(found, expected, atol=1e-5))

@@ -45,7 +45,7 @@ class ImageSegmentation(PictureTask):
     def answer(self, outputs: Arrays, feeds: Arrays, known: Known) -> Any:
         return outputs["logits"][0].argmax(0)
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return the mean intersection over union of the classes that are there."""
         import numpy as np
 

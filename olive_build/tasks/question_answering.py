@@ -55,7 +55,7 @@ class QuestionAnswering(TextTask):
         place = int(np.where(allowed > 0, scores, -np.inf).argmax())
         return [place // len(tokens), place % len(tokens)]
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return F1 of the tokens of two spans."""
         one, other = (set(range(span[0], span[1] + 1)) for span in (found, expected))
         return 2 * len(one & other) / (len(one) + len(other))

@@ -43,7 +43,7 @@ class TokenClassification(TextTask):
         }
         return {place: name for place, name in named.items() if name != IGNORED}
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return F1 of tokens that have a label."""
         both = len(found.items() & expected.items())
         return 2 * both / (len(found) + len(expected)) if found or expected else 1.0

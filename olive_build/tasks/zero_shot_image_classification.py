@@ -71,11 +71,11 @@ class ZeroShot(PictureTask):
     def answer(self, outputs: Arrays, feeds: Arrays, known: Known) -> Any:
         return _scores.scores_of(outputs["logits_per_image"][0].astype("float64"), known["scores"])
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return 1 where the first choice is the expected one."""
         return _scores.agreement(found, expected, "softmax")
 
-    def is_same(self, found: Any, expected: Any) -> bool:
+    def is_same(self, found: Any, expected: Any, known: Known) -> bool:
         return _scores.is_same(found, expected)
 
     def group(self, records: Sequence[Arrays], pads: Mapping[str, int]) -> dict[str, Any]:
