@@ -47,7 +47,7 @@ class ImageToImage(MapTask):
             'filled = np.pad(np.array(picture), ((0, down), (0, right), (0, 0)), "symmetric")',
             f"pixels = (filled * np.float32({shown['rescale']!r})).transpose(2, 0, 1)[None]",
         )
-        return {"prepare": "\n".join(lines), "limits": ""}
+        return {"prepare": "\n".join(lines), "note": ""}
 
     def ask(self, library: Any, sample: Any) -> Any:
         height, width = _size({"image_size": getattr(library.model.config, "image_size", None)})

@@ -69,9 +69,7 @@ def byte_pairs() -> Any:
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     made.train_from_iterator(
         _texts(),
-        trainers.BpeTrainer(
-            vocab_size=400, special_tokens=[begin, end], end_of_word_suffix="</w>"
-        ),
+        trainers.BpeTrainer(vocab_size=400, special_tokens=[begin, end], end_of_word_suffix="</w>"),
     )
     made.post_processor = processors.TemplateProcessing(
         single=f"{begin} $A {end}", special_tokens=[(begin, 0), (end, 1)]

@@ -123,9 +123,7 @@ def test_object_detection(bundles: Bundles, picture: Path) -> None:
     asked = pipeline("object-detection", model=str(folder))
     asked.image_processor.size = {"height": 96, "width": 96}  # as the README says
     expected = asked(str(picture), threshold=0.5)
-    found = re.findall(
-        r"(?m)^(\S+) (\S+) \[(.*)\]$", printed(bundle / "desktop", picture=picture)
-    )
+    found = re.findall(r"(?m)^(\S+) (\S+) \[(.*)\]$", printed(bundle / "desktop", picture=picture))
     assert len(expected) > 1
     assert [label for label, _, _ in found] == [row["label"] for row in expected]
     for (_, score, box), row in zip(found, expected, strict=True):
@@ -175,9 +173,7 @@ def test_zero_shot_image_classification(bundles: Bundles, picture: Path) -> None
     folder = str(bundle.parents[1] / "zero-shot-image-classification")
     processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
     asked = pipeline("zero-shot-image-classification", model=folder, image_processor=processor)
-    expected = {
-        row["label"]: row["score"] for row in asked(str(picture), candidate_labels=CHOICES)
-    }
+    expected = {row["label"]: row["score"] for row in asked(str(picture), candidate_labels=CHOICES)}
     found = dict(scored(printed(bundle / "desktop", picture=picture)))
     assert found == pytest.approx(expected, abs=1e-4)
 

@@ -22,6 +22,12 @@ from olive_build.families.image_classification.shown_code import picture_code, s
 PIXELS = "pixel_values"
 EDGES = ("shortest_edge", "longest_edge")
 
+SQUARED = (
+    "One file takes pictures of one size: they are resized to it whatever their shape is, where "
+    "the model's own image processor keeps their proportions. That is how the figures in "
+    "`proof.json` were measured."
+)
+
 
 def pictures_shown(folder: Path, config: Mapping[str, Any], *, square: bool) -> dict[str, Any]:
     """Return how pictures are prepared: `prepared`, or `why` no short code says it.
@@ -35,7 +41,11 @@ def pictures_shown(folder: Path, config: Mapping[str, Any], *, square: bool) -> 
     except (PlanError, ValueError) as error:
         return {"why": _reason(error)}
     changed = fixed is not processor or processor.is_nested
-    found = {"class": processor.kind, "settings": fixed.settings if changed else None}
+    found = {
+        "class": processor.kind,
+        "settings": fixed.settings if changed else None,
+        "limits": SQUARED if fixed is not processor else "",
+    }
     try:
         channels = int(config.get("num_channels") or CHANNELS)
         return {**found, "prepared": preparation_of(fixed, channels, _image_size(config))}
@@ -82,7 +92,7 @@ def pictures_code(shown: Mapping[str, Any], takes: Axes) -> dict[str, str]:
     """Return the lines that make `pixels`, the graph's input, of a picture.
 
     Where none say what the model's image processor does, the lines leave it to the application, and
-    `limits` says so.
+    `note` says so.
     """
     axes = takes.get(PIXELS, ())
     prepared, why = shown.get("prepared"), shown.get("why", "")
@@ -90,15 +100,17 @@ def pictures_code(shown: Mapping[str, Any], takes: Axes) -> dict[str, str]:
     makes = (prepared.height, prepared.width) if prepared else size
     if size != makes and all(isinstance(side, int) for side in size):
         why = f"it makes {makes[0]} x {makes[1]}, and this file takes {size[0]} x {size[1]}"
+    found = {"limits": shown.get("limits", ""), "note": ""}
     if prepared and not why:
-        return {**picture_code(prepared, PIXELS), "sizes": sizes_text(prepared), "limits": ""}
+        return {**found, **picture_code(prepared, PIXELS), "sizes": sizes_text(prepared)}
     shape = ", ".join(str(side) if isinstance(side, int) else "1" for side in axes)
     return {
+        **found,
         "example": 'Image.new("RGB", (640, 480))',
         "mode": "RGB",
         "sizes": "any",
         "prepare": f"pixels = np.zeros(({shape}), np.float32)  # of the picture, see below",
         "prepared": "pixels",
-        "limits": "No short code prepares pictures as the model's image processor does "
+        "note": "No short code prepares pictures as the model's image processor does "
         f"({why}): the application does that, and gives `pixels` {list(axes)}.",
     }
