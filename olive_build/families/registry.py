@@ -7,7 +7,7 @@ imports nothing heavy.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from olive_build import rooms
 from olive_build.families import family_module
+from olive_build.values import dataclass
 
 if TYPE_CHECKING:
     from olive_build.families.facts import Facts
@@ -85,26 +86,30 @@ class Family:
 
 
 class _Found(Mapping[str, Family]):
-    """The families of the room by name, read when they are first asked for."""
+    """The families by name, which is a folder's or a file's, each imported when it is asked for."""
 
     def __getitem__(self, name: str) -> Family:
-        return _walked(rooms.extensions())[name]
+        folder = name.replace("-", "_")
+        if name not in _names(rooms.extensions()):
+            raise KeyError(name)
+        if folder in rooms.names("tasks"):
+            family: Family = rooms.module("tasks", folder).SIDE.task.family
+            return family
+        own: Family = import_module(f"olive_build.families.{folder}.family").FAMILY
+        return own
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_walked(rooms.extensions()))
+        return iter(_names(rooms.extensions()))
 
     def __len__(self) -> int:
-        return len(_walked(rooms.extensions()))
+        return len(_names(rooms.extensions()))
 
 
 @cache
-def _walked(extensions: tuple[Path, ...]) -> dict[str, Family]:
-    """Return the family of each folder that has a family.py; other folders' rooms are theirs."""
-    folders = sorted(path.parent.name for path in rooms.files("families", "*/family.py"))
-    modules = [import_module(f"olive_build.families.{folder}.family") for folder in folders]
-    found = [module.FAMILY for module in modules]
-    found += [rooms.module("tasks", name).SIDE.task.family for name in rooms.names("tasks")]
-    return {family.name: family for family in sorted(found, key=lambda item: item.name)}
+def _names(extensions: tuple[Path, ...]) -> tuple[str, ...]:
+    """Return the names of the families, by their folders, and of the tasks, by their files."""
+    folders = [path.parent.name for path in rooms.files("families", "*/family.py")]
+    return tuple(sorted(name.replace("_", "-") for name in (*folders, *rooms.names("tasks"))))
 
 
 FAMILIES: Mapping[str, Family] = _Found()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olive_build.families.facts import Axes
 from olive_build.families.transformers.shown_clips import clips_code, clips_shown
 from olive_build.families.transformers.task import Task
+from olive_build.values import dataclass
 
 SEED = 5
 # Seconds of the examples.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._pictures import PictureTask
 
 
-@dataclass(frozen=True, kw_only=True)
 class MapTask(PictureTask):
     """Answers are maps of numbers; two are alike where they differ by little of their size."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from olive_build.families.transformers.shown_pictures import (
     pictures_shown,
 )
 from olive_build.families.transformers.task import Task
+from olive_build.values import dataclass
 
 EXAMPLES = 6
 SEED = 7

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from olive_build.families.transformers.shown_texts import (
     tokenizer_code,
 )
 from olive_build.families.transformers.task import Task
+from olive_build.values import dataclass
 
 # Texts of three lengths, and none that a proof is made of.
 EXAMPLES = (

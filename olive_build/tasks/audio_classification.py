@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.facts import Axes
@@ -14,7 +13,6 @@ from olive_build.tasks._clips import ClipTask
 from olive_build.tasks._labels import label_names
 
 
-@dataclass(frozen=True, kw_only=True)
 class AudioClassification(ClipTask):
     """Answers are the scores of all labels."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._clips import ClipTask
 
 
-@dataclass(frozen=True, kw_only=True)
 class Ctc(ClipTask):
     """Answers are the likeliest token of each moment, runs of one once, without blanks."""
 

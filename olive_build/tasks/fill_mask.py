@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.facts import Axes
@@ -14,7 +13,6 @@ from olive_build.tasks._texts import EXAMPLES, TextTask
 BEST = 5
 
 
-@dataclass(frozen=True, kw_only=True)
 class FillMask(TextTask):
     """The middle word of each text is hidden; answers are the five likeliest tokens."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -10,7 +9,6 @@ from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._pictures import PictureTask
 
 
-@dataclass(frozen=True, kw_only=True)
 class ImageFeatures(PictureTask):
     """Answers are the hidden states; how near two of them are is their cosine."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.facts import Axes
@@ -21,7 +20,6 @@ CLIENT_NOTE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
 class ImageSegmentation(PictureTask):
     """Answers are maps of classes [height, width], as large as the network gives them."""
 

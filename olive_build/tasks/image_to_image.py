@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from olive_build.tasks._maps import MapTask
 SIZE = 64
 
 
-@dataclass(frozen=True, kw_only=True)
 class ImageToImage(MapTask):
     """Answers are the pixels that the network gives; pictures have one size in a graph.
 

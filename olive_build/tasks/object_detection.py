@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,6 @@ OF_PAIRS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
 class ObjectDetection(PictureTask):
     """Answers are the surest boxes: corners as shares of the picture, with their class."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.facts import Axes
 from olive_build.families.transformers.side import Side
 from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._texts import EXAMPLES, TextTask
+from olive_build.values import dataclass
 
 # As transformers' own pipeline had it, before version 5 took it out.
 LONGEST = 15

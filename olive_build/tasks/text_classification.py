@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from olive_build.tasks._labels import label_names
 from olive_build.tasks._texts import TextTask
 
 
-@dataclass(frozen=True, kw_only=True)
 class TextClassification(TextTask):
     """Answers are the scores of all labels, as the pipeline makes them of the model's logits.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -15,7 +14,6 @@ IGNORED = "O"
 SPECIAL = "special_tokens_mask"
 
 
-@dataclass(frozen=True, kw_only=True)
 class TokenClassification(TextTask):
     """Answers are the label of each token that is no special one, but for those of `O`."""
 

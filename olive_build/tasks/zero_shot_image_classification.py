@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from olive_build.families.transformers.side import Side
 from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks import _scores
 from olive_build.tasks._pictures import PictureTask
+from olive_build.values import dataclass
 
 CHOICES = (
     ("a house", "noise", "the sea"),

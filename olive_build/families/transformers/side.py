@@ -6,15 +6,17 @@ Steps have a module's name as a field, and a module of `tasks/` stands for all o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from olive_build.values import dataclass
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from olive_build.families.loading import Loaded
     from olive_build.families.transformers.ladder import Climbed
+    from olive_build.families.transformers.library import Library
     from olive_build.families.transformers.spec import TransformersFacts
     from olive_build.families.transformers.task import Task
     from olive_build.proof.references.task import TaskReference
@@ -41,6 +43,12 @@ class Side:
     def load(self, folder: Path) -> Any:
         """Return the network in eval mode, in fp32 whatever its weights are stored in."""
         return self.loading(folder).model
+
+    def opened(self, folder: Path, **settings: Any) -> Library:
+        """Return the model in the library's hands; `settings` are from_pretrained's."""
+        from olive_build.families.transformers.library import Library
+
+        return Library(folder, self.task, **settings)
 
     def climb(self, folder: Path, module: str, opset: int, out: Path) -> Climbed:
         """Write `out`/model.onnx by the first rung that is right; see `ladder`."""

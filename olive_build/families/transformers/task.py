@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olive_build.families.facts import Axes
 from olive_build.families.registry import Family
+from olive_build.values import dataclass
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -222,6 +222,8 @@ def _refused(context: Context, family: Family) -> Context:
     where += [
         ("targets", t, TRAIN) for t, spec in recipe.targets.items() if Training.in_recipe(spec)
     ]
+    if not where:
+        return context
     able = [name for name, spec in FAMILIES.items() if Training.speaks_to(spec)]
     for path in where:
         context.add(
