@@ -12,7 +12,7 @@ from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
 from olive_build.importing.asked import Asked
 from olive_build.importing.convert import Imported, convert
-from olive_build.importing.ledger import shown
+from olive_build.recipe.draft import shown
 
 
 def import_configuration(configured: Path, asked: Asked, *, force: bool, as_json: bool) -> None:
