@@ -255,16 +255,18 @@ def _attention(place: Place, component: str = "") -> Literal["fused", "plain"] |
     return chosen
 
 
-_WHY_NOT_COMPOSED = {
-    True: "no package there has the operators of a tokenizer",
-    False: "transformers.js prepares images itself and gives the file their pixels",
-}
+def _why_not_composed(family: Family) -> str:
+    if family.generic:
+        return f"no graph prepares the {family.samples} of {family.name}: the file takes inputs"
+    if family.parts:
+        return "no package there has the operators of a tokenizer"
+    return "transformers.js prepares images itself and gives the file their pixels"
 
 
 def _loads_single_file(target: Target, family: Family) -> bool:
     if family.parts:
         return bool(target.extension_packages)
-    return target.layout != "transformers.js"
+    return target.layout != "transformers.js" and not family.generic
 
 
 def _compose(place: Place, family: Family) -> Literal["single-file", "split", "none"]:
@@ -283,7 +285,7 @@ def _compose(place: Place, family: Family) -> Literal["single-file", "split", "n
             path,
             f"`compose: single-file` cannot be loaded by '{target.name}'",
             hint="write `none`, or set it under the other targets only",
-            notes=(_WHY_NOT_COMPOSED[bool(family.parts)],),
+            notes=(_why_not_composed(family),),
         )
     elif chosen == "single-file" and given_shapes(place) and family.parts:
         place.add(
@@ -295,7 +297,7 @@ def _compose(place: Place, family: Family) -> Literal["single-file", "split", "n
         )
     if chosen is not None:
         return chosen
-    if given_shapes(place) and family.parts:
+    if family.generic or (given_shapes(place) and family.parts):
         return "none"
     if target.compose == "none" and len(family.components) > 1:
         return "split"
