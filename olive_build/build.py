@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,12 +25,12 @@ from olive_build.engine.run import ignore, run_graph
 from olive_build.engine.store import Artifact, Store
 from olive_build.engine.trees import Stamps
 from olive_build.errors import OliveBuildError, ProofError, StepError
+from olive_build.families.registry import FAMILIES
 from olive_build.plan import STAGES
 from olive_build.plan.types import BundlePlan, Plan, Request, joined
 from olive_build.prepare import plan_builds
 from olive_build.proof.figures import of_quality, what_to_do
 from olive_build.recipe.build import TargetBuild
-from olive_build.steps.convert_ort import MODEL_NAME
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,8 @@ class BundleResult:
     folder: Path
     assembled: Assembled | None = None
     error: OliveBuildError | None = None
+    lossy: tuple[str, ...] = ()
+    """The variants whose quality failed, and whose layers `explain --quality` can judge."""
 
     @property
     def proofs(self) -> tuple[Judged, ...]:
@@ -238,10 +239,8 @@ class _Bundles:
             assembled = assemble(bundle, artifacts, smoke=smoke, published=folder)
             error = out_of_budget(where, assembled, strict=strict)
             if error:
-                error.hint = "\n".join(
-                    filter(None, (error.hint, *_layers(bundle, assembled, artifacts)))
-                )
-                return BundleResult(recipe, target, "failed", folder, assembled, error)
+                lossy = tuple(_lossy(bundle, assembled))
+                return BundleResult(recipe, target, "failed", folder, assembled, error, lossy)
             status = _publish(folder, assembled, self._store.stamps, bundle)
         except OliveBuildError as failure:
             if isinstance(failure, DamagedSource):
@@ -259,17 +258,13 @@ class _Bundles:
         return BundleResult(build.recipe, build.target, status, folder, error=error)
 
 
-def _layers(
-    bundle: BundlePlan, assembled: Assembled, artifacts: Mapping[str, Artifact]
-) -> Iterator[str]:
-    """Yield, for each variant whose quality failed, the command that says which layers lose it."""
+def _lossy(bundle: BundlePlan, assembled: Assembled) -> Iterator[str]:
     quality = {*of_quality(), "regression of quality"}
+    judges_layers = FAMILIES[bundle.build.family].searches
     for item, judged in zip(bundle.variants, assembled.variants, strict=True):
         lost = any(gate.figure in quality for gate in judged.proof.failed)
-        if lost and len(item.graphs) == 1 and item.model != item.fp32:
-            files = (artifacts[node].path / MODEL_NAME for node in (item.fp32, item.model))
-            words = shlex.join(["olive-build", "explain", "--quality", *map(str, files)])
-            yield f"which layers of {judged.name} lose it: {words}"
+        if lost and judges_layers and len(item.graphs) == 1 and item.model != item.fp32:
+            yield judged.name
 
 
 def _first_error(bundle: BundlePlan, outcomes: Mapping[str, Outcome]) -> OliveBuildError | None:

@@ -63,7 +63,7 @@ class OliveBuildError(Exception):
 
 def printable(text: str, keep: str = "") -> str:
     """Return any text for a terminal, with control characters escaped unless kept."""
-    if text.isprintable():
+    if text.translate(dict.fromkeys(map(ord, keep))).isprintable():
         return text
     return "".join(
         sign if sign.isprintable() or sign in keep else sign.encode("unicode_escape").decode()

@@ -25,6 +25,7 @@ MAY_BE_HEAVY = (
     "olive_build.onnx_files.models",
     "olive_build.rewrites.",
     "olive_build.steps.model_check",
+    "olive_build.tokenizers.",
     "olive_build.training.",
 )
 # Of those, these are read where nothing is built.
@@ -36,6 +37,7 @@ LIGHT_ALL_THE_SAME = (
     "olive_build.families.weight_files",
     "olive_build.families.weight_files",
     "olive_build.proof.figures",
+    "olive_build.tokenizers.kinds",
     "olive_build.training.verdict",
     "olive_build.proof.verdict",
     "olive_build.training.settings",

@@ -6,6 +6,7 @@ Nothing heavy is imported at the top of a verb: for the help all of them are.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 os.environ.update(QUIET)
+# Starting up makes no garbage, and looking for it takes a twentieth of the time.
+gc.set_threshold(100_000)
 
 import click  # noqa: E402
 
@@ -79,10 +82,6 @@ def main(argv: Sequence[str] | None = None, extensions: Sequence[Path] = ()) -> 
     `argv` are the words after the program's name, this process's own by default. The rooms of the
     folders in `extensions` join ours (`rooms.extend`): their verbs are verbs like any other.
     """
-    import gc
-
-    # Starting up makes no garbage, and looking for it takes a twentieth of the time.
-    gc.set_threshold(100_000)
     words = sys.argv[1:] if argv is None else list(argv)
     _signals.listen()
     _terminal.take_over()

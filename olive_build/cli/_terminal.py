@@ -14,7 +14,7 @@ from typing import TextIO
 from olive_build.errors import printable
 
 # The colours of report/style.py, and the beginning of a line that is written over.
-_OURS = re.compile(r"(\x1b\[(?:[012]|3[123])m|\r\x1b\[2K)")
+_OURS = r"(\x1b\[(?:[012]|3[123])m|\r\x1b\[2K)"
 
 
 class Terminal(io.TextIOWrapper):
@@ -47,7 +47,7 @@ class Terminal(io.TextIOWrapper):
             return text
         if not self.isatty():
             return printable(text, keep="\n\t")
-        parts = _OURS.split(text)
+        parts = re.split(_OURS, text)
         return "".join(
             part if number % 2 else printable(part, keep="\n\t")
             for number, part in enumerate(parts)

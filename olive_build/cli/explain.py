@@ -34,12 +34,13 @@ def command(
 ) -> None:
     """Say for each step whether a build would run it, and why. Runs none of them.
 
-    With --quality: where a bundle, or VARIANT.onnx against FP32.onnx, loses fidelity.
+    With --quality: where a bundle, a recipe's last build for a --target, or VARIANT.onnx against
+    FP32.onnx, loses fidelity.
     """
     if quality:
         from olive_build.report.attribution import ExplainQuality, print_quality
 
-        asked = ExplainQuality(selected.recipe, selected.recipes, variant, inputs, samples)
+        asked = ExplainQuality(selected, variant, inputs, samples)
         print_quality(asked, plot=plot, as_json=as_json)
         return
     if any(option is not None for option in (variant, inputs, plot, samples)):

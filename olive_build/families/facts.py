@@ -83,6 +83,15 @@ class Facts:
         return (Component(),)
 
     @property
+    def is_measured(self) -> bool:
+        """Whether these facts are whole; else loading the model has to say more: `measured`."""
+        return True
+
+    def measured(self, found: Mapping[str, Any]) -> Facts:
+        """Return the facts with what loading the model found out, `Loaded.measured`."""
+        return self
+
+    @property
     def longest(self) -> int | None:
         """The largest size that is timed, in the family's unit; None for any."""
         return None

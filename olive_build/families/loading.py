@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,8 @@ class Loaded:
 
     `missing` are in the files of no tensor and unread, or of the head that is replaced; both are
     zero. `unexpected` belong to no part of the class. `ignored` is what transformers leaves out or
-    makes up by itself. `notes` say so, a line each.
+    makes up by itself. `notes` say so, a line each. `measured` is what a family found out of the
+    model by running it, for its facts.
     """
 
     model: Any
@@ -156,11 +157,13 @@ class Loaded:
     mismatched: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    measured: Mapping[str, Any] = field(default_factory=dict)
 
-    def described(self) -> dict[str, list[str]]:
+    def described(self) -> dict[str, Any]:
         """Return all but the model, for a file."""
         names = ("missing", "unexpected", "mismatched", "ignored", "notes")
-        return {name: list(getattr(self, name)) for name in names}
+        found: dict[str, Any] = {name: list(getattr(self, name)) for name in names}
+        return found | {"measured": dict(self.measured)}
 
 
 def from_files(

@@ -65,7 +65,7 @@ class ComponentPlanner:
         node = self.passes("after", "export", variant, node)
         node = self.passes("before", "fuse", variant, node)
         if settings.attention == "fused" and self.component.attentions:
-            node = self._fused_graph(variant, node)
+            node = self._fused_graph(variant, node, settings.attention_asked)
         node = self.passes("after", "fuse", variant, node)
         if settings.shapes:
             node = self._step(FixShapes(settings.shapes), {"model": node}, None, "fix-shapes")
@@ -98,12 +98,13 @@ class ComponentPlanner:
                 node = self._step(step, {"model": node}, variant, f"{stage}-{request.name}")
         return node
 
-    def _fused_graph(self, variant: Variant | None, node: str) -> str:
+    def _fused_graph(self, variant: Variant | None, node: str, asked: bool) -> str:
         """Return the node of the graph with attention fused, as the provider's kernels want it."""
         attentions = self.component.attentions
         if self.component.cached:
             # Its projections stay apart, and rules for graphs without a cache know none.
-            return self._step(FuseCachedAttention(attentions), {"model": node}, None, "fuse")
+            fuse = FuseCachedAttention(attentions, asked)
+            return self._step(fuse, {"model": node}, None, "fuse")
         node = self._step(FuseAttention(attentions), {"model": node}, None, "fuse")
         method = self._made(variant)
         on_cpu = self.build.provider == "cpu"

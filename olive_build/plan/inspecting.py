@@ -86,7 +86,9 @@ class _Inspector:
         if key not in self.known:
             found = self._miniature(request) if self.smoke else self._fetched(request)
             model = self._read(build.family, found, load.head)
-            self.known[key] = model if self.smoke else self._loaded(build.recipe, model, load)
+            # A miniature is ours: it is loaded only for what its configuration does not say.
+            known = self.smoke and model.facts.is_measured
+            self.known[key] = model if known else self._loaded(build.recipe, model, load)
         return self.known[key]
 
     def _miniature(self, request: Request) -> ModelFiles:
@@ -136,8 +138,9 @@ class _Inspector:
         """Return the model with what loading it says. Raises PlanError for what that refuses."""
         told = f"loading {model.folder} once"
         made = self._ran(load, f"{recipe}/load-check", Path(model.folder), told)
-        notes = json.loads((made / LOADING).read_text(encoding="utf-8"))["notes"]
-        return replace(model, notes=(*model.notes, *notes))
+        said = json.loads((made / LOADING).read_text(encoding="utf-8"))
+        facts = model.facts.measured(said["measured"])
+        return replace(model, facts=facts, notes=(*model.notes, *said["notes"]))
 
     def _check(self, step: Step, slot: str, recipe: str, model: Model) -> None:
         """Raise PlanError where a step finds that what the recipe says does not fit the model."""

@@ -119,12 +119,16 @@ class ComponentMethod:
 
 @dataclass(frozen=True)
 class ComponentBuild:
-    """How one component is exported and fused, where something of that is said of it."""
+    """How one component is exported and fused, where something of that is said of it.
+
+    `attention_asked` says whether the recipe itself has the word on attention.
+    """
 
     name: str
     opset: int
     shapes: tuple[tuple[str, int], ...]
     attention: Literal["fused", "plain"]
+    attention_asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -212,13 +216,15 @@ class TargetBuild:
     calibration: DataSource
     metric: str
     timing: bool
+    attention_asked: bool = False
     components: tuple[ComponentBuild, ...] = ()
     """Those of which something else is said than of the whole."""
     sections: tuple[Section, ...] = ()
 
     def component(self, name: str) -> ComponentBuild:
         """Return how a component is exported and fused."""
-        whole = ComponentBuild(name, self.opset, self.shapes, self.attention)
+        attention = (self.attention, self.attention_asked)
+        whole = ComponentBuild(name, self.opset, self.shapes, *attention)
         return next((item for item in self.components if item.name == name), whole)
 
     @property

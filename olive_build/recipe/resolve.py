@@ -92,7 +92,10 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
     parts = {"layout": target.layout, **(owner.parts(place) if owner else _inference_parts(place))}
     formats, opset, shapes = _formats(place), _opset(place) or 0, shapes_for(place, family)
     if owner is None:
+        asked = place.said("fuse", "attention")[0] is not None
+        parts["attention_asked"] = asked
         whole = {"opset": opset, "shapes": shapes, "attention": parts["attention"]}
+        whole["attention_asked"] = asked
         parts["components"] = _components(place, **whole)
         _check_joined(place, parts["compose"], opset, parts["components"])
     chosen = _source(context, source)
@@ -178,6 +181,8 @@ def _components(place: Place, **whole: Any) -> tuple[ComponentBuild, ...]:
             "attention": _attention(place, name),
         }
         said = {key: value for key, value in own.items() if value}
+        if "attention" in said:
+            said["attention_asked"] = True
         if said:
             found.append(ComponentBuild(name, **{**whole, **said}))
     return tuple(found)

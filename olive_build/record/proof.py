@@ -48,14 +48,19 @@ class Gate:
     def text(self) -> str:
         """Return the gate as a person reads it: `cosine_p1 0.97123, at least 0.98: failed`."""
         figure = self.figure if self.size is None else f"{self.figure} at {self.size}"
-        value, limit = "not measured", f"{self.limit:g}"
-        if self.value is not None:
-            # As many digits as tell the two apart: 17 tell all numbers that differ.
-            digits = range(6, 17) if self.value != self.limit else ()
-            pairs = ((f"{self.value:.{n}g}", f"{self.limit:.{n}g}") for n in (*digits, 17))
-            value, limit = next((pair for pair in pairs if pair[0] != pair[1]), (limit, limit))
+        value, limit = self.told_apart()
         note = f" ({self.note})" if self.note else ""
         return f"{figure} {value}, {self.bound} {limit}: {self.status}{note}"
+
+    def told_apart(self) -> tuple[str, str]:
+        """Return the figure and its limit with as many digits as tell the two apart."""
+        limit = f"{self.limit:g}"
+        if self.value is None:
+            return "not measured", limit
+        # 17 digits tell all numbers that differ.
+        digits = range(6, 17) if self.value != self.limit else ()
+        pairs = ((f"{self.value:.{n}g}", f"{self.limit:.{n}g}") for n in (*digits, 17))
+        return next((pair for pair in pairs if pair[0] != pair[1]), (limit, limit))
 
 
 @dataclass(frozen=True)

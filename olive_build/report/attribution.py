@@ -12,12 +12,20 @@ import click
 
 from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
-from olive_build.report.attribution_sources import Compared, compare_bundle, compare_files
+from olive_build.recipe.find import recipe_names
+from olive_build.record.read import MANIFEST
+from olive_build.report.attribution_sources import (
+    Compared,
+    compare_build,
+    compare_bundle,
+    compare_files,
+)
 from olive_build.report.blocks import Chart
 from olive_build.report.charts import damage_plot
 from olive_build.report.damage import DamageView, LayerView, SuggestionView, to_json
 from olive_build.report.render.terminal import blocks_lines
 from olive_build.report.sections.layers import blocks_of
+from olive_build.select import Selection
 
 if TYPE_CHECKING:
     from olive_build.attribution.damage import Attribution, LayerDamage
@@ -28,10 +36,12 @@ SAMPLES = 32
 
 @dataclass(frozen=True)
 class ExplainQuality:
-    """What is explained: `words` are a bundle's folder or two ONNX files, fp32 first."""
+    """What is explained: a recipe for a target, a bundle's folder, or two ONNX files, fp32 first.
 
-    words: tuple[str, ...]
-    recipes: Path
+    The latter are `selected.recipe` too.
+    """
+
+    selected: Selection
     variant: str | None = None
     inputs: Path | None = None
     samples: int | None = None
@@ -56,22 +66,27 @@ def print_quality(asked: ExplainQuality, *, plot: Path | None, as_json: bool) ->
 
 
 def _compared(asked: ExplainQuality) -> Compared:
-    paths = [Path(word) for word in asked.words]
+    words = asked.selected.recipe
+    paths = [Path(word) for word in words]
     samples = asked.samples or SAMPLES
     if len(paths) == 2 and not any(path.is_dir() for path in paths):
         if asked.variant is not None:
             raise UsageError("--variant belongs to a bundle; two files have none")
         return compare_files(paths[0], paths[1], asked.inputs, samples)
+    names_recipe = words[0].endswith(".yaml") or words[0] in recipe_names(asked.selected.recipes)
+    if len(paths) == 1 and names_recipe and not (paths[0] / MANIFEST).exists():
+        return compare_build(asked.selected, asked.variant, samples)
     if len(paths) != 1 or (paths[0].exists() and not paths[0].is_dir()):
         raise UsageError(
-            "explain --quality takes one bundle, or two ONNX files",
-            why=f"given were {', '.join(asked.words)}",
+            "explain --quality takes one recipe, one bundle, or two ONNX files",
+            why=f"given were {', '.join(words)}",
             hint="olive-build explain --quality outputs/RECIPE/TARGET\n"
+            "olive-build explain --quality RECIPE --target TARGET\n"
             "olive-build explain --quality FP32.onnx VARIANT.onnx",
         )
     if asked.inputs is not None:
         raise UsageError("--inputs belongs to two files; a bundle brings its own")
-    return compare_bundle(paths[0], asked.variant, asked.recipes, samples)
+    return compare_bundle(paths[0], asked.variant, asked.selected.recipes, samples)
 
 
 def explain_quality(compared: Compared) -> DamageView:

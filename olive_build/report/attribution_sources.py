@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from olive_build.engine.decide import Decisions
+from olive_build.engine.fingerprint import to_fields
 from olive_build.engine.graph import Node
 from olive_build.engine.store import Store
 from olive_build.errors import BundleError, OliveBuildError, UsageError
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.types import BundlePlan, Plan, VariantPlan
+from olive_build.prepare import plan_builds
 from olive_build.recipe.suggest import listed
-from olive_build.record.manifest import ONNX, Manifest, Variant
+from olive_build.record.manifest import ONNX, Manifest
 from olive_build.record.read import file_of, read_manifest
 from olive_build.report.damage import StageView
+from olive_build.select import Selection, select
 from olive_build.steps.convert_ort import MODEL_NAME
 
 if TYPE_CHECKING:
@@ -86,8 +89,9 @@ def compare_bundle(folder: Path, variant: str | None, recipes: Path, samples: in
     from olive_build.proof.reference import read_reference
 
     manifest = read_manifest(folder)
-    _require_layers(manifest, folder)
-    name = _chosen(manifest.variants, variant, folder)
+    _require_layers(manifest.model.family, str(folder))
+    precisions = {name: item.precision for name, item in manifest.variants.items()}
+    name = _chosen(precisions, variant, str(folder))
     quantize = manifest.variants[name].quantize or {}
     reference = some_of(read_reference(folder / "reference"), samples)
     try:
@@ -98,35 +102,65 @@ def compare_bundle(folder: Path, variant: str | None, recipes: Path, samples: in
     return _from_bundle(folder, manifest, name, reference, quantize, note)
 
 
-def _require_layers(manifest: Manifest, folder: Path) -> None:
+def compare_build(selected: Selection, variant: str | None, samples: int) -> Compared:
+    """Return the graphs around the quantizer of a recipe's variant, from the cache of steps.
+
+    So a build is explained that was not published. Raises UsageError where the cache lacks it, and
+    for what is not one target of one recipe.
+    """
+    from olive_build.attribution.samples import some_of
+    from olive_build.proof.reference import read_reference
+
+    requests = select(selected)
+    if len(requests) != 1:
+        raise UsageError(
+            "explain --quality takes one target of one recipe",
+            why=f"these were chosen: {listed(item.build.target for item in requests)}",
+            hint="name it with --target",
+        )
+    (build,) = (request.build for request in requests)
+    where = f"{build.recipe}, target {build.target}"
+    _require_layers(build.family, where)
+    with Store() as store:
+        plan = plan_builds(requests, store, smoke=selected.smoke, report=lambda _: None)
+        (bundle,) = plan.bundles
+        precisions = {item.variant.name: item.variant.precision for item in bundle.variants}
+        item = _variant_plan(bundle, _chosen(precisions, variant, where))
+        steps = _Steps(plan, store)
+        reference = some_of(read_reference(steps.folder(bundle.reference)), samples)
+        method = item.variant.quantize
+        return _of_steps(steps, item, reference, to_fields(method) if method else {})
+
+
+def _require_layers(name: str, where: str) -> None:
     """Raise UsageError for models whose layers are inside a search, where nobody looks."""
-    family = FAMILIES.get(manifest.model.family)
+    family = FAMILIES.get(name)
     if family is not None and not family.searches:
         raise UsageError(
             f"layers of a model of {family.name} cannot be judged",
-            where=str(folder),
+            where=where,
             why=f"it is {listed(family.components)}, which are fed by one another",
             hint="`olive-build report` shows what each variant loses as a whole",
         )
 
 
-def _chosen(variants: Mapping[str, Variant], wanted: str | None, folder: Path) -> str:
+def _chosen(precisions: Mapping[str, str], wanted: str | None, where: str) -> str:
     """Return the variant that was asked for, else the first that is not fp32."""
     if wanted is not None:
-        if wanted in variants:
+        if wanted in precisions:
             return wanted
         raise UsageError(
-            f"the bundle has no variant '{wanted}'",
-            where=str(folder),
-            why=f"it has {', '.join(variants)}",
+            f"there is no variant '{wanted}'",
+            where=where,
+            why=f"there are {', '.join(precisions)}",
         )
-    lossy = [name for name, variant in variants.items() if variant.precision != "fp32"]
+    lossy = [name for name, precision in precisions.items() if precision != "fp32"]
     if lossy:
         return lossy[0]
     raise UsageError(
-        "nothing is quantized in this bundle",
-        where=str(folder),
-        why=f"its variants are {', '.join(variants)}, all of fp32",
+        "nothing is quantized there",
+        where=where,
+        why=f"its precisions are {', '.join(precisions)}, all of fp32",
     )
 
 
@@ -177,8 +211,6 @@ def _from_cache(
     quantize: Mapping[str, object],
 ) -> Compared:
     """Return what the cache has of the variant's steps. Raises an error that says what it lacks."""
-    from olive_build.attribution.inputs import load_graph
-    from olive_build.attribution.samples import ReferenceSamples
     from olive_build.report.bundle_recipe import plan_of_bundle
 
     words = manifest.recipe, manifest.target
@@ -188,21 +220,30 @@ def _from_cache(
         item = _variant_plan(bundle, name)
         steps = _Steps(plan, store)
         steps.require_same(item, manifest, name)
-        chain = steps.chain(item.model)
-        before, after = _around_quantizers(chain)
-        paths = [steps.file(node) for node in (before, after)]
-        models = load_graph(paths[0]), load_graph(paths[1])
-        samples = ReferenceSamples(reference, models[0])
-        return Compared(
-            (f"{before.slot} (fp32)", after.slot),
-            *models,
-            samples.feeds,
-            samples.measure,
-            _described(reference),
-            stages=tuple(_stage(node, steps, reference) for node in chain),
-            variant_name=name,
-            quantize=quantize,
-        )
+        return _of_steps(steps, item, reference, quantize)
+
+
+def _of_steps(
+    steps: _Steps, item: VariantPlan, reference: AnyReference, quantize: Mapping[str, object]
+) -> Compared:
+    from olive_build.attribution.inputs import load_graph
+    from olive_build.attribution.samples import ReferenceSamples
+
+    chain = steps.chain(item.model)
+    before, after = _around_quantizers(chain)
+    paths = [steps.file(node) for node in (before, after)]
+    models = load_graph(paths[0]), load_graph(paths[1])
+    samples = ReferenceSamples(reference, models[0])
+    return Compared(
+        (f"{before.slot} (fp32)", after.slot),
+        *models,
+        samples.feeds,
+        samples.measure,
+        _described(reference),
+        stages=tuple(_stage(node, steps, reference) for node in chain),
+        variant_name=item.variant.name,
+        quantize=quantize,
+    )
 
 
 def _variant_plan(bundle: BundlePlan, name: str) -> VariantPlan:
@@ -229,13 +270,17 @@ class _Steps:
 
     def file(self, node: Node) -> Path:
         """Return the model that a node made. Raises UsageError when the cache lacks it."""
-        if not self._decisions.usable(node.id):
+        return self.folder(node.id) / MODEL_NAME
+
+    def folder(self, id_: str) -> Path:
+        """Return the folder that a node made. Raises UsageError when the cache lacks it."""
+        if not self._decisions.usable(id_):
             raise UsageError(
                 "the cache does not have what the build made",
-                why=f"{node.slot} is missing, or was made with other settings or tools",
-                hint="build the bundle again on this machine",
+                why=f"{self._nodes[id_].slot} is missing, or was made with other settings or tools",
+                hint="build it again on this machine",
             )
-        return Path(self._decisions.path(node.id)) / MODEL_NAME
+        return Path(self._decisions.path(id_))
 
     def require_same(self, item: VariantPlan, manifest: Manifest, name: str) -> None:
         """Raise UsageError unless the cache's file is the bundle's."""

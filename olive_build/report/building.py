@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -33,9 +34,9 @@ from olive_build.record.codec import encode
 from olive_build.record.proof import PYTORCH, Latency, VariantProof
 from olive_build.report.blocks import by_place, table
 from olive_build.report.numbers import megabytes
-from olive_build.report.render.terminal import print_block
+from olive_build.report.render.terminal import print_block, say
 from olive_build.report.searched import check_can_write, write_searched
-from olive_build.report.style import paint
+from olive_build.report.style import COLUMNS, paint
 from olive_build.select import Selection, select
 from olive_build.steps.notes import notes_in
 
@@ -71,6 +72,7 @@ def run_build(
             progress.say(f"written: {write_recipe}")
     progress.close()
     result.bundles += not_valid
+    _name_the_explanation(result, selected)
     if as_json:
         import json
 
@@ -80,6 +82,23 @@ def run_build(
         print_result(result, progress)
     print_errors(result)
     return result.exit_code
+
+
+def _name_the_explanation(result: BuildReport, selected: Selection) -> None:
+    """Add to the hint of each bundle that lost too much the command that says in which layers."""
+    chosen = ["--smoke"] * selected.smoke
+    chosen += ["--source", selected.source] if selected.source else []
+    chosen += [word for item in selected.overrides for word in ("--set", item)]
+    if selected.recipes != Path("recipes"):
+        chosen += ["--recipes", str(selected.recipes)]
+    for item in result.bundles:
+        for variant in item.lossy:
+            typed = next(word for word in selected.recipe if Path(word).stem == item.recipe)
+            words = [typed, "--target", item.target, "--variant", variant, *chosen]
+            command = shlex.join(["olive-build", "explain", "--quality", *words])
+            assert item.error is not None
+            told = f"which layers of {variant} lose it: {command}"
+            item.error.hint = "\n".join(filter(None, (item.error.hint, told)))
 
 
 def print_errors(result: BuildReport) -> None:
@@ -156,18 +175,24 @@ class Progress:
         self._ended += 1
         if outcome.status == "cached":
             self.cached += 1
-            self._status()
-            return
+            # The last one is told, or a build would seem to end before its end.
+            if self._ended < self._steps or not self.ran:
+                self._status()
+                return
         self.ran += outcome.status == "ran"
         status = paint(f"{outcome.status:<7}", STATUS_COLOUR.get(outcome.status, ""), self._stream)
-        text = f"{self._place:>9}  {status}  {outcome.slot:<34}"
+        head, cost = f"{self._place:>9}  {status}  ", ""
         if outcome.status == "ran":
             memory = megabytes(outcome.peak_bytes) if outcome.peak_bytes else "-"
-            size = megabytes(outcome.size_bytes)
-            text += f" {outcome.seconds:5.1f} s {memory:>9} peak {size:>8}"
+            cost = f"{outcome.seconds:.1f} s {memory:>9} peak"
         elif outcome.status == "skipped":
-            text += f" after {outcome.blocked_by}"
-        self._line(text.rstrip())
+            cost = f"after {outcome.blocked_by}"
+        # Before the slot are 20 columns; colours have none. What has no room goes below.
+        left = COLUMNS - 20 - len(outcome.slot)
+        if len(cost) < left:
+            self._line(f"{head}{outcome.slot}{cost:>{left}}" if cost else f"{head}{outcome.slot}")
+        else:
+            self._line(f"{head}{outcome.slot}\n{cost:>{COLUMNS}}")
 
     @property
     def _place(self) -> str:
@@ -181,10 +206,11 @@ class Progress:
     def _status(self) -> None:
         if self._live:
             now = time.monotonic()
-            running = ", ".join(
-                f"{slot} {_clock(now - since)}" for slot, since in self._running.items()
-            )
-            told = f"{self._place:>9}  {self.elapsed}  {running}"[: get_terminal_size().columns - 1]
+            room = get_terminal_size().columns - 1
+            running = [f"{slot} {_clock(now - since)}" for slot, since in self._running.items()]
+            told = f"{self._place:>9}  {self.elapsed}  {', '.join(running)}"
+            if len(told) > room:  # one whole name says more than two that are cut
+                told = f"{self._place:>9}  {self.elapsed}  {running[0]}"[:room] if running else ""
             self._stream.write(f"\r\x1b[2K{told}" if running else "\r\x1b[2K")
         self._stream.flush()
 
@@ -222,9 +248,9 @@ def print_result(result: BuildReport, progress: Progress) -> None:
         text: None for item in result.bundles for p in item.proofs if (text := speed_size(p.proof))
     }
     if sizes:
-        click.echo(f"speed: x PyTorch on one thread, at {', '.join(sizes)}; -: not measured here")
+        say(f"speed: x PyTorch on one thread, at {', '.join(sizes)}; -: not measured here")
     if any(speed_text(p).endswith(NOISY) for item in result.bundles for p in item.proofs):
-        click.echo(
+        say(
             f"{NOISY.strip()}: the machine was busy with something else while this was timed: "
             "the speed is uncertain; on an idle machine `build --force` measures again"
         )
@@ -235,17 +261,17 @@ def print_result(result: BuildReport, progress: Progress) -> None:
     for item in result.bundles:
         for variant in item.proofs:
             if partition := variant.proof.partition:
-                click.echo(f"estimated, {item.target} {variant.name}: {partition.text}")
+                say(f"estimated, {item.target} {variant.name}: {partition.text}")
     _print_notes(result)
 
 
 def _print_notes(result: BuildReport) -> None:
     """Print what was computed otherwise, left out, or may be slow."""
     for note in sorted({text for item in result.bundles for text in without_vnni(item)}):
-        click.echo(note)
+        say(note)
     for outcome in result.outcomes.values():
         for note in _notes(outcome):
-            click.echo(f"{outcome.slot}: {note}")
+            say(f"{outcome.slot}: {note}")
     waived = {
         f"{variant.name}: {gate.note}"
         for item in result.bundles
@@ -254,7 +280,7 @@ def _print_notes(result: BuildReport) -> None:
         if gate.status == "waived"
     }
     for note in sorted(waived):
-        click.echo(f"speed not gated, {note}")
+        say(f"speed not gated, {note}")
 
 
 def _notes(outcome: Outcome) -> tuple[str, ...]:
@@ -309,8 +335,19 @@ def quality_text(proof: VariantProof, named: Sequence[Figure] = ()) -> str:
         return text
     found = worst_of(proof)
     if named:
-        return ", ".join(figure.text(found[figure.name]) for figure in named)
-    return in_words({figure.name: found[figure.name] for figure in told(found)})
+        return ", ".join(_told_apart(figure, found[figure.name], proof) for figure in named)
+    return ", ".join(
+        f"{figure.title} {_told_apart(figure, found[figure.name], proof)}" for figure in told(found)
+    )
+
+
+def _told_apart(figure: Figure, value: float, proof: VariantProof) -> str:
+    """Return a figure; one that failed its gate with the digits that tell it from the limit."""
+    text = figure.text(value)
+    failed = [gate for gate in proof.failed if gate.figure == figure.name]
+    if failed and text == figure.text(failed[0].limit):
+        return failed[0].told_apart()[0]
+    return text
 
 
 def worst_of(proof: VariantProof) -> dict[str, float]:

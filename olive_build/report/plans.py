@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 
 import click
 
 from olive_build.bundle.layout import model_files, side_files
 from olive_build.bundle.purpose import Placed, purpose_of
-from olive_build.engine.fingerprint import to_fields
+from olive_build.engine.fingerprint import TYPE, to_fields
+from olive_build.engine.graph import Node
+from olive_build.engine.step import Step
 from olive_build.engine.store import Store
 from olive_build.plan.types import BundlePlan, Plan
 from olive_build.prepare import plan_builds
+from olive_build.report.render.terminal import paragraph
+from olive_build.report.render.terminal import say as print_paragraph
 from olive_build.report.style import paint
 from olive_build.select import Selection, select
+
+MOST_OF_A_SETTING = 70
 
 
 def say(text: str) -> None:
@@ -32,24 +39,29 @@ def print_plan(selected: Selection, *, as_json: bool) -> None:
         return
     slots = {node.id: node.slot for node in plan.graph.nodes}
     for node in plan.graph.nodes:
-        fields = ", ".join(
-            f"{name}={_short(value)}" for name, value in to_fields(node.step).items()
-        )
-        click.echo(f"{node.slot}  {paint(fields, 'dim')}")
-        for name, source in node.inputs:
-            if source in slots:
-                click.echo(f"    {name}: {slots[source]}")
+        _print_step(node, slots)
     click.echo()
     for bundle in plan.bundles:
         click.echo(f"{bundle.build.recipe} for {bundle.build.target} ({bundle.build.provider}):")
         for placed in _made(bundle):
-            click.echo(f"    {placed.path}  from {slots[placed.node or '']}")
+            for line in paragraph(f"{placed.path}  from {slots[placed.node or '']}", "    "):
+                click.echo(line)
         for placed in side_files(bundle):
             click.echo(f"    {placed.path}")
     for note in dict.fromkeys(note for bundle in plan.bundles for note in bundle.model.notes):
-        click.echo(f"note: {note}")
+        print_paragraph(f"note: {note}")
     steps, bundles = len(plan.graph.nodes), len(plan.bundles)
     click.echo(f"\n{steps} step{'s' * (steps != 1)} for {bundles} bundle{'s' * (bundles != 1)}")
+
+
+def _print_step(node: Node, slots: Mapping[str, str]) -> None:
+    """Print what a step does, and the steps whose results it takes."""
+    click.echo(node.slot)
+    for line in paragraph(" ".join(_told(node.step)), "    ", "    "):
+        click.echo(paint(line, "dim"))
+    for name, source in node.inputs:
+        for line in paragraph(f"{name}: {slots[source]}", "    ") if source in slots else ():
+            click.echo(line)
 
 
 def _made(bundle: BundlePlan) -> list[Placed]:
@@ -58,9 +70,33 @@ def _made(bundle: BundlePlan) -> list[Placed]:
     return [*models, *purpose_of(bundle.build).placed(bundle).values()]
 
 
+def _told(step: Step) -> Iterator[str]:
+    """Yield what a step does, in the words of its class, and then its settings."""
+    about = (type(step).__doc__ or "").strip().partition("\n")[0]
+    # A dataclass without a docstring is given its signature for one.
+    if about and not about.startswith(f"{type(step).__name__}("):
+        yield about.partition(" Inputs: ")[0]
+    settings = ", ".join(_settings(to_fields(step)))
+    if settings:
+        yield f"Settings: {settings}."
+
+
+def _settings(fields: Mapping[str, object]) -> Iterator[str]:
+    """Yield the settings that say something as a recipe writes them; --json has all of them."""
+    for name, value in fields.items():
+        pairs = value if isinstance(value, list) else ()
+        if pairs and all(isinstance(x, list) and len(x) == 2 for x in pairs):
+            value = dict(pairs)
+        if isinstance(value, dict):
+            yield from _settings({key: item for key, item in value.items() if key != TYPE})
+        elif value not in (None, "", []) and not str(value).startswith("olive_build."):
+            text = ", ".join(map(_short, value)) if isinstance(value, list) else _short(value)
+            yield f"{name}: [{text}]" if isinstance(value, list) else f"{name}: {text}"
+
+
 def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= MOST_OF_A_SETTING else f"{text[: MOST_OF_A_SETTING - 3]}..."
 
 
 def plan_json(plan: Plan) -> dict[str, object]:

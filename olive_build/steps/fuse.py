@@ -57,10 +57,12 @@ class FuseCachedAttention(ChangeGraph):
     """Write model.onnx with one MultiHeadAttention for each of `layers` layers that have a cache.
 
     Inputs: model. Ours, since Olive's fusions know no attention that is given its past. Exact in
-    fp32. Raises StepError when a layer is missed.
+    fp32. Where the pattern of a layer is not known the graph stays as it is, with a note; raises
+    StepError where the recipe `asked` for it.
     """
 
     layers: int
+    asked: bool = False
 
     stage = "fuse"
 
@@ -69,8 +71,8 @@ class FuseCachedAttention(ChangeGraph):
 
         result = fuse_cached_attention(model)
         if result.count != self.layers:
-            raise StepError(
-                f"attention was fused in {result.count} of {self.layers} layers",
+            raise NothingToDo(
+                f"attention can be fused in {result.count} of {self.layers} layers",
                 why="; ".join(result.declined) or "there is no Softmax in the others",
                 hint="write `fuse: {attention: plain}` for this target, or try another opset",
             )

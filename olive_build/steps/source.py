@@ -35,7 +35,7 @@ LOADING = "loading.json"
 
 @dataclass(frozen=True)
 class LoadCheck(Step):
-    """Write loading.json: which tensors are missing, unexpected, mismatched or ignored, and notes.
+    """Write loading.json: how the tensors fit the model's, notes, and what was measured.
 
     Inputs: source (model folder). `loader` is the family's module that loads the model; `head` is
     the layer that a new one takes the place of, where there is one. Raises PlanError where an

@@ -31,7 +31,7 @@ def peers() -> dict[str, Path]:
 
 def prompt() -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.random.default_rng(child.SEED).integers(
-        exported("gpt_neo").facts.vocabulary, size=(1, TOKENS)
+        exported("gpt_neo").facts.known.vocabulary, size=(1, TOKENS)
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.bundle import readme
+from olive_build.families.causal_lm.sizes import Sizes
 from olive_build.families.causal_lm.spec import CausalLmFacts
 from olive_build.families.facts import Facts
 from olive_build.families.image_classification.preparation import Exact, Preparation, Resize
@@ -46,16 +47,11 @@ IMAGES = ImageClassificationFacts(
 WRITERS = CausalLmFacts(
     architecture="gpt_neo",
     inputs=("input_ids",),
-    layers=1,
-    heads=2,
-    kv_heads=2,
-    head_dim=4,
-    dimensions=8,
-    vocabulary=50,
     positions=64,
     bos=None,
     eos=(0,),
     pad=None,
+    sizes=Sizes(((2, 4),), ((2, 4),), 50, True),
     tied=True,
 )
 SPEECH = WhisperFacts(

@@ -169,9 +169,27 @@ def test_of_several_recipes_one_that_is_not_valid_stops_itself_alone(project: Pr
 def test_a_bundle_is_published_as_soon_as_it_is_done(project: Project) -> None:
     result = project.run("build", "tiny", "--jobs", "1", "--force")
     assert result.code == 0, result.err
+    steps = result.out.partition("\nsteps: ")[0]
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert re.search(r"^ *(\d+) of \1  ", steps, re.MULTILINE)
     before, published, after = result.out.partition("published: outputs/tiny/")
     assert published and " ran " in before
     assert " ran " in after.partition("steps: ")[0]
+
+
+def test_a_plan_says_in_words_what_each_step_does(project: Project) -> None:
+    text = project.run("plan", "tiny").out
+    assert max(map(len, text.splitlines())) <= 80
+    step = text.partition("tiny/plain/q8/quantize\n")[2].partition("tiny/")[0]
+    assert "Write model.onnx with MatMulInteger" in step
+    assert "per_channel: true, weight_type: int8" in " ".join(step.split())
+    assert "olive_build." not in text
+    (fields,) = (
+        item["fields"]
+        for item in project.run("plan", "tiny", "--json").json["steps"]
+        if item["slot"] == "tiny/export"
+    )
+    assert fields["torch_side"] == "olive_build.families.sentence_embedding.torch_side"
 
 
 def test_until_a_stage_publishes_nothing(project: Project) -> None:

@@ -90,7 +90,7 @@ def test_a_variant_that_the_bundle_lacks_is_refused(published: Project) -> None:
     words = ("explain", "--quality", str(published.bundle("web")), "--variant", "q3")
     result = published.run(*words)
     assert result.code == 2
-    assert "the bundle has no variant 'q3'" in result.err
+    assert "there is no variant 'q3'" in result.err
     assert "it has fp32, q8" in result.err
 
 
@@ -103,14 +103,19 @@ def test_a_damaged_manifest_is_named(published: Project) -> None:
 
 
 def test_a_bundle_out_of_its_budgets_names_the_command_that_says_where(project: Project) -> None:
-    """It was not published, so its files are those in the cache."""
+    """It was not published: what the command compares are the steps in the cache."""
     project.write_recipe(
         RECIPE.replace("targets:\n", "  budgets: {int8: {cosine_p1: 1.0}}\ntargets:\n")
     )
     result = project.run("build", "tiny", "--target", "desktop")
     assert result.code == 5, result.err
     command = result.err.partition("which layers of int8 lose it: ")[2].splitlines()[0]
-    assert command.startswith("olive-build explain --quality ")
+    assert command == "olive-build explain --quality tiny --target desktop --variant int8"
     explained = project.run(*shlex.split(command)[1:], "--json")
     assert explained.code == 0, explained.err
     assert explained.json["layers"]
+    assert explained.json["stages"]
+    result = project.run("explain", "--quality", "tiny")
+    assert result.code == 2 and "name it with --target" in result.err
+    result = project.run("explain", "--quality", "tiny", "--target", "desktop", "--smoke")
+    assert result.code == 2 and "the cache does not have what the build made" in result.err

@@ -1,4 +1,4 @@
-"""Seeded models of every architecture of the family, exported once, and how both sides write."""
+"""Seeded models of many architectures, exported once, and how both sides write."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from olive_build.clients.onnxruntime_client import open_session
 from olive_build.families import module_of
 from olive_build.families.causal_lm.miniature import write_tokenizer
 from olive_build.families.causal_lm.spec import CausalLmFacts, inspect
+from olive_build.families.causal_lm.torch_side import loading
 from olive_build.proof.generation import CachedModel
 from olive_build.steps.export import Export
 
@@ -41,8 +42,62 @@ _ROTARY: dict[str, Any] = {
 }
 
 
+_WINDOW: dict[str, Any] = {"sliding_window": 8}
+_TWO_KINDS: dict[str, Any] = {**_WINDOW, "layer_types": ["sliding_attention", "full_attention"]}
+_WIDE: dict[str, Any] = {"head_dim": 16}
+# By model_type: what the general road exports, and what differs from the sizes above. Windows are
+# shorter than the texts of the tests, and a layer of each kind is there.
+GENERAL: dict[str, dict[str, Any]] = {
+    "arcee": {},
+    "bloom": {},
+    "codegen": {"rotary_dim": 8},
+    "cohere": {},
+    "cohere2": _TWO_KINDS,
+    "ernie4_5": _WIDE,
+    "exaone4": _TWO_KINDS,
+    "falcon": {},
+    "gemma": _WIDE,
+    "gemma2": {**_WIDE, **_WINDOW},
+    "gemma3_text": {**_WIDE, **_TWO_KINDS},
+    "glm": _WIDE,
+    "glm4": _WIDE,
+    "gpt_bigcode": {},
+    "gpt_neox": {},
+    "gptj": {"rotary_dim": 8},
+    "granite": {},
+    "helium": _WIDE,
+    "mistral": _WINDOW,
+    "mixtral": {"num_local_experts": 4},
+    "olmo": {},
+    "olmo2": {},
+    "olmoe": {"num_experts": 4, "num_experts_per_tok": 2},
+    "persimmon": {},
+    "phi": {},
+    "phi3": _WINDOW,
+    "qwen2_moe": {
+        "moe_intermediate_size": 32,
+        "shared_expert_intermediate_size": 32,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+    },
+    "qwen3": _WIDE,
+    "seed_oss": _WIDE,
+    "smollm3": {},
+    "stablelm": {},
+    "starcoder2": _WINDOW,
+    "vaultgemma": {**_WIDE, **_WINDOW},
+}
+
+
+def configuration(name: str) -> Any:
+    """Return a small configuration of one of `configurations`, or of a model_type of `GENERAL`."""
+    if name in GENERAL:
+        return transformers.AutoConfig.for_model(name, **{**_ROTARY, **GENERAL[name]})
+    return configurations()[name]
+
+
 def configurations() -> dict[str, Any]:
-    """Return a small configuration of each architecture, and of variants that differ in masks."""
+    """Return small configurations of what has masks of ours, and of variants that differ there."""
     neo: dict[str, Any] = {"hidden_size": 64, "num_heads": 4, "max_position_embeddings": POSITIONS}
     return {
         "gpt_neo": transformers.GPTNeoConfig(
@@ -96,21 +151,26 @@ class Exported:
 
 @functools.cache
 def exported(name: str) -> Exported:
-    """Return a seeded model of one of `configurations`, saved and exported."""
+    """Return a seeded model of a `configuration`, saved and exported."""
     folder = Path(tempfile.mkdtemp(prefix=f"causal-lm-{name}-"))
     source, out = folder / "source", folder / "out"
     source.mkdir()
     out.mkdir()
     write_model(name, source)
     Export(module_of("causal-lm", "torch_side"), OPSET).run({"source": source}, out)
-    return Exported(source, out / "model.onnx", inspect(source))
+    return Exported(source, out / "model.onnx", facts_of(source))
+
+
+def facts_of(folder: Path) -> CausalLmFacts:
+    """Return the facts of a model that was loaded, as a plan has them."""
+    return inspect(folder).measured(loading(folder).measured)
 
 
 def write_model(name: str, folder: Path) -> None:
-    """Write a model of one of `configurations` with the miniature's tokenizer."""
+    """Write a model of a `configuration` with the miniature's tokenizer."""
     write_tokenizer(folder)
     torch.manual_seed(1)
-    model = transformers.AutoModelForCausalLM.from_config(configurations()[name])
+    model = transformers.AutoModelForCausalLM.from_config(configuration(name))
     model.eval().save_pretrained(str(folder))
 
 

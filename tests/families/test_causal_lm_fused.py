@@ -18,6 +18,7 @@ from olive_build.rewrites.clean import save_clean
 from olive_build.rewrites.fuse_cached_attention import fuse_cached_attention
 from olive_build.steps.fuse import FuseCachedAttention
 from olive_build.steps.model_check import operators
+from olive_build.steps.notes import notes_in
 
 # Rows, tokens of a step, tokens before it.
 SIZES = ((1, 6, 0), (1, 1, 7), (3, 4, 9), (2, 1, 20))
@@ -33,14 +34,14 @@ def test_fused_is_plain(name: str, tmp_path: Path) -> None:
     model = exported(name)
     graph = onnx.load(str(model.graph))
     result = fuse_cached_attention(graph)
-    assert result.count == model.facts.layers and not result.declined
+    assert result.count == model.facts.known.layers and not result.declined
     found = operators(graph)
-    assert found["com.microsoft::MultiHeadAttention"] == model.facts.layers
+    assert found["com.microsoft::MultiHeadAttention"] == model.facts.known.layers
     assert "Softmax" not in found
     fused = tmp_path / "fused.onnx"
     save_clean(graph, fused)
     for sizes in SIZES:
-        feeds = probe(model.facts, *sizes)
+        feeds = probe(model.facts.known, *sizes)
         plain = outputs(model.graph, feeds)
         for one, other in zip(outputs(fused, feeds), plain, strict=True):
             assert np.isfinite(one).all()
@@ -56,16 +57,30 @@ def test_the_operator_joins_the_cache_where_keys_are_only_projected(name: str) -
     assert bool(joined) == JOINED[name]
 
 
-def test_an_unknown_attention_fails_the_step(tmp_path: Path) -> None:
+def with_an_unknown_layer(folder: Path) -> Path:
+    """Return a folder with a graph of which one layer's attention has a pattern that none knows."""
     graph = onnx.load(str(exported("gpt_neo").graph))
     for node in graph.graph.node:
         if node.op_type == "Softmax":
             node.op_type = "LogSoftmax"
             break
-    source, out = tmp_path / "in", tmp_path / "out"
-    source.mkdir()
-    out.mkdir()
-    onnx.save(graph, str(source / "model.onnx"))
+    (folder / "in").mkdir()
+    (folder / "out").mkdir()
+    onnx.save(graph, str(folder / "in" / "model.onnx"))
+    return folder
+
+
+def test_an_unknown_attention_leaves_the_graph_and_is_told(tmp_path: Path) -> None:
+    folder = with_an_unknown_layer(tmp_path)
+    FuseCachedAttention(2).run({"model": folder / "in"}, folder / "out")
+    told = notes_in(folder / "out")
+    assert told[0].startswith("left out: attention can be fused in 1 of 2 layers (")
+    found = operators(onnx.load(str(folder / "out" / "model.onnx")))
+    assert "com.microsoft::MultiHeadAttention" not in found and found["LogSoftmax"] == 1
+
+
+def test_an_unknown_attention_fails_where_the_recipe_asks_for_it(tmp_path: Path) -> None:
+    folder = with_an_unknown_layer(tmp_path)
     with pytest.raises(StepError, match="fused in 1 of 2 layers") as caught:
-        FuseCachedAttention(2).run({"model": source}, out)
+        FuseCachedAttention(2, asked=True).run({"model": folder / "in"}, folder / "out")
     assert "attention: plain" in str(caught.value.hint)

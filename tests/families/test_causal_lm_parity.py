@@ -62,14 +62,15 @@ def test_batches_padded_on_the_left_are_those_of_generate(name: str) -> None:
 def test_the_graph_has_the_ends_that_clients_ask_for(name: str) -> None:
     model = exported(name)
     session, facts = open_session(model.graph), model.facts
+    (heads, size), *_ = facts.known.caches
     assert tuple(value.name for value in session.get_inputs()) == facts.inputs
     shapes = {v.name: list(v.shape) for v in (*session.get_inputs(), *session.get_outputs())}
-    cache = ["batch_size", facts.kv_heads, "past_sequence_length", facts.head_dim]
+    cache = ["batch_size", heads, "past_sequence_length", size]
     assert shapes["input_ids"] == shapes["position_ids"] == ["batch_size", "sequence_length"]
     assert shapes["attention_mask"] == ["batch_size", "total_sequence_length"]
     assert shapes["past_key_values.1.value"] == cache
     assert shapes["present.1.value"] == [*cache[:2], "total_sequence_length", cache[3]]
-    assert shapes["logits"] == ["batch_size", "sequence_length", facts.vocabulary]
+    assert shapes["logits"] == ["batch_size", "sequence_length", facts.known.vocabulary]
 
 
 def test_a_prompt_in_pieces_gives_the_same_logits() -> None:

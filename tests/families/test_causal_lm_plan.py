@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from olive_build.families.causal_lm.sizes import Sizes
 from olive_build.families.causal_lm.spec import CausalLmFacts
 from olive_build.methods.steps.fp16 import ConvertToFp16
 from olive_build.plan.planner import make_plan
@@ -19,16 +20,11 @@ from olive_build.recipe.resolve import resolve_all
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "lamini-neo-125m.yaml"
 FACTS = CausalLmFacts(
     architecture="gpt_neo",
-    layers=12,
-    heads=12,
-    kv_heads=12,
-    head_dim=64,
-    dimensions=768,
-    vocabulary=50257,
     positions=2048,
     bos=50256,
     eos=(50256,),
     pad=None,
+    sizes=Sizes(((12, 64),) * 12, ((12, 64),) * 12, 50257, True),
     tied=True,
     client_files=("config.json",),
     inputs=("input_ids",),

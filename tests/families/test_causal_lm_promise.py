@@ -11,23 +11,22 @@ import pytest
 from olive_build.errors import PlanError
 from olive_build.families.causal_lm.generation import Decoding, decoding
 from olive_build.families.causal_lm.promise import check_promise
+from olive_build.families.causal_lm.sizes import Sizes
 from olive_build.families.causal_lm.spec import CausalLmFacts
 
 TRANSFORMERS_JS = "transformers.js"
 
 
 def facts(*eos: int) -> CausalLmFacts:
-    sizes: dict[str, Any] = dict.fromkeys(
-        ("layers", "heads", "kv_heads", "head_dim", "dimensions", "vocabulary", "positions"), 8
-    )
+    sizes = Sizes(((8, 8),), ((8, 8),), 8, True)
     return CausalLmFacts(
         architecture="gpt2",
-        **sizes,
+        positions=8,
         bos=None,
         eos=eos,
         pad=None,
+        sizes=sizes,
         tied=True,
-        client_files=(),
         inputs=(),
     )
 

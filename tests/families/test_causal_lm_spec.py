@@ -9,27 +9,19 @@ from typing import Any
 import pytest
 
 from olive_build.errors import PlanError
+from olive_build.families.causal_lm.sizes import Sizes
 from olive_build.families.causal_lm.spec import inspect
 
 GPT_NEO = {
     "model_type": "gpt_neo",
-    "num_layers": 12,
-    "num_heads": 12,
-    "hidden_size": 768,
     "max_position_embeddings": 2048,
-    "vocab_size": 50257,
     "bos_token_id": 50256,
     "eos_token_id": 50256,
     "pad_token_id": None,
 }
 LLAMA = {
     "model_type": "llama",
-    "num_hidden_layers": 4,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 2,
-    "hidden_size": 256,
     "max_position_embeddings": 512,
-    "vocab_size": 1000,
 }
 
 
@@ -42,27 +34,35 @@ def written(folder: Path, config: dict[str, Any], generation: dict[str, Any] | N
     return folder
 
 
-def test_gpt_neo(tmp_path: Path) -> None:
+def test_what_config_json_says(tmp_path: Path) -> None:
     facts = inspect(written(tmp_path, GPT_NEO))
-    assert (facts.layers, facts.heads, facts.kv_heads, facts.head_dim) == (12, 12, 12, 64)
     assert (facts.bos, facts.eos, facts.pad) == (50256, (50256,), None)
-    assert facts.tied and facts.positions == 2048 and facts.vocabulary == 50257
-    assert facts.inputs[:4] == (
-        "input_ids",
-        "attention_mask",
-        "position_ids",
-        "past_key_values.0.key",
-    )
-    assert len(facts.inputs) == 3 + 2 * 12
+    assert facts.architecture == "gpt_neo" and facts.positions == 2048
+    assert not facts.is_measured
 
 
-def test_shared_heads_and_tying_by_the_architectures_default(tmp_path: Path) -> None:
-    facts = inspect(written(tmp_path, LLAMA))
-    assert (facts.heads, facts.kv_heads, facts.head_dim) == (8, 2, 32)
-    assert not facts.tied and facts.eos == ()
-    assert inspect(written(tmp_path, LLAMA | {"tie_word_embeddings": True})).tied
-    assert inspect(written(tmp_path, LLAMA | {"head_dim": 48})).head_dim == 48
-    assert not inspect(written(tmp_path, GPT_NEO | {"tie_word_embeddings": False})).tied
+@pytest.mark.parametrize(
+    ("named", "most"),
+    [({"n_positions": 77}, 77), ({"max_seq_len": 78}, 78), ({}, None)],
+)
+def test_the_limit_of_a_text_has_several_names_or_none(
+    tmp_path: Path, named: dict[str, int], most: int | None
+) -> None:
+    bare = {name: value for name, value in GPT_NEO.items() if name != "max_position_embeddings"}
+    facts = inspect(written(tmp_path, bare | named))
+    assert facts.positions == most
+    assert facts.longest == (None if most is None else most - 16)
+
+
+def test_loading_says_the_rest(tmp_path: Path) -> None:
+    sizes = Sizes(((2, 32), (2, 32)), ((2, 32), (2, 16)), 1000, False)
+    found = {"sizes": json.loads(json.dumps(sizes.as_json())), "tied": True}
+    facts = inspect(written(tmp_path, LLAMA)).measured(found)
+    assert facts.sizes == sizes and facts.tied and facts.is_measured
+    assert facts.inputs[:3] == ("input_ids", "attention_mask", "past_key_values.0.key")
+    assert len(facts.inputs) == 2 + 2 * 2
+    (component,) = facts.components
+    assert component.attentions == 2 and component.tied and component.cached
 
 
 def test_generation_config_wins_and_is_completed(tmp_path: Path) -> None:
@@ -87,12 +87,13 @@ def test_a_model_without_generation_config_gets_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"model_type": "bloom"}, "gpt2, gpt_neo, llama, opt, qwen2"),
-        ({"vocab_size": None}, "NoneType"),
-        ({"hidden_size": 100}, "do not divide"),
-        ({"num_layers": "many"}, "many"),
-        ({"num_heads": 0}, "0 heads"),
+        ({"max_position_embeddings": 0}, "0 positions"),
+        ({"max_position_embeddings": "many"}, "many"),
         ({"eos_token_id": "end"}, "end"),
+        ({"model_type": "recurrent_gemma"}, "'recurrent_gemma': "),
+        ({"rope_parameters": {"rope_type": "dynamic"}}, "'dynamic': "),
+        ({"rope_scaling": {"type": "longrope"}}, "'longrope': "),
+        ({"rope_parameters": {"full": {"rope_type": "longrope"}}}, "'longrope': "),
     ],
 )
 def test_what_is_not_built_is_refused(tmp_path: Path, change: dict[str, Any], why: str) -> None:
@@ -109,8 +110,8 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     assert caught.value.why == f"there is no {name}"
 
 
-def test_a_missing_size_is_named(tmp_path: Path) -> None:
-    config = {key: value for key, value in GPT_NEO.items() if key != "num_heads"}
+def test_a_configuration_without_a_kind_is_named(tmp_path: Path) -> None:
+    config = {key: value for key, value in GPT_NEO.items() if key != "model_type"}
     with pytest.raises(PlanError) as caught:
         inspect(written(tmp_path, config))
-    assert caught.value.why == "config.json has no 'num_heads'"
+    assert caught.value.why == "config.json has no 'model_type'"

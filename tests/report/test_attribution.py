@@ -198,7 +198,10 @@ def test_what_cannot_be_compared_is_refused_with_a_reason(tmp_path: Path) -> Non
     assert refused(str(one), str(alien)).what == "the two graphs have no input in common"
     assert refused(str(one), str(text)).what == "d.onnx is no ONNX model"
     assert refused(str(one), str(tmp_path / "e.onnx")).what.startswith("there is no file")
-    assert refused(str(one)).what == "explain --quality takes one bundle, or two ONNX files"
+    assert (
+        refused(str(one)).what
+        == "explain --quality takes one recipe, one bundle, or two ONNX files"
+    )
     assert refused(str(one), str(other), "--variant", "q4").what.startswith("--variant belongs")
     assert refused(str(tmp_path), "--inputs", "x.npz").what.startswith("--inputs belongs")
     assert isinstance(refused(str(tmp_path)), BundleError)

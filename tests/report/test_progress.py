@@ -40,9 +40,24 @@ def test_elsewhere_it_is_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b" not in text and "\r" not in text
     lines = [line.split() for line in text.splitlines()]
     assert lines == [
-        [*"1 of 3 ran r/export 1.2 s 10.0 MB peak 0.0 kB".split()],
+        [*"1 of 3 ran r/export 1.2 s 10.0 MB peak".split()],
         [*"3 of 3 skipped r/int8 after r/fuse".split()],
     ]
+
+
+def test_a_long_name_is_whole_and_the_last_step_is_told_though_it_was_cached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdout", stream := io.StringIO())
+    progress = Progress(to_stderr=False)
+    progress.show(RunStarted(2))
+    name = "recipe/fused/int8/decoder_with_past/separate-projection"
+    progress.show(StepFinished(Outcome("1", name, "ran", seconds=1.25, peak_bytes=10_000_000)))
+    progress.show(StepFinished(Outcome("2", "recipe/fuse", "cached")))
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].endswith(name) and lines[1].endswith("1.2 s   10.0 MB peak")
+    assert lines[-1].split() == "2 of 2 cached recipe/fuse".split()
 
 
 def test_on_a_terminal_it_shows_what_runs_now(monkeypatch: pytest.MonkeyPatch) -> None:

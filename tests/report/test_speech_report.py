@@ -70,6 +70,16 @@ def test_figures_that_are_told_of_all_are_named_by_the_head() -> None:
     assert quality_text(judged.proof, named) == "2.41 %"
 
 
+def test_a_figure_that_failed_by_little_is_told_apart_from_its_limit() -> None:
+    missed = gate("cosine_lowest", 0.9999998, 0.9999999, "failed")
+    quality = {"onnx": {**COSINES, "cosine_lowest": 0.9999998}}
+    proof = variant_proof({"quality": quality, "gates": [missed]})
+    named = told_of_all(reported(COSINES, COSINES))
+    assert [figure.name for figure in named] == ["cosine_lowest"]
+    assert quality_text(proof, named) == "0.9999998"
+    assert quality_text(proof).endswith(" 0.9999998")
+
+
 @pytest.mark.parametrize(
     ("figure", "value", "text", "limit"),
     [

@@ -14,7 +14,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from olive_build.clients.onnxruntime_client import open_session
-from olive_build.families.sentence_embedding.wordpiece import wordpiece_graph
+from olive_build.tokenizers.wordpiece import wordpiece_graph
 
 STRINGS, BATCH, LONGEST = 200_000, 500, 64
 # Where characters come from: ranges of code points, each as likely as any other.

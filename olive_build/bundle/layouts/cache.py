@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from olive_build.bundle.layouts.client import Client
 from olive_build.bundle.layouts.configuration import CONFIG
 from olive_build.bundle.layouts.findings import Code, Finding
 from olive_build.bundle.layouts.interface import PAST, Graph
 from olive_build.bundle.layouts.kinds import DECODER, Kind
 from olive_build.onnx_files.header import Value
+from olive_build.targets.client import Client
 
 BATCH = "batch_size"
 # No model has as many; a configuration may say anything.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from olive_build.bundle.layouts.cache import check_cache
-from olive_build.bundle.layouts.client import LAYOUT, Client, load_client
 from olive_build.bundle.layouts.companion_files import check_companion_files
 from olive_build.bundle.layouts.configuration import CONFIG, Settings, check_settings
 from olive_build.bundle.layouts.external_data import check_external_data
@@ -38,6 +37,7 @@ from olive_build.bundle.layouts.requests import (
 from olive_build.errors import BundleError
 from olive_build.record.read import is_bundle, read_manifest
 from olive_build.targets import load_target, target_names
+from olive_build.targets.client import LAYOUT, Client, load_client
 
 
 @dataclass(frozen=True)

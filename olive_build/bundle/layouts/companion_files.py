@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from olive_build.bundle.layouts.client import Client
 from olive_build.bundle.layouts.configuration import CONFIG
 from olive_build.bundle.layouts.findings import Code, Finding
 from olive_build.bundle.layouts.folder import ModelFolder
 from olive_build.bundle.layouts.kinds import IMAGE_CLASSIFICATION, SPEECH_RECOGNITION, Kind
+from olive_build.targets.client import Client
 
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"

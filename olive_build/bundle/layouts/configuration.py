@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from olive_build.bundle.layouts.client import Client, Device
 from olive_build.bundle.layouts.findings import Code, Finding
+from olive_build.targets.client import Client, Device
 
 CONFIG = "config.json"
 SETTINGS = "transformers.js_config"

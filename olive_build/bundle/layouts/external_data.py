@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from olive_build.bundle.layouts.client import Device
 from olive_build.bundle.layouts.configuration import CONFIG, SETTINGS, Settings
 from olive_build.bundle.layouts.findings import Code, Finding
 from olive_build.bundle.layouts.folder import MODELS, ModelFolder
 from olive_build.bundle.layouts.interface import Graph
 from olive_build.onnx_files.data_files import data_name
 from olive_build.onnx_files.header import ExternalTensor
+from olive_build.targets.client import Device
 from olive_build.untrusted import followed
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from olive_build.bundle.layouts.client import Client
 from olive_build.bundle.layouts.findings import Code, Finding
 from olive_build.bundle.layouts.kinds import (
     DECODER,
@@ -23,6 +22,7 @@ from olive_build.bundle.layouts.kinds import (
     Kind,
 )
 from olive_build.onnx_files.header import OnnxFile, Value
+from olive_build.targets.client import Client
 
 PAST = "past"
 _TEXT = {"input_ids": "int64", "attention_mask": "int64"}

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from olive_build.bundle.layouts.client import Client
 from olive_build.bundle.layouts.configuration import CONFIG
 from olive_build.bundle.layouts.findings import Code, Finding
+from olive_build.targets.client import Client
 
 TEXT_GENERATION = "text-generation"
 FEATURE_EXTRACTION = "feature-extraction"

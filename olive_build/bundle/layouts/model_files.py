@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from olive_build.bundle.layouts.client import Client
 from olive_build.bundle.layouts.findings import Code, Finding
 from olive_build.bundle.layouts.folder import MODELS, ModelFolder
 from olive_build.bundle.layouts.interface import Graph
@@ -12,6 +11,7 @@ from olive_build.bundle.layouts.requests import Present
 from olive_build.onnx_files.data_files import data_name
 from olive_build.onnx_files.header import read_onnx
 from olive_build.onnx_files.wire import DamagedFile
+from olive_build.targets.client import Client
 
 _ORT_MARK = b"ORTM"
 

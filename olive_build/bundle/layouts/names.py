@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
-from olive_build.bundle.layouts.client import Client
 from olive_build.bundle.layouts.folder import MODELS
 from olive_build.bundle.layouts.kinds import DECODER
+from olive_build.targets.client import Client
 
 # Of several that stand in a name the first one here counts.
 _WORDS = {

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from olive_build.bundle.layouts.client import Client
 from olive_build.bundle.layouts.configuration import Settings
 from olive_build.bundle.layouts.findings import Code, Finding, Severity
 from olive_build.bundle.layouts.interface import Graph
 from olive_build.bundle.layouts.requests import Request
 from olive_build.onnx_files.header import ONNX, FileNode
 from olive_build.targets import load_provider, load_target, provider_operators
+from olive_build.targets.client import Client
 
 _CONTRIB = "com.microsoft"
 _EXTENSIONS = "ai.onnx.contrib"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from olive_build.bundle.layouts.client import Client, Device
 from olive_build.bundle.layouts.configuration import Settings
 from olive_build.bundle.layouts.findings import Code, Finding
 from olive_build.bundle.layouts.folder import MODELS, ModelFolder
 from olive_build.bundle.layouts.kinds import DECODER, Kind
 from olive_build.bundle.layouts.names import meant, model_path
+from olive_build.targets.client import Client, Device
 
 # What a merged decoder is made of.
 _PARTS = (f"{MODELS}/decoder_model.onnx", f"{MODELS}/decoder_with_past_model.onnx")

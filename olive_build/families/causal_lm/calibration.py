@@ -16,6 +16,7 @@ from olive_build.families.causal_lm.names import (
     past_names,
 )
 from olive_build.families.causal_lm.spec import inspect
+from olive_build.families.causal_lm.torch_sizes import sizes_in
 from olive_build.families.library_tokenizer import library_tokenizer
 from olive_build.families.sentence_embedding.texts import read_texts
 
@@ -29,16 +30,17 @@ def calibration_feeds(folder: Path, data: Path) -> Iterator[dict[str, npt.NDArra
     Tokens are int64 [1, tokens], unpadded and cut at 256; caches are empty. Raises StepError for
     bad data.
     """
-    facts = inspect(folder)
+    facts, sizes = inspect(folder), sizes_in(folder)
     tokenizer = library_tokenizer(folder, facts.tokenizer)
     tokenizer.no_padding()
-    tokenizer.enable_truncation(min(facts.positions, LONGEST))
-    empty = np.zeros((1, facts.kv_heads, 0, facts.head_dim), np.float32)
+    tokenizer.enable_truncation(min(facts.positions or LONGEST, LONGEST))
+    empty = {
+        name: np.zeros((1, heads, 0, size), np.float32)
+        for name, (heads, size) in zip(past_names(sizes.layers), sizes.caches, strict=True)
+    }
     for text in read_texts(data, what="the calibration data"):
         ids = np.array([tokenizer.encode(text).ids], np.int64)
-        tokens = {
-            INPUT_IDS: ids,
-            ATTENTION_MASK: np.ones_like(ids),
-            POSITION_IDS: np.arange(ids.shape[1])[None],
-        }
-        yield tokens | dict.fromkeys(past_names(facts.layers), empty)
+        tokens = {INPUT_IDS: ids, ATTENTION_MASK: np.ones_like(ids)}
+        if sizes.positions:
+            tokens[POSITION_IDS] = np.arange(ids.shape[1])[None]
+        yield tokens | empty

@@ -1,4 +1,4 @@
-"""Decoder-only language models: GPT-Neo, GPT-2, OPT, Llama, Qwen2."""
+"""Decoder-only language models whose cache is keys and values of each layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FAMILY = Family(
     takes=("prompt", "tokens"),
     sizes=(1, 128),
     size_unit="tokens",
-    description="Decoder-only language models: GPT-Neo, GPT-2, OPT, Llama, Qwen2",
+    description="Decoder-only language models: GPT-2, Llama, Qwen, Mistral, Gemma, Phi and others",
     axes=(
         ("batch_size", 1),
         ("sequence_length", 1),

@@ -1,8 +1,10 @@
-"""A small GPT-Neo that was taught one sentence, and a tokenizer of bytes and its words."""
+"""A small model that was taught one sentence, and a tokenizer of bytes and its words."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,27 +34,33 @@ def write_miniature(out: Path, layers: int = 0) -> None:
 
     The model has a layer of each kind, or at least `layers`.
     """
+    pairs = max(1, -(-layers // 2))
+    settings = {
+        "hidden_size": 128,
+        "num_layers": 2 * pairs,
+        "num_heads": 4,
+        "attention_types": [[["global", "local"], pairs]],
+        "window_size": 8,
+        "max_position_embeddings": POSITIONS,
+    }
+    write_taught(out, partial(transformers.GPTNeoConfig, **settings))
+
+
+def write_taught(out: Path, configuration: Callable[..., Any]) -> None:
+    """Write what `write_miniature` does of another model.
+
+    `configuration` makes its configuration of the size of the vocabulary and the special tokens.
+    """
     random = np.random.default_rng(0)
     for name in ("test.jsonl", "calibration.jsonl"):
         lines = [json.dumps({"text": _text(random)}) for _ in range(TEXTS)]
         (out / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     tokenizer = write_tokenizer(out)
-    end = tokenizer.token_to_id(END)
+    tokens = ("bos_token_id", "eos_token_id", "pad_token_id")
+    ids = dict.fromkeys(tokens, tokenizer.token_to_id(END))
     torch.manual_seed(0)
-    pairs = max(1, -(-layers // 2))
-    config = transformers.GPTNeoConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=128,
-        num_layers=2 * pairs,
-        num_heads=4,
-        attention_types=[[["global", "local"], pairs]],
-        window_size=8,
-        max_position_embeddings=POSITIONS,
-        bos_token_id=end,
-        eos_token_id=end,
-        pad_token_id=end,
-    )
-    model = transformers.GPTNeoForCausalLM(config)
+    config = configuration(vocab_size=tokenizer.get_vocab_size(), **ids)
+    model = transformers.AutoModelForCausalLM.from_config(config)
     _teach(model, tokenizer, random)
     model.save_pretrained(str(out))
 

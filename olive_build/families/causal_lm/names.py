@@ -2,11 +2,11 @@
 
     input_ids       int64 [batch_size, sequence_length]
     attention_mask  int64 [batch_size, total_sequence_length]
-    position_ids    int64 [batch_size, sequence_length]
-    past_key_values.N.key, .value  [batch_size, kv_heads, past_sequence_length, head_dim]
+    position_ids    int64 [batch_size, sequence_length], where the model is given positions
+    past_key_values.N.key, .value  [batch_size, heads, past_sequence_length, size]
 
     logits  [batch_size, sequence_length, vocabulary]
-    present.N.key, .value  [batch_size, kv_heads, total_sequence_length, head_dim]
+    present.N.key, .value  [batch_size, heads, total_sequence_length, size]
 
 The client fills in `batch_size` by that name and takes every other symbol for 0 when it makes the
 first, empty cache: src/models/modeling_utils.js of huggingface/transformers.js 4.3.1.
@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from olive_build.families.causal_lm.sizes import Sizes
+
 INPUT_IDS, ATTENTION_MASK, POSITION_IDS = TOKEN_INPUTS = (
     "input_ids",
     "attention_mask",
@@ -24,6 +26,11 @@ INPUT_IDS, ATTENTION_MASK, POSITION_IDS = TOKEN_INPUTS = (
 LOGITS = "logits"
 BATCH, SEQUENCE = "batch_size", "sequence_length"
 PAST, TOTAL = "past_sequence_length", "total_sequence_length"
+
+
+def token_names(sizes: Sizes) -> tuple[str, ...]:
+    """Return the inputs that say which tokens there are and where."""
+    return TOKEN_INPUTS if sizes.positions else TOKEN_INPUTS[:2]
 
 
 def past_names(layers: int) -> tuple[str, ...]:
@@ -36,24 +43,25 @@ def present_names(layers: int) -> tuple[str, ...]:
     return _names("present", layers)
 
 
-def input_names(layers: int) -> tuple[str, ...]:
+def input_names(sizes: Sizes) -> tuple[str, ...]:
     """Return all inputs of the graph in their order."""
-    return (*TOKEN_INPUTS, *past_names(layers))
+    return (*token_names(sizes), *past_names(sizes.layers))
 
 
-def output_names(layers: int) -> tuple[str, ...]:
+def output_names(sizes: Sizes) -> tuple[str, ...]:
     """Return all outputs of the graph in their order."""
-    return (LOGITS, *present_names(layers))
+    return (LOGITS, *present_names(sizes.layers))
 
 
-def axes(layers: int) -> Mapping[str, Mapping[int, str]]:
+def axes(sizes: Sizes) -> Mapping[str, Mapping[int, str]]:
     """Return the symbolic axes of every input and output; all other axes are numbers."""
     tokens = {0: BATCH, 1: SEQUENCE}
     return (
-        {INPUT_IDS: tokens, ATTENTION_MASK: {0: BATCH, 1: TOTAL}, POSITION_IDS: tokens}
-        | {name: {0: BATCH, 2: PAST} for name in past_names(layers)}
+        dict.fromkeys(token_names(sizes), tokens)
+        | {ATTENTION_MASK: {0: BATCH, 1: TOTAL}}
+        | {name: {0: BATCH, 2: PAST} for name in past_names(sizes.layers)}
         | {LOGITS: tokens}
-        | {name: {0: BATCH, 2: TOTAL} for name in present_names(layers)}
+        | {name: {0: BATCH, 2: TOTAL} for name in present_names(sizes.layers)}
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from olive_build.errors import PlanError
-from olive_build.families.causal_lm.client_files import GENERATION
+from olive_build.families.causal_lm.client_files import CONFIG, GENERATION
 from olive_build.families.causal_lm.generation import NAMES, Decoding, decoding
 from olive_build.families.causal_lm.spec import CausalLmFacts
 from olive_build.families.configuration import read_object
@@ -21,6 +21,7 @@ from olive_build.families.generation_limits import (
     Limit,
     broken,
 )
+from olive_build.targets.client import LAYOUT, load_client
 
 # What changes generate's texts and is not in a recipe's section.
 UNKNOWN = {name: harmless for name, harmless in CHANGES.items() if name not in NAMES}
@@ -42,7 +43,8 @@ def check_promise(
     chosen = decoding(folder, options)
     if compose == "single-file":
         check_search(facts, chosen, folder)
-    elif layout == "transformers.js":
+    elif layout == LAYOUT:
+        _check_known(facts, folder)
         _require_kept(OF_TRANSFORMERS_JS, chosen, folder)
         for name in _unknown(folder):
             if name not in OF_CLIENT:
@@ -59,6 +61,20 @@ def _require_kept(limits: tuple[Limit, ...], chosen: Decoding, folder: Path) -> 
     for limit, value in broken(limits, chosen.as_json()):
         raise PlanError(
             limit.message(value), where=str(folder / GENERATION), why=limit.why, hint=limit.hint
+        )
+
+
+def _check_known(facts: CausalLmFacts, folder: Path) -> None:
+    """Raise PlanError where the client has no class for the model, and would not load it."""
+    client = load_client()
+    known = client.models["text-generation"]
+    if facts.architecture not in known:
+        raise PlanError(
+            f"{client.title} knows no model_type '{facts.architecture}'",
+            where=str(folder / CONFIG),
+            why="its pipeline throws 'Unsupported model type': src/models/registry.js",
+            hint="leave this target out; an application without that client can run the files of "
+            "the others",
         )
 
 
@@ -86,6 +102,13 @@ def _of_the_model(
     if how.num_beams > 1 and len(facts.eos) > 1:
         what = f"{len(facts.eos)} tokens end a text of this model, with {how.num_beams} beams"
         yield what, "BeamSearch knows one", "write `num_beams: 1`"
+    if facts.sizes is not None and not facts.sizes.alike:
+        what = "the caches of this model are of several shapes"
+        yield (
+            what,
+            "the search operators make the first ones alike",
+            "take a target without a search",
+        )
     for name in _unknown(folder):
         yield (
             f"the model's {GENERATION} has `{name}`",

@@ -30,7 +30,8 @@ def text_of(folder: Path, size: int) -> str:
     Before a single one there are others, as many as the model has positions for; more are a prompt,
     before which there are none. Which tokens they are changes no time.
     """
-    return str(min(TOKENS_BEFORE, inspect(folder).positions - 1) if size == 1 else 0)
+    most = inspect(folder).positions or TOKENS_BEFORE + 1
+    return str(min(TOKENS_BEFORE, most - 1) if size == 1 else 0)
 
 
 def feeds(inputs: Sequence[Any], text: str, size: int, batch: int) -> dict[str, npt.NDArray[Any]]:

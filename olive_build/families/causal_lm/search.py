@@ -28,6 +28,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from olive_build.families.causal_lm.generation import LONGEST, Decoding
+from olive_build.families.causal_lm.graph_sizes import sizes_of_graph
 from olive_build.families.causal_lm.names import ATTENTION_MASK, BATCH, INPUT_IDS, SEQUENCE
 from olive_build.families.causal_lm.search_scores import ENDLESS, NextToken
 from olive_build.families.causal_lm.search_step import Around, step_graph
@@ -49,12 +50,13 @@ def search_graph(
     `sequences` [batch_size, generated_length] is what generate returns: the prompt, the tokens, the
     end where a text has one, and pad tokens up to the longest. `step` is used up.
     """
-    search, choice = GraphWriter("search"), NextToken(facts.vocabulary, facts.eos, decoding)
+    sizes = sizes_of_graph(step.graph)
+    search, choice = GraphWriter("search"), NextToken(sizes.vocabulary, facts.eos, decoding)
     around = _around(search, facts, decoding.num_beams)
     # Without an end of its own a model is given a token that it has not.
     end = facts.eos[0] if facts.eos else choice.columns
     attributes = {
-        "decoder": step_graph(step.graph, facts, choice, around),
+        "decoder": step_graph(step.graph, sizes, choice, around),
         "eos_token_id": end,
         "pad_token_id": end,
         "domain": DOMAIN,
@@ -94,7 +96,7 @@ def _around(search: GraphWriter, facts: CausalLmFacts, beams: int) -> Around:
     """Append what the steps read: the mask of each beam, and lengths in tokens."""
     length = search.add("Shape", [INPUT_IDS], "length", start=1, end=2)
     whole = search.add("Add", [length, MAX_NEW_TOKENS], "whole")
-    most = search.constant("most", [min(facts.positions, LONGEST)])
+    most = search.constant("most", [min(facts.positions or LONGEST, LONGEST)])
     max_length = search.add("Min", [whole, most], "max_length")
     one = search.add("Unsqueeze", [ATTENTION_MASK, search.number(1)], "mask/one")
     each = search.add("Expand", [one, search.constant("mask/beams", [1, beams, 1])], "mask/each")

@@ -27,7 +27,7 @@ from olive_build.families.causal_lm.names import (
     present_names,
 )
 from olive_build.families.causal_lm.search_scores import ENDLESS, NextToken, Seen, write_scores
-from olive_build.families.causal_lm.spec import CausalLmFacts
+from olive_build.families.causal_lm.sizes import Sizes
 from olive_build.families.graph_writer import GraphWriter, tensor_info
 from olive_build.rewrites.shared_tensors import prefix_names
 
@@ -47,25 +47,25 @@ class Around:
 
 
 def step_graph(
-    graph: onnx.GraphProto, facts: CausalLmFacts, choice: NextToken, around: Around
+    graph: onnx.GraphProto, sizes: Sizes, choice: NextToken, around: Around
 ) -> onnx.GraphProto:
     """Return the subgraph; `graph`, the model's step, is used up."""
     kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)}
     prefix_names(graph, STEP)
     before, after = GraphWriter("before"), GraphWriter("after")
-    seen = _inputs(before, facts, choice, around)
-    layers = range(facts.layers)
+    seen = _inputs(before, sizes, choice, around)
+    layers = range(sizes.layers)
     for layer in layers:
-        names = past_names(facts.layers)[2 * layer : 2 * layer + 2]
+        names = past_names(sizes.layers)[2 * layer : 2 * layer + 2]
         _parted(before, f"past_{layer}", names, kinds)
-        names = present_names(facts.layers)[2 * layer : 2 * layer + 2]
+        names = present_names(sizes.layers)[2 * layer : 2 * layer + 2]
         _joined(after, names, f"present_{layer}")
     logits = after.cast(f"{STEP}{LOGITS}", TensorProto.FLOAT, "float")
     after.output("Identity", [write_scores(after, logits, seen, choice)], LOGITS)
     caches = [f"past_{layer}" for layer in layers], [f"present_{layer}" for layer in layers]
     if choice.penalizes:
-        _keep_tokens(after, seen.tokens, f"present_{facts.layers}")
-    inputs, outputs = _ends(facts, choice, *caches)
+        _keep_tokens(after, seen.tokens, f"present_{sizes.layers}")
+    inputs, outputs = _ends(sizes, choice, *caches)
     return helper.make_graph(
         [*before.nodes, *graph.node, *after.nodes],
         "step",
@@ -83,10 +83,11 @@ def step_graph(
 
 
 def _ends(
-    facts: CausalLmFacts, choice: NextToken, past: Sequence[str], present: Sequence[str]
+    sizes: Sizes, choice: NextToken, past: Sequence[str], present: Sequence[str]
 ) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
-    size: list[str | int] = [2, BATCH, facts.kv_heads, PAST, facts.head_dim]
-    longer = [*size[:3], TOTAL, facts.head_dim]
+    heads, of_head = sizes.caches[0]
+    size: list[str | int] = [2, BATCH, heads, PAST, of_head]
+    longer = [*size[:3], TOTAL, of_head]
     inputs = [
         tensor_info(INPUT_IDS, TensorProto.INT32, [BATCH, SEQUENCE]),
         tensor_info(POSITION_IDS, TensorProto.INT32, [BATCH, SEQUENCE]),
@@ -100,13 +101,13 @@ def _ends(
     if choice.penalizes:
         # At first as empty as the other caches and as large, then one number a token.
         first: list[str | int] = [2, BATCH, "token_heads", PAST, "token_size"]
-        inputs.append(tensor_info(f"past_{facts.layers}", TensorProto.FLOAT, first))
+        inputs.append(tensor_info(f"past_{sizes.layers}", TensorProto.FLOAT, first))
         tokens: list[str | int] = [2, BATCH, 1, TOTAL, 1]
-        outputs.append(tensor_info(f"present_{facts.layers}", TensorProto.FLOAT, tokens))
+        outputs.append(tensor_info(f"present_{sizes.layers}", TensorProto.FLOAT, tokens))
     return inputs, outputs
 
 
-def _inputs(nodes: GraphWriter, facts: CausalLmFacts, choice: NextToken, around: Around) -> Seen:
+def _inputs(nodes: GraphWriter, sizes: Sizes, choice: NextToken, around: Around) -> Seen:
     """Append what makes the model's inputs of the operators'.
 
     Of the operators' mask [rows, tokens so far] only the part behind the prompt is read, which is
@@ -122,7 +123,7 @@ def _inputs(nodes: GraphWriter, facts: CausalLmFacts, choice: NextToken, around:
     positions = nodes.add("Max", [nodes.add("Sub", [counts, one], "from_0"), zero], "positions")
     here = nodes.add("Neg", [nodes.add("Shape", [given], "here", start=1, end=2)], "start")
     nodes.output("Slice", [positions, here, last, nodes.number(1)], f"{STEP}{POSITION_IDS}")
-    tokens = _tokens(nodes, given, f"past_{facts.layers}") if choice.penalizes else given
+    tokens = _tokens(nodes, given, f"past_{sizes.layers}") if choice.penalizes else given
     total = nodes.add("Shape", [mask], "total", start=1, end=2)
     return Seen(tokens, counts, total, around.length, around.max_length)
 

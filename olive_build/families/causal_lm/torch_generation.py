@@ -19,6 +19,7 @@ from transformers.cache_utils import DynamicCache
 from olive_build.errors import StepError
 from olive_build.families.causal_lm import generation
 from olive_build.families.causal_lm.spec import TOKENS_WRITTEN, CausalLmFacts, inspect
+from olive_build.families.causal_lm.torch_sizes import sizes_in
 from olive_build.families.sentence_embedding.texts import read_texts
 from olive_build.proof.generation import Decoding, Ends, padded, scored, until_end
 from olive_build.proof.predictions import Confidence, Predictions, Tokens
@@ -46,7 +47,7 @@ def reference_of(
     facts = inspect(folder)
     count = _new_tokens(facts, data)
     promised = promise(folder, options, count)
-    token_ids = _tokens(folder, data, min(LONGEST_TEXT, facts.positions))
+    token_ids = _tokens(folder, data, min(LONGEST_TEXT, facts.positions or LONGEST_TEXT))
     ways = dict.fromkeys(
         (*(replace(way, max_new_tokens=count) for way in (GREEDY, PENALIZED)), promised)
     )
@@ -87,10 +88,11 @@ def ends_of(facts: CausalLmFacts) -> Ends:
 
 
 def _new_tokens(facts: CausalLmFacts, data: Path) -> int:
-    count = min(NEW_TOKENS, facts.positions - PROMPT_TOKENS)
+    most = facts.positions or LONGEST_TEXT
+    count = min(NEW_TOKENS, most - PROMPT_TOKENS)
     if count < 1:
         raise StepError(
-            f"the model takes {facts.positions} tokens at most",
+            f"the model takes {most} tokens at most",
             where=str(data),
             why=f"nothing can be written after a prompt of {PROMPT_TOKENS}",
         )
@@ -174,11 +176,11 @@ def runner(
     """
     if takes == "prompt":
         return _generator(folder, model, size, batch)
-    facts, before = inspect(folder), int(sample)
-    shape = (batch, facts.kv_heads, before, facts.head_dim)
+    sizes, before = sizes_in(folder), int(sample)
     ids = torch.ones(batch, size, dtype=torch.int64)
     mask = torch.ones(batch, before + size, dtype=torch.int64)
-    past = [(torch.zeros(shape), torch.zeros(shape)) for _ in range(facts.layers)]
+    empty = [torch.zeros(batch, heads, before, size) for heads, size in sizes.caches]
+    past = list(zip(empty[::2], empty[1::2], strict=True))
 
     def run() -> Any:
         with torch.inference_mode():

@@ -6,6 +6,7 @@ Imported in worker processes only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import transformers
 from transformers.cache_utils import DynamicCache
 from transformers.pytorch_utils import Conv1D
 
+from olive_build.families.causal_lm.exceptions import load_exceptions
 from olive_build.families.causal_lm.names import (
     ATTENTION_MASK,
     INPUT_IDS,
@@ -26,8 +28,9 @@ from olive_build.families.causal_lm.names import (
     output_names,
     past_names,
 )
-from olive_build.families.causal_lm.spec import CausalLmFacts, inspect
+from olive_build.families.causal_lm.sizes import Sizes
 from olive_build.families.causal_lm.torch_generation import reference_of, runner
+from olive_build.families.causal_lm.torch_sizes import is_tied, plain_experts, sizes_in, sizes_of
 from olive_build.families.loading import Loaded, from_files
 from olive_build.olive_bridge import TorchExport
 from olive_build.proof.references.generation import GenerationReference
@@ -110,14 +113,15 @@ def load(folder: Path, attention: str = "sdpa") -> Any:
 
 
 def loading(folder: Path, attention: str = "sdpa") -> Loaded:
-    """Return the model with what is to be said of its files; see `from_files`."""
+    """Return the model with what is to be said of its files, and its sizes; see `from_files`."""
 
     def run(model: Any) -> Any:
-        given = probe(inspect(folder), *PROBES[0])[INPUT_IDS]
-        return model(input_ids=torch.from_numpy(given)).logits
+        return model(input_ids=torch.ones(1, PROBES[0][1], dtype=torch.int64)).logits
 
     given = {} if attention == "sdpa" else {"attn_implementation": attention}
-    return from_files(transformers.AutoModelForCausalLM, folder, run, **given)
+    found = from_files(transformers.AutoModelForCausalLM, folder, run, **given)
+    measured = {"sizes": sizes_of(found.model, folder).as_json(), "tied": is_tied(found.model)}
+    return replace(found, measured=measured)
 
 
 def reference(folder: Path, data: Path, **options: str) -> GenerationReference:
@@ -146,30 +150,38 @@ class OwnMasks(torch.nn.Module):
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
-        position_ids: torch.Tensor,
+        position_ids: torch.Tensor | None = None,
+        *,
         past: Mapping[str, torch.Tensor],
     ) -> tuple[torch.Tensor, ...]:
         cache = cache_of(past)
+        where = {} if position_ids is None else {POSITION_IDS: position_ids}
         output = self.model(
             input_ids=input_ids,
             attention_mask=self.seen(attention_mask, input_ids.shape[1]),
-            position_ids=position_ids,
             past_key_values=cache,
             use_cache=True,
+            **where,
         )
         return (output.logits, *present_of(cache))
 
 
 class Step(OwnMasks):
-    """The same as it is exported.
+    """The same as it is exported, with the operators that quantizers and ONNX know."""
 
-    Which tokens each of them sees is worked out here, once for all layers, from the lengths and the
-    attention mask: a model's own masks are tables of all its positions, or go by Python's branches.
+    def __init__(self, model: Any) -> None:
+        super().__init__(plain_experts(model))
+        use_plain_products(model)
+
+
+class MaskedStep(Step):
+    """A step whose masks are worked out here, once for all layers.
+
+    Which tokens each of them sees comes from the lengths and the attention mask alone.
     """
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        use_plain_products(model)
         self.windows = windows(model.config)
         self.give_masks = mask_gpt_neo(model) if model.config.model_type == "gpt_neo" else None
 
@@ -183,6 +195,12 @@ class Step(OwnMasks):
         elif len(masks) > 1:
             return masks
         return masks[FULL]
+
+
+def step_of(model: Any) -> Step:
+    """Return the step that is exported of a model, whose attention is eager."""
+    masked = model.config.model_type in load_exceptions().masked
+    return MaskedStep(model) if masked else Step(model)
 
 
 def use_plain_products(model: torch.nn.Module) -> None:
@@ -213,20 +231,20 @@ def present_of(cache: Any) -> list[torch.Tensor]:
 
 def torch_export(folder: Path, component: str) -> TorchExport:
     """Return what Olive's conversion needs; batch and lengths are dynamic."""
-    facts = inspect(folder)
+    sizes = sizes_in(folder)
     return TorchExport(
-        load=lambda: Step(load(folder, "eager")),
-        example=lambda: probe(facts, *EXAMPLE),
-        inputs=input_names(facts.layers),
-        outputs=output_names(facts.layers),
-        dynamic_axes=axes(facts.layers),
-        grouped={CACHE: past_names(facts.layers)},
-        probes=lambda: [probe(facts, *sizes) for sizes in PROBES],
+        load=lambda: step_of(load(folder, "eager")),
+        example=lambda: probe(sizes, *EXAMPLE),
+        inputs=input_names(sizes),
+        outputs=output_names(sizes),
+        dynamic_axes=axes(sizes),
+        grouped={CACHE: past_names(sizes.layers)},
+        probes=lambda: [probe(sizes, *each) for each in PROBES],
         judge=lambda: OwnMasks(load(folder)),
     )
 
 
-def probe(facts: CausalLmFacts, batch: int, count: int, past: int) -> dict[str, npt.NDArray[Any]]:
+def probe(sizes: Sizes, batch: int, count: int, past: int) -> dict[str, npt.NDArray[Any]]:
     """Return seeded inputs: `count` tokens for each of `batch` rows, after `past` others.
 
     The first row of several is padded on its left.
@@ -236,12 +254,13 @@ def probe(facts: CausalLmFacts, batch: int, count: int, past: int) -> dict[str, 
     if batch > 1:
         mask[0, : max(past - 1, 1)] = 0
     positions = np.clip(mask.cumsum(1) - 1, 0, None)[:, past:]
-    shape = (batch, facts.kv_heads, past, facts.head_dim)
     feeds: dict[str, npt.NDArray[Any]] = {
-        INPUT_IDS: random.integers(0, facts.vocabulary, (batch, count), dtype=np.int64),
+        INPUT_IDS: random.integers(0, sizes.vocabulary, (batch, count), dtype=np.int64),
         ATTENTION_MASK: mask,
-        POSITION_IDS: positions,
     }
+    if sizes.positions:
+        feeds[POSITION_IDS] = positions
     return feeds | {
-        name: random.standard_normal(shape).astype(np.float32) for name in past_names(facts.layers)
+        name: random.standard_normal((batch, heads, past, size)).astype(np.float32)
+        for name, (heads, size) in zip(past_names(sizes.layers), sizes.caches, strict=True)
     }

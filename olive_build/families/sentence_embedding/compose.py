@@ -27,9 +27,9 @@ from olive_build.families.sentence_embedding.spec import (
     SentenceEmbeddingFacts,
     inspect,
 )
-from olive_build.families.sentence_embedding.wordpiece import wordpiece_graph
 from olive_build.rewrites.drop_dead import drop_dead
 from olive_build.rewrites.zero_input import zero_input
+from olive_build.tokenizers.graph import tokenizer_graph
 
 TEXT = "text"
 EMBEDDING = "embedding"
@@ -46,7 +46,7 @@ def tokenizer(folder: Path, opset: int) -> onnx.ModelProto:
     facts = inspect(folder)
     description = json.loads(library_tokenizer(folder, facts.tokenizer).to_str())
     settings = facts.settings
-    return wordpiece_graph(
+    return tokenizer_graph(
         description, max_length=settings.max_length, opset=opset, prompt=settings.prompt
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olive_build.errors import PlanError, StepError
+from olive_build.errors import PlanError
 from olive_build.families.configuration import none_of, read_configuration, read_object
 from olive_build.families.facts import Asked, Axes, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
@@ -31,7 +31,7 @@ from olive_build.families.sentence_embedding.settings import (
     check_kind,
     read_settings,
 )
-from olive_build.families.sentence_embedding.wordpiece_spec import read_spec
+from olive_build.tokenizers.kinds import why_no_graph
 
 TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.txt"
 # The files that transformers.js asks for beside the graphs; the optional ones only where they are.
@@ -288,8 +288,4 @@ def _no_graph(folder: Path) -> str:
     tokenizer = read_configuration(folder, TOKENIZER, _not_this_family)
     if not isinstance(tokenizer.get("model"), dict):
         raise _not_this_family(folder, f"{TOKENIZER} holds no tokenizer")
-    try:
-        read_spec(tokenizer)
-    except StepError as error:
-        return f"{error.what}: {error.why}"
-    return ""
+    return why_no_graph(tokenizer)

@@ -27,7 +27,7 @@ LARGEST_COORDINATE = 1000
 # Ids of examples: words, not the special tokens that come first.
 FIRST_ID, LAST_ID = 5, 100
 # A question, two separators, and the text that has the answer.
-PAIRED = "question-answering"
+PAIRED = ("question-answering", "multiple-choice")
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Setting:
     decoder: int = 7
     height: float = 1.0
     width: float = 1.0
-    samples: int = 4000
+    samples: int = 8000
     frames: int = 100
 
 
 # An axis is dynamic where its size differs between these.
 SETTINGS = (
     Setting(),
-    Setting(batch=3, sequence=17, decoder=9, height=1.5, width=2.0, samples=5210, frames=132),
-    Setting(batch=1, sequence=5, decoder=2, height=1.0, width=1.5, samples=3005, frames=64),
+    Setting(batch=3, sequence=17, decoder=9, height=1.5, width=2.0, samples=10210, frames=132),
+    Setting(batch=1, sequence=5, decoder=2, height=1.0, width=1.5, samples=6005, frames=64),
 )
 
 
@@ -211,7 +211,7 @@ class _Drawing:
         """Return words, the end of the text at the end of each row, and padding after it."""
         ids = self._words((prod(shape[:-1]), shape[-1]))
         end, pad = self._token("eos_token_id"), self._token("pad_token_id")
-        between = self._token("sep_token_id") if self.task == PAIRED else None
+        between = self._token("sep_token_id") if self.task in PAIRED else None
         if between is not None:
             ids[:, 1:3] = between
         for row, length in zip(ids, _lengths(*ids.shape), strict=True):

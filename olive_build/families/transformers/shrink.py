@@ -89,14 +89,15 @@ def _small(whole: Fields, wanted: Wanted) -> Fields:
     for name, value in fields.items():
         if _is_configuration(name, value):
             continue
-        if isinstance(value, int) and not isinstance(value, bool):
+        if _is_number(value):
             fields[name] = _small_number(name, value, whole, heads, wanted)
         elif isinstance(value, float) and value > 0:
             fields[name] = _large_enough(name, value)
         elif isinstance(value, list | tuple) and value:
             fields[name] = _small_list(name, list(value), whole)
     _fit_heads(fields)
-    _fit_tokens(fields, whole, wanted)
+    if not wanted.vocabulary:
+        _fit_tokens(fields)
     _fit_rotations(fields)
     for name in exception.get("keep", ()):
         fields[name] = whole[name]
@@ -121,8 +122,11 @@ def _few_layers(whole: Fields, wanted: Wanted, within: Any = None) -> Fields:
         return fields
     kept = kept_layers(whole, names, wanted.layers)
     for name in names["layers"] & fields.keys():
-        if isinstance(fields[name], int) and not isinstance(fields[name], bool):
+        if _is_number(fields[name]):
             fields[name] = min(fields[name], kept.count)
+    if names["queries"] & fields.keys() and _is_number(fields.get("decoder_layers")):
+        # Detectors tie the heads of their decoder's layers, which takes two of them.
+        fields["decoder_layers"] = max(fields["decoder_layers"], min(2, whole["decoder_layers"]))
     return _without_layers(fields, kept)
 
 
@@ -243,17 +247,14 @@ def _fit_heads(fields: Fields) -> None:
             fields.pop("hidden_size", None)
 
 
-def _fit_tokens(fields: Fields, whole: Fields, wanted: Wanted) -> None:
-    """Move the tokens that have a meaning into the vocabulary, each to a place of its own."""
-    size = whole.get("vocab_size")
-    if wanted.vocabulary or not isinstance(size, int) or size <= VOCABULARY:
-        size = fields.get("vocab_size")
+def _fit_tokens(fields: Fields) -> None:
+    """Move the tokens that have a meaning into the small vocabulary, each to its own place."""
     free = iter(range(VOCABULARY - 1, 0, -1))
     first = {"pad_token_id": 0, "bos_token_id": 1, "decoder_start_token_id": 1, "eos_token_id": 2}
     for name, value in fields.items():
-        if not name.endswith(("_id", "_index")) or wanted.vocabulary:
+        if not name.endswith(("_id", "_index")) or "ignore" in name:
             continue
-        if isinstance(value, int) and not isinstance(value, bool) and value >= VOCABULARY:
+        if _is_number(value) and value >= VOCABULARY:
             fields[name] = first[name] if name in first else next(free)
         elif name == "eos_token_id" and isinstance(value, list):
             fields[name] = first[name]

@@ -22,7 +22,7 @@ from olive_build.families.transformers.shrink import ANY, Wanted, config_of_few_
 from olive_build.families.transformers.significance import insignificant
 
 # What fits into memory and is written in a moment; a miniature that is larger is none.
-MOST_WEIGHTS = 200_000_000
+MOST_WEIGHTS = 50_000_000
 Shrinking = Callable[[Any, Wanted], Any]
 
 
@@ -35,7 +35,7 @@ class Shrunk:
     notes: tuple[str, ...] = ()
 
 
-class _DoesNotFit(Exception):
+class DoesNotFit(Exception):
     """A configuration that was made small does not make a model that runs; the text says why."""
 
 
@@ -48,8 +48,8 @@ def small_model(config: Any, kind: Any, task: str, wanted: Wanted = ANY) -> tupl
     notes = (NOTE,) if lacks_timm(config.to_dict()) else ()
     how: Literal["small", "layers only"] = "small"
     try:
-        small, model = _made(config, kind, task, wanted, small_config)
-    except _DoesNotFit as error:
+        small, model = made(config, kind, task, wanted, small_config)
+    except DoesNotFit as error:
         notes = (*notes, f"only layers were left out, since small widths do not fit: {error}")
         small, model = _of_few_layers(config, kind, task, wanted)
         how = "layers only"
@@ -64,8 +64,11 @@ def run(model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return named_outputs(model(**inputs, **given))
 
 
-def _made(config: Any, kind: Any, task: str, wanted: Wanted, shrinking: Shrinking) -> Any:
-    """Return a configuration that was made small and its model, which has run once."""
+def made(config: Any, kind: Any, task: str, wanted: Wanted, shrinking: Shrinking) -> Any:
+    """Return a configuration that was made small and its model, which has run once.
+
+    Raises DoesNotFit with the reason of transformers or PyTorch where it does not run.
+    """
     try:
         small = shrinking(config, wanted)
         model = seeded_model(kind, small)
@@ -75,7 +78,7 @@ def _made(config: Any, kind: Any, task: str, wanted: Wanted, shrinking: Shrinkin
     except StepError:
         raise
     except Exception as error:
-        raise _DoesNotFit(f"{type(error).__name__}: {first_line(error)}") from error
+        raise DoesNotFit(f"{type(error).__name__}: {first_line(error)}") from error
     return small, model
 
 
@@ -84,8 +87,8 @@ def _of_few_layers(config: Any, kind: Any, task: str, wanted: Wanted) -> Any:
         count = _count_of_weights(kind, config_of_few_layers(config, wanted))
         if count > MOST_WEIGHTS:
             raise _no_miniature(kind, f"with its own widths it has {count:,} weights")
-        return _made(config, kind, task, wanted, config_of_few_layers)
-    except _DoesNotFit as error:
+        return made(config, kind, task, wanted, config_of_few_layers)
+    except DoesNotFit as error:
         raise _no_miniature(kind, str(error)) from error
 
 
@@ -94,7 +97,7 @@ def _count_of_weights(kind: Any, config: Any) -> int:
         with torch.device("meta"):
             return sum(item.numel() for item in kind(config).parameters())
     except Exception as error:
-        raise _DoesNotFit(f"{type(error).__name__}: {first_line(error)}") from error
+        raise DoesNotFit(f"{type(error).__name__}: {first_line(error)}") from error
 
 
 def _no_miniature(kind: Any, why: str) -> StepError:

@@ -61,6 +61,28 @@ def block_lines(block: Block, stream: TextIO | None = None) -> Iterator[str]:
             yield printable(block.text)  # whole: it may hold a command or a path
 
 
+def paragraph(text: str, indent: str = "", rest: str | None = None) -> list[str]:
+    """Return a text in lines of 80 columns; a longer word, such as a path, stays whole.
+
+    The first line begins with `indent`, those after it with `rest`, by default two blanks more.
+    """
+    rest = f"{indent}  " if rest is None else rest
+    return wrap(
+        printable(text),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text as a paragraph."""
+    for line in paragraph(text):
+        click.echo(line, err=err)
+
+
 def _chart(block: Chart) -> Iterator[str]:
     from olive_build.report.charts import Bars  # the table of a build needs none of what draws
 

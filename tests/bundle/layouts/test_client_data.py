@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from olive_build.bundle.layout import CLIENT_SUFFIXES
-from olive_build.bundle.layouts.client import load_client
 from olive_build.targets import load_provider
+from olive_build.targets.client import load_client
 from olive_build.targets.requirement import TABLE, load_runtimes
 
 ROOT = Path(__file__).resolve().parents[3]

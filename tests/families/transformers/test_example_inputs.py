@@ -67,7 +67,7 @@ def test_speech_has_a_mask_only_where_the_model_was_trained_with_one() -> None:
     assert list(made) == ["input_values"]
     config.feat_extract_norm = "layer"
     made = example_inputs(model("Wav2Vec2Model", config), "feature-extraction", SETTINGS[0])
-    assert made["attention_mask"].sum(1).tolist() == [4000, 3334]
+    assert made["attention_mask"].sum(1).tolist() == [8000, 6667]
 
 
 def test_an_input_that_nothing_is_known_of_is_an_error() -> None:

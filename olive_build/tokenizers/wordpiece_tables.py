@@ -19,30 +19,23 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from olive_build.families.sentence_embedding.wordpiece_spec import LOWERED, WordPieceSpec, refuse
+from olive_build.tokenizers.code_points import (
+    HIGH_SURROGATES,
+    RAW_SHIFT,
+    ROW_END_POINT,
+    SPECIAL_CLOSE_POINT,
+    SPECIAL_OPEN_POINT,
+    SURROGATES,
+    TABLE_SIZE,
+    UNICODE_SIZE,
+    every_code_point,
+    shared_blocks,
+)
+from olive_build.tokenizers.sections import refuse
+from olive_build.tokenizers.wordpiece_spec import LOWERED, WordPieceSpec
 
 NOTHING, SPACE, ROW_END, UNKNOWN, FIRST_LETTER = range(5)
 """Symbols: none, the space between words, the end of a text, a character of no word, letters."""
-
-UNICODE_SIZE = 0x110000
-SPECIAL_OPEN_POINT = UNICODE_SIZE
-SPECIAL_CLOSE_POINT = 0x7F
-RAW_SHIFT = UNICODE_SIZE + 0x80
-"""Added to an ASCII code point inside a special token, where characters stand for themselves.
-
-The closing mark is DEL: shifted it is a space, and unshifted (which only text that is not UTF-8
-can bring about) it is a control character that the normalizer drops.
-"""
-
-TABLE_SIZE = RAW_SHIFT + 0x100
-ROW_END_POINT = TABLE_SIZE - 1
-BLOCK = 128
-
-# Rust's char cannot be a surrogate, so the tokenizers library has no answer for these. They arrive
-# only as the two halves of one character in the modified UTF-8 of Java's JNI. Taken as one
-# character of no word they give what most of those characters (emoji above all) give.
-HIGH_SURROGATES = slice(0xD800, 0xDC00)
-SURROGATES = slice(0xD800, 0xE000)
 
 _DROPPED, _LETTER, _ALONE, _OTHER = range(4)
 
@@ -102,7 +95,7 @@ def _normalized_points(options: str) -> tuple[NDArray[np.uint8], dict[int, str]]
     lowered = [normalizers.Lowercase()] if given.pop(LOWERED) else []
     normalizer = normalizers.Sequence([*lowered, normalizers.BertNormalizer(**given)])
     changed: dict[int, str] = {}
-    points = [p for p in _code_points() if p != 0x7C]
+    points = [p for p in every_code_point() if p != 0x7C]
     for start in range(0, len(points), 8192):
         chunk = points[start : start + 8192]
         # Nothing but U+007C itself has U+007C in its form, so it may hold the points apart.
@@ -111,10 +104,6 @@ def _normalized_points(options: str) -> tuple[NDArray[np.uint8], dict[int, str]]
             raise refuse("its normalizer", "it does not treat U+007C as a plain character")
         changed.update((p, part) for p, part in zip(chunk, parts, strict=True) if part != chr(p))
     return _kinds(changed)
-
-
-def _code_points() -> list[int]:
-    return [*range(0xD800), *range(0xE000, UNICODE_SIZE)]
 
 
 def _kinds(changed: dict[int, str]) -> tuple[NDArray[np.uint8], dict[int, str]]:
@@ -147,7 +136,7 @@ def _stand_alone() -> tuple[frozenset[str], frozenset[str]]:
     """
     from tokenizers import pre_tokenizers
 
-    text = "x" + "".join(chr(point) + "x" for point in _code_points())
+    text = "x" + "".join(chr(point) + "x" for point in every_code_point())
     alone: set[str] = set()
     blank: set[str] = set()
     covered = 0
@@ -217,22 +206,12 @@ def character_tables(spec: WordPieceSpec) -> CharacterTables:
     classes[[SPECIAL_OPEN_POINT, RAW_SHIFT + SPECIAL_CLOSE_POINT]] = class_of((SPACE,))
     if len(rows) > np.iinfo(np.uint16).max or len(letters) >= np.iinfo(np.int16).max - FIRST_LETTER:
         raise refuse(f"{len(letters)} different characters", "the tables count them in 15 bits")
-    block_start, entries = _shared_blocks(classes.astype(np.uint16))
+    block_start, entries = shared_blocks(classes.astype(np.uint16))
     width = max(map(len, rows))
     symbols = [row + (NOTHING,) * (width - len(row)) for row in rows]
     return CharacterTables(
         block_start, entries, np.array(symbols, np.int16), ("", " ", *_stand_ins(letters), *letters)
     )
-
-
-def _shared_blocks(classes: NDArray[np.uint16]) -> tuple[NDArray[np.int32], NDArray[np.uint16]]:
-    """Return the table with each distinct block of BLOCK entries kept once, and where blocks begin.
-
-    The beginnings are such that adding the code point itself gives the place of its entry.
-    """
-    blocks, place = np.unique(classes.reshape(-1, BLOCK), axis=0, return_inverse=True)
-    begins = np.arange(len(place)) * BLOCK
-    return (place.reshape(-1) * BLOCK - begins).astype(np.int32), blocks.reshape(-1)
 
 
 def word_lines(spec: WordPieceSpec) -> WordLines:

@@ -1,4 +1,4 @@
-"""What is known about transformers.js, read from `transformers_js.yaml` beside this module."""
+"""What is known about transformers.js, read from `clients/transformers_js.yaml`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from olive_build.targets.reading import Fields, read_mapping
 
-DATA = Path(__file__).parent / "transformers_js.yaml"
+DATA = Path(__file__).parent / "clients" / "transformers_js.yaml"
 LAYOUT = "transformers.js"
 
 

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from olive_build.errors import StepError
-from olive_build.families.sentence_embedding.wordpiece import MIN_OPSET, wordpiece_graph
-from olive_build.families.sentence_embedding.wordpiece_text import NUL_OPSET
+from olive_build.tokenizers.rows import MIN_OPSET
+from olive_build.tokenizers.texts import NUL_OPSET
+from olive_build.tokenizers.wordpiece import wordpiece_graph
 
 OUTPUTS = ("input_ids", "attention_mask", "token_type_ids")
 MAX_LENGTH = 64

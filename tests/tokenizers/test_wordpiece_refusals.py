@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from olive_build.errors import StepError
-from olive_build.families.sentence_embedding.wordpiece import MIN_OPSET, wordpiece_graph
+from olive_build.tokenizers.rows import MIN_OPSET
+from olive_build.tokenizers.wordpiece import wordpiece_graph
 
 
 @pytest.fixture(scope="module")

@@ -23,29 +23,19 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from olive_build.errors import StepError
-from olive_build.families.graph_writer import EXTENSIONS, GraphWriter, tensor_info
-from olive_build.families.sentence_embedding.wordpiece_spec import WordPieceSpec, read_spec
-from olive_build.families.sentence_embedding.wordpiece_tables import WordLines, word_lines
-from olive_build.families.sentence_embedding.wordpiece_text import (
-    ML,
-    NUL_OPSET,
-    ONE,
-    PREFIX,
-    TEXT,
-    TEXTS_OF_BYTES,
-    ZERO,
-    words_of_texts,
+from olive_build.families.graph_writer import EXTENSIONS, GraphWriter
+from olive_build.tokenizers.rows import (
+    NEVER,
+    check_numbers,
+    finished,
+    tokenizer_writer,
+    write_rows,
 )
-
-ML_OPSET = 4
-MIN_OPSET = 13
-"""ReduceSum with axes as an input is the newest thing that every graph needs."""
-
-NEVER = 2**31 - 1
-"""More tokens than any text has."""
-
-OUTPUTS = ("input_ids", "attention_mask", "token_type_ids")
+from olive_build.tokenizers.sections import Frame
+from olive_build.tokenizers.texts import ONE, ZERO
+from olive_build.tokenizers.wordpiece_spec import WordPieceSpec, read_spec
+from olive_build.tokenizers.wordpiece_tables import WordLines, word_lines
+from olive_build.tokenizers.wordpiece_text import words_of_texts
 
 
 def wordpiece_graph(
@@ -69,35 +59,15 @@ def wordpiece_graph(
     `tokenizers` package must be installed: it is asked what its normalizer does.
     """
     max_length = NEVER if max_length is None else max_length
-    _check_numbers(max_length, opset)
+    check_numbers(max_length, opset, around=2)
     spec = read_spec(tokenizer_json)
     words = word_lines(spec)
-    # An empty domain is written out: the files of before have it.
-    graph = GraphWriter(PREFIX, domain="")
-    graph.constant("zero", 0)
-    graph.constant("one", 1)
+    graph = tokenizer_writer()
     pieces = _pieces(graph, words_of_texts(graph, spec, opset, prompt), spec, words)
     ids = _without_void_pieces(graph, pieces, spec, words)
-    ends, before = _row_limits(graph, ids, words)
-    _outputs(graph, ids, ends, before, spec, max_length)
-    return _model(graph, opset)
-
-
-def _check_numbers(max_length: int, opset: int) -> None:
-    if max_length < 3:
-        raise StepError(
-            f"max_length {max_length} leaves no room for text",
-            where="max_length",
-            why="one token at either end is part of it",
-            hint="give 3 or more; the model's own limit is usual",
-        )
-    if opset < MIN_OPSET:
-        raise StepError(
-            f"opset {opset} is too old for a tokenizer graph",
-            where="opset",
-            why=f"it uses operators as they are from opset {MIN_OPSET} on",
-            hint=f"give {MIN_OPSET} or more, {NUL_OPSET} for texts that may hold U+0000",
-        )
+    frame = Frame(spec.begin_id, spec.end_id, spec.pad_id)
+    write_rows(graph, ids, words.row_end, frame, max_length)
+    return finished(graph, "wordpiece_tokenizer", opset)
 
 
 def _pieces(g: GraphWriter, joined: str, spec: WordPieceSpec, words: WordLines) -> str:
@@ -144,53 +114,3 @@ def _without_void_pieces(g: GraphWriter, pieces: str, spec: WordPieceSpec, words
     # An unknown word keeps its first piece, which the line above has made the unknown token.
     keep = g.add("Or", [start, known], "ids/is_kept")
     return g.add("Compress", [ids, keep], "ids/all")
-
-
-def _row_limits(g: GraphWriter, ids: str, words: WordLines) -> tuple[str, str]:
-    """ids -> where in them each text ends, and where the one before it did; int64 [batch_size, 1].
-
-    Before the first text is the padding at place 0.
-    """
-    end = g.add("Equal", [ids, g.constant("rows/row_end", words.row_end)], "rows/is_end")
-    ends = g.add("NonZero", [end], "rows/ends_flat")
-    ends = g.add("Reshape", [ends, g.constant("rows/column_shape", [-1, 1])], "rows/ends")
-    limits = [g.constant("rows/from", [0]), g.constant("rows/to", [-1])]
-    others = g.add("Slice", [ends, *limits], "rows/ends_but_last")
-    first = g.constant("rows/before_first", [[0]])
-    before = g.add("Concat", [first, others], "rows/before", axis=0)
-    return ends, before
-
-
-def _outputs(
-    g: GraphWriter, ids: str, ends: str, before: str, spec: WordPieceSpec, max_length: int
-) -> None:
-    """Write the three outputs, int64 [batch_size, sequence_length]."""
-    # The distance from one end to the next is the place of the closing token, if all fits.
-    close = g.add("Sub", [ends, before], "rows/full_close")
-    close = g.add("Min", [close, g.constant("rows/last_close", max_length - 1)], "rows/close")
-    longest = g.add("ReduceMax", [close], "rows/longest_close", keepdims=0)
-    width = g.add("Add", [longest, ONE], "rows/sequence_length")
-    column = g.add("Range", [ZERO, width, ONE], "rows/column")
-    inside = g.add("LessOrEqual", [column, close], "rows/is_inside")
-    place = g.add("Add", [before, column], "rows/place_if_inside")
-    place = g.add("Where", [inside, place, ZERO], "rows/place")
-    found = g.add("Gather", [ids, place], "rows/padded")
-    is_close = g.add("Equal", [column, close], "rows/is_close")
-    end_id = g.constant("rows/end_id", spec.end_id)
-    found = g.add("Where", [is_close, end_id, found], "rows/closed")
-    is_open = g.add("Equal", [column, ZERO], "rows/is_open")
-    begin_id = g.constant("rows/begin_id", spec.begin_id)
-    g.output("Where", [is_open, begin_id, found], "input_ids")
-    g.output("Cast", [inside], "attention_mask", to=TensorProto.INT64)
-    g.output("Sub", [place, place], "token_type_ids")
-
-
-def _model(g: GraphWriter, opset: int) -> onnx.ModelProto:
-    shape = ["batch_size", "sequence_length"]
-    opsets = {"": opset, ML: ML_OPSET, EXTENSIONS: 1}
-    # The type of a custom operator's output: without it the shape inference of onnx, which the
-    # mobile tools run, reads a null pointer at the LabelEncoder and dies.
-    known = [tensor_info(TEXTS_OF_BYTES, TensorProto.STRING, ["bytes"])]
-    given = [tensor_info(TEXT, TensorProto.STRING, shape[:1])]
-    made = [tensor_info(name, TensorProto.INT64, shape) for name in OUTPUTS]
-    return g.model("wordpiece_tokenizer", given, made, opsets, known)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from olive_build.errors import StepError
+from olive_build.tokenizers.sections import check_own_id, check_sides, read_ends, refuse
 
 WORD_LIMIT = 100
 """Longest word, in characters, that the BertTokenizer operator splits; a longer one is unknown.
@@ -43,16 +43,6 @@ class WordPieceSpec:
     end_id: int
     pad_id: int
     pad_token: str
-
-
-def refuse(what: str, why: str, hint: str | None = None) -> StepError:
-    """Return the error for a tokenizer that has no equal graph."""
-    return StepError(
-        f"this tokenizer cannot become a WordPiece graph: {what}",
-        where="tokenizer.json",
-        why=why,
-        hint=hint or "ship the tokenizer beside the model, or take a model with a BERT tokenizer",
-    )
 
 
 def read_spec(tokenizer: Mapping[str, Any]) -> WordPieceSpec:
@@ -187,12 +177,7 @@ def _special_tokens(
             if token.get(flag, False):
                 raise refuse(f"added token {content!r} has {flag}: true", "it is not reproduced")
         _check_special_text(content, vocabulary, prefix)
-        # `tokenizers` numbers a token that is no word itself, whatever its file says.
-        own = vocabulary.get(content, max([len(vocabulary), *(n + 1 for n in special.values())]))
-        if own != number:
-            raise refuse(
-                f"added token {content!r} has id {number}", f"loading the file gives it id {own}"
-            )
+        check_own_id(content, number, vocabulary, special.values())
         special[content] = number
     return special
 
@@ -218,38 +203,18 @@ def _check_special_text(content: str, vocabulary: Mapping[str, int], prefix: str
 
 def _ends(post: Mapping[str, Any] | None) -> tuple[int, int]:
     """Return the ids put before and after a text."""
-    kind = post.get("type") if isinstance(post, Mapping) else post
-    if kind in ("BertProcessing", "RobertaProcessing"):
-        return int(post["cls"][1]), int(post["sep"][1])  # type: ignore[index]
-    if kind != "TemplateProcessing":
+    begin, end = read_ends(post)
+    if begin is None or end is None:
         raise refuse(
-            f"its post_processor is {kind}",
-            "only TemplateProcessing, BertProcessing and RobertaProcessing are read",
+            f"its template for one text is {json.dumps(post['single'])}",  # type: ignore[index]
+            "only one special token on each side is reproduced",
         )
-    single = post["single"]  # type: ignore[index]
-    shape = [next(iter(piece)) for piece in single]
-    types = {next(iter(piece.values())).get("type_id") for piece in single}
-    if shape != ["SpecialToken", "Sequence", "SpecialToken"] or types != {0}:
-        raise refuse(
-            f"its template for one text is {json.dumps(single)}",
-            "only one special token on each side, all of type 0, is reproduced",
-        )
-    ids = []
-    for piece in (single[0], single[2]):
-        name = piece["SpecialToken"]["id"]
-        numbers = post["special_tokens"][name]["ids"]  # type: ignore[index]
-        if len(numbers) != 1:
-            raise refuse(f"{name} stands for the ids {numbers}", "only single ids are reproduced")
-        ids.append(int(numbers[0]))
-    return ids[0], ids[1]
+    return begin, end
 
 
 def _padding(tokenizer: Mapping[str, Any], known: Mapping[str, int]) -> tuple[str, int]:
     """Return the padding word and its id; a file without a padding section gets [PAD]."""
-    for name in ("padding", "truncation"):
-        side = (tokenizer.get(name) or {}).get("direction", "Right")
-        if side != "Right":
-            raise refuse(f"{name}.direction is {side}", "only the right side is reproduced")
+    check_sides(tokenizer)
     usual = next((token for token in ("[PAD]", "<pad>") if token in known), "[PAD]")
     padding = tokenizer.get("padding") or {"pad_token": usual, "pad_id": known.get(usual)}
     token, number = padding.get("pad_token"), padding.get("pad_id")

@@ -18,8 +18,8 @@ import onnxruntime
 import onnxruntime_extensions
 import pytest
 
-from olive_build.families.sentence_embedding.wordpiece import wordpiece_graph
-from olive_build.families.sentence_embedding.wordpiece_text import NUL_OPSET
+from olive_build.tokenizers.texts import NUL_OPSET
+from olive_build.tokenizers.wordpiece import wordpiece_graph
 
 OUTPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -123,7 +123,7 @@ def test_survives_a_copy_by_onnx_ir(model: onnx.ModelProto) -> None:
 def test_equal_bytes_in_another_process(model: onnx.ModelProto) -> None:
     program = (
         "import hashlib, json, sys\n"
-        "from olive_build.families.sentence_embedding.wordpiece import wordpiece_graph\n"
+        "from olive_build.tokenizers.wordpiece import wordpiece_graph\n"
         "model = wordpiece_graph(json.load(open(sys.argv[1], 'rb')), max_length=64, opset=20)\n"
         "print(hashlib.sha256(model.SerializeToString()).hexdigest())\n"
     )

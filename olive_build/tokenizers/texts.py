@@ -1,18 +1,23 @@
-"""The first half of a WordPiece graph: texts become one string of normalized words.
+"""Texts become code points: the beginning of every tokenizer's graph.
 
-See wordpiece.py for the whole. The stages are bytes (as numbers), code points, symbols, words;
-the names of tensors begin with their stage.
+The stages are texts, their bytes as numbers, and code points; the names of tensors begin with
+their stage. Text becomes numbers as early as possible: a table lookup in numbers costs the same
+for every script.
+
+Semantics of the operators are those of onnxruntime-extensions operators/text/string_split.cc,
+string_join.cc and re2_strings/string_regex_replace.cc.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from olive_build.families.graph_writer import EXTENSIONS, GraphWriter, string_tensor
-from olive_build.families.sentence_embedding import wordpiece_tables as tables
-from olive_build.families.sentence_embedding.wordpiece_spec import WordPieceSpec
+from olive_build.tokenizers import code_points as points
 
 ML = "ai.onnx.ml"
 TEXT = "text"
@@ -30,26 +35,35 @@ function that fills a tensor takes zero-terminated strings, and Java writes U+00
 is dropped at every opset.
 """
 
+NUL_OF_JAVA = b"\xc0\x80"
+"""U+0000 as the modified UTF-8 of Java has it, which goes through all operators."""
+
 _CONTINUATION, _LEAD = 0x80, 0xC0
 _FIRST_LEAD = 64
 _ROW_END_BYTE = _FIRST_LEAD + 256
 _OPEN, _CLOSE = 0xFE, 0xFF  # bytes that no valid UTF-8 holds
 
 
-def words_of_texts(g: GraphWriter, spec: WordPieceSpec, opset: int, prompt: str = "") -> str:
-    """Write the stages from the input `text`, with `prompt` before each, to the words of all texts.
+def points_of_texts(
+    g: GraphWriter,
+    special_tokens: Iterable[str],
+    opset: int,
+    prompt: str = "",
+    nul: bytes = b"",
+) -> str:
+    """Write the stages from the input `text`, with `prompt` before each, to code points.
 
-    The result is string [1]: words with exactly one space between, and after each text the word
-    that stands for its end. Every character is one of a word of the vocabulary or a stand-in.
+    int64 [1, character]. After each text stands ROW_END_POINT, around a special token
+    SPECIAL_OPEN_POINT and SPECIAL_CLOSE_POINT; the latter and the token's characters, which must
+    be ASCII, are RAW_SHIFT more than they are.
     """
-    text = _without_nul(g) if opset >= NUL_OPSET else TEXT
+    text = _with_nul_as(g, nul) if opset >= NUL_OPSET else TEXT
     if prompt:
         text = _after_prompt(g, text, prompt)
-    if spec.special_tokens:
-        text = _marked_special_tokens(g, text, spec)
-    points = _code_points(g, _stream(g, text))
-    characters = tables.character_tables(spec)
-    return _words(g, _symbols(g, points, characters), characters)
+    tokens = list(special_tokens)
+    if tokens:
+        text = _marked_special_tokens(g, text, tokens)
+    return _code_points(g, _stream(g, text))
 
 
 def _after_prompt(g: GraphWriter, text: str, prompt: str) -> str:
@@ -64,28 +78,48 @@ def _after_prompt(g: GraphWriter, text: str, prompt: str) -> str:
     )
 
 
-def _without_nul(g: GraphWriter) -> str:
-    """Cut each text at its NULs and join the parts; string [batch_size].
+def _with_nul_as(g: GraphWriter, nul: bytes) -> str:
+    """Cut each text at its NULs and join the parts with `nul` between; string [batch_size].
 
     One empty text goes along and is taken off again, because the extension's StringJoin writes to
     a first element even when there is none: a batch of no text would end the whole process.
     """
     more = g.add("Concat", [TEXT, g.strings("text/empty", b"")], "text/one_more", axis=0)
     parts = g.add("StringSplit", [more], "text/parts", "text/part_count", delimiter=b"\0")
+    if nul:
+        parts = _with_glue(g, parts, nul)
     inputs = [parts, g.strings("text/no_glue", b""), g.constant("text/columns", [1])]
     joined = g.add("StringJoin", inputs, "text/one_more_joined", domain=EXTENSIONS)
     limits = [g.constant("text/from", [0]), g.constant("text/to", [-1])]
     return g.add("Slice", [joined, *limits], "text/without_nul")
 
 
-def _marked_special_tokens(g: GraphWriter, text: str, spec: WordPieceSpec) -> str:
+def _with_glue(g: GraphWriter, parts: str, glue: bytes) -> str:
+    """Put `glue` after each part that another one follows; a row's other columns are no parts."""
+    flags = {"to": TensorProto.INT64}
+    columns = g.add("Shape", [parts], "text/part_columns", start=1, end=2)
+    columns = g.add("Squeeze", [columns], "text/column_count")
+    column = g.add(
+        "Range", [ONE, g.add("Add", [columns, ONE], "text/column_end"), ONE], "text/column"
+    )
+    counts = g.add(
+        "Unsqueeze", [f"{PREFIX}/text/part_count", g.constant("text/last", [1])], "text/counts"
+    )
+    counts = g.add("Cast", [counts], "text/whole_counts", **flags)
+    followed = g.add("Less", [column, counts], "text/is_followed")
+    place = g.add("Cast", [followed], "text/glue_place", **flags)
+    glues = g.add("Gather", [g.strings("text/glues", b"", glue), place], "text/glue")
+    return g.add("StringConcat", [parts, glues], "text/glued")
+
+
+def _marked_special_tokens(g: GraphWriter, text: str, tokens: Iterable[str]) -> str:
     """Put a byte that no text holds on each side of a special token; string [batch_size].
 
     `tokenizers` takes the leftmost match, and of those the longest. RE2 takes the leftmost, and of
     those the first of the alternatives, so the long ones go first.
     """
-    ordered = sorted(spec.special_tokens, key=lambda token: (-len(token), token))
-    escaped = ("".join(c if c.isalnum() else "\\" + c for c in token) for token in ordered)
+    ordered = sorted(tokens, key=lambda token: (-len(token), token))
+    escaped = ("".join(map(_escaped, token)) for token in ordered)
     pattern = f"({'|'.join(escaped)})".encode()
     inputs = [
         text,
@@ -93,6 +127,13 @@ def _marked_special_tokens(g: GraphWriter, text: str, spec: WordPieceSpec) -> st
         g.strings("special/marked", bytes([_OPEN]) + rb"\1" + bytes([_CLOSE])),
     ]
     return g.add("StringRegexReplace", inputs, "special/text", domain=EXTENSIONS)
+
+
+def _escaped(character: str) -> str:
+    """Return an ASCII character as RE2 reads it; a pattern that it can't read ends the process."""
+    if character.isalnum():
+        return character
+    return "\\" + character if "!" <= character <= "~" else f"\\x{ord(character):02x}"
 
 
 def _stream(g: GraphWriter, text: str) -> str:
@@ -144,10 +185,10 @@ def _lead_bytes() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int6
         for byte in range(first, last + 1):
             base[_FIRST_LEAD + byte] = (byte & bits) * following[0] * 64
             weights[:, _FIRST_LEAD + byte] = following
-    base[_FIRST_LEAD + _OPEN] = tables.SPECIAL_OPEN_POINT
-    base[_FIRST_LEAD + _CLOSE] = tables.SPECIAL_CLOSE_POINT
-    shift[_FIRST_LEAD + _OPEN] = tables.RAW_SHIFT
-    shift[_FIRST_LEAD + _CLOSE] = -tables.RAW_SHIFT
+    base[_FIRST_LEAD + _OPEN] = points.SPECIAL_OPEN_POINT
+    base[_FIRST_LEAD + _CLOSE] = points.SPECIAL_CLOSE_POINT
+    shift[_FIRST_LEAD + _OPEN] = points.RAW_SHIFT
+    shift[_FIRST_LEAD + _CLOSE] = -points.RAW_SHIFT
     return base, weights, shift
 
 
@@ -177,45 +218,9 @@ def _code_points(g: GraphWriter, stream: str) -> str:
     shifts = g.add("CumSum", [change, along], "points/shifts", exclusive=1)
     point = g.add("Add", [point, shifts], "points/shifted")
     # Bytes that are not UTF-8 may lead anywhere, but not out of the table or to the end of a text.
-    last = tables.ROW_END_POINT
+    last = points.ROW_END_POINT
     limits = [g.constant("points/least", 0), g.constant("points/most", last - 1)]
     point = g.add("Clip", [point, *limits], "points/in_table")
     end = g.constant("points/row_end_byte", _ROW_END_BYTE)
     is_end = g.add("Equal", [lead, end], "points/is_row_end")
     return g.add("Where", [is_end, g.constant("points/row_end", last), point], "points/all")
-
-
-def _symbols(g: GraphWriter, points: str, characters: tables.CharacterTables) -> str:
-    """code points -> symbols, never two spaces in a row; int32 [symbol]."""
-    block = g.add("Div", [points, g.constant("symbols/block_size", tables.BLOCK)], "symbols/block")
-    starts = g.constant("symbols/block_start", characters.block_start, np.int32)
-    start = g.add("Gather", [starts, block], "symbols/start_int32")
-    start = g.add("Cast", [start], "symbols/start", to=TensorProto.INT64)
-    entry = g.add("Add", [start, points], "symbols/entry")
-    classes = g.constant("symbols/classes", characters.classes, np.uint16)
-    kind = g.add("Gather", [classes, entry], "symbols/class_uint16")
-    kind = g.add("Cast", [kind], "symbols/class", to=TensorProto.INT32)
-    table = g.constant("symbols/table", characters.symbols, np.int16)
-    found = g.add("Gather", [table, kind], "symbols/table_rows")
-    flat = g.add("Reshape", [found, g.constant("symbols/flat_shape", [-1])], "symbols/flat")
-    real = g.add("Cast", [flat], "symbols/is_real", to=TensorProto.BOOL)
-    symbols = g.add("Compress", [flat, real], "symbols/spaced_int16")
-    symbols = g.add("Cast", [symbols], "symbols/spaced", to=TensorProto.INT32)
-    # In the operator a space after a space, or in front of all, would be part of the next word.
-    space = g.constant("symbols/space", tables.SPACE, np.int32)
-    is_space = g.add("Equal", [symbols, space], "symbols/is_space")
-    limits = [g.constant("symbols/from", [0]), g.constant("symbols/to", [-1])]
-    before = g.add("Slice", [is_space, *limits], "symbols/is_space_but_last")
-    front = g.constant("symbols/front_is_space", [True], bool)
-    before = g.add("Concat", [front, before], "symbols/is_space_before", axis=0)
-    double = g.add("And", [is_space, before], "symbols/is_double")
-    single = g.add("Not", [double], "symbols/is_single")
-    return g.add("Compress", [symbols, single], "symbols/all")
-
-
-def _words(g: GraphWriter, symbols: str, characters: tables.CharacterTables) -> str:
-    """symbols -> one string of all words; string [1]."""
-    texts = g.strings("words/symbol_texts", *(text.encode() for text in characters.texts))
-    pieces = g.add("Gather", [texts, symbols], "words/characters")
-    inputs = [pieces, g.strings("words/no_glue", b""), g.constant("words/axis", [0])]
-    return g.add("StringJoin", inputs, "words/all", domain=EXTENSIONS)
