@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import wrap
 
 from olive_build.engine.once import run_once
 from olive_build.engine.store import Store
@@ -35,7 +36,9 @@ from olive_build.targets import load_provider, load_target, target_names
 DEFAULT_TARGET = "desktop"
 # What a search makes takes minutes; a first build has what it would begin with.
 IN_PLACE_OF_SEARCHES = ("int8", "fp32")
-AGREEMENT = "agreement"
+# What compares a file with the library alone: no right answer is known to these.
+OF_AGREEMENT = ("agreement", "cosine")
+COMMENT_COLUMNS = 96
 Report = Callable[[str], None]
 
 
@@ -134,7 +137,9 @@ class _Writer:
             "docs/recipes.md has every field with its effect.",
             "",
         ]
-        end = ["Not known:", *(f"  {line}" for line in self.unknown)] if self.unknown else []
+        unknown = [wrap(line, COMMENT_COLUMNS) for line in self.unknown]
+        end = [f"  {line}" for lines in unknown for line in lines]
+        end = ["Not known:", *end] if end else []
         text, _ = self.draft.text(head, end)
         recipe = check_text(text, self.asked.recipe)
         return Proposed(text, recipe, self.choice, self.assumed, self.unknown)
@@ -194,8 +199,11 @@ class _Writer:
         if self.asked.data is None:
             self.unknown.append(
                 f"how right the model is: no {family.samples} with right answers were given, so "
-                "files are judged by agreement with the model in its own library on built-in "
-                "samples, not by accuracy (--data)"
+                "files are judged by agreement with the model in its own library, on built-in "
+                "samples, and not by accuracy (--data)"
+                if family.metrics[0] in OF_AGREEMENT
+                else f"how right the model is on {family.samples} of yours: {family.metrics[0]} is "
+                "measured on built-in ones (--data)"
             )
 
     def _no_data(self, name: str) -> UsageError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
+from textwrap import fill
 
 import click
 
@@ -13,6 +15,7 @@ from olive_build.engine.trees import replace_file
 from olive_build.errors import UsageError
 from olive_build.proposing.asked import Asked
 from olive_build.proposing.propose import Proposed, propose
+from olive_build.report.style import COLUMNS
 
 
 def propose_recipe(asked: Asked, *, force: bool, as_json: bool) -> None:
@@ -66,8 +69,9 @@ def _print(proposed: Proposed, path: Path) -> None:
         if lines:
             click.echo(f"\n{title}:")
         for line in lines:
-            click.echo(f"  {line}")
+            click.echo(fill(line, COLUMNS, initial_indent="  ", subsequent_indent="    "))
     for warning in proposed.recipe.warnings:
         click.echo(f"\n{warning.render()}", err=True)
-    click.echo(f"\nnext: olive-build build {path} --smoke   the same steps over a miniature")
-    click.echo(f"      olive-build build {path}           build, prove, publish")
+    words = shlex.quote(str(path))
+    click.echo("\nnext, the same steps over a miniature, and then the build:")
+    click.echo(f"  olive-build build {words} --smoke\n  olive-build build {words}")

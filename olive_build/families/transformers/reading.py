@@ -31,7 +31,7 @@ AUTO: Mapping[str, tuple[str, dict[str, str]]] = {
 }
 _OF_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 FILES: Mapping[str, tuple[str, ...]] = {
-    "tokenizer": ("tokenizer.json", "vocab.*", "merges.txt", "*.model", "*.spm", "*.tiktoken"),
+    "tokenizer": ("tokenizer*.json", "vocab.*", "*.model", "*.spm", "*.tiktoken"),
     "image_processor": _OF_PROCESSORS,
     "feature_extractor": _OF_PROCESSORS,
 }
@@ -133,17 +133,19 @@ def _needs(task: str) -> list[str]:
 def _lacking(folder: Path, part: str) -> dict[str, Any] | None:
     """Return why a processor cannot be read and which packages that takes; None where it can."""
     auto, settings = AUTO[part]
+    if not any(fnmatch(path.name, name) for path in folder.iterdir() for name in FILES[part]):
+        return {"why": f"the folder has none of {', '.join(FILES[part])}", "packages": []}
     try:
-        getattr(transformers, auto).from_pretrained(
+        found = getattr(transformers, auto).from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False, **settings
         )
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told
         why = " ".join(str(error).split()) or type(error).__name__
-    else:
-        return None
-    if not any(fnmatch(path.name, name) for path in folder.iterdir() for name in FILES[part]):
-        return {"why": f"the folder has none of {', '.join(FILES[part])}", "packages": []}
-    return {"why": why[:MOST_SHOWN], "packages": _packages(folder, why)}
+        return {"why": why[:MOST_SHOWN], "packages": _packages(folder, why)}
+    if part == "tokenizer" and len(found) <= len(found.all_special_tokens):
+        # The library makes one without words where the vocabulary's file is missing.
+        return {"why": "the tokenizer that is read has no words", "packages": []}
+    return None
 
 
 def _packages(folder: Path, why: str) -> list[str]:
