@@ -25,6 +25,7 @@ MAY_BE_HEAVY = (
     "olive_build.onnx_files.models",
     "olive_build.rewrites.",
     "olive_build.steps.model_check",
+    "olive_build.tasks._drawing",
     "olive_build.tokenizers.",
     "olive_build.training.",
 )

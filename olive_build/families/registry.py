@@ -7,7 +7,7 @@ imports nothing heavy.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from olive_build import rooms
 from olive_build.families import family_module
+from olive_build.values import dataclass
 
 if TYPE_CHECKING:
     from olive_build.families.facts import Facts
@@ -41,10 +42,10 @@ class Family:
     variants where its own are better. `convolutional` says whether its models may have their
     weights in convolutions, which have int8 methods of their own. `hides_steps` says whether a
     composed file searches by itself, so that figures of single steps need the graph inside it.
-    `needs` is the section without which nothing is built of it. `classes` are the endings of
-    transformers' classes that it builds, and `encoders` of those out of which it takes the encoder
-    alone; a bare model, such as BertModel, is taken wherever its tensors suffice. A `generic` one
-    is a task (`tasks/`), which any architecture of transformers may serve.
+    `classes` are the endings of transformers' classes that it builds, and `encoders` of those out
+    of which it takes the encoder alone; a bare model, such as BertModel, is taken wherever its
+    tensors suffice. A `generic` one is a task (`tasks/`), which any architecture of transformers
+    may serve.
     """
 
     name: str
@@ -71,7 +72,6 @@ class Family:
     variant_methods: Mapping[str, str] = field(default_factory=dict)
     convolutional: bool = False
     hides_steps: bool = False
-    needs: str = ""
     classes: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
     generic: bool = False
@@ -85,37 +85,31 @@ class Family:
         return facts
 
 
-# What families have of which training bundles alone are built: no data, no variants, no timing.
-ONLY_TRAINS: Mapping[str, Any] = {
-    "metrics": ("logits",),
-    "data_suffix": ".npz",
-    "searches": False,
-    "options": ("train",),
-    "needs": "train",
-}
-
-
 class _Found(Mapping[str, Family]):
-    """The families of the room by name, read when they are first asked for."""
+    """The families by name, which is a folder's or a file's, each imported when it is asked for."""
 
     def __getitem__(self, name: str) -> Family:
-        return _walked(rooms.extensions())[name]
+        folder = name.replace("-", "_")
+        if name not in _names(rooms.extensions()):
+            raise KeyError(name)
+        if folder in rooms.names("tasks"):
+            family: Family = rooms.module("tasks", folder).SIDE.task.family
+            return family
+        own: Family = import_module(f"olive_build.families.{folder}.family").FAMILY
+        return own
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_walked(rooms.extensions()))
+        return iter(_names(rooms.extensions()))
 
     def __len__(self) -> int:
-        return len(_walked(rooms.extensions()))
+        return len(_names(rooms.extensions()))
 
 
 @cache
-def _walked(extensions: tuple[Path, ...]) -> dict[str, Family]:
-    """Return the family of each folder that has a family.py; other folders' rooms are theirs."""
-    folders = sorted(path.parent.name for path in rooms.files("families", "*/family.py"))
-    modules = [import_module(f"olive_build.families.{folder}.family") for folder in folders]
-    found = [module.FAMILY for module in modules]
-    found += [rooms.module("tasks", name).SIDE.task.family for name in rooms.names("tasks")]
-    return {family.name: family for family in found}
+def _names(extensions: tuple[Path, ...]) -> tuple[str, ...]:
+    """Return the names of the families, by their folders, and of the tasks, by their files."""
+    folders = [path.parent.name for path in rooms.files("families", "*/family.py")]
+    return tuple(sorted(name.replace("_", "-") for name in (*folders, *rooms.names("tasks"))))
 
 
 FAMILIES: Mapping[str, Family] = _Found()

@@ -17,7 +17,6 @@ from olive_build.engine.step import Step
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
 from olive_build.errors import PlanError, StepError
-from olive_build.families import module_of
 from olive_build.families.folder_checks import check_folder
 from olive_build.families.registry import FAMILIES
 from olive_build.plan.planner import planner_of
@@ -82,10 +81,10 @@ class _Inspector:
         build = request.build
         load = planner_of(build).load_check(build)
         real = (build.source, request.folder, load)
-        key = (build.family, build.recipe if self.smoke else real)
+        key = (build.family, (build.recipe, planner_of(build)) if self.smoke else real)
         if key not in self.known:
             found = self._miniature(request) if self.smoke else self._fetched(request)
-            model = self._read(build.family, found, load.head)
+            model = self._read(build, found, load.head)
             # A miniature is ours: it is loaded only for what its configuration does not say.
             known = self.smoke and model.facts.is_measured
             self.known[key] = model if known else self._loaded(build.recipe, model, load)
@@ -96,10 +95,11 @@ class _Inspector:
         from olive_build.steps.source import Miniature
 
         build, like = request.build, None
-        if FAMILIES[build.family].generic:
+        module, is_own = planner_of(build).miniature(build)
+        if is_own:
             like = self._fetched(request, weights=False).folder
         layers = layers_named([r.build for r in self.requests if r.build.recipe == build.recipe])
-        step = Miniature(module_of(build.family, "miniature"), layers)
+        step = Miniature(module, layers)
         told = f"making a miniature of {build.family} once"
         made = self._ran(step, f"miniature/{build.family}", like, told)
         return ModelFiles(made, "miniature with seeded weights", "")
@@ -122,13 +122,14 @@ class _Inspector:
                 folder = Path(normpath(request.folder / source.folder))
                 return use_folder(folder, weights=weights)
 
-    def _read(self, family: str, found: ModelFiles, head: str | None) -> Model:
+    def _read(self, build: TargetBuild, found: ModelFiles, head: str | None) -> Model:
         """Return the facts of a model whose files are here, held to what they were."""
         digest = self.store.digest_tree(found.folder).digest
         if found.folder.is_relative_to(self.store.root / "sources"):
             _check_seal(found.folder, digest)
+        family = build.family
         notes = check_folder(found.folder, family, head=head)
-        facts = FAMILIES[family].inspect(found.folder)
+        facts = planner_of(build).facts(build, found.folder)
         if facts.transformer:
             notes += check_folder(found.folder / facts.transformer, family, head=head)
         notes, folder = (*facts.notes, *notes), str(found.folder)

@@ -134,6 +134,16 @@ class TargetPlanner:
         return target.language
 
     @classmethod
+    def facts(cls, build: TargetBuild, folder: Path) -> Facts:
+        """Return what the model in `folder` is. Raises PlanError for one of another kind."""
+        return FAMILIES[build.family].inspect(folder)
+
+    @classmethod
+    def miniature(cls, build: TargetBuild) -> tuple[str, bool]:
+        """Return the module that writes a miniature, and whether that is of the recipe's model."""
+        return module_of(build.family, "miniature"), FAMILIES[build.family].generic
+
+    @classmethod
     def load_check(cls, build: TargetBuild) -> LoadCheck:
         """Return the step that loads the model once before anything is planned."""
         return LoadCheck(module_of(build.family, "torch_side"))

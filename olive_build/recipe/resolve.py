@@ -69,8 +69,9 @@ def resolve_all(loaded: LoadedRecipe, *, source: str | None = None) -> tuple[Tar
 def resolve_targets(context: Context, names: Sequence[str], source: str) -> dict[str, TargetBuild]:
     """Return the builds of those targets that have no error of a kind that leaves no build."""
     # Without a family, whose error is in the report already, one that is refused nothing stands in.
-    able = next(item for item in FAMILIES.values() if item.searches and item.data)
-    family = family_of(context) or able
+    family = family_of(context)
+    if family is None:
+        family = next(item for item in FAMILIES.values() if item.searches and item.data)
     found = {name: _resolve_target(context, family, name, source) for name in names}
     return {name: build for name, build in found.items() if build is not None}
 
@@ -85,7 +86,6 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
         provider = owner.provider(context, target, provider)
     # What is wrong with a section that decides all is reported where it is read.
     lost = any(kind.is_lost(context, name) for kind in owners())
-    lost = lost or (family.needs != "" and owner is None)
     if provider is None or lost:
         return None
     place = Place(context, context.recipe.targets[name], target, provider, family, owner)

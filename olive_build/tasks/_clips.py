@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olive_build.families.transformers.task import Task
+from olive_build.values import dataclass
 
 SEED = 5
 # Seconds of the examples.

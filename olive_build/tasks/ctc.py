@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -10,7 +9,6 @@ from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._clips import ClipTask
 
 
-@dataclass(frozen=True, kw_only=True)
 class Ctc(ClipTask):
     """Answers are the likeliest token of each moment, runs of one once, without blanks."""
 
@@ -25,7 +23,7 @@ class Ctc(ClipTask):
         runs = [token for at, token in enumerate(tokens) if at == 0 or token != tokens[at - 1]]
         return [token for token in runs if token != known["blank"]]
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return 1 less the edits that make one answer the other, over the expected's length."""
         if not expected:
             return float(not found)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
 from olive_build.tasks._maps import MapTask
 
 
-@dataclass(frozen=True, kw_only=True)
 class DepthEstimation(MapTask):
     """Answers are the depths that the network gives, before they are resized to the picture."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -13,7 +12,6 @@ from olive_build.tasks._texts import EXAMPLES, TextTask
 BEST = 5
 
 
-@dataclass(frozen=True, kw_only=True)
 class FillMask(TextTask):
     """The middle word of each text is hidden; answers are the five likeliest tokens."""
 
@@ -37,7 +35,7 @@ class FillMask(TextTask):
     def answer(self, outputs: Arrays, feeds: Arrays, known: Known) -> Any:
         return [int(token) for token in (-outputs["logits"][0, 0]).argsort(kind="stable")[:BEST]]
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return 1 where the likeliest token is the expected one."""
         return float(found[:1] == expected[:1])
 

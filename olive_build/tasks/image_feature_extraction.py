@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -10,7 +9,6 @@ from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._pictures import PictureTask
 
 
-@dataclass(frozen=True, kw_only=True)
 class ImageFeatures(PictureTask):
     """Answers are the hidden states; how near two of them are is their cosine."""
 
@@ -22,13 +20,13 @@ class ImageFeatures(PictureTask):
     def answer(self, outputs: Arrays, feeds: Arrays, known: Known) -> Any:
         return outputs["last_hidden_state"].reshape(-1)
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         import numpy as np
 
         size = float(np.linalg.norm(found) * np.linalg.norm(expected))
         return max(0.0, float(found @ expected) / max(size, 1e-12))
 
-    def is_same(self, found: Any, expected: Any) -> bool:
+    def is_same(self, found: Any, expected: Any, known: Known) -> bool:
         import numpy as np
 
         return bool(np.allclose(found, expected, atol=1e-5))

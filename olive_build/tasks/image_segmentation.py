@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -10,7 +9,6 @@ from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._pictures import PictureTask
 
 
-@dataclass(frozen=True, kw_only=True)
 class ImageSegmentation(PictureTask):
     """Answers are maps of classes [height, width], as large as the network gives them."""
 
@@ -30,7 +28,7 @@ class ImageSegmentation(PictureTask):
     def answer(self, outputs: Arrays, feeds: Arrays, known: Known) -> Any:
         return outputs["logits"][0].argmax(0)
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return the mean intersection over union of the classes that are there."""
         import numpy as np
 

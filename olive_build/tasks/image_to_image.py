@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -12,7 +11,6 @@ from olive_build.tasks._maps import MapTask
 SIZE = 64
 
 
-@dataclass(frozen=True, kw_only=True)
 class ImageToImage(MapTask):
     """Answers are the pixels that the network gives; pictures have one size in a graph.
 

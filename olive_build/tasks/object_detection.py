@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -16,7 +15,6 @@ SAME_PLACE = 0.5
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-@dataclass(frozen=True, kw_only=True)
 class ObjectDetection(PictureTask):
     """Answers are the surest boxes: corners as shares of the picture, with their class."""
 
@@ -59,7 +57,7 @@ class ObjectDetection(PictureTask):
             pairs = [divmod(int(place), logits.shape[1]) for place in order]
         return [[known["labels"][label], *_corners(boxes[row])] for row, label in pairs]
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return the share of boxes that another of their class covers by half (IoU)."""
         left, hits = list(found), 0
         for label, *box in expected:
@@ -69,9 +67,9 @@ class ObjectDetection(PictureTask):
                 hits += 1
         return hits / max(len(expected), 1)
 
-    def is_same(self, found: Any, expected: Any) -> bool:
+    def is_same(self, found: Any, expected: Any, known: Known) -> bool:
         # The pipeline's corners are whole pixels; draws may be ordered otherwise.
-        return self.agreement(found, expected) >= 0.8
+        return self.agreement(found, expected, known) >= 0.8
 
 
 def _corners(box: Any) -> list[float]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
 from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._texts import EXAMPLES, TextTask
+from olive_build.values import dataclass
 
 # As transformers' own pipeline had it, before version 5 took it out.
 LONGEST = 15
@@ -50,7 +50,7 @@ class QuestionAnswering(TextTask):
         place = int(np.where(allowed > 0, scores, -np.inf).argmax())
         return [place // len(tokens), place % len(tokens)]
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return F1 of the tokens of two spans."""
         one, other = (set(range(span[0], span[1] + 1)) for span in (found, expected))
         return 2 * len(one & other) / (len(one) + len(other))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
@@ -15,7 +14,6 @@ IGNORED = "O"
 SPECIAL = "special_tokens_mask"
 
 
-@dataclass(frozen=True, kw_only=True)
 class TokenClassification(TextTask):
     """Answers are the label of each token that is no special one, but for those of `O`."""
 
@@ -43,7 +41,7 @@ class TokenClassification(TextTask):
         }
         return {place: name for place, name in named.items() if name != IGNORED}
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return F1 of tokens that have a label."""
         both = len(found.items() & expected.items())
         return 2 * both / (len(found) + len(expected)) if found or expected else 1.0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from olive_build.families.transformers.side import Side
 from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks import _scores
 from olive_build.tasks._pictures import PictureTask
+from olive_build.values import dataclass
 
 CHOICES = (
     ("a house", "an animal", "a landscape with the sea"),
@@ -45,11 +45,11 @@ class ZeroShot(PictureTask):
     def answer(self, outputs: Arrays, feeds: Arrays, known: Known) -> Any:
         return _scores.scores_of(outputs["logits_per_image"][0].astype("float64"), known["scores"])
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return 1 where the first choice is the expected one."""
         return _scores.agreement(found, expected, "softmax")
 
-    def is_same(self, found: Any, expected: Any) -> bool:
+    def is_same(self, found: Any, expected: Any, known: Known) -> bool:
         return _scores.is_same(found, expected)
 
     def group(self, records: Sequence[Arrays], pads: Mapping[str, int]) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+from olive_build import rooms
 from olive_build.engine.step import Step
-from olive_build.families import module_of
-from olive_build.families.facts import SINGLE
+from olive_build.families import module_of, own_module
+from olive_build.families.facts import SINGLE, Facts
 from olive_build.plan.planner import TargetPlanner
 from olive_build.plan.types import Samples
 from olive_build.recipe.build import TargetBuild, Variant
@@ -47,6 +49,15 @@ class Planner(TargetPlanner):
     @classmethod
     def language(cls, target: Target) -> str:
         return target.training_language
+
+    @classmethod
+    def facts(cls, build: TargetBuild, folder: Path) -> Facts:
+        found: Facts = rooms.look_up(own_module(build.family, "spec")).inspect(folder)
+        return found
+
+    @classmethod
+    def miniature(cls, build: TargetBuild) -> tuple[str, bool]:
+        return own_module(build.family, "miniature"), False
 
     @classmethod
     def load_check(cls, build: TargetBuild) -> LoadCheck:

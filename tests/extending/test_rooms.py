@@ -86,6 +86,7 @@ def test_only_a_program_joins_a_folder_and_its_processes_are_told() -> None:
         if "rooms.extend(" in path.read_text(encoding="utf-8")
     }
     told = {"bundle/measured_again.py", "engine/worker.py", "steps/latency_child.py"}
+    told |= {"families/transformers/rung.py"}
     assert joining == {"cli/_joined.py", *told}
 
 

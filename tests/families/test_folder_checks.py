@@ -49,7 +49,8 @@ def put(folder: Path, name: str, tensors: Tensors) -> None:
 def test_every_family_says_which_classes_it_builds() -> None:
     # A bare model, such as BertModel, is all that an embedding model names.
     assert [item.name for item in FAMILIES.values() if not item.classes] == ["sentence-embedding"]
-    assert all(task_of(f"X{ending}") for item in FAMILIES.values() for ending in item.classes)
+    endings = {ending for item in FAMILIES.values() for ending in item.classes}
+    assert all(task_of(f"X{ending}") for ending in endings if not ending.endswith("Model"))
 
 
 @pytest.mark.parametrize(
@@ -58,12 +59,17 @@ def test_every_family_says_which_classes_it_builds() -> None:
         ("T5ForConditionalGeneration", FAMILY, "writing text from other text", "no family builds"),
         ("BertForSequenceClassification", FAMILY, "classification", "family: text-classification"),
         ("GPT2LMHeadModel", FAMILY, "writing text", "`family: causal-lm` builds such models"),
-        ("BertForQuestionAnswering", "text-classification", "finding answers", "no family builds"),
-        ("Wav2Vec2ForCTC", "audio-classification", "speech recognition", "no family builds it yet"),
-        ("YolosForObjectDetection", "image-classification", "finding objects", "no family builds"),
+        (
+            "BertForQuestionAnswering",
+            "text-classification",
+            "finding answers",
+            "question-answering",
+        ),
+        ("Wav2Vec2ForCTC", "audio-classification", "speech recognition", "`family: ctc`"),
+        ("YolosForObjectDetection", "image-classification", "finding objects", "object-detection"),
         ("ViTMAEForPreTraining", "image-classification", "pre-training", "no family builds it yet"),
-        ("WhisperForAudioClassification", "whisper", "classification of sounds", "no family"),
-        ("BertForMaskedLM", "causal-lm", "filling in hidden words", "no family builds it yet"),
+        ("WhisperForAudioClassification", "whisper", "classification of sounds", "audio-classif"),
+        ("BertForMaskedLM", "causal-lm", "filling in hidden words", "`family: fill-mask`"),
         ("T5ForConditionalGeneration", "whisper", "writing text", "no family builds it yet"),
     ],
 )

@@ -57,7 +57,7 @@ def _check_answer(library: Library, record: Record) -> None:
     if theirs is None:
         return
     ours = task.answer(_kept(library, record), feeds, known)
-    if not task.is_same(ours, theirs):
+    if not task.is_same(ours, theirs, known):
         raise StepError(
             f"transformers' answer is not the one that is read from its outputs ({task.name})",
             why=f"it says {theirs!r:.200}, and we read {ours!r:.200}",

@@ -6,9 +6,10 @@ Steps have a module's name as a field, and a module of `tasks/` stands for all o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from olive_build.values import dataclass
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olive_build.families.registry import Family
+from olive_build.values import dataclass
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,6 +31,7 @@ class Task:
     is timed at `sizes`, counted in `size_unit`. Axes that are free in a graph have the names of
     `axes`. `fields` are those that each line of a file of texts has. `batches` says whether a file
     takes several samples at once, and `pads` whether one that was filled up is answered as before.
+    `options` are the sections of a recipe that are its own.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Task:
     pads: bool = True
     convolutional: bool = False
     fields: tuple[str, ...] = ("text",)
+    options: tuple[str, ...] = ()
     method_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -76,6 +79,7 @@ class Task:
             batches=self.batches,
             convolutional=self.convolutional,
             searches=False,
+            options=self.options,
             classes=self.classes,
             method_options=self.method_options,
             generic=True,
@@ -123,13 +127,13 @@ class Task:
         """Return the answer that follows from what was kept of a sample's outputs."""
         raise NotImplementedError
 
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, found: Any, expected: Any, known: Known) -> float:
         """Return how far an answer is the expected one: 1 where it is, 0 where nothing is."""
         return float(found == expected)
 
-    def is_same(self, found: Any, expected: Any) -> bool:
+    def is_same(self, found: Any, expected: Any, known: Known) -> bool:
         """Whether our reading of the library's own outputs is what the library says."""
-        return self.agreement(found, expected) == 1.0
+        return self.agreement(found, expected, known) == 1.0
 
     def group(self, records: Sequence[Arrays], pads: Mapping[str, int]) -> dict[str, Any]:
         """Return the inputs of several samples as one batch; shorter ones are padded."""

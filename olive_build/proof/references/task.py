@@ -206,7 +206,7 @@ class TaskReference:
             self.asked.answer(self._unpacked(row, values), self.feeds[row], self.known)
             for values in (candidate, expected)
         ]
-        return float(self.asked.agreement(*answers))
+        return float(self.asked.agreement(*answers, self.known))
 
     def _unpacked(self, row: int, values: Floats) -> Arrays:
         found, start = {}, 0

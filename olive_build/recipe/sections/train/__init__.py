@@ -133,8 +133,6 @@ class Training(Owner):
         family = _family(context)
         if family is not None and not cls.speaks_to(family):
             return _refused(context, family)
-        if family is not None and family.needs == TRAIN:
-            _check_all_train(context, family)
         targets = context.recipe.targets
         own: list[KeyPath] = [
             ("targets", target, section)
@@ -224,6 +222,8 @@ def _refused(context: Context, family: Family) -> Context:
     where += [
         ("targets", t, TRAIN) for t, spec in recipe.targets.items() if Training.in_recipe(spec)
     ]
+    if not where:
+        return context
     able = [name for name, spec in FAMILIES.items() if Training.speaks_to(spec)]
     for path in where:
         context.add(
@@ -237,26 +237,6 @@ def _refused(context: Context, family: Family) -> Context:
     nothing = {TRAIN: None}
     targets = {name: spec.model_copy(update=nothing) for name, spec in recipe.targets.items()}
     return replace(context, recipe=recipe.model_copy(update={**nothing, "targets": targets}))
-
-
-def _check_all_train(context: Context, family: Family) -> None:
-    targets = context.recipe.targets
-    lacking = [
-        name
-        for name in targets
-        if not Training.owns(context, name) and not Training.is_lost(context, name)
-    ]
-    named: KeyPath = ("model", "family" if context.recipe.model.family else "task")
-    places: list[KeyPath] = [("targets", name) for name in lacking]
-    for path in [named] if lacking and len(lacking) == len(targets) else places:
-        context.add(
-            Code.MISSING_FIELD,
-            path,
-            f"models of {family.name} are built to be trained, and there is no `train`",
-            hint="add `train:`, such as `train: {head: {replace: classifier, classes: 2}}`",
-            notes=("nothing else is built of them",),
-            key=len(path) == 2 and path[0] == "targets",
-        )
 
 
 def _report_idle(context: Context, path: KeyPath) -> None:
