@@ -5,7 +5,7 @@ A family of its own goes before the tasks that any architecture may serve.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,14 +52,10 @@ def choose(found: Found, read: Mapping[str, Any], asked: str | None) -> Choice:
 def _served(architecture: str, tasks: Sequence[str], likely: str) -> dict[str, list[Family]]:
     """Return the families that build models of a class, by the task that each serves."""
     served: dict[str, list[Family]] = {}
-    for family in sorted(_for_inference(), key=lambda item: item.generic):
+    for family in sorted(FAMILIES.values(), key=lambda item: item.generic):
         for task in _tasks_of(family, architecture, (*tasks, likely)):
             served.setdefault(task, []).append(family)
     return served
-
-
-def _for_inference() -> Iterator[Family]:
-    yield from (family for family in FAMILIES.values() if not getattr(family, "needs", ""))
 
 
 def _tasks_of(family: Family, architecture: str, tasks: Sequence[str]) -> Sequence[str]:
@@ -75,9 +71,9 @@ def _task(
     architecture: str, served: Mapping[str, Sequence[Family]], likely: str, asked: str | None
 ) -> str:
     if not served:
-        known = sorted({task for family in _for_inference() for task in family.tasks})
+        known = sorted({task for family in FAMILIES.values() for task in family.tasks})
         raise PlanError(
-            f"no family builds a {architecture} for inference",
+            f"no family builds a {architecture}",
             why=f"it is for {task_of(architecture) or likely or 'a task that is not known'}",
             hint=f"what can be built: {listed(known)}",
         )
