@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from olive_build.cli._options import a_file, json_option, recipes_option
+from olive_build.cli._options import a_file, json_option, model_root_option, recipes_option
 
 
 @click.command()
@@ -30,6 +30,7 @@ from olive_build.cli._options import a_file, json_option, recipes_option
 @click.option("--calibration", type=a_file, help="For `verify.calibration`.")
 @click.option("--force", is_flag=True, help="Replace the file where there is one.")
 @recipes_option
+@model_root_option
 @json_option
 def command(
     model: str,
@@ -41,6 +42,7 @@ def command(
     calibration: Path | None,
     force: bool,
     recipes: Path,
+    model_roots: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Write a recipe for a model: what it is for, what is built of it, how it is judged.
@@ -54,5 +56,5 @@ def command(
     from olive_build.report.proposed import propose_recipe
 
     path = output or recipes / f"{recipe_name(model)}.yaml"
-    asked = Asked(model, path, targets, task, licence, data, calibration)
+    asked = Asked(model, path, targets, task, licence, data, calibration, model_roots)
     propose_recipe(asked, force=force, as_json=as_json)

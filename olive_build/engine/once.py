@@ -1,4 +1,4 @@
-"""One step by itself, before there is a plan: from the store, or run now."""
+"""A step by itself, before there is a plan: its artifact from the store, or made now."""
 
 from __future__ import annotations
 
@@ -6,29 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from olive_build.engine.decide import Decisions
-from olive_build.engine.graph import GraphBuilder
-from olive_build.engine.step import Step
+from olive_build.engine.graph import Graph
 from olive_build.engine.store import Store
 
 
-def run_once(
-    step: Step,
-    slot: str,
-    store: Store,
-    source: Path | None = None,
-    before: Callable[[], None] = lambda: None,
-) -> Path:
-    """Return the folder of a step's artifact, from the store or made now; raise its error.
+def run_once(graph: Graph, node: str, store: Store, before: Callable[[], None]) -> Path:
+    """Return the folder of a node's artifact, from the store or made now; raise its error.
 
-    The step is given the folder `source` under that name. `before` is called before it runs.
+    `before` is called before it runs.
     """
-    graph = GraphBuilder()
-    inputs = {}
-    if source:
-        digest = store.digest_tree(source).digest
-        inputs["source"] = graph.leaf(str(source), digest)
-    node, whole = graph.add(step, inputs, slot), graph.build()
-    decisions = Decisions(whole, store, wanted=None, force=False)
+    decisions = Decisions(graph, store, wanted=None, force=False)
     decisions.settle()
     known = decisions.states[node].artifact
     if known is not None:
@@ -37,7 +24,7 @@ def run_once(
     from olive_build.engine.run import run_graph
 
     before()
-    outcome = run_graph(whole, store)[node]
+    outcome = run_graph(graph, store)[node]
     if outcome.error:
         raise outcome.error
     assert outcome.artifact is not None

@@ -61,7 +61,7 @@ def convert(configured: Path, asked: Asked) -> Imported:
         if path is not None:
             text = Path(os.path.relpath(path, asked.recipe.parent)).as_posix()
             draft.say(("verify", field, "file"), text, remark=f"--{field}")
-    recipe = _settled(ledger, draft, asked.recipe)
+    recipe = _settled(ledger, draft, asked)
     left = ledger.listed()
     text, _ = draft.text(_head(configured), _end(left))
     return Imported(text, recipe, left)
@@ -80,19 +80,19 @@ def _end(left: Sequence[Left]) -> list[str]:
     return ["Without counterpart in a recipe:", *lines] if lines else []
 
 
-def _settled(ledger: Ledger, draft: Draft, path: Path) -> LoadedRecipe:
+def _settled(ledger: Ledger, draft: Draft, asked: Asked) -> LoadedRecipe:
     """Check the draft as `validate` does; take away what is refused, as long as it can go."""
     while True:
         text, places = draft.text()
         try:
-            return check_text(text, path)
+            return check_text(text, asked.recipe, model_roots=asked.model_roots)
         except RecipeErrors as error:
             wrong = [item for item in error.diagnostics if item.severity == "error"]
         gone = [_dropped(ledger, draft, places[item.line - 1], item) for item in wrong]
         if not any(gone):
             raise UsageError(
                 "the configuration does not become a recipe that can be built",
-                where=str(path),
+                where=str(asked.recipe),
                 why="\n".join(_told(item) for item in wrong[:MOST_TOLD]),
                 hint="see docs/import.md: --model, --task, --data and --calibration say what the "
                 "configuration doesn't",

@@ -11,7 +11,8 @@ class Asked:
     """A model, the recipe's file, and what is not left to be found out.
 
     `model` is a folder, or owner/name of the hub, with @revision or without. `data` and
-    `calibration` are files for `verify`, relative to where the verb runs.
+    `calibration` are files for `verify`, relative to where the verb runs. Below `model_roots` a
+    folder may lie that is outside of the recipe's repository.
     """
 
     model: str
@@ -21,3 +22,4 @@ class Asked:
     licence: str | None = None
     data: Path | None = None
     calibration: Path | None = None
+    model_roots: tuple[Path, ...] = ()

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
+from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.once import run_once
 from olive_build.engine.store import Store
 from olive_build.errors import PlanError, UsageError
@@ -71,11 +73,8 @@ def propose(asked: Asked, store: Store, report: Report) -> Proposed:
     found = find_model(asked.model, store.root / "sources", report)
     require_room(found, store.root)
     if found.is_here:
-        _require_near(found.folder, asked.recipe)
-    report("reading what the model is")
-    read = json.loads(
-        (run_once(ReadModel(), f"{found.name}/read", store, found.folder) / READ).read_text("utf-8")
-    )
+        _require_near(found.folder, asked)
+    read = _read(found, store, report)
     choice = choose(found, read, asked.task)
     writer = _Writer(asked, found, choice, targets)
     proposed = writer.proposed()
@@ -84,6 +83,16 @@ def propose(asked: Asked, store: Store, report: Report) -> Proposed:
         requests = [Request(build, proposed.recipe.path.parent) for build in builds]
         proposed.plan = plan_builds(requests, store, smoke=False, report=report)
     return proposed
+
+
+def _read(found: Found, store: Store, report: Report) -> dict[str, Any]:
+    """Return what transformers says of a model's folder: see `reading.described`."""
+    graph = GraphBuilder()
+    source = graph.leaf(str(found.folder), store.digest_tree(found.folder).digest)
+    node = graph.add(ReadModel(), {"source": source}, f"{found.name}/read")
+    made = run_once(graph.build(), node, store, lambda: report("reading what the model is"))
+    read: dict[str, Any] = json.loads((made / READ).read_text("utf-8"))
+    return read
 
 
 def _targets(named: Sequence[str]) -> tuple[str, ...]:
@@ -98,18 +107,19 @@ def _targets(named: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named)) or (DEFAULT_TARGET,)
 
 
-def _require_near(folder: Path, recipe: Path) -> None:
+def _require_near(folder: Path, asked: Asked) -> None:
     """Raise UsageError where a recipe at that place may not name the folder."""
-    path = Path(os.path.abspath(recipe))
+    path = Path(os.path.abspath(asked.recipe))
     text = Path(os.path.relpath(folder, path.parent)).as_posix()
     repository = repository_of(path)
-    _, problem = locate(text, path, repository)
+    _, problem = locate(text, path, repository, asked.model_roots)
     if problem:
         raise UsageError(
             "the recipe may not name the model's folder from there",
             where=str(path),
             why=f"{text} {problem}, which is {repository}: whoever clones it must have the model",
-            hint="put the recipe beside the model with -o FILE, or the model into the repository",
+            hint="put the recipe beside the model with -o FILE, or the model into the repository, "
+            "or give --model-root FOLDER here and to every build",
         )
 
 
@@ -141,8 +151,11 @@ class _Writer:
         end = [f"  {line}" for lines in unknown for line in lines]
         end = ["Not known:", *end] if end else []
         text, _ = self.draft.text(head, end)
-        recipe = check_text(text, self.asked.recipe)
+        recipe = self._checked(text)
         return Proposed(text, recipe, self.choice, self.assumed, self.unknown)
+
+    def _checked(self, text: str) -> LoadedRecipe:
+        return check_text(text, self.asked.recipe, model_roots=self.asked.model_roots)
 
     def _head(self) -> None:
         self.draft.say(("recipe",), VERSION)
@@ -236,7 +249,7 @@ class _Writer:
         while True:
             text, _ = self.draft.text()
             try:
-                loaded = check_text(text, self.asked.recipe)
+                loaded = self._checked(text)
             except RecipeErrors as error:
                 if not self._dropped(error, text):
                     raise

@@ -33,7 +33,7 @@ def propose_recipe(asked: Asked, *, force: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_as_json(proposed, path), indent=2))
     else:
-        _print(proposed, path)
+        _print(proposed, asked)
 
 
 def require_place(path: Path, *, force: bool) -> None:
@@ -63,8 +63,8 @@ def _as_json(proposed: Proposed, path: Path) -> dict[str, object]:
     }
 
 
-def _print(proposed: Proposed, path: Path) -> None:
-    click.echo(f"written: {path}")
+def _print(proposed: Proposed, asked: Asked) -> None:
+    click.echo(f"written: {asked.recipe}")
     for title, lines in (("assumed", proposed.assumed), ("not known", proposed.unknown)):
         if lines:
             click.echo(f"\n{title}:")
@@ -72,6 +72,7 @@ def _print(proposed: Proposed, path: Path) -> None:
             click.echo(fill(line, COLUMNS, initial_indent="  ", subsequent_indent="    "))
     for warning in proposed.recipe.warnings:
         click.echo(f"\n{warning.render()}", err=True)
-    words = shlex.quote(str(path))
+    roots = (word for root in asked.model_roots for word in ("--model-root", str(root)))
+    words = shlex.join([str(asked.recipe), *roots])
     click.echo("\nnext, the same steps over a miniature, and then the build:")
     click.echo(f"  olive-build build {words} --smoke\n  olive-build build {words}")

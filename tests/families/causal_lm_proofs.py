@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import pytest
 import torch
 import transformers
-from causal_lm_miniatures import Exported, exported, generate, prompts
+from causal_lm_miniatures import Exported, exported, generate, loaded, prompts
 from causal_lm_variants import VARIANTS, logits, made
 
 from olive_build.clients.onnxruntime_client import open_session, run_named
+from olive_build.errors import StepError
 from olive_build.families.causal_lm.torch_side import probe
 from olive_build.proof.generation import Decoding, Ends, continued, until_end
 from olive_build.rewrites.clean import save_clean
@@ -35,16 +37,13 @@ NOT_FUSED = {
     "vaultgemma": "its products are not queries by keys",
 }
 
-
-def model_of(name: str) -> Any:
-    """Return transformers' own model of a miniature."""
-    kind = transformers.AutoModelForCausalLM
-    return kind.from_pretrained(exported(name).folder, dtype=torch.float32).eval()
+# Whose scores are scaled when the mask is in them already: half precision has no room for it.
+NO_HALF = ("codegen",)
 
 
 def check_spread(name: str) -> None:
     """Assert that what the model says hangs on what it is given: or all that follows is empty."""
-    model, ids = model_of(name), torch.from_numpy(np.stack(prompts(2, 12)))
+    model, ids = loaded(exported(name).folder), torch.from_numpy(np.stack(prompts(2, 12)))
     with torch.inference_mode():
         found = model(ids).logits[:, -1]
         other = ids.clone()
@@ -75,7 +74,8 @@ def _in_pytorch(name: str, feeds: dict[str, npt.NDArray[Any]]) -> list[npt.NDArr
     for layer, pair in enumerate(zip(past[::2], past[1::2], strict=True)):
         cache.update(*pair, layer)
     with torch.inference_mode():
-        found = model_of(name)(**tokens, past_key_values=cache, use_cache=True)
+        model = loaded(exported(name).folder)
+        found = model(**tokens, past_key_values=cache, use_cache=True)
     kept = [each for layer in cache.layers for each in (layer.keys, layer.values)]
     return [value.numpy() for value in (found.logits, *kept)]
 
@@ -116,10 +116,14 @@ def check_fused(name: str, folder: Path) -> None:
 
 
 def check_variants(name: str) -> None:
-    """Assert that every precision is made and runs; seeded weights say nothing of its quality."""
+    """Assert that every precision runs, or is refused with a reason; of quality this is no word."""
     ids = np.stack(prompts(4, 24))
     wanted = logits(exported(name).graph, ids)
     for variant in VARIANTS:
+        if name in NO_HALF and variant.endswith("16"):
+            with pytest.raises(StepError, match="fp16 cannot hold what"):
+                made(name, variant)
+            continue
         found = logits(made(name, variant), ids)
         assert np.isfinite(found).all(), variant
         agreement = (found.argmax(-1) == wanted.argmax(-1)).mean()

@@ -36,7 +36,7 @@ LEAST = 25
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "pyproject.toml").touch()
-    for folder in ("recipes", "models/m"):
+    for folder in ("recipes", "models/m", "models/a"):
         (tmp_path / folder).mkdir(parents=True)
     for file in ("d.npz", "c.npz"):
         (tmp_path / file).touch()

@@ -247,6 +247,10 @@ def test_a_model_outside_of_the_recipes_repository(work: Work) -> None:
     (work.folder / "mine" / "pyproject.toml").touch()
     code, err = work.refused(str(outside / "tokens"), "-o", "mine/x.yaml")
     assert code == 2 and "../elsewhere/tokens leaves the repository" in err and "-o FILE" in err
+    words = ("new", str(outside / "tokens"), "-o", "mine/x.yaml", "--model-root", "elsewhere")
+    code, out, err = work.run(*words)
+    assert code == 0, err
+    assert "olive-build build mine/x.yaml --model-root elsewhere" in out
 
 
 def test_a_build_that_fills_the_disk(tmp_path: Path) -> None:

@@ -13,22 +13,24 @@ import causal_lm_proofs as proofs
 from causal_lm_miniatures import GENERAL
 
 
-@pytest.mark.parametrize("name", sorted(GENERAL))
+@pytest.fixture(scope="module", params=sorted(GENERAL))
+def name(request: pytest.FixtureRequest) -> str:
+    """One architecture after another, each for all tests."""
+    return str(request.param)
+
+
 def test_a_step_is_pytorchs(name: str) -> None:
     proofs.check_spread(name)
     proofs.check_steps(name)
 
 
-@pytest.mark.parametrize("name", sorted(GENERAL))
 def test_texts_are_those_of_generate(name: str) -> None:
     proofs.check_texts(name)
 
 
-@pytest.mark.parametrize("name", sorted(GENERAL))
 def test_attention_is_fused_or_told(name: str, tmp_path: Path) -> None:
     proofs.check_fused(name, tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(GENERAL))
 def test_every_precision_runs(name: str) -> None:
     proofs.check_variants(name)

@@ -30,7 +30,13 @@ from olive_build.families.causal_lm.names import (
 )
 from olive_build.families.causal_lm.sizes import Sizes
 from olive_build.families.causal_lm.torch_generation import reference_of, runner
-from olive_build.families.causal_lm.torch_sizes import is_tied, plain_experts, sizes_in, sizes_of
+from olive_build.families.causal_lm.torch_sizes import (
+    has_experts,
+    is_tied,
+    plain_experts,
+    sizes_in,
+    sizes_of,
+)
 from olive_build.families.loading import Loaded, from_files
 from olive_build.olive_bridge import TorchExport
 from olive_build.proof.references.generation import GenerationReference
@@ -97,6 +103,10 @@ def _attend(
 __all__ = ["load", "loading", "reference", "runner", "torch_export"]
 
 CACHE = "past"
+EXPERTS = (
+    "its experts stay in fp32 in variants of 8 and 4 bits: a token's are chosen by index, and "
+    "quantizers do not find weights that are not multiplied as they lie"
+)
 # Traced with sizes that are no powers of two, so that no axis is taken for a constant.
 EXAMPLE = (2, 3, 5)
 # Rows, tokens of the step, tokens before it: a prompt, a later token, and a batch of both.
@@ -121,7 +131,8 @@ def loading(folder: Path, attention: str = "sdpa") -> Loaded:
     given = {} if attention == "sdpa" else {"attn_implementation": attention}
     found = from_files(transformers.AutoModelForCausalLM, folder, run, **given)
     measured = {"sizes": sizes_of(found.model, folder).as_json(), "tied": is_tied(found.model)}
-    return replace(found, measured=measured)
+    notes = (*found.notes, *([EXPERTS] if has_experts(found.model) else []))
+    return replace(found, measured=measured, notes=notes)
 
 
 def reference(folder: Path, data: Path, **options: str) -> GenerationReference:

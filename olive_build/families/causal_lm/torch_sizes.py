@@ -64,9 +64,14 @@ def is_tied(model: Any) -> bool:
     return scores is not None and scores.weight is model.get_input_embeddings().weight
 
 
+def has_experts(model: Any) -> bool:
+    """Whether some layers of a model choose among experts for each token."""
+    return getattr(model.config, "_experts_implementation", None) == "grouped_mm"
+
+
 def plain_experts(model: Any) -> Any:
     """Return `model`, whose experts, if any, are multiplied by operators that ONNX has."""
-    if getattr(model.config, "_experts_implementation", None) == "grouped_mm":
+    if has_experts(model):
         model.set_experts_implementation("batched_mm")
     return model
 

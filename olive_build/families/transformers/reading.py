@@ -47,6 +47,8 @@ PACKAGES: Mapping[str, str] = {
     "sacremoses": "sacremoses",
 }
 
+VOCABULARIES = {"sentencepiece": ("*.model", "*.spm"), "tiktoken": ("*.tiktoken",)}
+
 
 def described(source: Path) -> dict[str, Any]:
     """Return what the model in a folder is, as JSON has it.
@@ -150,14 +152,16 @@ def _lacking(folder: Path, part: str) -> dict[str, Any] | None:
 
 def _packages(folder: Path, why: str) -> list[str]:
     """Return the packages that transformers names in an error and that are not installed."""
-    found = [
-        package
-        for package, module in PACKAGES.items()
-        if package.lower() in why.lower() and not _is_installed(module)
-    ]
-    if len(set(found) & {"sentencepiece", "tiktoken"}) > 1:  # it says: one of the two
-        found.remove("sentencepiece" if any(folder.glob("*.tiktoken")) else "tiktoken")
-    return found
+    of_vocabularies = {
+        package: any(path for file in files for path in folder.glob(file))
+        for package, files in VOCABULARIES.items()
+    }
+    named = [package for package in PACKAGES if package.lower() in why.lower()]
+    if any(package in of_vocabularies for package in named):
+        # It names several ways to read any vocabulary: one reads that which is here.
+        named = [p for p in named if p not in of_vocabularies]
+        named += [package for package, is_its in of_vocabularies.items() if is_its]
+    return [package for package in named if not _is_installed(PACKAGES[package])]
 
 
 def _is_installed(module: str) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from olive_build.families.loading import Loaded
     from olive_build.families.transformers.ladder import Climbed
+    from olive_build.families.transformers.library import Library
     from olive_build.families.transformers.spec import TransformersFacts
     from olive_build.families.transformers.task import Task
     from olive_build.proof.references.task import TaskReference
@@ -42,6 +43,12 @@ class Side:
     def load(self, folder: Path) -> Any:
         """Return the network in eval mode, in fp32 whatever its weights are stored in."""
         return self.loading(folder).model
+
+    def opened(self, folder: Path, **settings: Any) -> Library:
+        """Return the model in the library's hands; `settings` are from_pretrained's."""
+        from olive_build.families.transformers.library import Library
+
+        return Library(folder, self.task, **settings)
 
     def climb(self, folder: Path, module: str, opset: int, out: Path) -> Climbed:
         """Write `out`/model.onnx by the first rung that is right; see `ladder`."""

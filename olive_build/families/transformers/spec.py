@@ -10,6 +10,7 @@ from olive_build.families.architectures import architecture_of
 from olive_build.families.configuration import none_of, read_configuration, read_object
 from olive_build.families.facts import Axes, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
+from olive_build.families.transformers.exceptions import check_exceptions
 
 if TYPE_CHECKING:
     from olive_build.families.transformers.task import Task
@@ -54,13 +55,15 @@ class TransformersFacts(Facts):
 def inspect(folder: Path, task: Task) -> TransformersFacts:
     """Return the facts of the model in `folder`.
 
-    Raises PlanError where it has no configuration, or no tokenizer where the task is of texts.
+    Raises PlanError where it has no configuration, or no tokenizer where the task is of texts, and
+    for what exceptions.yaml refuses.
     """
     refused = none_of(
         task.name,
         f"the folder must be as transformers saves a ...{task.classes[0]} and its processor",
     )
     config = read_configuration(folder, CONFIG, refused)
+    check_exceptions(folder, config)
     architecture = architecture_of(config) or str(config.get("model_type", "unknown"))
     there = tuple(name for name in CLIENT_FILES if (folder / name).is_file())
     reads_texts = task.samples == "texts"
