@@ -48,12 +48,16 @@ class Component:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a build asks of a model besides its graphs; `where` names the recipe and the target."""
+    """What a build asks of a model besides its graphs; `where` names the recipe and the target.
+
+    `language` is that of the bundle's code.
+    """
 
     where: str
     layout: str
     compose: str
     options: Mapping[str, str]
+    language: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,7 +76,7 @@ def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     # The README's code has to ask for the provider.
     language = load_language(kind.language(load_target(build.target)))
     asking(language, load_provider(build.provider), where)
-    asked = Asked(where, build.layout, build.compose, dict(build.options))
+    asked = Asked(where, build.layout, build.compose, dict(build.options), language.name)
     model.facts.check(Path(model.folder), asked)
     _check_components(build, model.facts, where)
     source = graph.leaf(model.folder, model.digest)

@@ -97,4 +97,4 @@ class Side:
         """Write a small model like the one in `source` below `out`, with seeded weights."""
         from olive_build.families.transformers.miniature import write_miniature
 
-        write_miniature(out, layers, source=source, task=self.task.name)
+        write_miniature(out, layers, source=source, task=self.task.asked)
