@@ -15,7 +15,7 @@ from olive_build.engine.graph import GraphBuilder
 from olive_build.engine.once import run_once
 from olive_build.engine.store import Store
 from olive_build.errors import PlanError, UsageError
-from olive_build.families.facts import Asked as AskedOfModel
+from olive_build.plan.planner import asked_of
 from olive_build.plan.types import Plan, Request
 from olive_build.prepare import plan_builds
 from olive_build.proposing.asked import Asked
@@ -276,10 +276,8 @@ class _Writer:
     def _composed(self, loaded: LoadedRecipe, target: str) -> bool:
         """Ship the bare graph where the model's texts cannot be prepared in it; whether so."""
         build = resolve(loaded, target)
-        where = f"recipe {build.recipe}, target {target}"
-        asked = AskedOfModel(where, build.layout, build.compose, dict(build.options))
         try:
-            self.choice.facts.check(self.found.folder, asked)
+            self.choice.facts.check(self.found.folder, asked_of(build))
         except PlanError as error:
             if build.compose != "single-file":
                 raise

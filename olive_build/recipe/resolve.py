@@ -262,18 +262,16 @@ def _attention(place: Place, component: str = "") -> Literal["fused", "plain"] |
     return chosen
 
 
-def _why_not_composed(family: Family) -> str:
-    if family.generic:
-        return f"no graph prepares the {family.samples} of {family.name}: the file takes inputs"
-    if family.parts:
-        return "no package there has the operators of a tokenizer"
-    return "transformers.js prepares images itself and gives the file their pixels"
+_WHY_NOT_COMPOSED = {
+    True: "no package there has the operators of a tokenizer",
+    False: "transformers.js prepares images itself and gives the file their pixels",
+}
 
 
 def _loads_single_file(target: Target, family: Family) -> bool:
     if family.parts:
         return bool(target.extension_packages)
-    return target.layout != "transformers.js" and not family.generic
+    return target.layout != "transformers.js"
 
 
 def _compose(place: Place, family: Family) -> Literal["single-file", "split", "none"]:
@@ -300,7 +298,7 @@ def _compose(place: Place, family: Family) -> Literal["single-file", "split", "n
             path,
             f"`compose: single-file` cannot be loaded by '{target.name}'",
             hint="write `none`, or set it under the other targets only",
-            notes=(_why_not_composed(family),),
+            notes=(_WHY_NOT_COMPOSED[bool(family.parts)],),
         )
     elif chosen == "single-file" and given_shapes(place) and family.parts:
         place.add(
