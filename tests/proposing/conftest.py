@@ -11,8 +11,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from models_for_new import KINDS
 from new_work import Work
-from saved_models import KINDS
 
 
 @pytest.fixture
