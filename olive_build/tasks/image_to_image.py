@@ -15,6 +15,8 @@ from olive_build.tasks._maps import MapTask
 
 # Pictures have so many rows and columns where a configuration names no size.
 SIZE = 64
+# The processor that mirrors pictures at two edges.
+MIRRORS = "Swin2SRImageProcessor"
 
 
 class ImageToImage(MapTask):
@@ -25,8 +27,13 @@ class ImageToImage(MapTask):
 
     def shown(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         found = super().shown(folder, config)
-        file = read_object(folder / PREPROCESSOR)
-        return {**found, "size": _size(config), "rescale": file.get("rescale_factor", 1 / 255)}
+        settings = found.get("settings")
+        file = {**read_object(folder / PREPROCESSOR), **(settings or {})}
+        if found.get("class") == MIRRORS:
+            # The client is given pictures of the file's size, and cannot pad by this class's rule.
+            settings = {**file, "do_pad": False}
+        rescale = file.get("rescale_factor", 1 / 255)
+        return {**found, "size": _size(config), "rescale": rescale, "settings": settings}
 
     def code(self, shown: Mapping[str, Any], takes: Axes, most: int | None) -> dict[str, str]:
         height, width = takes[PIXELS][-2:]
@@ -38,7 +45,7 @@ class ImageToImage(MapTask):
     @staticmethod
     def _filled(shown: Mapping[str, Any], height: Any, width: Any) -> dict[str, str]:
         """Return the lines of Swin2SR's processor, which mirrors pictures at two edges."""
-        if shown.get("class") != "Swin2SRImageProcessor":
+        if shown.get("class") != MIRRORS:
             return {}
         lines = (
             f"down, right = {height} - picture.height, {width} - picture.width",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,17 @@ from olive_build import rooms
 from olive_build.errors import BundleError, PlanError
 from olive_build.families.facts import Asked
 from olive_build.families.transformers.shown_clips import letters_file, letters_shown
-from olive_build.targets import load_target
+from olive_build.targets import (
+    asking,
+    load_language,
+    load_provider,
+    load_target,
+    target_names,
+)
 from olive_build.tasks._scores import kind_in, kind_of
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bundle"))
+from family_facts import code_sections, speech_manifest
 
 PIXELS = {"pixel_values": ["batch_size", 3, 96, 96]}
 TEXTS = {"input_ids": ["batch_size", "sequence_length"], "attention_mask": ["batch_size", 8]}
@@ -37,11 +47,30 @@ def facts(task: str, folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("task", sorted(rooms.names("tasks")))
-@pytest.mark.parametrize("target", ["desktop", "web"])
-def test_every_task_has_code_for_the_default_targets(task: str, target: str) -> None:
+@pytest.mark.parametrize("target", target_names())
+def test_every_task_has_code_for_every_target(tmp_path: Path, task: str, target: str) -> None:
+    written(tmp_path, preprocessor_config=DETR, tokenizer_config={}, tokenizer={})
     side, language = rooms.module("tasks", task).SIDE, load_target(target).language
-    name = f"{side.task.template(language, {'client': True})}.{language}.md"
-    assert next(rooms.files("tasks.templates", name), None) is not None
+    ((name,),) = side.inspect(tmp_path).templates(language, {}).values()
+    assert next(rooms.files("tasks.templates", f"{name}.md"), None) is not None
+    shared = name.startswith("graph.")
+    assert shared != (language in ("python", "transformers_js"))
+
+
+@pytest.mark.parametrize(
+    ("target", "provider"),
+    [(target, name) for target in target_names() for name in load_target(target).providers],
+)
+def test_the_code_asks_for_the_bundles_provider(tmp_path: Path, target: str, provider: str) -> None:
+    written(tmp_path, preprocessor_config=DETR)
+    found = speech_manifest(target, "pixel_values", provider, "object-detection")
+    value = {"name": "pixel_values", "type": "float", "axes": [1, 3, 96, 96]}
+    found["variants"]["v1"] |= {"inputs": [value]}
+    text = code_sections(found, facts("object-detection", tmp_path))
+    assert "$" not in text.replace("$0", "")
+    asked = asking(load_language(load_target(target).language), load_provider(provider))
+    for part in (asked.code, asked.imports, asked.argument, asked.note):
+        assert all(line.strip() in text for line in part.splitlines())
 
 
 def test_a_task_without_code_in_a_language_is_an_error_of_the_plan(tmp_path: Path) -> None:

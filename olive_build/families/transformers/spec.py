@@ -41,12 +41,11 @@ class TransformersFacts(Facts):
     task: Task
     has_tokenizer: bool
     most_tokens: int | None = None
-    attentions: int = 0
     shown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def components(self) -> tuple[Component, ...]:
-        return (Component(),)
+        return (Component(attentions=None),)
 
     @property
     def longest(self) -> int | None:
@@ -69,12 +68,22 @@ class TransformersFacts(Facts):
                 )
 
     def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
-        """Return the template of the code that asks this task of a bundle."""
-        return {"": (f"{self.task.template(language, self.shown)}.{language}",)}
+        """Return the template of the code that asks this task of a bundle.
+
+        Where a language has none of its own for the task, the code of any graph does.
+        """
+        own, any_graph = (
+            f"{self.task.template(language, self.shown)}.{language}",
+            f"graph.{language}",
+        )
+        has_own = next(rooms.files(ROOM, f"{own}.md"), None) is not None
+        has_any = next(rooms.files(ROOM, f"{any_graph}.md"), None) is not None
+        return {"": (any_graph if has_any and not has_own else own,)}
 
     def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:
         """Return what that code may name of the model."""
-        return self.task.code(self.shown, takes, self.most_tokens)
+        code = self.task.code(self.shown, takes, self.most_tokens)
+        return {"prepares": self.task.samples, **code}
 
 
 def inspect(folder: Path, task: Task) -> TransformersFacts:
