@@ -22,7 +22,7 @@ model:
   source: path
   sources: {path: {folder: model}}
 verify: {timing: false}
-targets: {desktop: {compose: none, variants: [fp32, int8]}}
+targets: {desktop: {compose: none, variants: [fp32]}}
 """
 
 

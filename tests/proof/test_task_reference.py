@@ -80,7 +80,7 @@ def test_a_file_of_fixed_size_is_filled_up_and_its_answers_are_cut(
 
 
 def test_a_wrong_file_is_seen(reference: TaskReference) -> None:
-    found = measure_quality(Session(wrong=3.0), reference).as_json()
+    found = measure_quality(Session(wrong=5.0), reference).as_json()
     assert found["answer_agreement"] < 0.7 and found["outputs_difference"] > 1
     with pytest.raises(StepError, match="other inputs or outputs"):
         measure_quality(Session(output="scores"), reference)

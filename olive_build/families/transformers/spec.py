@@ -41,12 +41,11 @@ class TransformersFacts(Facts):
     task: Task
     has_tokenizer: bool
     most_tokens: int | None = None
-    attentions: int = 0
     shown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def components(self) -> tuple[Component, ...]:
-        return (Component(),)
+        return (Component(attentions=None),)
 
     @property
     def longest(self) -> int | None:

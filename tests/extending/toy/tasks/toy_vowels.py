@@ -13,7 +13,7 @@ class ToyVowels(TextTask):
     """Answers are the number of the likeliest class."""
 
     def ask(self, library: Any, sample: Any) -> Any:
-        return library.pipeline(sample, truncation=True)["label"]
+        return library.pipeline(sample, truncation=True)[0]["label"]
 
     def known(self, library: Any) -> dict[str, Any]:
         return {"labels": list(library.model.config.id2label.values())}
