@@ -15,6 +15,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 import transformers
@@ -167,7 +168,7 @@ class Library:
                 why="a graph is compared with one call: shorter samples take one",
             )
         feeds, outputs = calls[0]
-        given, gave = _arrays(self._in_order(feeds)), _arrays(self.product(outputs))
+        given, gave = _given(self._in_order(feeds)), _arrays(self.product(outputs))
         return Record(given, gave, answer, self.task.beside(self, sample))
 
     def product(self, outputs: Tensors) -> dict[str, torch.Tensor]:
@@ -224,6 +225,14 @@ def without_cache(model: Any) -> dict[str, bool]:
     names = inspect.signature(model.forward).parameters
     writes = "use_cache" in names or hasattr(model.config, "use_cache")
     return {"use_cache": False} if writes and {"use_cache", "kwargs"} & set(names) else {}
+
+
+def _given(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
+    """Return inputs as clients give them, whose whole numbers all have 64 bits."""
+    return {
+        name: array.astype(np.int64) if array.dtype.kind == "i" else array
+        for name, array in _arrays(tensors).items()
+    }
 
 
 def _arrays(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
