@@ -47,7 +47,7 @@ endif
 .DELETE_ON_ERROR:
 # A build runs its own steps side by side; two at once would fight for memory under `make -j`.
 .NOTPARALLEL:
-.PHONY: help setup toolchains all smoke check test slow clients same bench bench-peers clean distclean $(recipes)
+.PHONY: help setup toolchains all smoke check test slow architectures clients same bench bench-peers clean distclean $(recipes)
 
 help:  ## list what make can do
 	@echo 'make <recipe>   build, prove and publish a model for all its targets, in outputs/<recipe>/:'
@@ -91,6 +91,9 @@ test: $(ready)  ## run the tests
 
 slow: $(ready)  ## run the tests that take minutes
 	.venv/bin/python -m pytest tests/slow $(ARGS)
+
+architectures: $(ready)  ## build every architecture of docs/architectures.md as a miniature; resumes
+	.venv/bin/python -m tests.architectures.matrix $(ARGS)
 
 clients: .clients/.ready  ## install what web bundles are run with (0.6 GB, Node 20 and npm), and Chromium as root on Debian
 	@if [ "$$OLIVE_BUILD_CHROMIUM" ]; then set -- "$$OLIVE_BUILD_CHROMIUM"; else set -- $(chromiums); fi; \

@@ -15,6 +15,7 @@ class Selection:
     """What a command line says of what is built; without `targets` all of the recipes' are.
 
     `recipe` are names in the folder `recipes`, or paths; `overrides` are KEY=VALUE.
+    Below `model_roots` models may lie that are outside of the recipe's repository.
     """
 
     recipe: tuple[str, ...]
@@ -23,6 +24,7 @@ class Selection:
     overrides: tuple[str, ...] = ()
     source: str | None = None
     smoke: bool = False
+    model_roots: tuple[Path, ...] = ()
 
 
 def select(
@@ -44,7 +46,9 @@ def select(
     for name in dict.fromkeys(selected.recipe):
         try:
             path = find_recipe(name, selected.recipes)
-            loaded = load_recipe(path, overrides=selected.overrides)
+            loaded = load_recipe(
+                path, overrides=selected.overrides, model_roots=selected.model_roots
+            )
             names = list(loaded.recipe.targets)
             chosen = [item for item in names if not selected.targets or item in selected.targets]
             builds = [resolve(loaded, target, source=selected.source) for target in chosen]

@@ -64,6 +64,7 @@ def manifest_of(
             digest=model.digest,
             licence=build.licence,
             options=build.recorded,
+            adapter=model.adapter,
         ),
         variants={
             item.variant.name: _variant(bundle, item, graphs[item.variant.name])

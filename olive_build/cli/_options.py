@@ -22,6 +22,13 @@ outputs_option = click.option(
     show_default=True,
     help="Folder in which bundles are published.",
 )
+model_root_option = click.option(
+    "--model-root",
+    "model_roots",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    multiple=True,
+    help="Models may lie below this folder, outside of the repository; repeatable.",
+)
 a_file = click.Path(path_type=Path, dir_okay=False)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a pipeline.")
 
@@ -37,11 +44,13 @@ def selection(command: Callable[..., None]) -> Callable[..., None]:
         overrides: tuple[str, ...],
         source: str | None,
         smoke: bool,
+        model_roots: tuple[Path, ...],
         **own: object,
     ) -> None:
         from olive_build.select import Selection
 
-        command(Selection(recipe, recipes, targets, overrides, source, smoke), **own)
+        words = recipe, recipes, targets, overrides, source, smoke, model_roots
+        command(Selection(*words), **own)
 
     for decorate in (
         click.argument("recipe", nargs=-1, required=True),
@@ -60,6 +69,7 @@ def selection(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--smoke", is_flag=True, help="Build a miniature of the model: seconds."),
         recipes_option,
+        model_root_option,
     ):
         with_selection = decorate(with_selection)
     return with_selection

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from olive_build.cli._options import json_option, outputs_option, recipes_option
+from olive_build.cli._options import json_option, model_root_option, outputs_option, recipes_option
 
 
 @click.command()
@@ -27,6 +27,7 @@ from olive_build.cli._options import json_option, outputs_option, recipes_option
     help="How long each candidate runs at each size.  [default: 1.0]",
 )
 @recipes_option
+@model_root_option
 @outputs_option
 @json_option
 def command(
@@ -37,6 +38,7 @@ def command(
     threads: str | None,
     seconds: float | None,
     recipes: Path,
+    model_roots: tuple[Path, ...],
     outputs: Path,
     as_json: bool,
 ) -> None:
@@ -54,5 +56,6 @@ def command(
         seconds=seconds,
         recipes=recipes,
         outputs=outputs,
+        model_roots=model_roots,
     )
     sys.exit(run_bench(bundle, asked, as_json=as_json))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from olive_build.cli._options import a_file, json_option, recipes_option
+from olive_build.cli._options import a_file, json_option, model_root_option, recipes_option
 
 
 @click.command()
@@ -26,6 +26,7 @@ from olive_build.cli._options import a_file, json_option, recipes_option
 @click.option("--calibration", type=a_file, help="For `verify.calibration`.")
 @click.option("--force", is_flag=True, help="Replace the file where there is one.")
 @recipes_option
+@model_root_option
 @json_option
 def command(
     config: Path,
@@ -37,6 +38,7 @@ def command(
     calibration: Path | None,
     force: bool,
     recipes: Path,
+    model_roots: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Make a recipe of a run configuration of Olive, and list what has no counterpart.
@@ -49,5 +51,5 @@ def command(
     from olive_build.report.imported import import_configuration
 
     path = output or recipes / f"{recipe_name(config)}.yaml"
-    asked = Asked(path, model, task, licence, data, calibration)
+    asked = Asked(path, model, task, licence, data, calibration, model_roots)
     import_configuration(config, asked, force=force, as_json=as_json)

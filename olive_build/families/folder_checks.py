@@ -84,8 +84,8 @@ def _refuse_adapters(folder: Path) -> None:
             "the folder holds an adapter that is not merged into the model",
             where=str(folder / found[0]),
             why=f"{' and '.join(found)} change what the model computes, and are not read",
-            hint="merge it with PEFT and save the result: PeftModel.from_pretrained(model, "
-            "folder).merge_and_unload().save_pretrained(...)",
+            hint="move it into a folder of its own, and name that in the recipe: `model: {adapter: "
+            "{path: {folder: ...}}}` merges it",
         )
 
 

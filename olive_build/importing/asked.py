@@ -10,8 +10,9 @@ from pathlib import Path
 class Asked:
     """Where the recipe goes, and what replaces what a configuration says or doesn't say.
 
-    `model` is a folder, or owner/name of the hub, with @commit or without. `data` and
-    `calibration` are files for `verify`, relative to where the verb runs.
+    `model` is a folder, or owner/name of the hub, with @commit or without; below `model_roots` it
+    may lie outside of the recipe's repository. `data` and `calibration` are files for `verify`,
+    relative to where the verb runs.
     """
 
     recipe: Path
@@ -20,3 +21,4 @@ class Asked:
     licence: str | None = None
     data: Path | None = None
     calibration: Path | None = None
+    model_roots: tuple[Path, ...] = ()

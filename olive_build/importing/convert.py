@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from olive_build.errors import UsageError
 from olive_build.importing.asked import Asked
 from olive_build.importing.configuration import read_configuration
-from olive_build.importing.draft import Draft, Setting
 from olive_build.importing.engine import say_engine
 from olive_build.importing.goals import say_goals
 from olive_build.importing.ledger import Found, Ledger, Left, Part
@@ -18,6 +18,7 @@ from olive_build.importing.model import say_model
 from olive_build.importing.passes import say_passes
 from olive_build.importing.systems import say_fixed_shapes, say_targets
 from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors
+from olive_build.recipe.draft import Draft, Setting, shown
 from olive_build.recipe.load import LoadedRecipe, check_text
 from olive_build.recipe.model import LONGEST_NAME, VERSION
 from olive_build.recipe.tree import KeyPath
@@ -60,9 +61,9 @@ def convert(configured: Path, asked: Asked) -> Imported:
         if path is not None:
             text = Path(os.path.relpath(path, asked.recipe.parent)).as_posix()
             draft.say(("verify", field, "file"), text, remark=f"--{field}")
-    recipe = _settled(ledger, draft, asked.recipe)
+    recipe = _settled(ledger, draft, asked)
     left = ledger.listed()
-    text, _ = draft.text(_head(configured), left)
+    text, _ = draft.text(_head(configured), _end(left))
     return Imported(text, recipe, left)
 
 
@@ -74,19 +75,24 @@ def _head(configured: Path) -> list[str]:
     ]
 
 
-def _settled(ledger: Ledger, draft: Draft, path: Path) -> LoadedRecipe:
+def _end(left: Sequence[Left]) -> list[str]:
+    lines = [f"  {shown(item.where)}: {item.why}" for item in left]
+    return ["Without counterpart in a recipe:", *lines] if lines else []
+
+
+def _settled(ledger: Ledger, draft: Draft, asked: Asked) -> LoadedRecipe:
     """Check the draft as `validate` does; take away what is refused, as long as it can go."""
     while True:
         text, places = draft.text()
         try:
-            return check_text(text, path)
+            return check_text(text, asked.recipe, model_roots=asked.model_roots)
         except RecipeErrors as error:
             wrong = [item for item in error.diagnostics if item.severity == "error"]
         gone = [_dropped(ledger, draft, places[item.line - 1], item) for item in wrong]
         if not any(gone):
             raise UsageError(
                 "the configuration does not become a recipe that can be built",
-                where=str(path),
+                where=str(asked.recipe),
                 why="\n".join(_told(item) for item in wrong[:MOST_TOLD]),
                 hint="see docs/import.md: --model, --task, --data and --calibration say what the "
                 "configuration doesn't",

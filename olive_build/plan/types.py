@@ -9,6 +9,7 @@ from pathlib import Path
 from olive_build.engine.graph import Graph
 from olive_build.families.facts import SINGLE, Facts
 from olive_build.recipe.build import DataSource, TargetBuild, Variant
+from olive_build.record.manifest import Adapter
 from olive_build.values import dataclass
 
 # What is measured of a variant, by what its figures are called.
@@ -36,6 +37,8 @@ class Model:
     notes: tuple[str, ...] = ()
     """What is to be said of its files, a line each."""
     miniature: bool = False
+    adapter: Adapter | None = None
+    """What was merged into it, if anything; `digest` is of the merged files then."""
 
 
 @dataclass(frozen=True)

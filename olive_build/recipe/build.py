@@ -51,6 +51,7 @@ class PathSource:
 
 
 Source = PackageSource | HubSource | PathSource
+AdapterSource = HubSource | PathSource
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,8 @@ class TargetBuild:
     components: tuple[ComponentBuild, ...] = ()
     """Those of which something else is said than of the whole."""
     sections: tuple[Section, ...] = ()
+    adapter: AdapterSource | None = None
+    """A LoRA adapter that is merged into the model first."""
 
     def component(self, name: str) -> ComponentBuild:
         """Return how a component is exported and fused."""

@@ -15,6 +15,7 @@ from olive_build.recipe.suggest import listed
 from olive_build.recipe.tree import KeyPath
 from olive_build.recipe.variants import FOR_SIZE
 
+ADAPTER = "adapter_config.json"
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 
@@ -114,6 +115,21 @@ def _check_sources(context: Context) -> None:
         _check_hub(context, spec.sources.hub, (*here, "hub"))
     if spec.sources.path:
         _check_weights(context, spec.sources.path.folder, (*here, "path", "folder"))
+    if spec.adapter:
+        _check_adapter(context, spec.adapter, ("model", "adapter"))
+
+
+def _check_adapter(context: Context, adapter: model.AdapterSpec, here: KeyPath) -> None:
+    if adapter.hub and adapter.path:
+        message, hint = "the adapter is given twice", "keep `hub` or `path`"
+        context.add(Code.CONFLICT, here, message, hint=hint, key=True)
+    elif not (adapter.hub or adapter.path) and not context.dropped:
+        message, hint = "no place of the adapter is given", "add `hub:` or `path:` to `adapter`"
+        context.add(Code.NOT_PINNED, here, message, hint=hint, key=True)
+    if adapter.hub:
+        _check_repository(context, adapter.hub, (*here, "hub"))
+    if adapter.path:
+        _check_weights(context, adapter.path.folder, (*here, "path", "folder"), ADAPTER)
 
 
 def _check_package(context: Context, package: model.PackageSpec, here: KeyPath) -> None:
@@ -139,13 +155,19 @@ def _check_package(context: Context, package: model.PackageSpec, here: KeyPath) 
 
 
 def _check_hub(context: Context, hub: model.HubSpec, here: KeyPath) -> None:
-    if not re.fullmatch(model.REPO_PATTERN, hub.repo):
-        message = f"'{hub.repo}' is no repository of the hub"
-        context.add(Code.BAD_VALUE, (*here, "repo"), message, hint="write owner/name")
+    _check_repository(context, hub, here)
     if hub.weights is not None and not re.fullmatch(model.PICKLE_PATTERN, hub.weights):
         message = f"'{hub.weights}' is no file of pickled weights"
         hint = "write the file's name alone, such as pytorch_model.bin"
         context.add(Code.BAD_PATH, (*here, "weights"), message, hint=hint)
+
+
+def _check_repository(
+    context: Context, hub: model.HubSpec | model.AdapterHubSpec, here: KeyPath
+) -> None:
+    if not re.fullmatch(model.REPO_PATTERN, hub.repo):
+        message = f"'{hub.repo}' is no repository of the hub"
+        context.add(Code.BAD_VALUE, (*here, "repo"), message, hint="write owner/name")
     if re.fullmatch(model.COMMIT_PATTERN, hub.revision):
         return
     is_hex = re.fullmatch(r"[0-9a-fA-F]{4,}", hub.revision) is not None
@@ -160,12 +182,12 @@ def _check_hub(context: Context, hub: model.HubSpec, here: KeyPath) -> None:
     )
 
 
-def _check_weights(context: Context, text: str, here: KeyPath) -> None:
-    folder = context.file(text, here)
+def _check_weights(context: Context, text: str, here: KeyPath, config: str = "config.json") -> None:
+    folder = context.model_folder(text, here)
     if folder is None:
         return
     if not folder.is_dir():
-        message, hint = f"there is no folder '{text}'", "give the folder that has config.json"
+        message, hint = f"there is no folder '{text}'", f"give the folder that has {config}"
         context.add(Code.BAD_PATH, here, message, hint=hint)
         return
     pickled = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLED)

@@ -24,13 +24,18 @@ _MARKS_OF_A_REPOSITORY = (".git", "pyproject.toml")
 
 @dataclass(frozen=True)
 class Context:
-    """`dropped` are the paths that the schema refused; nothing more is said about those."""
+    """`dropped` are the paths that the schema refused; nothing more is said about those.
+
+    `model_roots` are folders outside of the repository below which models may lie: the caller says
+    so, never a recipe.
+    """
 
     path: Path
     tree: YamlNode
     recipe: Recipe
     report: Report
     dropped: frozenset[KeyPath] = frozenset()
+    model_roots: tuple[Path, ...] = ()
 
     def add(
         self,
@@ -75,15 +80,23 @@ class Context:
 
     def file(self, text: str, path: KeyPath) -> Path | None:
         """Return the file or folder that the value at `path` names; report one outside."""
+        return self._located(text, path, (), "")
+
+    def model_folder(self, text: str, path: KeyPath) -> Path | None:
+        """Return the folder of a model or adapter, which may lie below one of `model_roots`."""
+        more = "; a model elsewhere needs --model-root with a folder above it"
+        return self._located(text, path, self.model_roots, more)
+
+    def _located(self, text: str, path: KeyPath, roots: Sequence[Path], more: str) -> Path | None:
         node = self.tree.find(path)
         writer = node.span.source.path if node is not None else None
-        found, problem = locate(text, writer or self.path, repository_of(self.path))
+        found, problem = locate(text, writer or self.path, repository_of(self.path), roots)
         if problem:
             self.add(
                 Code.BAD_PATH,
                 path,
                 f"the path '{text}' {problem}",
-                hint="give a path inside the repository, relative to this file",
+                hint=f"give a path inside the repository, relative to this file{more}",
                 notes=("a recipe must build the same for whoever clones its repository",),
             )
         return found
@@ -102,16 +115,23 @@ def repository_of(recipe: Path) -> Path:
     return folder
 
 
-def locate(text: str, file: Path, repository: Path) -> tuple[Path | None, str | None]:
-    """Return the path that `text` in `file` names, or None and what is wrong with it."""
+def locate(
+    text: str, file: Path, repository: Path, roots: Sequence[Path] = ()
+) -> tuple[Path | None, str | None]:
+    """Return the path that `text` in `file` names, or None and what is wrong with it.
+
+    It must lie in the repository, or below one of `roots`, with which it may be absolute.
+    """
     if not text.strip() or "\0" in text:
         return None, "names nothing"
-    if os.path.isabs(text) or "\\" in text or text[1:2] == ":" or text.startswith("~"):
+    is_absolute = os.path.isabs(text) and not roots
+    if is_absolute or "\\" in text or text[1:2] == ":" or text.startswith("~"):
         return None, "is not a relative path with forward slashes"
     lexical = Path(os.path.normpath(file.parent / text))
-    if not lexical.is_relative_to(repository):
-        return None, "leaves the repository"
-    if not followed(lexical).is_relative_to(followed(repository)):
+    places = [at for root in roots for at in (Path(os.path.abspath(root)), followed(root))]
+    if not any(lexical.is_relative_to(place) for place in (repository, *places)):
+        return None, "leaves the repository" + " and is below no --model-root" * bool(roots)
+    if not any(followed(lexical).is_relative_to(followed(at)) for at in (repository, *places)):
         return None, "leaves the repository by a symbolic link"
     return lexical, None
 

@@ -17,17 +17,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadedRecipe:
-    """A recipe without errors. `positions` is its text as nodes that know where they stand."""
+    """A recipe without errors. `positions` is its text as nodes that know where they stand.
+
+    `model_roots` are the folders outside of its repository below which its model may lie.
+    """
 
     recipe: Recipe
     path: Path
     positions: YamlNode
     warnings: tuple[Diagnostic, ...]
+    model_roots: tuple[Path, ...] = ()
 
 
-def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> LoadedRecipe:
+def load_recipe(
+    path: Path, *, overrides: Sequence[str] = (), model_roots: Sequence[Path] = ()
+) -> LoadedRecipe:
     """Return the recipe in `path` with `key=value` overrides on top, checked for all its targets.
 
+    Its model lies in the repository, or below one of `model_roots`, which a caller alone gives.
     Raises RecipeErrors with every diagnostic of the file, of the bases that it extends and of the
     overrides.
     """
@@ -39,13 +46,13 @@ def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> LoadedRecipe:
         tree = read_recipe_tree(path, overrides, report)
     except Unparseable:
         raise RecipeErrors(report.sorted(), str(path)) from None
-    recipe = _checked(path, tree, report)
+    recipe = _checked(path, tree, report, model_roots)
     if recipe is None or report.has_errors:
         raise RecipeErrors(report.sorted(), str(path))
-    return LoadedRecipe(recipe, path, tree, report.sorted())
+    return LoadedRecipe(recipe, path, tree, report.sorted(), tuple(model_roots))
 
 
-def check_text(text: str, path: Path) -> LoadedRecipe:
+def check_text(text: str, path: Path, *, model_roots: Sequence[Path] = ()) -> LoadedRecipe:
     """Return the recipe in a text, checked as if it lay at `path`. Raises RecipeErrors."""
     from olive_build.recipe.source import Unparseable, check_printable, read_tree
 
@@ -57,13 +64,15 @@ def check_text(text: str, path: Path) -> LoadedRecipe:
     except Unparseable:
         raise RecipeErrors(report.sorted(), str(path)) from None
     assert tree is not None
-    recipe = _checked(path, tree, report)
+    recipe = _checked(path, tree, report, model_roots)
     if recipe is None or report.has_errors:
         raise RecipeErrors(report.sorted(), str(path))
-    return LoadedRecipe(recipe, path, tree, report.sorted())
+    return LoadedRecipe(recipe, path, tree, report.sorted(), tuple(model_roots))
 
 
-def _checked(path: Path, tree: YamlNode, report: Report) -> Recipe | None:
+def _checked(
+    path: Path, tree: YamlNode, report: Report, model_roots: Sequence[Path]
+) -> Recipe | None:
     """Run every check; return the recipe, or what is sound of it."""
     from olive_build.recipe.checks import check_recipe
     from olive_build.recipe.context import Context
@@ -77,7 +86,7 @@ def _checked(path: Path, tree: YamlNode, report: Report) -> Recipe | None:
     recipe, dropped = check_schema(tree, report)
     if recipe is None:
         return None
-    context = Context(path, tree, recipe, report, dropped)
+    context = Context(path, tree, recipe, report, dropped, tuple(model_roots))
     for kind in sections():
         context = kind.check(context)
     check_recipe(context)

@@ -98,6 +98,38 @@ class SourcesSpec(Strict):
     path: PathSpec | None = Field(default=None, description="A folder of this repository.")
 
 
+class AdapterHubSpec(Strict):
+    """An adapter on the Hugging Face hub."""
+
+    repo: str = Field(
+        description="owner/name; its adapter_config.json and adapter_model.safetensors are "
+        "downloaded once.",
+        json_schema_extra=_pattern(REPO_PATTERN),
+    )
+    revision: str = Field(
+        description="A full commit of 40 hex digits; a branch or tag can move, so it is refused.",
+        json_schema_extra=_pattern(COMMIT_PATTERN),
+    )
+
+
+class AdapterPathSpec(Strict):
+    """An adapter in a folder of the repository."""
+
+    folder: str = Field(
+        description="A folder inside the repository, relative to this file, as PEFT's "
+        "save_pretrained writes it."
+    )
+
+
+class AdapterSpec(Strict):
+    """A LoRA adapter of PEFT; one of the two places."""
+
+    hub: AdapterHubSpec | None = Field(
+        default=None, description="A repository on the Hugging Face hub."
+    )
+    path: AdapterPathSpec | None = Field(default=None, description="A folder of this repository.")
+
+
 class ModelSpec(Strict):
     """Which model, from where, under which licence."""
 
@@ -114,6 +146,11 @@ class ModelSpec(Strict):
         description="Which of `sources` a build takes the model from, unless --source says else."
     )
     sources: SourcesSpec = Field(description="Where the model can be had, each pinned.")
+    adapter: AdapterSpec | None = Field(
+        default=None,
+        description="A LoRA adapter that is merged into the model before anything else is done "
+        "with it. Left out, none.",
+    )
 
 
 class ExportSpec(Strict):

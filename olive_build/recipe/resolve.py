@@ -8,6 +8,7 @@ from typing import Any, Literal
 from olive_build.errors import UsageError
 from olive_build.families.registry import FAMILIES, Family
 from olive_build.recipe.build import (
+    AdapterSource,
     ComponentBuild,
     HubSource,
     PackageSource,
@@ -54,7 +55,7 @@ def resolve(loaded: LoadedRecipe, target: str, *, source: str | None = None) -> 
         hint = did_you_mean(source, given, f"use one of {listed(given)}")
         raise UsageError(message, where=str(loaded.path), hint=hint)
     report = Report()
-    context = Context(loaded.path, loaded.positions, recipe, report)
+    context = Context(loaded.path, loaded.positions, recipe, report, model_roots=loaded.model_roots)
     build = resolve_targets(context, (target,), source or recipe.model.source).get(target)
     if build is None or report.has_errors:
         raise RecipeErrors(report.sorted(), str(loaded.path))
@@ -111,6 +112,7 @@ def _resolve_target(context: Context, family: Family, name: str, source: str) ->
             formats=formats,
             opset=opset,
             shapes=shapes,
+            adapter=_adapter(context),
             **parts,
         )
         if chosen
@@ -282,6 +284,14 @@ def _compose(place: Place, family: Family) -> Literal["single-file", "split", "n
             f"`compose: split` has nothing to split: {family.name} is one graph",
             hint="write `single-file` or `none`",
         )
+    elif chosen == "single-file" and family.generic:
+        place.add(
+            Code.CANNOT_RUN,
+            path,
+            f"`compose: single-file` has nothing to compose: a file of {family.name} is the "
+            "network alone",
+            hint="write `none`, or nothing: the README's code prepares what goes in",
+        )
     elif chosen == "single-file" and not _loads_single_file(target, family):
         place.add(
             Code.CANNOT_RUN,
@@ -300,7 +310,7 @@ def _compose(place: Place, family: Family) -> Literal["single-file", "split", "n
         )
     if chosen is not None:
         return chosen
-    if given_shapes(place) and family.parts:
+    if (given_shapes(place) and family.parts) or family.generic:
         return "none"
     if target.compose == "none" and len(family.components) > 1:
         return "split"
@@ -315,6 +325,16 @@ def _verify(place: Place, family: Family) -> tuple[str, bool]:
     return metric or family.metrics[0], True if timing is None else timing
 
 
+def _adapter(context: Context) -> AdapterSource | None:
+    adapter = context.recipe.model.adapter
+    if adapter and adapter.hub:
+        return HubSource(adapter.hub.repo, adapter.hub.revision)
+    if adapter and adapter.path:
+        found = context.model_folder(adapter.path.folder, ("model", "adapter", "path", "folder"))
+        return PathSource(context.relative(found)) if found else None
+    return None
+
+
 def _source(context: Context, name: str) -> Source | None:
     sources = context.recipe.model.sources
     if name == "package" and sources.package:
@@ -322,6 +342,6 @@ def _source(context: Context, name: str) -> Source | None:
     if name == "hub" and sources.hub:
         return HubSource(**sources.hub.model_dump())
     if name == "path" and sources.path:
-        found = context.file(sources.path.folder, ("model", "sources", "path", "folder"))
+        found = context.model_folder(sources.path.folder, ("model", "sources", "path", "folder"))
         return PathSource(context.relative(found)) if found else None
     return None

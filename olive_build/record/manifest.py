@@ -182,6 +182,19 @@ class Variant(Graph):
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """The adapter that was merged into a model: where its files came from, and their digest.
+
+    `base` is the digest of the model's files before that.
+    """
+
+    origin: str
+    revision: str
+    digest: str
+    base: str
+
+
+@dataclass(frozen=True)
 class Model:
     """The model that a bundle was made of: where its files came from, and their digest."""
 
@@ -191,6 +204,7 @@ class Model:
     digest: str
     licence: str
     options: Mapping[str, str]
+    adapter: Adapter | None = optional()
 
     @property
     def source(self) -> str:

@@ -50,6 +50,7 @@ class Bench:
     batches: tuple[int, ...] = ()
     threads: tuple[int, ...] = ()
     seconds: float | None = None
+    model_roots: tuple[Path, ...] = ()
 
 
 def run_bench(bundles: Sequence[Path], asked: Bench, *, as_json: bool) -> int:
@@ -70,6 +71,7 @@ def run_bench(bundles: Sequence[Path], asked: Bench, *, as_json: bool) -> int:
             store,
             recipes=asked.recipes,
             outputs=asked.outputs,
+            model_roots=asked.model_roots,
         )
         store.stamps.save()
     if max(asked.batches, default=1) > 1 and not field.family.batches:

@@ -12,7 +12,15 @@ from olive_build.recipe.find import recipe_names
 from olive_build.select import Selection, select
 
 
-def plan_of_bundle(name: str, target: str, recipes: Path, store: Store, *, smoke: bool) -> Plan:
+def plan_of_bundle(
+    name: str,
+    target: str,
+    recipes: Path,
+    store: Store,
+    *,
+    smoke: bool,
+    model_roots: tuple[Path, ...] = (),
+) -> Plan:
     """Return the plan of that recipe for one target.
 
     It is looked up among the user's recipes: what a bundle names is never opened as a path, and
@@ -25,5 +33,5 @@ def plan_of_bundle(name: str, target: str, recipes: Path, store: Store, *, smoke
             why="it says for which model inputs are made; what a bundle names is never opened",
             hint=f"name the folder of your own {name}.yaml with --recipes",
         )
-    requests = select(Selection((name,), recipes, targets=(target,)))
+    requests = select(Selection((name,), recipes, targets=(target,), model_roots=model_roots))
     return plan_builds(requests, store, smoke=smoke, report=lambda _: None)

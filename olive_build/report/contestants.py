@@ -43,7 +43,13 @@ class _Bundle:
 
 
 def gather(
-    bundles: Sequence[Path], against: Sequence[str], store: Store, *, recipes: Path, outputs: Path
+    bundles: Sequence[Path],
+    against: Sequence[str],
+    store: Store,
+    *,
+    recipes: Path,
+    outputs: Path,
+    model_roots: tuple[Path, ...] = (),
 ) -> Field:
     """Return the variants of the bundles and what `against` names, the yardstick first.
 
@@ -59,7 +65,8 @@ def gather(
             why="one input cannot be given to all",
             hint="name bundles of one recipe",
         )
-    plan = plan_of_bundle(made.recipe, made.target, recipes, store, smoke=made.smoke)
+    words = made.recipe, made.target, recipes
+    plan = plan_of_bundle(*words, store, smoke=made.smoke, model_roots=model_roots)
     model = plan.bundles[0].model
     if model.digest != made.model.digest:
         raise UsageError(

@@ -48,7 +48,9 @@ def write_searched(
         if variant.name in searched and variant.quantize is not None
     }
     # Without the overrides of the command line, whose places are in no file.
-    loaded = load_recipe(find_recipe(selected.recipe[0], selected.recipes))
+    loaded = load_recipe(
+        find_recipe(selected.recipe[0], selected.recipes), model_roots=selected.model_roots
+    )
     replace_file(path, plain_recipe(loaded, methods).encode())
 
 

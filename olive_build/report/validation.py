@@ -13,8 +13,13 @@ from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors
 from olive_build.recipe.find import find_recipe, recipe_names
 
 
-def validate_recipes(names: Sequence[str], folder: Path, *, as_json: bool) -> int:
-    """Check the named recipes, or all in `folder`; return 2 when one is bad."""
+def validate_recipes(
+    names: Sequence[str], folder: Path, model_roots: tuple[Path, ...] = (), *, as_json: bool
+) -> int:
+    """Check the named recipes, or all in `folder`; return 2 when one is bad.
+
+    Their models lie in the repository, or below one of `model_roots`.
+    """
     names = names or recipe_names(folder)
     if not names:
         raise UsageError(
@@ -29,7 +34,7 @@ def validate_recipes(names: Sequence[str], folder: Path, *, as_json: bool) -> in
         problem: OliveBuildError | None = None
         warnings: tuple[Diagnostic, ...] = ()
         try:
-            warnings = _check(name, folder)
+            warnings = _check(name, folder, model_roots)
         except OliveBuildError as error:
             problem = error
             bad += 1
@@ -43,10 +48,10 @@ def validate_recipes(names: Sequence[str], folder: Path, *, as_json: bool) -> in
     return EXIT_USAGE if bad else EXIT_DONE
 
 
-def _check(name: str, folder: Path) -> tuple[Diagnostic, ...]:
+def _check(name: str, folder: Path, model_roots: tuple[Path, ...]) -> tuple[Diagnostic, ...]:
     from olive_build.recipe.load import load_recipe
 
-    return load_recipe(find_recipe(name, folder)).warnings
+    return load_recipe(find_recipe(name, folder), model_roots=model_roots).warnings
 
 
 def _print(name: str, problem: OliveBuildError | None, warnings: Sequence[Diagnostic]) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import onnx
 
 from olive_build.tokenizers.byte_level import byte_level_graph
+from olive_build.tokenizers.byte_level_spec import ByteLevelSpec
 from olive_build.tokenizers.kinds import read_kind
 from olive_build.tokenizers.rows import NEVER, check_numbers
+from olive_build.tokenizers.unigram import unigram_graph
 from olive_build.tokenizers.wordpiece import wordpiece_graph
 from olive_build.tokenizers.wordpiece_spec import WordPieceSpec
 
@@ -38,4 +40,6 @@ def tokenizer_graph(
         return wordpiece_graph(tokenizer, max_length=max_length, opset=opset, prompt=prompt)
     longest = NEVER if max_length is None else max_length
     check_numbers(longest, opset, spec.frame.count)
-    return byte_level_graph(spec, max_length=longest, opset=opset, prompt=prompt)
+    if isinstance(spec, ByteLevelSpec):
+        return byte_level_graph(spec, max_length=longest, opset=opset, prompt=prompt)
+    return unigram_graph(spec, max_length=longest, opset=opset, prompt=prompt)

@@ -7,9 +7,10 @@ from typing import Any
 
 from olive_build.errors import StepError
 from olive_build.tokenizers.byte_level_spec import ByteLevelSpec, read_byte_level
+from olive_build.tokenizers.unigram_spec import UnigramSpec, read_unigram
 from olive_build.tokenizers.wordpiece_spec import WordPieceSpec, read_spec
 
-Spec = WordPieceSpec | ByteLevelSpec
+Spec = WordPieceSpec | ByteLevelSpec | UnigramSpec
 
 
 def read_kind(tokenizer: Mapping[str, Any]) -> Spec:
@@ -20,7 +21,9 @@ def read_kind(tokenizer: Mapping[str, Any]) -> Spec:
     """
     model = tokenizer.get("model")
     kind = model.get("type") if isinstance(model, Mapping) else None
-    return read_byte_level(tokenizer) if kind == "BPE" else read_spec(tokenizer)
+    if kind == "BPE":
+        return read_byte_level(tokenizer)
+    return read_unigram(tokenizer) if kind == "Unigram" else read_spec(tokenizer)
 
 
 def why_no_graph(tokenizer: Mapping[str, Any]) -> str:

@@ -175,7 +175,7 @@ def test_an_adapter_that_is_not_merged_is_refused(folder: Path) -> None:
     text = refused(folder)
     assert "an adapter that is not merged into the model" in text
     assert "adapter_config.json and adapter_model.safetensors change what the model comp" in text
-    assert "merge_and_unload().save_pretrained(...)" in text
+    assert "name that in the recipe: `model: {adapter: {path: {folder: ...}}}` merges it" in text
     (folder / "config.json").unlink()  # An adapter by itself has none.
     assert refused(folder) == text
 

@@ -16,7 +16,7 @@ import yaml
 from olive_build.errors import UsageError
 from olive_build.importing.asked import Asked
 from olive_build.importing.convert import Imported, convert, recipe_name
-from olive_build.importing.ledger import shown
+from olive_build.recipe.draft import shown
 from olive_build.recipe.load import load_recipe
 
 HERE = Path(__file__).parent
@@ -36,7 +36,7 @@ LEAST = 25
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "pyproject.toml").touch()
-    for folder in ("recipes", "models/m"):
+    for folder in ("recipes", "models/m", "models/a"):
         (tmp_path / folder).mkdir(parents=True)
     for file in ("d.npz", "c.npz"):
         (tmp_path / file).touch()

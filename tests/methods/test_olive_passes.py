@@ -77,6 +77,28 @@ def test_mixed_precision_works_since_the_second_cast_is_dropped(tmp_path: Path) 
     assert relative_error(run(tmp_path / "model.onnx", half), expected) < 5e-3
 
 
+def test_fp16_of_a_graph_that_resizes_twice_by_one_scale_loads(tmp_path: Path) -> None:
+    """The scale is cast for each Resize, under one name: DPT, GLPN and DETR have such graphs."""
+    nodes = [
+        helper.make_node("Sqrt", ["square"], ["scale"], name="root"),
+        helper.make_node("Resize", ["x", "", "scale"], ["a"], name="one", mode="linear"),
+        helper.make_node("Conv", ["a", "w"], ["b"], name="between", pads=[1] * 4),
+        helper.make_node("Resize", ["b", "", "scale"], ["y"], name="two", mode="linear"),
+    ]
+    weights = {
+        "w": np.random.default_rng(0).normal(0, 0.2, (3, 3, 3, 3)).astype(np.float32),
+        "square": np.array([1, 1, 4, 4], np.float32),
+    }
+    made = model(nodes, weights, {"x": (TensorProto.FLOAT, [1, 3, 8, 8])}, "y")
+    source = folder(tmp_path / "m", made)
+    ConvertToFp16(**FP16).run({"model": source}, tmp_path)
+    names = [node.name for node in onnx.load(tmp_path / "model.onnx").graph.node]
+    assert names.count("scale_cast_to_fp32_node") == 1
+    feeds = [{"x": np.random.default_rng(1).normal(size=(1, 3, 8, 8)).astype(np.float32)}]
+    expected = run(source / "model.onnx", feeds)
+    assert relative_error(run(tmp_path / "model.onnx", feeds), expected) < 5e-3
+
+
 def test_a_pass_that_found_nothing_says_so(tmp_path: Path) -> None:
     source = folder(tmp_path / "m", two_products()) / "model.onnx"
     with pytest.raises(StepError, match="gave its input back unchanged"):
@@ -156,6 +178,22 @@ def test_a_value_that_overflows_on_calibration_inputs_is_named(tmp_path: Path) -
         ConvertToFp16(**FP16).run(inputs, tmp_path)
     assert caught.value.where == "node 'exp' (Exp)"
     assert "it computes 162755 on calibration input 1" in (caught.value.why or "")
+
+
+def test_what_is_infinite_in_fp32_is_so_in_fp16(tmp_path: Path) -> None:
+    from small_graphs import calibration
+
+    made = fan_out()
+    made.graph.node.insert(0, helper.make_node("Log", ["x0"], ["log"], name="log"))
+    made.graph.node.insert(1, helper.make_node("Max", ["log", "least"], ["x"], name="bounded"))
+    made.graph.input[0].name = "x0"
+    made.graph.initializer.append(helper.make_tensor("least", TensorProto.FLOAT, [], [-2.0]))
+    source = folder(tmp_path / "m", made)
+    feeds = [{"x0": np.zeros((1, 2, 128), np.float32)}]
+    inputs = {"model": source, "calibration": calibration(tmp_path / "f", feeds)}
+    ConvertToFp16(**FP16).run(inputs, tmp_path)
+    expected = run(source / "model.onnx", feeds)
+    assert relative_error(run(tmp_path / "model.onnx", feeds), expected) < 5e-3
 
 
 WEIGHTS = {

@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olive_build import rooms
 from olive_build.errors import StepError
+from olive_build.families.configuration import read_object
+from olive_build.families.transformers.exceptions import start_of
 from olive_build.processes import environment
 
 CHILD = (sys.executable, "-m", "olive_build.families.transformers.rung")
@@ -23,7 +26,10 @@ ORDER = (
     *("batch-only", "batch-only-transformers", "fixed"),
 )
 CPU_SECONDS = 600
-RESULT, LOG = "rung.json", "rung.log"
+RESULT = "rung.json"
+# Of a folder, a module, an opset, a rung's name, where to write, and seconds of processor time:
+# what was found, or an `error`.
+Attempt = Callable[[Path, str, int, str, Path, int], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -46,27 +52,39 @@ class Climbed:
 
 
 def climb(
-    folder: Path, module: str, opset: int, out: Path, *, seconds: int = CPU_SECONDS
+    folder: Path,
+    module: str,
+    opset: int,
+    out: Path,
+    *,
+    seconds: int = CPU_SECONDS,
+    attempt: Attempt | None = None,
 ) -> Climbed:
     """Write `out`/model.onnx by the first rung whose graph is PyTorch's at several sizes.
 
-    `module` is the task's. Each rung has so many `seconds` of processor time. Raises StepError
+    `module` opens the model with its inputs: a task's, or `by_signature`. Each rung has so many
+    `seconds` of processor time; `attempt` tries one, by default in a new process. Raises StepError
     where none is right.
     """
+    attempt = attempt or _try
     tried: list[tuple[str, str]] = []
-    for name in ORDER:
-        found = _try(folder, module, opset, name, out, seconds)
+    for name in order_for(folder):
+        found = attempt(folder, module, opset, name, out, seconds)
         if "error" not in found:
             return Climbed(name, found["axes"], found["difference"], tuple(tried))
         tried.append((name, found["error"]))
-        if found.get("final"):
-            break
     raise StepError(
         "no way to export the model is right",
         where=str(folder),
         why="\n".join(f"{name}: {why}" for name, why in tried),
         hint="the log of the step has what the exporters said",
     )
+
+
+def order_for(folder: Path) -> tuple[str, ...]:
+    """Return the rungs in the order in which they are tried for a model."""
+    start = start_of(read_object(folder / "config.json"))
+    return ORDER if start is None else (start, *(name for name in ORDER if name != start))
 
 
 def _try(

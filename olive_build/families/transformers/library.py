@@ -7,13 +7,15 @@ model and gets back is written down on the way. Imported in worker processes onl
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 import transformers
@@ -22,11 +24,13 @@ from olive_build.errors import StepError, first_line
 from olive_build.families.architectures import architecture_of
 from olive_build.families.configuration import read_object
 from olive_build.families.loading import Loaded, from_files
+from olive_build.families.transformers.output_names import named_outputs
 from olive_build.families.transformers.task import Task
 
 Tensors = Mapping[str, torch.Tensor]
-# What an output has besides its tensors, and what no client reads.
-NO_OUTPUTS = ("loss", "past_key_values", "cache_params", "state")
+
+# What says which pixels of a picture are padding: graphs take whole pictures, without it.
+WHOLE = ("pixel_mask",)
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class Library:
         Where that rule keeps proportions, pictures become squares of its shorter edge.
         """
         processor = self.image_processor
+        if getattr(processor, "keep_aspect_ratio", False):
+            processor.keep_aspect_ratio = False
         size = dict(getattr(processor, "size", None) or {})
         edge = size.get("shortest_edge") or size.get("longest_edge")
         if edge and "height" not in size and not getattr(processor, "do_center_crop", False):
@@ -120,9 +126,7 @@ class Library:
     @cached_property
     def quiet(self) -> dict[str, bool]:
         """What keeps a model that can write on from giving its cache."""
-        names = inspect.signature(self.model.forward).parameters
-        writes = "use_cache" in names or hasattr(self.model.config, "use_cache")
-        return {"use_cache": False} if writes and {"use_cache", "kwargs"} & set(names) else {}
+        return without_cache(self.model)
 
     @property
     def pads(self) -> dict[str, int]:
@@ -131,6 +135,15 @@ class Library:
             getattr(self.tokenizer, "pad_token_id", None) if self.task.samples == "texts" else None
         )
         return {"input_ids": pad} if pad else {}
+
+    def groups(self, counts: Sequence[int]) -> list[Mapping[str, npt.NDArray[Any]]]:
+        """Return inputs in batches of so many samples, each of others than the one before."""
+        source = cycle([self.record(sample).feeds for sample in self.examples])
+        return [self.task.group(list(islice(source, count)), self.pads) for count in counts]
+
+    def axis(self, name: str, index: int) -> str:
+        """Return what a free axis of an input is called."""
+        return self.task.axis(name, index)
 
     def record(self, sample: Any) -> Record:
         """Return what the library makes of a sample.
@@ -155,7 +168,7 @@ class Library:
                 why="a graph is compared with one call: shorter samples take one",
             )
         feeds, outputs = calls[0]
-        given, gave = _arrays(self._in_order(feeds)), _arrays(self.product(outputs))
+        given, gave = _given(self._in_order(feeds)), _arrays(self.product(outputs))
         return Record(given, gave, answer, self.task.beside(self, sample))
 
     def product(self, outputs: Tensors) -> dict[str, torch.Tensor]:
@@ -174,7 +187,7 @@ class Library:
 
     def _in_order(self, feeds: Tensors) -> dict[str, torch.Tensor]:
         names = inspect.signature(self.model.forward).parameters
-        return {name: feeds[name] for name in names if name in feeds}
+        return {name: feeds[name] for name in names if name in feeds and name not in WHOLE}
 
     @contextmanager
     def _watched(self) -> Iterator[list[tuple[dict[str, Any], dict[str, Any]]]]:
@@ -207,24 +220,19 @@ class Library:
             ) from error
 
 
-def named_outputs(found: Any) -> dict[str, torch.Tensor]:
-    """Return a model's output as tensors by name; those inside a tuple have a number after it."""
-    flat: dict[str, torch.Tensor] = {}
+def without_cache(model: Any) -> dict[str, bool]:
+    """Return what keeps a model that can write on from giving its cache."""
+    names = inspect.signature(model.forward).parameters
+    writes = "use_cache" in names or hasattr(model.config, "use_cache")
+    return {"use_cache": False} if writes and {"use_cache", "kwargs"} & set(names) else {}
 
-    def visit(name: str, value: Any) -> None:
-        if torch.is_tensor(value):
-            flat[name] = value
-        elif isinstance(value, tuple | list):
-            for index, inner in enumerate(value):
-                visit(f"{name}.{index}", inner)
-        elif isinstance(value, dict):
-            for key, inner in value.items():
-                visit(f"{name}.{key}", inner)
 
-    for name, value in found.items() if isinstance(found, dict) else enumerate(found):
-        if name not in NO_OUTPUTS:
-            visit(str(name), value)
-    return flat
+def _given(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
+    """Return inputs as clients give them, whose whole numbers all have 64 bits."""
+    return {
+        name: array.astype(np.int64) if array.dtype.kind == "i" else array
+        for name, array in _arrays(tensors).items()
+    }
 
 
 def _arrays(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:

@@ -23,21 +23,20 @@ def main() -> None:
     out = Path(asked["out"])
     from olive_build.families.transformers.ladder import RESULT
 
-    found = _found(asked, out)
+    found = attempted(Path(asked["folder"]), asked["module"], asked["opset"], asked["rung"], out)
     (out / RESULT).write_text(json.dumps(found), encoding="utf-8")
 
 
-def _found(asked: dict[str, Any], out: Path) -> dict[str, Any]:
+def attempted(folder: Path, module: str, opset: int, name: str, out: Path) -> dict[str, Any]:
+    """Write `out`/model.onnx by the rung of this name; return what was found, or an `error`."""
     from olive_build.errors import OliveBuildError, first_line
-    from olive_build.families.transformers.library import Library
     from olive_build.families.transformers.rungs import RUNGS, export
 
-    rung = RUNGS[asked["rung"]]
+    rung = RUNGS[name]
     settings = {"attn_implementation": rung.attention} if rung.attention else {}
     try:
-        task = rooms.look_up(asked["module"]).task
-        library = Library(Path(asked["folder"]), task, **settings)
-        return export(library, rung, asked["opset"], out)
+        traced = rooms.look_up(module).opened(folder, **settings)
+        return export(traced, rung, opset, out)
     except OliveBuildError as error:
         return {"error": f"{error.what}: {error.why}" if error.why else error.what}
     except Exception as error:  # noqa: BLE001 - exporters raise anything, and the next rung is tried

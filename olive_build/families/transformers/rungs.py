@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from olive_build.errors import StepError
-from olive_build.families.transformers.library import Library
 from olive_build.families.transformers.trace import (
     Free,
     Settings,
+    Traced,
     flat,
     output_axes,
     run,
@@ -31,6 +32,8 @@ from olive_build.olive_bridge import TorchExport, convert
 TOLERANCE = 1e-4
 # Outputs that say nothing: no number as large as this, or the same for all samples.
 SMALLEST = 1e-5
+# No network computes such numbers: they stand for what must not be chosen.
+MASKED = 1e30
 
 
 @dataclass(frozen=True)
@@ -58,19 +61,19 @@ RUNGS = {
 }
 
 
-def export(library: Library, rung: Rung, opset: int, out: Path) -> dict[str, Any]:
+def export(traced: Traced, rung: Rung, opset: int, out: Path) -> dict[str, Any]:
     """Write `out`/model.onnx, and return which axes are free and how far it is from PyTorch.
 
     Raises StepError where the graph is not PyTorch's at one of the settings, or proves nothing.
     """
-    settings = settings_of(library, rung.free)
-    axes = output_axes(library, settings)
-    expected = [run(library, feeds) for feeds in settings.feeds]
+    settings = settings_of(traced, rung.free)
+    axes = output_axes(traced, settings)
+    expected = [run(traced, feeds) for feeds in settings.feeds]
     _check_says_something(expected)
     if rung.by == "plain":
-        _plain(library, settings, axes, opset, out)
+        _plain(traced, settings, axes, opset, out)
     else:
-        _by_transformers(library, rung, settings, axes, opset, out)
+        _by_transformers(traced, rung, settings, axes, opset, out)
     return {
         "axes": {name: list(of.values()) for name, of in settings.axes.items() if of},
         "difference": _difference(out / "model.onnx", settings, expected),
@@ -78,14 +81,14 @@ def export(library: Library, rung: Rung, opset: int, out: Path) -> dict[str, Any
 
 
 def _plain(
-    library: Library,
+    traced: Traced,
     settings: Settings,
     axes: Mapping[str, Mapping[int, str]],
     opset: int,
     out: Path,
 ) -> None:
     names, outputs = settings.names, tuple(axes)
-    module = flat(library, names, outputs)
+    module = flat(traced, names, outputs)
     convert(
         TorchExport(
             load=lambda: module,
@@ -100,7 +103,7 @@ def _plain(
 
 
 def _by_transformers(
-    library: Library,
+    traced: Traced,
     rung: Rung,
     settings: Settings,
     axes: Mapping[str, Mapping[int, str]],
@@ -117,7 +120,7 @@ def _by_transformers(
     shapes = {name: dict.fromkeys(of, auto) for name, of in settings.axes.items()}
     config = OnnxConfig(dynamic_shapes=shapes, optimize=rung.optimize, opset_version=opset)
     tensors = {name: torch.from_numpy(value) for name, value in settings.feeds[0].items()}
-    program = OnnxExporter().export(library.model, {**tensors, **library.quiet}, config)
+    program = OnnxExporter().export(traced.model, {**tensors, **traced.quiet}, config)
     keep(onnx_ir.to_proto(program.program), tuple(axes), {**settings.axes, **axes}, out)
 
 
@@ -148,11 +151,24 @@ def _difference(path: Path, settings: Settings, expected: list[dict[str, Any]]) 
                     f"the exported graph's {name} is {list(found[name].shape)} at {size}",
                     why=f"PyTorch's is {list(value.shape)}",
                 )
-            apart = np.abs(found[name].astype(np.float64) - value).max() / np.abs(value).max()
+            apart = relative_difference(found[name], value)
             if not apart <= TOLERANCE:
                 raise StepError(
                     f"the exported graph's {name} differs from PyTorch's by {apart:.2g} at {size}",
                     why=f"more than {TOLERANCE:.0e} of its largest number is no rounding",
                 )
-            worst = max(worst, float(apart))
+            worst = max(worst, apart)
     return worst
+
+
+def relative_difference(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
+    """Return the largest difference over the largest number, of arrays of one shape.
+
+    Masked numbers, infinite or near the lowest there is, count in neither; where others than the
+    expected ones are masked, the difference is infinite.
+    """
+    masked = np.abs(expected) > MASKED
+    if not np.array_equal(masked, np.abs(found) > MASKED):
+        return float("inf")
+    one, other = (np.where(masked, 0, value).astype(np.float64) for value in (found, expected))
+    return float(np.abs(one - other).max() / np.abs(other).max())

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from olive_build.families.loading import Loaded
     from olive_build.families.transformers.ladder import Climbed
+    from olive_build.families.transformers.library import Library
     from olive_build.families.transformers.spec import TransformersFacts
     from olive_build.families.transformers.task import Task
     from olive_build.proof.references.task import TaskReference
@@ -42,6 +43,12 @@ class Side:
     def load(self, folder: Path) -> Any:
         """Return the network in eval mode, in fp32 whatever its weights are stored in."""
         return self.loading(folder).model
+
+    def opened(self, folder: Path, **settings: Any) -> Library:
+        """Return the model in the library's hands; `settings` are from_pretrained's."""
+        from olive_build.families.transformers.library import Library
+
+        return Library(folder, self.task, **settings)
 
     def climb(self, folder: Path, module: str, opset: int, out: Path) -> Climbed:
         """Write `out`/model.onnx by the first rung that is right; see `ladder`."""
@@ -74,9 +81,9 @@ class Side:
         self, inputs: Sequence[Any], text: str, size: int, batch: int
     ) -> dict[str, npt.NDArray[Any]]:
         """Return what a session with these `inputs` is given, `size` tokens or samples long."""
-        from olive_build.families.transformers.timed import feeds
+        from olive_build.proof.seeded_inputs import seeded_inputs
 
-        return feeds(inputs, size, batch)
+        return seeded_inputs(inputs, size, batch, padded=False)
 
     def runner(
         self, folder: Path, model: Any, takes: str, sample: str, size: int, batch: int
@@ -90,4 +97,4 @@ class Side:
         """Write a small model like the one in `source` below `out`, with seeded weights."""
         from olive_build.families.transformers.miniature import write_miniature
 
-        write_miniature(out, layers, source=source, task=self.task.name)
+        write_miniature(out, layers, source=source, task=self.task.asked)

@@ -9,21 +9,41 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from olive_build.families.transformers.library import Library, named_outputs
-from olive_build.families.transformers.task import Task
+from olive_build.families.transformers.output_names import named_outputs
 
 Free = Literal["all", "batch", "none"]
 Feeds = Mapping[str, npt.NDArray[Any]]
 # So many samples are one batch in each setting. The first is traced: no size of it is 1 or a power
 # of two, which an exporter may take for a constant.
 BATCHES = (3, 2, 1)
+
+
+class Traced(Protocol):
+    """A loaded model with inputs: the library's own (`Library`), or made up (`BySignature`).
+
+    `quiet` is what forward is given besides its inputs.
+    """
+
+    @property
+    def model(self) -> Any: ...
+
+    @property
+    def quiet(self) -> Mapping[str, bool]: ...
+
+    def groups(self, counts: Sequence[int]) -> Sequence[Feeds]:
+        """Return inputs in batches of so many samples, of other sizes each where there are some."""
+
+    def axis(self, name: str, index: int) -> str:
+        """Return what a free axis of an input is called."""
+
+    def product(self, outputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return those of the network's outputs that the graph gives."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +58,12 @@ class Settings:
         return tuple(self.feeds[0])
 
 
-def settings_of(library: Library, free: Free) -> Settings:
+def settings_of(traced: Traced, free: Free) -> Settings:
     """Return the settings in which a graph with these free axes is proved."""
-    task = library.task
-    records = [library.record(sample).feeds for sample in library.examples]
-    groups = _groups(task, records, library.pads)
+    groups = traced.groups(BATCHES)
     axes = {
         name: {
-            index: task.axis(name, index)
+            index: traced.axis(name, index)
             for index in range(groups[0][name].ndim)
             if len({group[name].shape[index] for group in groups}) > 1
         }
@@ -60,19 +78,13 @@ def settings_of(library: Library, free: Free) -> Settings:
     return Settings(groups[:1], {name: {} for name in axes})
 
 
-def _groups(task: Task, records: Sequence[Feeds], pads: Mapping[str, int]) -> list[Feeds]:
-    """Return samples in batches of the sizes of BATCHES, each of others than the one before."""
-    source = cycle(records)
-    return [task.group(list(islice(source, count)), pads) for count in BATCHES]
-
-
-def output_axes(library: Library, settings: Settings) -> dict[str, dict[int, str]]:
+def output_axes(traced: Traced, settings: Settings) -> dict[str, dict[int, str]]:
     """Return the free axes of each output by the size that they have in common with an input's.
 
     One that is nowhere has a name of its own.
     """
     shapes = [
-        {name: value.shape for name, value in run(library, feeds).items()}
+        {name: value.shape for name, value in run(traced, feeds).items()}
         for feeds in settings.feeds
     ]
     sizes: dict[tuple[int, ...], str] = {}
@@ -89,26 +101,26 @@ def output_axes(library: Library, settings: Settings) -> dict[str, dict[int, str
     return found
 
 
-def run(library: Library, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
+def run(traced: Traced, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
     """Return what PyTorch gives for these inputs, of what clients read."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in feeds.items()}
     with torch.inference_mode():
-        outputs = named_outputs(library.model(**tensors, **library.quiet))
-    return {name: value.numpy() for name, value in library.product(outputs).items()}
+        outputs = named_outputs(traced.model(**tensors, **traced.quiet))
+    return {name: value.numpy() for name, value in traced.product(outputs).items()}
 
 
-def flat(library: Library, inputs: Sequence[str], outputs: Sequence[str]) -> torch.nn.Module:
+def flat(traced: Traced, inputs: Sequence[str], outputs: Sequence[str]) -> torch.nn.Module:
     """Return the network with these inputs as parameters, and a tuple of these outputs."""
 
     class Flat(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model = library.model
+            self.model = traced.model
 
         forward: Callable[..., Any] = _with_parameters(inputs, _run)
 
         def run(self, tensors: Mapping[str, torch.Tensor]) -> Any:
-            found = named_outputs(self.model(**tensors, **library.quiet))
+            found = named_outputs(self.model(**tensors, **traced.quiet))
             chosen = tuple(found[name] for name in outputs)
             return chosen if len(chosen) > 1 else chosen[0]
 

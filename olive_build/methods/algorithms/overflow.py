@@ -38,13 +38,16 @@ def require_values(
     *,
     threads: int,
 ) -> None:
-    """Raise StepError when a node computes a value beyond `most` on one of the inputs."""
+    """Raise StepError when a node computes a value beyond `most` on one of the inputs.
+
+    What is infinite already stays so in any format, such as the logarithm of 0.
+    """
     makers = {name: node for node in nodes for name in node.output if name}
     for sample, values in enumerate(stream_values(model, list(makers), feeds, threads=threads)):
         for name, value in values.items():
             if not np.issubdtype(value.dtype, np.floating) or not value.size:
                 continue
-            largest = float(np.abs(value).max())
+            largest = float(np.abs(value).max(initial=0.0, where=~np.isinf(value)))
             if not largest <= most:
                 reason = f"it computes {largest:.6g} on calibration input {sample}"
                 raise _too_large(makers[name], reason, most)
