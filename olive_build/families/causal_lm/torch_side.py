@@ -103,7 +103,7 @@ def _attend(
 __all__ = ["load", "loading", "reference", "runner", "torch_export"]
 
 CACHE = "past"
-# The tolerance by which its rules take a constant for 0: abs_tol in onnxscript/rewriter/_pattern_ir.py.
+# By this its rules take a constant for 0: abs_tol in onnxscript/rewriter/_pattern_ir.py.
 AS_GOOD_AS_ZERO = 1e-8
 EXPERTS = (
     "its experts stay in fp32 in variants of 8 and 4 bits: a token's are chosen by index, and "
