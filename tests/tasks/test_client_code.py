@@ -111,7 +111,7 @@ def heard(bundle: Path, task: str) -> Any:
 
 def test_audio_classification(bundles: Bundles) -> None:
     bundle = bundles("audio-classification")
-    expected = heard(bundle, "audio-classification")
+    expected = heard(bundle, "audio-classification")[:5]
     found = printed(bundle, f"await classify({SAMPLES})")
     assert [row["label"] for row in found] == [row["label"] for row in expected]
     for one, other in zip(found, expected, strict=True):
