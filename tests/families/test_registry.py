@@ -1,4 +1,4 @@
-"""Families are found by walking their room, and each stands in its own folder, or is a task in its own file."""
+"""Families are found by walking their room: each in a folder of its own, or a task in a file."""
 
 from __future__ import annotations
 
