@@ -91,6 +91,7 @@ test: $(ready)  ## run the tests
 
 slow: $(ready)  ## run the tests that take minutes
 	.venv/bin/python -m pytest tests/slow $(ARGS)
+	ALL_TASKS=1 .venv/bin/python -m pytest tests/tasks
 
 architectures: $(ready)  ## build every architecture of docs/architectures.md as a miniature; resumes
 	.venv/bin/python -m tests.architectures.matrix $(ARGS)
