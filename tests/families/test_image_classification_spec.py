@@ -177,7 +177,7 @@ def test_the_weights_say_what_they_are_multiplied_by(
         ('{"model_type": "bert"}', '{"size": 3}', "says which class it is"),
         (None, {"image_processor_type": "FancyImageProcessor"}, "FancyImageProcessor is no image"),
         (None, {"image_processor_type": "PPLCNetImageProcessor"}, "that Pillow serves"),
-        (None, {"image_processor_type": "DetrImageProcessor"}, "code of its own (__init__, _pre"),
+        (None, {"image_processor_type": "AriaImageProcessor"}, "code of its own (__init__, _pre"),
         (None, {"size": {"longest_edge": 3}}, "size names longest_edge, which transformers does"),
         (None, {"size": {"height": 0, "width": 3}}, "whole numbers of pixels by name"),
         (None, {"size": 3.5}, "size is 3.5; whole numbers of pixels"),

@@ -273,7 +273,8 @@ def test_a_tokenizer_that_goes_from_the_left_has_no_graph(
     if key == "truncation_side":
         assert 'direction="left"' in facts.placeholders({"input_ids": ()}, {})["truncation"]
         with pytest.raises(PlanError, match=r"transformers\.js cuts"):
-            facts.check(folder, Asked("target web", "transformers.js", "none", {}, "transformers_js"))
+            web = Asked("target web", "transformers.js", "none", {}, "transformers_js")
+            facts.check(folder, web)
 
 
 def test_weights_in_half_precision_are_told(base: Path, tmp_path: Path) -> None:
