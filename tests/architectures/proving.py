@@ -13,7 +13,7 @@ import numpy as np
 from olive_build.calibration.inputs import CALIBRATION, write_inputs
 from olive_build.clients.onnxruntime_client import open_session, run_named
 from olive_build.engine.step import Step
-from olive_build.errors import OliveBuildError, StepError, first_line
+from olive_build.errors import OliveBuildError, first_line
 from olive_build.families.configuration import read_object
 from olive_build.families.transformers import by_signature, rung
 from olive_build.families.transformers.exceptions import refusal_of, start_of
@@ -150,21 +150,25 @@ def _quantized(method: Method, graph: Path, out: Path, proof: _Proof) -> Found:
 
 
 def _fp16(graph: Path, out: Path, proof: _Proof) -> Found:
-    """Convert to fp16, with what the step says that has to stay in fp32, as whoever reads it does.
+    """Convert to fp16, with what is said that has to stay in fp32, as whoever reads it does.
 
-    Raises StepError where it says nothing of use.
+    The step names nodes, and the CPU's kernels the operators that they do not have in fp16. Raises
+    what neither does.
     """
-    kept: tuple[str, ...] = ()
+    kept: list[str] = []
+    operators: list[str] = []
     while True:
+        method = Fp16(exclude=tuple(kept), exclude_operators=tuple(operators))
+        place = _made(out / str(len(kept) + len(operators)))
         try:
-            found = _quantized(Fp16(exclude=kept), graph, _made(out / str(len(kept))), proof)
-        except StepError as error:
-            named = re.search(r"`exclude: \['(.+)'\]`", error.hint or "")
-            if named is None or len(kept) == MOST_KEPT:
+            return {**_quantized(method, graph, place, proof), "kept": [*kept, *operators]}
+        except Exception as error:
+            node = re.search(r"`exclude: \['(.+)'\]`", getattr(error, "hint", None) or "")
+            operator = re.search(r"MLFloat16 data type is not supported with (\w+)", str(error))
+            if len(kept) + len(operators) == MOST_KEPT or not (node or operator):
                 raise
-            kept = (*kept, named[1])
-        else:
-            return {**found, "kept": kept}
+            kept += [node[1]] if node else []
+            operators += [operator[1]] if operator else []
 
 
 def _int8(graph: Path) -> Method:
@@ -173,9 +177,18 @@ def _int8(graph: Path) -> Method:
 
 
 def _is_convolutional(graph: Path) -> bool:
-    """Whether a network convolves and has no attention: small widths leave it convolutions."""
-    found = operators(read(graph / MODEL))
-    return _convolves(graph) and not found["Softmax"]
+    """Whether a network convolves, and multiplies no weights as matrices or has no attention.
+
+    Shares of weights say nothing: small widths leave most of them to convolutions.
+    """
+    model = read(graph / MODEL)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    products = [
+        node
+        for node in model.graph.node
+        if node.op_type in ("MatMul", "Gemm") and stored & set(node.input)
+    ]
+    return _convolves(graph) and not (products and operators(model)["Softmax"])
 
 
 def _convolves(graph: Path) -> bool:
