@@ -40,6 +40,7 @@ UNUSABLE = (
 MOST_SHOWN = 200
 EPILOG = """\b
 Begin with:
+  olive-build new models/my-model        a recipe for a model of your own
   olive-build list                       the recipes
   olive-build build all-minilm-l6-v2     all targets of one, proved
   olive-build explain all-minilm-l6-v2   what a build would do, and why

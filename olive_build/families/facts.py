@@ -26,15 +26,16 @@ SINGLE = "model"
 class Component:
     """One graph of a model, and what fusing and quantizing it have to know.
 
-    `attentions` are those that are known to fuse into one operator each; with `cached` they read
-    keys and values of earlier steps. In a `tied` component the last product reads the table in
+    `attentions` are those that are known to fuse into one operator each, None where it is to be
+    tried and a graph that does not fuse, or not to the same, stays as it is; with `cached` they
+    read keys and values of earlier steps. In a `tied` component the last product reads the table in
     which words are looked up. `weights` says what most of its weights are multiplied by: matrix
     `products`, `convolutions`, or `both`, where convolutions are few and stay as they are. `fed_by`
     are the components that are run to have its calibration inputs; without any, the data has them.
     """
 
     name: str = SINGLE
-    attentions: int = 0
+    attentions: int | None = 0
     cached: bool = False
     tied: bool = False
     weights: Literal["products", "convolutions", "both"] = "products"
@@ -48,12 +49,16 @@ class Component:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a build asks of a model besides its graphs; `where` names the recipe and the target."""
+    """What a build asks of a model besides its graphs; `where` names the recipe and the target.
+
+    `language` is that of the bundle's code.
+    """
 
     where: str
     layout: str
     compose: str
     options: Mapping[str, str]
+    language: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from olive_build.errors import UsageError
 from olive_build.importing.asked import Asked
 from olive_build.importing.configuration import read_configuration
-from olive_build.importing.draft import Draft, Setting
 from olive_build.importing.engine import say_engine
 from olive_build.importing.goals import say_goals
 from olive_build.importing.ledger import Found, Ledger, Left, Part
@@ -18,6 +18,7 @@ from olive_build.importing.model import say_model
 from olive_build.importing.passes import say_passes
 from olive_build.importing.systems import say_fixed_shapes, say_targets
 from olive_build.recipe.diagnostics import Diagnostic, RecipeErrors
+from olive_build.recipe.draft import Draft, Setting, shown
 from olive_build.recipe.load import LoadedRecipe, check_text
 from olive_build.recipe.model import LONGEST_NAME, VERSION
 from olive_build.recipe.tree import KeyPath
@@ -62,7 +63,7 @@ def convert(configured: Path, asked: Asked) -> Imported:
             draft.say(("verify", field, "file"), text, remark=f"--{field}")
     recipe = _settled(ledger, draft, asked)
     left = ledger.listed()
-    text, _ = draft.text(_head(configured), left)
+    text, _ = draft.text(_head(configured), _end(left))
     return Imported(text, recipe, left)
 
 
@@ -72,6 +73,11 @@ def _head(configured: Path) -> list[str]:
         "Behind a setting stands the key that it was made of; docs/import.md has the rules.",
         "",
     ]
+
+
+def _end(left: Sequence[Left]) -> list[str]:
+    lines = [f"  {shown(item.where)}: {item.why}" for item in left]
+    return ["Without counterpart in a recipe:", *lines] if lines else []
 
 
 def _settled(ledger: Ledger, draft: Draft, asked: Asked) -> LoadedRecipe:

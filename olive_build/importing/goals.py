@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from olive_build.families.registry import Family
-from olive_build.importing.draft import Draft
 from olive_build.importing.ledger import Found, Ledger, Part, as_list
 from olive_build.proof import figures
+from olive_build.recipe.draft import Draft
 
 BUDGETS = ("verify", "every_variant")
 MEASURED = "every file is compared with PyTorch: docs/gates.md says by what"

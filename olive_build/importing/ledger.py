@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
-from olive_build.errors import UsageError, printable
-
-Where: TypeAlias = tuple[str | int, ...]
+from olive_build.errors import UsageError
+from olive_build.recipe.draft import Where, shown
 
 UNKNOWN = "olive_build does not know this key"
-
-
-def shown(where: Where) -> str:
-    """Return a place in a configuration as people write it: `passes.int8[0].per_channel`."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in where)
-    return printable(text.removeprefix("."))
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from olive_build.errors import UsageError
 from olive_build.families.registry import FAMILIES, Family, family_of_task
 from olive_build.importing.asked import Asked
-from olive_build.importing.draft import Draft
-from olive_build.importing.ledger import Found, Ledger, Part, Where, shown
+from olive_build.importing.ledger import Found, Ledger, Part
+from olive_build.recipe.draft import Draft, Where, shown
 from olive_build.recipe.model import COMMIT_PATTERN, REPO_PATTERN
 from olive_build.recipe.suggest import did_you_mean, listed
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from olive_build.importing.draft import Draft
-from olive_build.importing.ledger import Found, Ledger, Part, Where, as_list
+from olive_build.importing.ledger import Found, Ledger, Part, as_list
 from olive_build.importing.quantizers import (
     BUILDER_PRECISIONS,
     COMMON,
@@ -16,6 +15,7 @@ from olive_build.importing.quantizers import (
     variant_name,
 )
 from olive_build.recipe.catalogue import load_catalogue
+from olive_build.recipe.draft import Draft, Where
 from olive_build.recipe.suggest import did_you_mean
 from olive_build.recipe.variants import FOR_SIZE
 

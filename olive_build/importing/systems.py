@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from olive_build.families.registry import Family
-from olive_build.importing.draft import EMPTY, Draft
-from olive_build.importing.ledger import Found, Ledger, Part, Where, as_list
+from olive_build.importing.ledger import Found, Ledger, Part, as_list
+from olive_build.recipe.draft import EMPTY, Draft, Where
 from olive_build.recipe.tree import KeyPath
 from olive_build.targets import load_provider
 

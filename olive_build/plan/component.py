@@ -24,6 +24,7 @@ from olive_build.steps.fix_shapes import FixShapes
 from olive_build.steps.fuse import (
     FuseAttention,
     FuseCachedAttention,
+    FuseKnownAttention,
     SeparateProjection,
     ShareTiedWeight,
     SimplifyForCpu,
@@ -64,7 +65,7 @@ class ComponentPlanner:
             node = self._step(ShareTiedWeight(), {"model": node}, None, "tied-weight")
         node = self.passes("after", "export", variant, node)
         node = self.passes("before", "fuse", variant, node)
-        if settings.attention == "fused" and self.component.attentions:
+        if settings.attention == "fused" and self.component.attentions != 0:
             node = self._fused_graph(variant, node, settings.attention_asked)
         node = self.passes("after", "fuse", variant, node)
         if settings.shapes:
@@ -103,14 +104,16 @@ class ComponentPlanner:
         attentions = self.component.attentions
         if self.component.cached:
             # Its projections stay apart, and rules for graphs without a cache know none.
-            fuse = FuseCachedAttention(attentions, asked)
+            fuse = FuseCachedAttention(attentions or 0, asked)
             return self._step(fuse, {"model": node}, None, "fuse")
-        node = self._step(FuseAttention(attentions), {"model": node}, None, "fuse")
+        known = attentions is not None
+        fusing: Step = FuseAttention(attentions) if attentions else FuseKnownAttention()
+        node = self._step(fusing, {"model": node}, None, "fuse")
         method = self._made(variant)
         on_cpu = self.build.provider == "cpu"
         if method.keeps_packed_attention if method else not on_cpu:
             return node
-        node = self._step(SeparateProjection(), {"model": node}, None, "separate-projection")
+        node = self._step(SeparateProjection(known), {"model": node}, None, "separate-projection")
         return self._step(SimplifyForCpu(), {"model": node}, None, "simplify") if on_cpu else node
 
     def _made(self, variant: Variant | None) -> Method | None:

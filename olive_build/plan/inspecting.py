@@ -12,8 +12,8 @@ from os.path import normpath
 from pathlib import Path
 
 from olive_build import rooms
-from olive_build.engine.decide import Decisions
 from olive_build.engine.graph import GraphBuilder
+from olive_build.engine.once import run_once
 from olive_build.engine.step import Step
 from olive_build.engine.store import Store
 from olive_build.engine.trees import write_atomically
@@ -206,21 +206,7 @@ class _Inspector:
     ) -> Path:
         """Return the folder of what a step makes of leaves of the graph, as `_ran` does."""
         node, whole = graph.add(step, inputs, slot), graph.build()
-        decisions = Decisions(whole, self.store, wanted=None, force=False)
-        decisions.settle()
-        known = decisions.states[node].artifact
-        if known is not None:
-            return known.path
-        # Only here: what is known needs nothing that runs steps.
-        from olive_build.engine.run import run_graph
-
-        if told:
-            self.report(told)
-        outcome = run_graph(whole, self.store)[node]
-        if outcome.error:
-            raise outcome.error
-        assert outcome.artifact is not None
-        return outcome.artifact.path
+        return run_once(whole, node, self.store, lambda: self.report(told) if told else None)
 
 
 def _fitted(build: TargetBuild, model: Model, report: Report) -> TargetBuild:

@@ -70,15 +70,20 @@ def make_plan(inspected: Sequence[Inspected], *, smoke: bool = False) -> Plan:
     return Plan(graph.build(), bundles)
 
 
+def asked_of(build: TargetBuild) -> Asked:
+    """Return what a build asks of its model besides its graphs."""
+    where = f"recipe {build.recipe}, target {build.target}"
+    language = planner_of(build).language(load_target(build.target))
+    return Asked(where, build.layout, build.compose, dict(build.options), language)
+
+
 def _bundle(graph: GraphBuilder, item: Inspected, *, smoke: bool) -> BundlePlan:
     build, model, kind = item.build, item.model, planner_of(item.build)
-    where = f"recipe {build.recipe}, target {build.target}"
+    asked = asked_of(build)
     # The README's code has to ask for the provider.
-    language = load_language(kind.language(load_target(build.target)))
-    asking(language, load_provider(build.provider), where)
-    asked = Asked(where, build.layout, build.compose, dict(build.options))
+    asking(load_language(asked.language), load_provider(build.provider), asked.where)
     model.facts.check(Path(model.folder), asked)
-    _check_components(build, model.facts, where)
+    _check_components(build, model.facts, asked.where)
     source = graph.leaf(model.folder, model.digest)
     leaves = {name: graph.leaf(*tree) for name, tree in item.samples.items()}
     step, read = kind.reference_step(build)

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -92,6 +92,41 @@ def fetch_described(repo: str, revision: str, *, into: Path, report: Report) -> 
             with suppress(OSError):  # Another build placed the same files first.
                 (stage / "model").rename(target)
     return ModelFiles(target, f"hub {repo}", revision)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository of the hub at a commit: its files with their sizes, and its card's licence."""
+
+    repo: str
+    commit: str
+    files: Mapping[str, int]
+    licence: str
+
+
+def look_up(repo: str, revision: str | None = None) -> Repository:
+    """Return what the hub says of a repository at a branch, a tag or a commit, main by default.
+
+    Raises PlanError when the hub cannot be reached or has no such revision.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import HfApi
+
+    try:
+        found = HfApi().model_info(
+            repo, revision=revision, timeout=HUB_TIMEOUT_SECONDS, files_metadata=True
+        )
+    except Exception as error:
+        raise PlanError(
+            f"the hub says nothing of {repo} at {revision or 'its main branch'}",
+            why=f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
+            hint="check the network, the name and the revision, and `huggingface-cli login` for "
+            "gated models; where there is no network, copy the model's files into a folder and "
+            "name that folder",
+        ) from error
+    files = {item.rfilename: item.size or 0 for item in found.siblings or ()}
+    licence = getattr(found.card_data, "license", None)
+    return Repository(repo, str(found.sha), files, licence if isinstance(licence, str) else "")
 
 
 def current_commit(repo: str, revision: str | None = None) -> str:

@@ -284,6 +284,14 @@ def _compose(place: Place, family: Family) -> Literal["single-file", "split", "n
             f"`compose: split` has nothing to split: {family.name} is one graph",
             hint="write `single-file` or `none`",
         )
+    elif chosen == "single-file" and family.generic:
+        place.add(
+            Code.CANNOT_RUN,
+            path,
+            f"`compose: single-file` has nothing to compose: a file of {family.name} is the "
+            "network alone",
+            hint="write `none`, or nothing: the README's code prepares what goes in",
+        )
     elif chosen == "single-file" and not _loads_single_file(target, family):
         place.add(
             Code.CANNOT_RUN,
@@ -302,7 +310,7 @@ def _compose(place: Place, family: Family) -> Literal["single-file", "split", "n
         )
     if chosen is not None:
         return chosen
-    if given_shapes(place) and family.parts:
+    if (given_shapes(place) and family.parts) or family.generic:
         return "none"
     if target.compose == "none" and len(family.components) > 1:
         return "split"

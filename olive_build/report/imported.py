@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
 
 from olive_build.engine.trees import replace_file
-from olive_build.errors import UsageError
 from olive_build.importing.asked import Asked
 from olive_build.importing.convert import Imported, convert
-from olive_build.importing.ledger import shown
+from olive_build.recipe.draft import shown
+from olive_build.report.proposed import require_place
 
 
 def import_configuration(configured: Path, asked: Asked, *, force: bool, as_json: bool) -> None:
@@ -21,7 +20,7 @@ def import_configuration(configured: Path, asked: Asked, *, force: bool, as_json
     Raises UsageError where a file is there already and `force` is not set, and as `convert` does.
     """
     path = asked.recipe
-    _require_place(path, force=force)
+    require_place(path, force=force)
     imported = convert(configured, asked)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, imported.text.encode())
@@ -32,18 +31,6 @@ def import_configuration(configured: Path, asked: Asked, *, force: bool, as_json
         click.echo(json.dumps(found, indent=2))
     else:
         _print(imported, path)
-
-
-def _require_place(path: Path, *, force: bool) -> None:
-    if path.suffix != ".yaml":
-        raise UsageError("a recipe's name ends in .yaml", where=str(path), hint="give -o FILE.yaml")
-    if os.path.lexists(path) and not force:
-        raise UsageError(
-            "the recipe is there already",
-            where=str(path),
-            why="it may have been changed by hand",
-            hint="name another file with -o, or replace it with --force",
-        )
 
 
 def _print(imported: Imported, path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from olive_build.engine.step import Step
 from olive_build.errors import StepError
+from olive_build.proof.seeded_inputs import seeded_inputs
 from olive_build.steps.change_graph import ChangeGraph
-from olive_build.steps.notes import NothingToDo
+from olive_build.steps.notes import NothingToDo, leave_out, note
 
 if TYPE_CHECKING:
     import onnx
@@ -53,6 +54,87 @@ class FuseAttention(Step):
 
 
 @dataclass(frozen=True)
+class FuseKnownAttention(Step):
+    """Write model.onnx with attention fused wherever Olive's OnnxScriptFusion knows its pattern.
+
+    Inputs: model. For graphs of any architecture. Where none is known, where the pass fails, or
+    where the fused graph gives something else, the graph stays as it is; each is noted.
+    """
+
+    worker = "olive"
+    stage = "fuse"
+
+    def run(self, inputs: Mapping[str, Path], out: Path) -> None:
+        from olive_build.steps.model_check import MODEL, operators, read
+
+        before = inputs["model"] / MODEL
+        attentions = operators(read(before, weights=False))["Softmax"]
+        try:
+            fused = self._fused(before, out)
+            apart = difference(before, out / MODEL)
+            if apart > TOLERANCE:
+                raise NothingToDo("attention was fused to something else", why=f"by {apart:.2g}")
+        except StepError as error:
+            for path in out.glob(f"{MODEL}*"):
+                path.unlink()
+            leave_out(NothingToDo(error.what, why=error.why), inputs["model"], out, asked=False)
+        else:
+            note(out, f"attention fused in {fused} of {attentions} places")
+
+    @staticmethod
+    def _fused(before: Path, out: Path) -> int:
+        """Write the fused graph, and return how many attentions it has."""
+        from olive_build.olive_bridge import run_pass
+        from olive_build.rewrites.clean import save_clean
+        from olive_build.rewrites.fold_constant_concat import fold_constant_concat
+        from olive_build.steps.model_check import MODEL, operators, read
+
+        run_pass("OnnxScriptFusion", {}, before, out)
+        model = read(out / MODEL)
+        fold_constant_concat(model)
+        found = operators(model)
+        fused = sum(found[f"com.microsoft::{name}"] for name in FUSED)
+        if not fused:
+            raise NothingToDo(
+                "no attention was fused", why="OnnxScriptFusion knows no pattern of the graph"
+            )
+        save_clean(model, out / MODEL)
+        return fused
+
+
+FUSED = ("Attention", "MultiHeadAttention")
+# Of the largest number: what is fused adds in another order.
+TOLERANCE = 1e-4
+# Batch and length at which two graphs are compared; of a batch's last half, a third is padding.
+SIZES = ((2, 12), (3, 7), (1, 21))
+
+
+def difference(one: Path, other: Path) -> float:
+    """Return the largest difference of two graphs' outputs over the largest number of the first.
+
+    Both are given seeded inputs at several sizes, with padding. Raises StepError where one of them
+    does not run.
+    """
+    import numpy as np
+
+    from olive_build.clients.onnxruntime_client import open_session, run_named
+    from olive_build.errors import first_line
+
+    sessions, worst = [open_session(path) for path in (one, other)], 0.0
+    for batch, size in SIZES:
+        feeds = seeded_inputs(sessions[0].get_inputs(), size, batch)
+        try:
+            wanted, found = (run_named(session, feeds) for session in sessions)
+        except Exception as error:
+            raise StepError("the fused graph does not run", why=first_line(error)) from error
+        for value, expected in zip(found, wanted, strict=True):
+            scale = max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))
+            apart = np.abs(value.astype(np.float64) - expected).max() / scale
+            worst = max(worst, float(apart) if np.isfinite(apart) else float("inf"))
+    return worst
+
+
+@dataclass(frozen=True)
 class FuseCachedAttention(ChangeGraph):
     """Write model.onnx with one MultiHeadAttention for each of `layers` layers that have a cache.
 
@@ -82,9 +164,12 @@ class FuseCachedAttention(ChangeGraph):
 class SeparateProjection(ChangeGraph):
     """Write model.onnx with the packed QKV projections taken out of attention, to be quantized.
 
-    Inputs: model. A graph that has them apart already stays as it is. Raises StepError when an
-    Attention operator cannot be taken apart, or there is no fused attention at all.
+    Inputs: model. A graph that has them apart already stays as it is, and one without any fused
+    attention unless that was `asked` for. Raises StepError when it was, and when an Attention
+    operator cannot be taken apart.
     """
+
+    asked: bool = True
 
     stage = "fuse"
 
@@ -95,6 +180,8 @@ class SeparateProjection(ChangeGraph):
         result = separate_projection(model)
         packed = operators(model)["com.microsoft::Attention"]
         apart = operators(model)["com.microsoft::MultiHeadAttention"]
+        if not packed and not apart and not self.asked:
+            raise NothingToDo("no projections were separated", why="no attention is fused")
         if packed or result.declined or not apart:
             raise StepError(
                 "the attention's projections could not be separated",

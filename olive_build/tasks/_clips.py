@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from olive_build.families.facts import Axes
+from olive_build.families.transformers.shown_clips import clips_code, clips_shown
 from olive_build.families.transformers.task import Task
 from olive_build.values import dataclass
 
@@ -26,6 +28,12 @@ class ClipTask(Task):
     sizes: tuple[int, ...] = (16_000,)
     axes: tuple[tuple[str, int], ...] = (("batch_size", 1), ("samples", 16_000))
     batches: bool = False
+
+    def shown(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+        return clips_shown(folder)
+
+    def code(self, shown: Mapping[str, Any], takes: Axes, most: int | None) -> dict[str, str]:
+        return clips_code(shown, takes)
 
     def read(self, data: Path) -> Sequence[Any]:
         """Return the clips of a file, float32 [samples]."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from olive_build.families.facts import Axes
+from olive_build.families.transformers.shown_pictures import (
+    client_file,
+    pictures_code,
+    pictures_shown,
+)
 from olive_build.families.transformers.task import Task
 from olive_build.values import dataclass
 
@@ -27,6 +33,17 @@ class PictureTask(Task):
     sizes: tuple[int, ...] = (1,)
     convolutional: bool = True
     pads: bool = False
+    # Whether pictures become squares where the processor keeps proportions.
+    squares: bool = False
+
+    def shown(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+        return pictures_shown(folder, config, square=self.squares)
+
+    def code(self, shown: Mapping[str, Any], takes: Axes, most: int | None) -> dict[str, str]:
+        return pictures_code(shown, takes)
+
+    def written(self, shown: Mapping[str, Any]) -> dict[str, bytes]:
+        return client_file(shown)
 
     def read(self, data: Path) -> Sequence[Any]:
         """Return the pictures of a file as Pillow has them."""

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 # What of the largest score single precision moves.
 TOLERANCE = 1e-4
 SURE = 0.5
+SEVERAL = "multi_label_classification"
+
+# The same as Python shows it, from `logits` [classes] to `scores`.
+CODE = {
+    "softmax": "scores = np.exp(logits - logits.max())\nscores /= scores.sum()",
+    "sigmoid": "scores = 1 / (1 + np.exp(-logits))",
+    "none": "scores = logits",
+}
 
 
 def scores_of(logits: Any, kind: str) -> Any:
@@ -39,9 +49,16 @@ def kind_of(config: Any) -> str:
     """Return how transformers' text pipeline makes scores of a model's logits."""
     if config.problem_type == "regression":
         return "none"
-    if config.problem_type == "multi_label_classification" or config.num_labels == 1:
+    if config.problem_type == SEVERAL or config.num_labels == 1:
         return "sigmoid"
     return "softmax"
+
+
+def kind_in(config: Mapping[str, Any]) -> str:
+    """Return the same of what config.json says."""
+    labels = config.get("id2label") or config.get("num_labels")
+    count = labels if isinstance(labels, int) else len(labels or (0, 1))
+    return kind_of(SimpleNamespace(problem_type=config.get("problem_type"), num_labels=count))
 
 
 def by_label(answer: Any, labels: list[str]) -> Any:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from olive_build.families.facts import Axes
+from olive_build.families.transformers.shown_texts import (
+    feeds_code,
+    fixed_length,
+    texts_shown,
+    tokenizer_code,
+)
 from olive_build.families.transformers.task import Task
 from olive_build.values import dataclass
 
@@ -34,6 +41,17 @@ class TextTask(Task):
     size_unit: str = "tokens"
     sizes: tuple[int, ...] = (16, 128)
     axes: tuple[tuple[str, int], ...] = (("batch_size", 1), ("sequence_length", 128))
+    # How the library cuts what is too long, where that is not its default.
+    cuts: str = ""
+
+    def shown(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+        return texts_shown(folder)
+
+    def code(self, shown: Mapping[str, Any], takes: Axes, most: int | None) -> dict[str, str]:
+        return {
+            "tokenizer": tokenizer_code(shown, fixed_length(takes), most, self.cuts),
+            "feeds": feeds_code(takes),
+        }
 
     def read(self, data: Path) -> Sequence[Any]:
         """Return the texts of a file, or what its lines have under `fields`."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from olive_build.families.facts import Axes
 from olive_build.families.transformers.side import Side
 from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks import _scores
@@ -13,6 +15,9 @@ from olive_build.tasks._labels import label_names
 
 class AudioClassification(ClipTask):
     """Answers are the scores of all labels."""
+
+    def code(self, shown: Mapping[str, Any], takes: Axes, most: int | None) -> dict[str, str]:
+        return {**super().code(shown, takes, most), "scores": _scores.CODE["softmax"]}
 
     def ask(self, library: Any, sample: Any) -> Any:
         return library.pipeline({"raw": sample, "sampling_rate": library.rate}, top_k=None)

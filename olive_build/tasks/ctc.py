@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from olive_build.families.facts import Axes
+from olive_build.families.transformers.shown_clips import (
+    letters_code,
+    letters_file,
+    letters_shown,
+)
 from olive_build.families.transformers.side import Side
 from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._clips import ClipTask
@@ -11,6 +19,15 @@ from olive_build.tasks._clips import ClipTask
 
 class Ctc(ClipTask):
     """Answers are the likeliest token of each moment, runs of one once, without blanks."""
+
+    def shown(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+        return {**super().shown(folder, config), **letters_shown(folder)}
+
+    def code(self, shown: Mapping[str, Any], takes: Axes, most: int | None) -> dict[str, str]:
+        return {**super().code(shown, takes, most), "letters": letters_code(shown)}
+
+    def written(self, shown: Mapping[str, Any]) -> dict[str, bytes]:
+        return letters_file(shown)
 
     def ask(self, library: Any, sample: Any) -> Any:
         return library.pipeline({"raw": sample, "sampling_rate": library.rate})

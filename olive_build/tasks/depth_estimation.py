@@ -24,5 +24,6 @@ SIDE = Side(
         classes=("ForDepthEstimation",),
         auto="AutoModelForDepthEstimation",
         outputs=("predicted_depth",),
+        squares=True,
     )
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from olive_build.families.facts import Axes
 from olive_build.families.transformers.side import Side
 from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._texts import EXAMPLES, TextTask
@@ -14,6 +15,9 @@ BEST = 5
 
 class FillMask(TextTask):
     """The middle word of each text is hidden; answers are the five likeliest tokens."""
+
+    def code(self, shown: Mapping[str, Any], takes: Axes, most: int | None) -> dict[str, str]:
+        return {**super().code(shown, takes, most), "mask": shown["mask_token"] or "[MASK]"}
 
     def examples(self, library: Any) -> Sequence[Any]:
         return EXAMPLES

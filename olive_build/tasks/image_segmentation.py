@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from olive_build.families.facts import Axes
 from olive_build.families.transformers.side import Side
 from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._pictures import PictureTask
 
+# The processors of transformers.js 4.3.1 that have post_process_semantic_segmentation
+# (src/models/*/image_processing_*.js).
+CLIENT_KNOWS = ("SegformerImageProcessor", "SapiensImageProcessor")
+CLIENT_NOTE = (
+    "transformers.js has no class of places for this model's image processor: it gives a mask for "
+    "each class, without its name, in the order of `id2label` in config.json. The class of a place "
+    "is the mask that is lightest there."
+)
+
 
 class ImageSegmentation(PictureTask):
     """Answers are maps of classes [height, width], as large as the network gives them."""
+
+    def code(self, shown: Mapping[str, Any], takes: Axes, most: int | None) -> dict[str, str]:
+        known = shown.get("class") in CLIENT_KNOWS
+        return {**super().code(shown, takes, most), "client_note": "" if known else CLIENT_NOTE}
 
     def ask(self, library: Any, sample: Any) -> Any:
         from transformers.modeling_outputs import SemanticSegmenterOutput
@@ -49,5 +64,6 @@ SIDE = Side(
         classes=("ForSemanticSegmentation",),
         auto="AutoModelForSemanticSegmentation",
         outputs=("logits",),
+        squares=True,
     )
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from olive_build.families.facts import Axes
 from olive_build.families.transformers.side import Side
 from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._labels import label_names
@@ -14,9 +17,31 @@ BEST = 10
 SAME_PLACE = 0.5
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
+# Models whose last class is that of no object, and whose scores are of softmax.
+HAVE_NONE = ("detr", "yolos", "table-transformer")
+# The surest class of each query of such a model; of others, the surest queries and classes.
+OF_QUERIES = (
+    "scores = np.exp(logits - logits.max(-1, keepdims=True))",
+    "scores = (scores / scores.sum(-1, keepdims=True))[:, :-1]  # the last class is no object",
+    "found = [(row, scores[row].argmax()) for row in range(len(scores))]",
+)
+OF_PAIRS = (
+    "scores = 1 / (1 + np.exp(-logits))",
+    "best = (-scores.reshape(-1)).argsort()[: len(scores)]",
+    "found = [divmod(place, scores.shape[1]) for place in best]",
+)
+
 
 class ObjectDetection(PictureTask):
     """Answers are the surest boxes: corners as shares of the picture, with their class."""
+
+    def shown(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+        found = super().shown(folder, config)
+        return {**found, "none": config.get("model_type") in HAVE_NONE}
+
+    def code(self, shown: Mapping[str, Any], takes: Axes, most: int | None) -> dict[str, str]:
+        found = super().code(shown, takes, most)
+        return {**found, "choose": "\n".join(OF_QUERIES if shown["none"] else OF_PAIRS)}
 
     def ask(self, library: Any, sample: Any) -> Any:
         library.fix_size()
@@ -32,13 +57,8 @@ class ObjectDetection(PictureTask):
         ]
 
     def known(self, library: Any) -> dict[str, Any]:
-        model = library.model.config
-        return {"labels": label_names(library), "none": self._has_none(model)}
-
-    @staticmethod
-    def _has_none(config: Any) -> bool:
-        """Whether the last class is that of no object, and scores are of softmax."""
-        return config.model_type in ("detr", "yolos", "table-transformer")
+        kind = library.model.config.model_type
+        return {"labels": label_names(library), "none": kind in HAVE_NONE}
 
     def theirs(self, answer: Any, outputs: Arrays, feeds: Arrays, known: Known) -> Any:
         return answer
@@ -96,5 +116,6 @@ SIDE = Side(
         classes=("ForObjectDetection",),
         auto="AutoModelForObjectDetection",
         outputs=("logits", "pred_boxes"),
+        squares=True,
     )
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from olive_build.families.facts import Axes
 from olive_build.families.transformers.side import Side
 from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks._texts import EXAMPLES, TextTask
@@ -24,6 +25,10 @@ class QuestionAnswering(TextTask):
     fields: tuple[str, ...] = ("question", "context")
     data: tuple[str, ...] = ("questions",)
     calibration: tuple[str, ...] = ("calibration-questions",)
+    cuts: str = "only_second"
+
+    def code(self, shown: Mapping[str, Any], takes: Axes, most: int | None) -> dict[str, str]:
+        return {**super().code(shown, takes, most), "longest": str(LONGEST)}
 
     def examples(self, library: Any) -> Sequence[Any]:
         return [{"question": "Who is it?", "context": text} for text in EXAMPLES]

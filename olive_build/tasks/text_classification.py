@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from olive_build.families.facts import Axes
 from olive_build.families.transformers.side import Side
 from olive_build.families.transformers.task import Arrays, Known
 from olive_build.tasks import _scores
@@ -16,6 +19,24 @@ class TextClassification(TextTask):
 
     A line of data may have a `text_pair`, as cross-encoders and rerankers are asked.
     """
+
+    def shown(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+        kind, problem = _scores.kind_in(config), config.get("problem_type")
+        theirs = "sigmoid" if problem == _scores.SEVERAL else "softmax"
+        return {**super().shown(folder, config), "scores": kind, "client": kind == theirs}
+
+    def template(self, language: str, shown: Mapping[str, Any]) -> str:
+        """Return another where transformers.js makes other scores than transformers."""
+        other = language == "transformers_js" and not shown["client"]
+        return "text-scores" if other else self.name
+
+    def code(self, shown: Mapping[str, Any], takes: Axes, most: int | None) -> dict[str, str]:
+        client = "logits.sigmoid().data" if shown["scores"] == "sigmoid" else "logits.data"
+        return {
+            **super().code(shown, takes, most),
+            "scores": _scores.CODE[shown["scores"]],
+            "client_scores": client,
+        }
 
     def ask(self, library: Any, sample: Any) -> Any:
         return library.pipeline(sample, top_k=None, truncation=True)

@@ -29,7 +29,7 @@ _SHORT = 5
 """Bytes of the longest cluster that is looked up as a whole; it has three characters at most."""
 _EXTENDS, _PREPENDS, _CONTROL = 1, 2, 4
 _BITS = 1 << 21
-_MOST_KEYS, _LONGEST_KEY = 10**6, 256
+_MOST_KEYS, _LONGEST_KEY, _AT_ONCE = 10**6, 256, 4096
 
 
 def normalized(line: LineWriter, points: str, charsmap: str) -> str:
@@ -166,21 +166,36 @@ def _text(data: bytes, begin: int) -> str:
 def _walked(units: NDArray[np.int64]) -> dict[bytes, int]:
     """Return the value of each key of a double array, all keys of one length at a time."""
     found: dict[bytes, int] = {}
-    labels = np.arange(1, 0x100)
-    places, keys = np.array([_offset(units[:1])[0]]), [b""]
+    places, keys = _offset(units[:1]), [b""]
     while keys:
-        children = places[:, None] ^ labels
-        inside = children < len(units)
-        unit = units[np.where(inside, children, 0)]
-        row, column = np.nonzero(inside & ((unit & 0x800000FF) == labels))
-        unit, places = unit[row, column], children[row, column] ^ _offset(unit[row, column])
-        keys = [keys[a] + bytes([labels[b]]) for a, b in zip(row, column, strict=True)]
+        # A few thousand at a time: each is asked about 255 children.
+        parts = [
+            _children(units, places[at : at + _AT_ONCE]) for at in range(0, len(keys), _AT_ONCE)
+        ]
+        parents = np.concatenate([row + at * _AT_ONCE for at, (row, _, _) in enumerate(parts)])
+        labels = np.concatenate([label for _, label, _ in parts])
+        children = np.concatenate([child for _, _, child in parts])
+        unit = units[children]
+        places = children ^ _offset(unit)
+        keys = [keys[row] + bytes([label]) for row, label in zip(parents, labels, strict=True)]
         for place in np.nonzero(unit >> 8 & 1)[0]:
             found[keys[place]] = int(units[places[place]] & 0x7FFFFFFF)
         # Keys share their ends, so a damaged map may have no end of them.
         if len(keys) > _MOST_KEYS or (keys and len(keys[0]) > _LONGEST_KEY):
             raise ValueError("there is no end of its keys")
     return found
+
+
+def _children(
+    units: NDArray[np.int64], places: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the children of some nodes: whose, by which byte, and where they are."""
+    labels = np.arange(1, 0x100)
+    children = places[:, None] ^ labels
+    inside = children < len(units)
+    unit = units[np.where(inside, children, 0)]
+    row, column = np.nonzero(inside & ((unit & 0x800000FF) == labels))
+    return row, labels[column], children[row, column]
 
 
 def _offset(units: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -268,7 +268,7 @@ def test_a_tokenizer_that_goes_from_the_left_has_no_graph(
     edit(folder / "tokenizer_config.json", **{key: "left"})
     facts = inspect(folder)
     with pytest.raises(PlanError) as caught:
-        facts.check(folder, Asked("target desktop", "files", "single-file", {}))
+        facts.check(folder, Asked("target desktop", "files", "single-file", {}, "python"))
     assert f"{key} is left" in str(caught.value.why)
     if key == "truncation_side":
         assert 'direction="left"' in facts.placeholders({"input_ids": ()}, {})["truncation"]

@@ -16,7 +16,7 @@ import yaml
 from olive_build.errors import UsageError
 from olive_build.importing.asked import Asked
 from olive_build.importing.convert import Imported, convert, recipe_name
-from olive_build.importing.ledger import shown
+from olive_build.recipe.draft import shown
 from olive_build.recipe.load import load_recipe
 
 HERE = Path(__file__).parent

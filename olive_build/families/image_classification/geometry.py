@@ -214,7 +214,36 @@ def _donut(settings: Settings) -> Steps:
     )
 
 
+def _detr(settings: Settings) -> Steps:
+    found = _resized(settings)
+    if found and "shortest_edge" in _named(settings) and "longest_edge" not in _named(settings):
+        raise ValueError("size names shortest_edge alone, which the class does not take")
+    return found
+
+
+def _dpt(settings: Settings) -> Steps:
+    if settings["size_divisor"]:
+        raise ValueError("size_divisor pads pictures, which is not built")
+    if not settings.flag("do_resize"):
+        settings.ignore("keep_aspect_ratio", "ensure_multiple_of")
+        return _resized(settings)
+    if settings.flag("keep_aspect_ratio"):
+        raise ValueError("keep_aspect_ratio makes pictures of many sizes, which is not built")
+    size, multiple = _named(settings), settings.number("ensure_multiple_of")
+    _require(size, "size", "height", "width")
+    height, width = (int(round(size[name] / multiple) * multiple) for name in ("height", "width"))
+    return (Resize(Exact(height, width), _filter(settings)),)
+
+
+# Classes of DETR's kind, which detect objects.
+DETRS = (
+    *("DetrImageProcessor", "YolosImageProcessor", "ConditionalDetrImageProcessor"),
+    *("DeformableDetrImageProcessor", "RTDetrImageProcessor", "GroundingDinoImageProcessor"),
+)
+ANNOTATIONS = ("format", "do_convert_annotations")
 READINGS: Mapping[str, Reading] = {
+    **dict.fromkeys(DETRS, Reading(_detr, idle=(*CROP, *ANNOTATIONS))),
+    "DPTImageProcessor": Reading(_dpt, idle=(*CROP, *PAD, *LABELS)),
     "plain": Reading(_plain),
     "BeitImageProcessor": Reading(_plain, idle=(*PAD, *LABELS)),
     "CLIPImageProcessor": Reading(_clip),

@@ -28,6 +28,9 @@ from olive_build.families.transformers.task import Task
 
 Tensors = Mapping[str, torch.Tensor]
 
+# What says which pixels of a picture are padding: graphs take whole pictures, without it.
+WHOLE = ("pixel_mask",)
+
 
 @dataclass(frozen=True)
 class Record:
@@ -102,6 +105,8 @@ class Library:
         Where that rule keeps proportions, pictures become squares of its shorter edge.
         """
         processor = self.image_processor
+        if getattr(processor, "keep_aspect_ratio", False):
+            processor.keep_aspect_ratio = False
         size = dict(getattr(processor, "size", None) or {})
         edge = size.get("shortest_edge") or size.get("longest_edge")
         if edge and "height" not in size and not getattr(processor, "do_center_crop", False):
@@ -181,7 +186,7 @@ class Library:
 
     def _in_order(self, feeds: Tensors) -> dict[str, torch.Tensor]:
         names = inspect.signature(self.model.forward).parameters
-        return {name: feeds[name] for name in names if name in feeds}
+        return {name: feeds[name] for name in names if name in feeds and name not in WHOLE}
 
     @contextmanager
     def _watched(self) -> Iterator[list[tuple[dict[str, Any], dict[str, Any]]]]:

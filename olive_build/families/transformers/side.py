@@ -81,9 +81,9 @@ class Side:
         self, inputs: Sequence[Any], text: str, size: int, batch: int
     ) -> dict[str, npt.NDArray[Any]]:
         """Return what a session with these `inputs` is given, `size` tokens or samples long."""
-        from olive_build.families.transformers.timed import feeds
+        from olive_build.proof.seeded_inputs import seeded_inputs
 
-        return feeds(inputs, size, batch)
+        return seeded_inputs(inputs, size, batch, padded=False)
 
     def runner(
         self, folder: Path, model: Any, takes: str, sample: str, size: int, batch: int
@@ -97,4 +97,4 @@ class Side:
         """Write a small model like the one in `source` below `out`, with seeded weights."""
         from olive_build.families.transformers.miniature import write_miniature
 
-        write_miniature(out, layers, source=source, task=self.task.name)
+        write_miniature(out, layers, source=source, task=self.task.asked)

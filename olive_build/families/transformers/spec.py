@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from olive_build import rooms
+from olive_build.errors import PlanError
 from olive_build.families.architectures import architecture_of
 from olive_build.families.configuration import none_of, read_configuration, read_object
-from olive_build.families.facts import Axes, Component, Facts
+from olive_build.families.facts import Asked, Axes, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 from olive_build.families.transformers.exceptions import check_exceptions
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from olive_build.families.transformers.task import Task
 
 CONFIG = "config.json"
+# Where the code of tasks lies.
+ROOM = "tasks.templates"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 # What clients read beside a graph, where a model has it.
 CLIENT_FILES = (
@@ -28,16 +33,19 @@ SPARE_POSITIONS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class TransformersFacts(Facts):
-    """What a model of any architecture is: its class, and the most tokens that it reads."""
+    """What a model of any architecture is: its class, and the most tokens that it reads.
 
-    task: str
+    `shown` is what the code of its bundles has to know of its files.
+    """
+
+    task: Task
     has_tokenizer: bool
     most_tokens: int | None = None
-    attentions: int = 0
+    shown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def components(self) -> tuple[Component, ...]:
-        return (Component(),)
+        return (Component(attentions=None),)
 
     @property
     def longest(self) -> int | None:
@@ -47,9 +55,35 @@ class TransformersFacts(Facts):
     def tokenizer(self) -> TokenizerSettings | None:
         return TokenizerSettings() if self.has_tokenizer else None
 
+    def check(self, folder: Path, asked: Asked) -> None:
+        """Raise PlanError where no code in the target's language could run the bundle."""
+        for path in self.templates(asked.language, {})[""]:
+            if next(rooms.files(ROOM, f"{path}.md"), None) is None:
+                raise PlanError(
+                    f"there is no code in {asked.language} for {self.task.name}",
+                    where=asked.where,
+                    why="a bundle's README has code that runs it, and no template says how",
+                    hint="build it for a target of another language, or write "
+                    f"olive_build/{ROOM.replace('.', '/')}/{path}.md",
+                )
+
     def templates(self, language: str, takes: Axes) -> dict[str, tuple[str, ...]]:
-        """Return the template of the code that asks this task of a bundle."""
-        return {"": (f"{self.task}.{language}",)}
+        """Return the template of the code that asks this task of a bundle.
+
+        Where a language has none of its own for the task, the code of any graph does.
+        """
+        own, any_graph = (
+            f"{self.task.template(language, self.shown)}.{language}",
+            f"graph.{language}",
+        )
+        has_own = next(rooms.files(ROOM, f"{own}.md"), None) is not None
+        has_any = next(rooms.files(ROOM, f"{any_graph}.md"), None) is not None
+        return {"": (any_graph if has_any and not has_own else own,)}
+
+    def placeholders(self, takes: Axes, options: Mapping[str, str]) -> dict[str, str]:
+        """Return what that code may name of the model."""
+        code = self.task.code(self.shown, takes, self.most_tokens)
+        return {"prepares": self.task.samples, **code}
 
 
 def inspect(folder: Path, task: Task) -> TransformersFacts:
@@ -69,10 +103,13 @@ def inspect(folder: Path, task: Task) -> TransformersFacts:
     reads_texts = task.samples == "texts"
     if reads_texts and not any(folder.glob("tokenizer*.json")) and not any(folder.glob("vocab*")):
         raise refused(folder, "there is no tokenizer")
+    shown = task.shown(folder, config)
     return TransformersFacts(
         architecture=architecture,
         inputs=(),
-        task=task.name,
+        task=task,
+        shown=shown,
+        written_files=task.written(shown),
         client_files=there,
         has_tokenizer="tokenizer.json" in there or reads_texts,
         most_tokens=_most_tokens(folder, config) if reads_texts else None,

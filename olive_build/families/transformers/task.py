@@ -7,6 +7,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from olive_build.families.facts import Axes
 from olive_build.families.registry import Family
 from olive_build.values import dataclass
 
@@ -84,6 +85,31 @@ class Task:
             method_options=self.method_options,
             generic=True,
         )
+
+    # Light: what a bundle's code says of a model.
+
+    def shown(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the code has to know of the files in `folder`; `config` is its config.json.
+
+        Raises PlanError where they cannot be read.
+        """
+        return {}
+
+    def template(self, language: str, shown: Mapping[str, Any]) -> str:
+        """Return the name of the template that asks this of a model, without the language's."""
+        return self.name
+
+    def code(self, shown: Mapping[str, Any], takes: Axes, most: int | None) -> dict[str, str]:
+        """Return what templates name, of what `shown` returned and a graph's inputs.
+
+        `most` is how many tokens the model reads at most. Raises BundleError for an input that no
+        code of ours can give.
+        """
+        return {}
+
+    def written(self, shown: Mapping[str, Any]) -> dict[str, bytes]:
+        """Return the files that clients read and the folder lacks, or has otherwise."""
+        return {}
 
     # In a worker with transformers: samples in, the library's answers out.
 

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
 from olive_build.errors import printable
-from olive_build.importing.ledger import Left, Where, shown
 from olive_build.recipe.tree import KeyPath
+
+Where: TypeAlias = tuple[str | int, ...]
 
 HEAD = ("recipe", "name", "description")
 SECTIONS = (*HEAD, "model", "export", "fuse", "variants", "passes", "verify", "targets")
 EMPTY: dict[str, Any] = {}
 
 
+def shown(where: Where) -> str:
+    """Return a place in a configuration as people write it: `passes.int8[0].per_channel`."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in where)
+    return printable(text.removeprefix("."))
+
+
 @dataclass(frozen=True)
 class Setting:
-    """A value of the recipe: the places of the configuration it came from, and a remark."""
+    """A value of the recipe: the places of a configuration that it came from, and a remark."""
 
     value: Any
     origin: tuple[Where, ...] = ()
@@ -49,21 +56,18 @@ class Draft:
         """Take away what the recipe says at `path` and below it; return what was there."""
         return tuple(self.settings.pop(at) for at in self.below(path))
 
-    def text(
-        self, head: Sequence[str] = (), left: Sequence[Left] = ()
-    ) -> tuple[str, list[KeyPath]]:
+    def text(self, head: Sequence[str] = (), end: Sequence[str] = ()) -> tuple[str, list[KeyPath]]:
         """Return the recipe's text, and the place that each line of it stands for, from line 1.
 
-        `head` is said above it, and below it, what has no counterpart.
+        `head` is said above it, and `end` below it.
         """
-        lines: list[tuple[str, KeyPath]] = [(f"# {printable(line)}".rstrip(), ()) for line in head]
+        lines: list[tuple[str, KeyPath]] = [(_comment(line), ()) for line in head]
         for section in SECTIONS:
             if self.below((section,)):
                 lines += [("", ())] if section not in HEAD else []
                 lines += self._lines((section,), 0)
-        if left:
-            lines += [("", ()), ("# Without counterpart in a recipe:", ())]
-            lines += [(f"#   {printable(f'{shown(at.where)}: {at.why}')}", ()) for at in left]
+        if end:
+            lines += [("", ()), *((_comment(line), ()) for line in end)]
         return "\n".join(line for line, _ in lines) + "\n", [path for _, path in lines]
 
     def _lines(self, path: KeyPath, depth: int) -> Iterator[tuple[str, KeyPath]]:
@@ -89,6 +93,10 @@ class Draft:
             yield from rest
         else:
             yield from self._lines(path, depth)
+
+
+def _comment(line: str) -> str:
+    return f"# {printable(line)}".rstrip()
 
 
 def _key(path: KeyPath) -> str:
