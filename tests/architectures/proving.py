@@ -139,10 +139,13 @@ def _quantized(method: Method, graph: Path, out: Path, proof: _Proof) -> Found:
     mixed = _convolves(graph) and not convolutional
     chain = Chain(add, calibration, convolutional=convolutional, mixed=mixed, miniature=True)
     made = Path(method.steps(chain, str(graph)).node)
-    cosines = [_cosine(one, other) for _, one, other in proof.pairs(made / MODEL)]
-    if not all(np.isfinite(cosines)):
-        return {"error": "its outputs are no numbers", "method": method.method}
-    return {"cosine": min(cosines), "method": method.method}
+    outputs = proof.pairs(made / MODEL)
+    # A network that tells how many things it found may find another number of them.
+    cosines = [_cosine(one, other) for _, one, other in outputs if one.shape == other.shape]
+    if not cosines or not all(np.isfinite(cosines)):
+        return {"error": "its outputs are no numbers of the same shapes", "method": method.method}
+    resized = sorted({name for name, one, other in outputs if one.shape != other.shape})
+    return {"cosine": min(cosines), "method": method.method, "resized": resized}
 
 
 def _fp16(graph: Path, out: Path, proof: _Proof) -> Found:

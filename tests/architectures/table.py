@@ -134,6 +134,9 @@ def _reasons(results: Mapping[str, Mapping[str, Any]]) -> str:
         said += [_flat(note) for note in line.get("notes", ())]
         kept = line.get("fp16", {}).get("kept")
         said += [f"fp16 keeps in fp32: {_flat(', '.join(kept))}"] if kept else []
+        for name in ("int8", "fp16"):
+            resized = line.get(name, {}).get("resized")
+            said += [f"{name} changes the size of {', '.join(resized)}"] if resized else []
         if "error" in line.get("fused", {}):
             said.append(f"fusing: {_flat(line['fused']['error'])}")
         text += f"- **{pair.name}**: {'; '.join(said)}\n" if said else ""
