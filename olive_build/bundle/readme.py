@@ -13,6 +13,8 @@ from olive_build.targets import load_target
 from olive_build.targets.model import HERE
 
 README = "README.md"
+# What Python code imports and an application may lack, with pip's name for it.
+IMPORTED = {"numpy": "numpy", "PIL": "pillow", "tokenizers": "tokenizers"}
 # So many inputs or outputs of one type and shape in a row are named one by one.
 MOST_ALIKE = 3
 
@@ -35,10 +37,11 @@ def readme(manifest: Manifest, facts: Facts) -> bytes:
         "## What the application needs",
         "",
         *_packages(manifest),
+        *_imported(code := code_sections(manifest, facts)),
         "",
         "## Code",
         "",
-        code_sections(manifest, facts),
+        code,
         "",
         "## Where it comes from",
         "",
@@ -49,6 +52,16 @@ def readme(manifest: Manifest, facts: Facts) -> bytes:
         "",
     ]
     return "\n".join(lines).encode()
+
+
+def _imported(code: str) -> list[str]:
+    """Return what Python code imports beside the runtime, by the names that pip knows."""
+    found = [
+        name
+        for module, name in IMPORTED.items()
+        if f"\nimport {module}" in code or f"\nfrom {module}" in code
+    ]
+    return [f"- {', '.join(found)} (pypi): the code below imports them"] if found else []
 
 
 def code_sections(manifest: Manifest, facts: Facts) -> str:

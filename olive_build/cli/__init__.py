@@ -130,6 +130,9 @@ def _told(error: BaseException, words: Sequence[str], *, as_json: bool) -> int:
             return error.exit_code
         case OliveBuildError():
             return _fail(error, as_json=as_json)
+        case OSError() if error.errno == errno.ENOSPC and error.filename is None:
+            full = UsageError("what is to be shown cannot be written", why=error.strerror)
+            return _fail(full, as_json=as_json)
         case OSError() if about := _of_a_path(error, words):
             return _fail(about, as_json=as_json)
     return _bug(error, words, as_json=as_json)

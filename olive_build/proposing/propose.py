@@ -209,15 +209,16 @@ class _Writer:
                 self.draft.say(at, built_in[0], remark=f"built in: what {use}")
             else:
                 raise self._no_data(name)
+        samples = f"{family.samples} of {self.asked.data}"
         if self.asked.data is None:
+            samples = f"built-in {family.samples} (--data takes yours)"
+        if family.metrics[0] in OF_AGREEMENT:
             self.unknown.append(
-                f"how right the model is: no {family.samples} with right answers were given, so "
-                "files are judged by agreement with the model in its own library, on built-in "
-                "samples, and not by accuracy (--data)"
-                if family.metrics[0] in OF_AGREEMENT
-                else f"how right the model is on {family.samples} of yours: {family.metrics[0]} is "
-                "measured on built-in ones (--data)"
+                "how right the model is: files are judged by agreement with the model in its own "
+                f"library, on {samples}, and not by accuracy"
             )
+        elif self.asked.data is None:
+            self.unknown.append(f"how good it is on yours: {family.metrics[0]} is of {samples}")
 
     def _no_data(self, name: str) -> UsageError:
         family = self.choice.family

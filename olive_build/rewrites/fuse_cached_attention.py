@@ -36,6 +36,8 @@ class _Graph:
     constants: Mapping[str, onnx.TensorProto]
     caches: Mapping[str, tuple[int, int]]
     """By the cache that a step takes: its heads and their size."""
+    ranks: Mapping[str, int]
+    """How many axes the exporter says that a value inside has."""
 
     def made(self, name: str, operator: str) -> onnx.NodeProto | None:
         """Return the node that makes a value if it is of this operator."""
@@ -105,6 +107,7 @@ def _graph(graph: onnx.GraphProto) -> _Graph:
         consumers,
         {tensor.name: tensor for tensor in graph.initializer},
         caches,
+        {value.name: len(value.type.tensor_type.shape.dim) for value in graph.value_info},
     )
 
 
@@ -218,7 +221,9 @@ def _projected(graph: _Graph, name: str) -> str | None:
     """Return the value [batch, tokens, all heads] that one with heads first was split from."""
     split = graph.transposed(name, HEADS_FIRST)
     reshaped = None if split is None else graph.made(split, "Reshape")
-    return None if reshaped is None else str(reshaped.input[0])
+    if reshaped is None or graph.ranks.get(reshaped.input[0], 3) != 3:
+        return None
+    return str(reshaped.input[0])
 
 
 def _ints(node: onnx.NodeProto, name: str) -> list[int]:

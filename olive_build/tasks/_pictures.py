@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from olive_build.families.configuration import read_object
 from olive_build.families.facts import Axes
+from olive_build.families.feature_extractor import PREPROCESSOR
 from olive_build.families.transformers.shown_pictures import (
     client_file,
     pictures_code,
@@ -56,9 +58,31 @@ class PictureTask(Task):
 
         return as_images(drawn(SEED, SIZES))
 
+    def notes(self, folder: Path) -> tuple[str, ...]:
+        """Return that pictures are squares for the network, where its processor makes none."""
+        size = one_size(read_object(folder / PREPROCESSOR)) if self.squares else None
+        if size is None:
+            return ()
+        resized = f"pictures are resized to {size} x {size} pixels, since a graph has one size; "
+        return (
+            f"{resized}the model's own processor, which keeps proportions, judges at that size",
+        )
+
     def axis(self, name: str, index: int) -> str:
         return (
             ("batch_size", f"{name}_1", "height", "width")[index]
             if index < 4
             else f"{name}_{index}"
         )
+
+
+def one_size(processor: Mapping[str, Any]) -> int | None:
+    """Return the edge of the squares that pictures become where a processor has a rule of its own.
+
+    None where it gives all pictures one size.
+    """
+    size = processor.get("size")
+    if not isinstance(size, Mapping) or "height" in size or processor.get("do_center_crop"):
+        return None
+    edge = size.get("shortest_edge") or size.get("longest_edge")
+    return edge if type(edge) is int else None

@@ -21,6 +21,7 @@ class ImageFeatures(PictureTask):
         return outputs["last_hidden_state"].reshape(-1)
 
     def agreement(self, found: Any, expected: Any, known: Known) -> float:
+        """Return the cosine of the two, and 0 at least."""
         import numpy as np
 
         size = float(np.linalg.norm(found) * np.linalg.norm(expected))

@@ -68,6 +68,7 @@ SIDE = Side(
         description="Models that find answers in a text, as AutoModelForQuestionAnswering loads",
         classes=("ForQuestionAnswering", "ForQuestionAnsweringSimple"),
         auto="AutoModelForQuestionAnswering",
+        truncates=True,
         outputs=("start_logits", "end_logits"),
     )
 )

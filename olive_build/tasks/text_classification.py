@@ -71,6 +71,7 @@ SIDE = Side(
         "loads; small ones of some kinds are trained on a device",
         classes=("ForSequenceClassification",),
         auto="AutoModelForSequenceClassification",
+        truncates=True,
         outputs=("logits",),
         options=("train",),
     )

@@ -54,6 +54,7 @@ SIDE = Side(
         description="Models that label each token, as AutoModelForTokenClassification loads",
         classes=("ForTokenClassification",),
         auto="AutoModelForTokenClassification",
+        truncates=True,
         outputs=("logits",),
     )
 )

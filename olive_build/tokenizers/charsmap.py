@@ -165,6 +165,8 @@ def _text(data: bytes, begin: int) -> str:
 
 def _walked(units: NDArray[np.int64]) -> dict[bytes, int]:
     """Return the value of each key of a double array, all keys of one length at a time."""
+    if not len(units):
+        raise ValueError("it has no nodes")
     found: dict[bytes, int] = {}
     places, keys = _offset(units[:1]), [b""]
     while keys:

@@ -1,4 +1,4 @@
-"""Families are found by walking their room, and each stands in its own folder."""
+"""Families are found by walking their room: each in a folder of its own, or a task in a file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from olive_build.families.registry import FAMILIES
 
 FOLDERS = Path(__file__).resolve().parents[2] / "olive_build" / "families"
+TASKS = FOLDERS.with_name("tasks")
 FAMILY = """
-from olive_build.families.registry import ONLY_TRAINS, Family
+from olive_build.families.registry import Family
 
 FAMILY = Family(
     name="toy-model", tasks=("toying",), samples="toys", takes=("a", "a"),
-    size_unit="toys", description="Toys", **ONLY_TRAINS,
+    size_unit="toys", description="Toys", metrics=("logits",), data_suffix=".npz",
 )
 """
 JOINED = """
@@ -30,8 +31,9 @@ assert set(before) < set(FAMILIES)
 
 
 def test_each_folder_is_the_family_of_its_name() -> None:
-    folders = {path.parent.name for path in FOLDERS.glob("*/spec.py")}
-    assert {name.replace("-", "_") for name in FAMILIES} == folders
+    folders = {path.parent.name for path in FOLDERS.glob("*/family.py")}
+    tasks = {path.stem for path in TASKS.glob("[!_]*.py")}
+    assert {name.replace("-", "_") for name in FAMILIES} == folders | tasks
     assert all(name == family.name for name, family in FAMILIES.items())
 
 

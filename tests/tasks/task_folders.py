@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -181,9 +182,33 @@ def _pairs() -> tuple[Any, ...]:
     return library.CLIPModel(config), byte_pairs(), processor
 
 
+SOUND = {**SMALL, "conv_dim": [32] * 7, "num_conv_pos_embeddings": 16}
+SOUND |= {"num_conv_pos_embedding_groups": 4, "initializer_range": 0.3}
+
+
+def _speller() -> tuple[Any, ...]:
+    letters = ("<pad>", "<s>", "</s>", "<unk>", "|", *"abcdefghijklmnopqrstuvwxyz'")
+    with TemporaryDirectory() as folder:
+        vocabulary = Path(folder) / "vocab.json"
+        vocabulary.write_text(json.dumps({letter: at for at, letter in enumerate(letters)}))
+        tokenizer = library.Wav2Vec2CTCTokenizer(str(vocabulary))
+    config = library.Wav2Vec2Config(vocab_size=len(letters), pad_token_id=0, **SOUND)
+    extractor = library.Wav2Vec2FeatureExtractor(return_attention_mask=False)
+    return library.Wav2Vec2ForCTC(config), tokenizer, extractor
+
+
+def _listener() -> tuple[Any, ...]:
+    config = library.Wav2Vec2Config(num_labels=6, classifier_proj_size=16, **SOUND)
+    extractor = library.Wav2Vec2FeatureExtractor(return_attention_mask=False)
+    return library.Wav2Vec2ForSequenceClassification(config), extractor
+
+
 MADE: Mapping[str, Callable[[], tuple[Any, ...]]] = {
     "fill-mask": lambda: _of_texts("DistilBertForMaskedLM"),
     "token-classification": lambda: _of_texts("DistilBertForTokenClassification", num_labels=5),
+    "text-classification": lambda: _of_texts("DistilBertForSequenceClassification", num_labels=3),
+    "audio-classification": _listener,
+    "ctc": _speller,
     "question-answering": lambda: _of_texts("DistilBertForQuestionAnswering"),
     "object-detection": _detector,
     "image-segmentation": _segmenter,

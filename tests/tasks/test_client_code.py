@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -85,6 +86,43 @@ def test_token_classification(bundles: Bundles) -> None:
     found = printed(bundle, "found")
     assert [row["entity"] for row in found] == [row["entity"] for row in expected]
     assert [row["index"] for row in found] == [row["index"] for row in expected]
+
+
+def test_text_classification(bundles: Bundles) -> None:
+    bundle = bundles("text-classification")
+    text = "The film was far too long, and I loved every minute of it."
+    expected = library(bundle)(text, top_k=None)
+    found = printed(bundle, "found")
+    assert [row["label"] for row in found] == [row["label"] for row in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+
+
+SAMPLES = "Float32Array.from({ length: 19000 }, (_, at) => 0.1 * Math.sin(at * (0.07 + at / 2e5)))"
+
+
+def heard(bundle: Path, task: str) -> Any:
+    """Return what the library answers to SAMPLES."""
+    at = np.arange(19_000)
+    samples = (0.1 * np.sin(at * (0.07 + at / 2e5))).astype(np.float32)
+    asked = pipeline(task, model=str(bundle.parents[1] / bundle.name))
+    return asked({"raw": samples, "sampling_rate": 16_000})
+
+
+def test_audio_classification(bundles: Bundles) -> None:
+    bundle = bundles("audio-classification")
+    expected = heard(bundle, "audio-classification")[:5]
+    found = printed(bundle, f"await classify({SAMPLES})")
+    assert [row["label"] for row in found] == [row["label"] for row in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one["score"] == pytest.approx(other["score"], abs=1e-4)
+
+
+def test_letters(bundles: Bundles) -> None:
+    bundle = bundles("ctc")
+    expected = heard(bundle, "automatic-speech-recognition")["text"]
+    assert len(set(expected)) > 3
+    assert printed(bundle, f"(await transcribe({SAMPLES})).text") == expected
 
 
 def test_question_answering(bundles: Bundles) -> None:

@@ -39,12 +39,26 @@ def printed(bundle: Path, more: str = "", picture: Path | None = None) -> str:
     """
     program = code(bundle)
     if picture is not None:
-        program, changed = re.subn(
-            r"(?m)^picture = Image\.new.*$",
-            f"picture = Image.open({str(picture)!r}).convert('RGB')",
-            program,
-        )
-        assert changed == 1
+        opened = f"picture = Image.open({str(picture)!r}).convert('RGB')"
+        program = put(program, "picture = Image.new", opened)
+    return ran(bundle, program, more)
+
+
+def heard(bundle: Path, clip: Path) -> str:
+    """Return what the README's code prints of a clip, in place of the silence that it has."""
+    program = put(code(bundle), "samples = np.zeros", f"samples = np.load({str(clip)!r})")
+    return ran(bundle, program)
+
+
+def put(program: str, begins: str, line: str) -> str:
+    """Return a program with another line in place of the one that begins so."""
+    changed, count = re.subn(f"(?m)^{re.escape(begins)}.*$", lambda _: line, program)
+    assert count == 1
+    return changed
+
+
+def ran(bundle: Path, program: str, more: str = "") -> str:
+    """Return what a program prints where neither PyTorch nor transformers is installed."""
     for heavy in ("torch", "transformers"):
         program = f"import sys; sys.modules[{heavy!r}] = None\n{program}"
     done = subprocess.run(
@@ -95,6 +109,41 @@ def test_token_classification(bundles: Bundles) -> None:
     found = [line.split(" ") for line in printed(bundle / "desktop").splitlines()]
     assert found == [[row["word"], row["entity"]] for row in expected]
     assert len({label for _, label in found}) > 1
+
+
+def test_text_classification(bundles: Bundles) -> None:
+    bundle = bundles("text-classification")
+    asked = pipeline("text-classification", model=str(bundle.parents[1] / bundle.name))
+    expected = asked("The film was far too long, and I loved every minute of it.", top_k=None)
+    found = scored(printed(bundle / "desktop"))
+    assert [label for label, _ in found] == [row["label"] for row in expected]
+    assert [score for _, score in found] == pytest.approx([r["score"] for r in expected], abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.npy"
+    random, time = np.random.default_rng(0), np.arange(19_000) / 16_000
+    tones = (np.sin(2 * np.pi * time * pitch * (1 + time)) for pitch in (180, 420, 1100))
+    np.save(path, (0.1 * sum(tones) + random.normal(0, 0.02, 19_000)).astype(np.float32))
+    return path
+
+
+def test_audio_classification(bundles: Bundles, clip: Path) -> None:
+    bundle = bundles("audio-classification")
+    asked = pipeline("audio-classification", model=str(bundle.parents[1] / bundle.name))
+    expected = asked({"raw": np.load(clip), "sampling_rate": 16_000}, top_k=5)
+    found = scored(heard(bundle / "desktop", clip))
+    assert [label for label, _ in found] == [row["label"] for row in expected]
+    assert [score for _, score in found] == pytest.approx([r["score"] for r in expected], abs=1e-4)
+
+
+def test_letters(bundles: Bundles, clip: Path) -> None:
+    bundle = bundles("ctc")
+    asked = pipeline("automatic-speech-recognition", model=str(bundle.parents[1] / bundle.name))
+    expected = asked({"raw": np.load(clip), "sampling_rate": 16_000})["text"]
+    assert len(set(expected)) > 3
+    assert heard(bundle / "desktop", clip).rstrip("\n") == expected
 
 
 def test_question_answering(bundles: Bundles) -> None:

@@ -103,6 +103,8 @@ def _attend(
 __all__ = ["load", "loading", "reference", "runner", "torch_export"]
 
 CACHE = "past"
+# By this its rules take a constant for 0: abs_tol in onnxscript/rewriter/_pattern_ir.py.
+AS_GOOD_AS_ZERO = 1e-8
 EXPERTS = (
     "its experts stay in fp32 in variants of 8 and 4 bits: a token's are chosen by index, and "
     "quantizers do not find weights that are not multiplied as they lie"
@@ -183,6 +185,7 @@ class Step(OwnMasks):
     def __init__(self, model: Any) -> None:
         super().__init__(plain_experts(model))
         use_plain_products(model)
+        keep_epsilons(model)
 
 
 class MaskedStep(Step):
@@ -212,6 +215,19 @@ def step_of(model: Any) -> Step:
     """Return the step that is exported of a model, whose attention is eager."""
     masked = model.config.model_type in load_exceptions().masked
     return MaskedStep(model) if masked else Step(model)
+
+
+def keep_epsilons(model: torch.nn.Module) -> None:
+    """Raise what normalizations add to just above what the exporter's optimizer takes for 0.
+
+    It drops what is added and is 1e-8 or less, so that rows of zeros, such as the vectors of
+    padding tokens, become no numbers. The difference is below fp32's resolution in all other rows.
+    """
+    for module in model.modules():
+        for name in ("eps", "epsilon", "variance_epsilon"):
+            value = getattr(module, name, None)
+            if isinstance(value, float) and 0 < value <= AS_GOOD_AS_ZERO:
+                setattr(module, name, 1.1 * AS_GOOD_AS_ZERO)
 
 
 def use_plain_products(model: torch.nn.Module) -> None:

@@ -15,11 +15,12 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 import transformers
 
-from olive_build.errors import StepError, first_line
+from olive_build.errors import PlanError, StepError, first_line
 from olive_build.families.architectures import architecture_of
 from olive_build.families.configuration import read_object
 from olive_build.families.loading import Loaded, from_files
@@ -60,7 +61,26 @@ def loading(folder: Path, task: Task, **settings: Any) -> Loaded:
         outputs = library.record(library.examples[0]).outputs
         return tuple(torch.from_numpy(value) for value in outputs.values())
 
-    return from_files(class_of(folder, task), folder, run, **settings)
+    loaded = from_files(class_of(folder, task), folder, run, **settings)
+    if task.samples == "texts":
+        _check_vocabulary(Library(folder, task, loaded.model))
+    return loaded
+
+
+def _check_vocabulary(library: Library) -> None:
+    """Raise PlanError where the tokenizer has tokens for which the model has no row."""
+    rows = getattr(library.model.get_input_embeddings(), "num_embeddings", None)
+    words = library.tokenizer.get_vocab()
+    beyond = {token: number for token, number in words.items() if rows and number >= rows}
+    if beyond:
+        token, number = max(beyond.items(), key=lambda item: item[1])
+        raise PlanError(
+            f"{len(beyond)} tokens of the tokenizer are beyond the model's table of {rows} words",
+            where=str(library.folder),
+            why=f"{token!r:.60} is number {number}: a text that has it fails, in transformers too",
+            hint="call model.resize_token_embeddings(len(tokenizer)), train and save it again, or "
+            "take the tokenizer that the model was trained with",
+        )
 
 
 class Library:
@@ -123,6 +143,19 @@ class Library:
         return self.task.known(self)
 
     @cached_property
+    def most_tokens(self) -> int | None:
+        """How many tokens the model reads; None where nothing says so."""
+        from olive_build.families.transformers.spec import most_tokens
+
+        return most_tokens(self.folder) if self.task.samples == "texts" else None
+
+    def takes(self, sample: Any) -> bool:
+        """Whether the model reads all of a text, or the library cuts it to what the model reads."""
+        if self.task.truncates or not isinstance(sample, str) or self.most_tokens is None:
+            return True
+        return len(self.tokenizer(sample)["input_ids"]) <= self.most_tokens
+
+    @cached_property
     def quiet(self) -> dict[str, bool]:
         """What keeps a model that can write on from giving its cache."""
         return without_cache(self.model)
@@ -167,7 +200,7 @@ class Library:
                 why="a graph is compared with one call: shorter samples take one",
             )
         feeds, outputs = calls[0]
-        given, gave = _arrays(self._in_order(feeds)), _arrays(self.product(outputs))
+        given, gave = _given(self._in_order(feeds)), _arrays(self.product(outputs))
         return Record(given, gave, answer, self.task.beside(self, sample))
 
     def product(self, outputs: Tensors) -> dict[str, torch.Tensor]:
@@ -224,6 +257,14 @@ def without_cache(model: Any) -> dict[str, bool]:
     names = inspect.signature(model.forward).parameters
     writes = "use_cache" in names or hasattr(model.config, "use_cache")
     return {"use_cache": False} if writes and {"use_cache", "kwargs"} & set(names) else {}
+
+
+def _given(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
+    """Return inputs as clients give them, whose whole numbers all have 64 bits."""
+    return {
+        name: array.astype(np.int64) if array.dtype.kind == "i" else array
+        for name, array in _arrays(tensors).items()
+    }
 
 
 def _arrays(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:

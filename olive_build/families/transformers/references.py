@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from olive_build.engine.telling import tell
 from olive_build.errors import StepError
 from olive_build.families.transformers.library import Library, Record
 from olive_build.families.transformers.task import Task
@@ -26,7 +27,17 @@ def reference(folder: Path, data: Path, task: Task, **options: Any) -> TaskRefer
     library = Library(folder, task)
     samples = task.read(data)
     step = max(1, -(-len(samples) // MOST_SAMPLES))
-    records = [library.record(sample) for sample in samples[::step]]
+    chosen = [sample for sample in samples[::step] if library.takes(sample)]
+    if left := len(samples[::step]) - len(chosen):
+        tell(f"{left} samples are longer than the model reads, and are left out")
+    if not chosen:
+        raise StepError(
+            "all samples are longer than the model reads",
+            where=str(data),
+            why=f"it reads {library.most_tokens} tokens",
+            hint="give shorter ones: `verify: {data: {file: ...}}`",
+        )
+    records = [library.record(sample) for sample in chosen]
     for record in records:
         _check_answer(library, record)
     return TaskReference(

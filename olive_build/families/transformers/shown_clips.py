@@ -61,7 +61,7 @@ def clips_code(shown: Mapping[str, Any], takes: Axes) -> dict[str, str]:
     lines = [f"values = {norm}"] if shown["normalizes"] else ["values = samples"]
     lines += ["feeds = {", f'    "{VALUES}": values[np.newaxis].astype(np.float32),']
     if MASK in takes:
-        lines.append(f'    "{MASK}": np.ones((1, len(values)), np.int32),  # all of it is sound')
+        lines.append(f'    "{MASK}": np.ones((1, len(values)), np.int64),  # all of it is sound')
     return {**found, "prepare": "\n".join([*lines, "}"])}
 
 

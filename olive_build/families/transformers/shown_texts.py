@@ -15,6 +15,7 @@ from olive_build.families.facts import Axes
 PARTS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 # Tokens that code names, as tokenizers call them in their files.
 NAMED = ("mask_token", "pad_token")
+SIDES = ("padding_side", "truncation_side")
 FILES = ("tokenizer_config.json", "special_tokens_map.json")
 
 
@@ -24,7 +25,7 @@ def texts_shown(folder: Path) -> dict[str, Any]:
     for name in reversed(FILES):
         settings |= read_object(folder / name)
     found = {name: _text(settings.get(name)) for name in NAMED}
-    return {**found, "padding_side": settings.get("padding_side")}
+    return {**found, **{side: settings.get(side) for side in SIDES}}
 
 
 def _text(token: Any) -> str | None:
@@ -55,6 +56,7 @@ def tokenizer_code(
     lines = ['tokenizer = Tokenizer.from_file("tokenizer.json")']
     if length or most:
         more = f", strategy={_quoted(strategy)}" if strategy else ""
+        more += ', direction="left"' if shown.get("truncation_side") == "left" else ""
         lines.append(f"tokenizer.enable_truncation({length or most}{more})")
     if not (length or several):
         return "\n".join([*lines, "tokenizer.no_padding()"])

@@ -27,8 +27,13 @@ CLIENT_FILES = (
     *(CONFIG, "generation_config.json", "tokenizer.json", TOKENIZER_CONFIG),
     *("special_tokens_map.json", "preprocessor_config.json", "processor_config.json"),
 )
-# Positions that some tables have besides those of tokens (RoBERTa and its kin).
-SPARE_POSITIONS = 2
+# Their tables of positions begin with those up to the padding token's number, which no token of a
+# text has: create_position_ids_from_input_ids in transformers' models/<type>/modeling_<type>.py.
+AFTER_PADDING = (
+    *("camembert", "data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "longformer"),
+    *("markuplm", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"),
+    "xmod",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,23 +112,21 @@ def inspect(folder: Path, task: Task) -> TransformersFacts:
     return TransformersFacts(
         architecture=architecture,
         inputs=(),
+        notes=task.notes(folder),
         task=task,
         shown=shown,
         written_files=task.written(shown),
         client_files=there,
         has_tokenizer="tokenizer.json" in there or reads_texts,
-        most_tokens=_most_tokens(folder, config) if reads_texts else None,
+        most_tokens=most_tokens(folder) if reads_texts else None,
     )
 
 
-def _most_tokens(folder: Path, config: dict[str, object]) -> int | None:
+def most_tokens(folder: Path) -> int | None:
     """Return the fewest tokens that a table or a setting allows; None where nothing says so."""
-    tokenizer = read_object(folder / TOKENIZER_CONFIG)
+    config, tokenizer = (read_object(folder / name) for name in (CONFIG, TOKENIZER_CONFIG))
     positions, longest = config.get("max_position_embeddings"), tokenizer.get("model_max_length")
-    limits = (
-        [positions - SPARE_POSITIONS]
-        if type(positions) is int and positions > SPARE_POSITIONS
-        else []
-    )
-    limits += [longest] if type(longest) is int and longest > 0 else []
-    return min(limits, default=None)
+    pad = config.get("pad_token_id")
+    if config.get("model_type") in AFTER_PADDING and type(positions) is int:
+        positions -= 1 + (pad if type(pad) is int else 0)
+    return min((n for n in (positions, longest) if type(n) is int and n > 0), default=None)

@@ -31,7 +31,8 @@ class Task:
     `samples` names what a file of data holds, and ends in `data_suffix`. What the network is given
     is timed at `sizes`, counted in `size_unit`. Axes that are free in a graph have the names of
     `axes`. `fields` are those that each line of a file of texts has. `batches` says whether a file
-    takes several samples at once, and `pads` whether one that was filled up is answered as before.
+    takes several samples at once, `pads` whether one that was filled up is answered as before,
+    and `truncates` whether the library cuts a text that is too long.
     `options` are the sections of a recipe that are its own.
     """
 
@@ -51,6 +52,7 @@ class Task:
     axes: tuple[tuple[str, int], ...] = (("batch_size", 1),)
     batches: bool = True
     pads: bool = True
+    truncates: bool = False
     convolutional: bool = False
     fields: tuple[str, ...] = ("text",)
     options: tuple[str, ...] = ()
@@ -80,6 +82,7 @@ class Task:
             batches=self.batches,
             convolutional=self.convolutional,
             searches=False,
+            variant_methods={"fast": "dynamic-int8"},
             options=self.options,
             classes=self.classes,
             method_options=self.method_options,
@@ -94,6 +97,10 @@ class Task:
         Raises PlanError where they cannot be read.
         """
         return {}
+
+    def notes(self, folder: Path) -> tuple[str, ...]:
+        """Return lines of the plan about what a graph does otherwise than the library."""
+        return ()
 
     def template(self, language: str, shown: Mapping[str, Any]) -> str:
         """Return the name of the template that asks this of a model, without the language's."""
