@@ -36,9 +36,10 @@ COLUMNS = """
 LEGEND = """
 `rung`: which way to export was right (`families/transformers/rungs.py`). `difference`: the
 largest from PyTorch, over the largest number. `int8`, `fp16`: the lowest cosine of an output with
-PyTorch's. `attention fused`: operators for attention after Olive's OnnxScriptFusion, of how many
-Softmax there were; `wrong` where the fused graph is not PyTorch's any more. The products of pairs
-are not fused by the generic family today: this says what could be.
+PyTorch's, of the graph before attention is fused. Detectors and mask decoders that choose by the
+highest score choose others where scores are close, so elements say little of them: matched boxes
+and masks would. `attention fused`: operators for attention after Olive's OnnxScriptFusion, of how
+many Softmax there were; the graph stays as it was where the pass fails or gives something else.
 """
 
 
@@ -117,7 +118,7 @@ def _fused(found: Mapping[str, Any]) -> str:
     if not found:
         return ""
     if "error" in found:
-        return "wrong" if "count" in found else "fails"
+        return "as it was"
     return f"{found['count']} of {found['softmax']}" if found["softmax"] else ""
 
 
@@ -133,6 +134,9 @@ def _reasons(results: Mapping[str, Mapping[str, Any]]) -> str:
         said += [_flat(note) for note in line.get("notes", ())]
         kept = line.get("fp16", {}).get("kept")
         said += [f"fp16 keeps in fp32: {_flat(', '.join(kept))}"] if kept else []
+        for name in ("int8", "fp16"):
+            resized = line.get(name, {}).get("resized")
+            said += [f"{name} changes the size of {', '.join(resized)}"] if resized else []
         if "error" in line.get("fused", {}):
             said.append(f"fusing: {_flat(line['fused']['error'])}")
         text += f"- **{pair.name}**: {'; '.join(said)}\n" if said else ""

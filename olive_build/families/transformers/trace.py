@@ -59,7 +59,10 @@ class Settings:
 
 
 def settings_of(traced: Traced, free: Free) -> Settings:
-    """Return the settings in which a graph with these free axes is proved."""
+    """Return the settings in which a graph with these free axes is proved.
+
+    Without free axes a graph takes one sample at a time, and is proved with several of one size.
+    """
     groups = traced.groups(BATCHES)
     axes = {
         name: {
@@ -75,7 +78,8 @@ def settings_of(traced: Traced, free: Free) -> Settings:
     if free == "batch":
         cut = [{n: a[:size] for n, a in groups[0].items()} for size in BATCHES]
         return Settings(cut, batch)
-    return Settings(groups[:1], {name: {} for name in axes})
+    single = [{n: a[i : i + 1] for n, a in groups[0].items()} for i in range(BATCHES[0])]
+    return Settings(single, {name: {} for name in axes})
 
 
 def output_axes(traced: Traced, settings: Settings) -> dict[str, dict[int, str]]:

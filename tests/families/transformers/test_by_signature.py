@@ -46,6 +46,13 @@ def test_axes_are_free_where_sizes_differ_and_named_after_what_differs(translato
     assert all(mask[-1].min() == 0 for mask in masks[:2])
 
 
+def test_a_graph_without_free_axes_is_proved_with_single_samples(translator: Path) -> None:
+    settings = settings_of(by_signature.opened(translator), "none")
+    assert [feeds["input_ids"].shape for feeds in settings.feeds] == [(1, 12)] * 3
+    assert len({feeds["input_ids"].tobytes() for feeds in settings.feeds}) == 3
+    assert set(map(str, settings.axes.values())) == {"{}"}
+
+
 def test_a_ladder_without_a_tokenizer_writes_a_graph_that_is_pytorchs(
     translator: Path, tmp_path: Path
 ) -> None:
