@@ -272,8 +272,8 @@ def test_a_tokenizer_that_goes_from_the_left_has_no_graph(
     assert f"{key} is left" in str(caught.value.why)
     if key == "truncation_side":
         assert 'direction="left"' in facts.placeholders({"input_ids": ()}, {})["truncation"]
+        web = Asked("target web", "transformers.js", "none", {}, "transformers_js")
         with pytest.raises(PlanError, match=r"transformers\.js cuts"):
-            web = Asked("target web", "transformers.js", "none", {}, "transformers_js")
             facts.check(folder, web)
 
 
