@@ -16,11 +16,12 @@ TOKENS = 16
 
 
 def seeded_inputs(
-    inputs: Sequence[Any], size: int, batch: int, *, padded: bool = True
+    inputs: Sequence[Any], size: int, batch: int, *, padded: bool = True, kinds: int = 1
 ) -> dict[str, npt.NDArray[Any]]:
     """Return arrays for the inputs of a session; free axes but the batch's are `size` long.
 
-    Where they are `padded`, a third of each second text's mask is zero.
+    Where they are `padded`, a third of each second text's mask is zero. Of so many `kinds` are
+    tokens of a text, and corners of its boxes.
     """
     import numpy as np
 
@@ -34,7 +35,7 @@ def seeded_inputs(
             continue
         made = random.integers(1, TOKENS, shape) if "ids" in value.name else np.ones(shape)
         if value.name in ZEROS:
-            made = np.zeros(shape)
+            made = random.integers(0, kinds, shape)
         if value.name == MASK and padded and len(shape) > 1:
             made[1::2, -max(1, shape[1] // 3) :] = 0
         found[value.name] = made.astype(np.bool_ if "bool" in value.type else np.int64)

@@ -79,3 +79,24 @@ def test_projections_are_left_where_no_attention_was_fused_unless_asked(tmp_path
     assert "no attention is fused" in notes_in(out)[0]
     with pytest.raises(StepError, match="could not be separated"):
         SeparateProjection().run({"model": before}, out)
+
+
+def typed(path: Path, scale: float, rows: int = 2) -> Path:
+    """Write a graph that looks up what kind each token is of."""
+    path.mkdir(parents=True, exist_ok=True)
+    table = np.array([[1.0, 2.0], [3.0, 4.0 * scale]], np.float32)[:rows]
+    node = helper.make_node("Gather", ["table", "token_type_ids"], ["y"])
+    axes = ["batch_size", "sequence_length"]
+    given = helper.make_tensor_value_info("token_type_ids", TensorProto.INT64, axes)
+    gives = helper.make_tensor_value_info("y", TensorProto.FLOAT, [*axes, 2])
+    stored = [numpy_helper.from_array(table, "table")]
+    graph = helper.make_graph([node], "g", [given], [gives], stored)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(made, str(path / "model.onnx"))
+    return path / "model.onnx"
+
+
+def test_tokens_of_a_second_kind_are_compared_too_where_a_model_knows_them(tmp_path: Path) -> None:
+    assert difference(typed(tmp_path / "a", 1.0), typed(tmp_path / "b", 1.2)) > fuse.TOLERANCE
+    one = [typed(tmp_path / name, 1.0, rows=1) for name in ("c", "d")]
+    assert difference(*one) == 0.0
