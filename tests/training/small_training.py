@@ -15,7 +15,8 @@ import onnx
 import torch
 from torch import nn
 
-from olive_build.families import family_module, module_of
+from olive_build import rooms
+from olive_build.families import module_of, own_module
 from olive_build.proof.reference import write_reference
 from olive_build.training.settings import Loss, Optimizer, Train
 from olive_build.training.steps.make import TrainingExport, TrainingReference
@@ -386,7 +387,9 @@ def of_recipe(
 ) -> dict[str, Any]:
     """Make and prove artifacts as the steps of a recipe do."""
     source, side = {"source": folders["source"]}, module_of(family, "training_side")
-    data = json.dumps(family_module(family, "spec").inspect(folders["source"]).training_data({}))
+    data = json.dumps(
+        rooms.look_up(own_module(family, "spec")).inspect(folders["source"]).training_data({})
+    )
     TrainingExport(side, 18, (), train, data).run(source, folders["exported"])
     PrepareTraining().run({"model": folders["exported"]}, folders["m"])
     TrainingReference(side, (), train).run(source, folders["m"])
