@@ -6,7 +6,6 @@ Light: `architectures` of config.json says which class a checkpoint was saved fr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from olive_build.families.registry import FAMILIES, Family
 
@@ -47,13 +46,6 @@ TASKS: Mapping[str, str] = {
 }
 # What a folder with modules.json may hold besides: it was saved as an embedding model.
 SAVED_AS_EMBEDDING = ("ForCausalLM", "LMHeadModel")
-
-
-def architecture_of(config: Mapping[str, Any]) -> str | None:
-    """Return the class that a configuration says it is of; None where it says none."""
-    named = config.get("architectures")
-    first = named[0] if isinstance(named, list) and named else named
-    return first if isinstance(first, str) and first else None
 
 
 def task_of(architecture: str) -> str | None:

@@ -92,3 +92,10 @@ def class_names(config: Mapping[str, Any]) -> tuple[str, ...]:
     if sorted(names) != list(range(len(names))) or not names:
         raise ValueError("id2label of config.json does not number its classes from 0")
     return tuple(names[index] for index in range(len(names)))
+
+
+def architecture_of(config: Mapping[str, Any]) -> str | None:
+    """Return the class that a configuration says it is of; None where it says none."""
+    named = config.get("architectures")
+    first = named[0] if isinstance(named, list) and named else named
+    return first if isinstance(first, str) and first else None

@@ -14,12 +14,11 @@ from typing import Any
 from olive_build.errors import PlanError
 from olive_build.families.architectures import (
     SAVED_AS_EMBEDDING,
-    architecture_of,
     builders_of,
     is_taken,
     task_of,
 )
-from olive_build.families.configuration import read_configuration, read_object
+from olive_build.families.configuration import architecture_of, read_configuration, read_object
 from olive_build.families.registry import FAMILIES
 from olive_build.families.stored_tensors import Stored, tensors_of
 from olive_build.families.weight_files import unread_files, weight_files

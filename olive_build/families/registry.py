@@ -19,6 +19,10 @@ from olive_build.values import dataclass
 
 if TYPE_CHECKING:
     from olive_build.families.facts import Facts
+    from olive_build.families.transformers.task import Task
+
+# What is measured of models of a task: `proof/figures/agreement.py`.
+AGREEMENT = "agreement"
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,7 @@ class _Found(Mapping[str, Family]):
         if name not in _names(rooms.extensions()):
             raise KeyError(name)
         if folder in rooms.names("tasks"):
-            family: Family = rooms.module("tasks", folder).SIDE.task.family
-            return family
+            return _of_task(rooms.module("tasks", folder).SIDE.task)
         own: Family = import_module(f"olive_build.families.{folder}.family").FAMILY
         return own
 
@@ -113,6 +116,32 @@ def _names(extensions: tuple[Path, ...]) -> tuple[str, ...]:
 
 
 FAMILIES: Mapping[str, Family] = _Found()
+
+
+def _of_task(task: Task) -> Family:
+    """Return what a recipe may name for models of a task."""
+    return Family(
+        name=task.name,
+        tasks=task.tasks,
+        metrics=(AGREEMENT,),
+        samples=task.samples,
+        data_suffix=task.data_suffix,
+        data=task.data,
+        calibration=task.calibration,
+        takes=("inputs", "inputs"),
+        sizes=task.sizes,
+        size_unit=task.size_unit,
+        description=task.description,
+        axes=task.axes,
+        batches=task.batches,
+        convolutional=task.convolutional,
+        searches=False,
+        variant_methods={"fast": "dynamic-int8"},
+        options=task.options,
+        classes=task.classes,
+        method_options=task.method_options,
+        generic=True,
+    )
 
 
 def family_of_task(task: str) -> Family | None:

@@ -91,7 +91,7 @@ def test_a_variant_that_the_bundle_lacks_is_refused(published: Project) -> None:
     result = published.run(*words)
     assert result.code == 2
     assert "there is no variant 'q3'" in result.err
-    assert "it has fp32, q8" in result.err
+    assert "there are fp32, q8" in result.err
 
 
 def test_a_damaged_manifest_is_named(published: Project) -> None:

@@ -109,14 +109,23 @@ def plan_for(folder: Path, target: str, *overrides: str) -> None:
     )
 
 
-def test_a_tokenizer_without_a_graph_is_refused_by_the_plan_with_the_remedy(roberta: Path) -> None:
+def test_a_tokenizer_without_a_graph_is_refused_by_the_plan_with_the_remedy(
+    roberta: Path, tmp_path: Path
+) -> None:
+    plan_for(roberta, "android")  # byte-level BPE has a graph
+    folder = tmp_path / "model"
+    shutil.copytree(roberta, folder)
+    path = folder / "tokenizer.json"
+    described = json.loads(path.read_text(encoding="utf-8"))
+    described["model"]["ignore_merges"] = True
+    path.write_text(json.dumps(described), encoding="utf-8")
     with pytest.raises(PlanError) as caught:
-        plan_for(roberta, "android")
+        plan_for(folder, "android")
     assert "target android" in str(caught.value.where)
-    assert "its model is BPE" in str(caught.value.why)
+    assert "ignore_merges" in str(caught.value.why)
     assert "write `compose: none`" in str(caught.value.hint)
-    plan_for(roberta, "android", "targets.android.compose=none")
-    plan_for(roberta, "web")
+    plan_for(folder, "android", "targets.android.compose=none")
+    plan_for(folder, "web")
 
 
 @pytest.mark.parametrize("architecture", ["mpnet", "modernbert", "deberta-v2", "t5"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from olive_build.errors import PlanError
-from olive_build.families.architectures import architecture_of
+from olive_build.families.configuration import architecture_of
 from olive_build.targets.reading import Fields, read_mapping
 
 DATA = Path(__file__).with_suffix(".yaml")

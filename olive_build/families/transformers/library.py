@@ -21,8 +21,7 @@ import torch
 import transformers
 
 from olive_build.errors import PlanError, StepError, first_line
-from olive_build.families.architectures import architecture_of
-from olive_build.families.configuration import read_object
+from olive_build.families.configuration import architecture_of, read_object
 from olive_build.families.loading import Loaded, from_files
 from olive_build.families.transformers.output_names import named_outputs
 from olive_build.families.transformers.task import Task

@@ -15,8 +15,7 @@ import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from olive_build.errors import PlanError, first_line
-from olive_build.families.architectures import architecture_of
-from olive_build.families.configuration import read_object
+from olive_build.families.configuration import architecture_of, read_object
 from olive_build.families.transformers.backbones import lacks_timm
 from olive_build.families.transformers.sentence_modules import transformer_folder
 from olive_build.families.transformers.task_of import class_of, task_of, tasks_of

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from olive_build import rooms
 from olive_build.errors import PlanError
-from olive_build.families.architectures import architecture_of
-from olive_build.families.configuration import none_of, read_configuration, read_object
+from olive_build.families.configuration import (
+    architecture_of,
+    none_of,
+    read_configuration,
+    read_object,
+)
 from olive_build.families.facts import Asked, Axes, Component, Facts
 from olive_build.families.library_tokenizer import TokenizerSettings
 from olive_build.families.transformers.exceptions import check_exceptions

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olive_build.families.facts import Axes
-from olive_build.families.registry import Family
 from olive_build.values import dataclass
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, "npt.NDArray[Any]"]
 # What the model's own files say and answers need: names of classes, special tokens.
 Known = Mapping[str, Any]
-METRIC = "agreement"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,32 +60,6 @@ class Task:
     def asked(self) -> str:
         """The name of transformers' pipeline."""
         return self.pipeline or self.name
-
-    @property
-    def family(self) -> Family:
-        """What a recipe may name for models of this task."""
-        return Family(
-            name=self.name,
-            tasks=self.tasks,
-            metrics=(METRIC,),
-            samples=self.samples,
-            data_suffix=self.data_suffix,
-            data=self.data,
-            calibration=self.calibration,
-            takes=("inputs", "inputs"),
-            sizes=self.sizes,
-            size_unit=self.size_unit,
-            description=self.description,
-            axes=self.axes,
-            batches=self.batches,
-            convolutional=self.convolutional,
-            searches=False,
-            variant_methods={"fast": "dynamic-int8"},
-            options=self.options,
-            classes=self.classes,
-            method_options=self.method_options,
-            generic=True,
-        )
 
     # Light: what a bundle's code says of a model.
 

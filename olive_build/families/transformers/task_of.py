@@ -15,8 +15,7 @@ import transformers
 from transformers.models.auto import modeling_auto
 
 from olive_build.errors import PlanError
-from olive_build.families.architectures import architecture_of
-from olive_build.families.configuration import read_value
+from olive_build.families.configuration import architecture_of, read_value
 
 MODULES, POOLING = "modules.json", ".Pooling"
 SPEECH = ("input_features", "input_values")
