@@ -84,7 +84,7 @@ check: $(ready)  ## lint, types, layers, recipes, schema
 	$(pip) check
 	$(olive_build) validate
 	$(olive_build) schema --check
-	$(python) -m olive_build.record.schema --check
+	.venv/bin/python -m olive_build.record.schema --check
 
 test: $(ready)  ## run the tests
 	.venv/bin/python -m pytest -n $(TEST_PROCESSES) $(ARGS)
