@@ -13,7 +13,7 @@ from typing import Any
 import transformers
 
 from olive_build.engine.step import write_json
-from olive_build.errors import PlanError, first_line
+from olive_build.errors import PlanError
 from olive_build.families.configuration import read_object, read_value
 from olive_build.families.transformers.processor_files import NAMES, small_processor
 from olive_build.families.transformers.sentence_modules import (
@@ -22,7 +22,7 @@ from olive_build.families.transformers.sentence_modules import (
 )
 from olive_build.families.transformers.shrink import Wanted
 from olive_build.families.transformers.small_model import small_model
-from olive_build.families.transformers.task_of import class_of, task_of
+from olive_build.families.transformers.task_of import class_of, configuration, task_of
 from olive_build.untrusted import followed, read_bytes
 
 REPORT, CONFIG, GENERATION = "miniature.json", "config.json", "generation_config.json"
@@ -81,17 +81,8 @@ def _configuration(folder: Path) -> Any:
             why=f"there is no {CONFIG}",
             hint="name the folder that save_pretrained wrote, or that was downloaded from the hub",
         )
-    try:
-        return transformers.AutoConfig.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:
-        raise PlanError(
-            "transformers cannot read the model's configuration",
-            where=str(folder / CONFIG),
-            why=first_line(error),
-            hint=f"its model_type must be one that transformers {transformers.__version__} knows",
-        ) from error
+    known = f"its model_type must be one that transformers {transformers.__version__} knows"
+    return configuration(folder, known)
 
 
 def _is_of_tokenizer(name: str) -> bool:

@@ -14,11 +14,11 @@ from typing import Any
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from olive_build.errors import PlanError, first_line
+from olive_build.errors import PlanError
 from olive_build.families.configuration import architecture_of, read_object
 from olive_build.families.transformers.backbones import lacks_timm
 from olive_build.families.transformers.sentence_modules import transformer_folder
-from olive_build.families.transformers.task_of import class_of, task_of, tasks_of
+from olive_build.families.transformers.task_of import class_of, configuration, task_of, tasks_of
 
 CONFIG, CODE = "config.json", "auto_map"
 MOST_SHOWN = 400
@@ -76,17 +76,7 @@ def described(source: Path) -> dict[str, Any]:
 def _configuration(folder: Path) -> Any:
     written = read_object(folder / CONFIG)
     _require_own_class(folder, written)
-    try:
-        return transformers.AutoConfig.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:
-        raise PlanError(
-            "transformers cannot read the model's configuration",
-            where=str(folder / CONFIG),
-            why=first_line(error),
-            hint="save it again with save_pretrained, or correct the value",
-        ) from error
+    return configuration(folder, "save it again with save_pretrained, or correct the value")
 
 
 def _require_own_class(folder: Path, written: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ def main() -> None:
     """Read what is asked as JSON from standard input; write rung.json beside the model."""
     follow_parent()
     asked: dict[str, Any] = json.load(sys.stdin)
-    seconds = asked["seconds"]
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    _limit(asked["seconds"])
     for folder in asked["rooms"]:
         rooms.extend(Path(folder))
     out = Path(asked["out"])
@@ -25,6 +23,14 @@ def main() -> None:
 
     found = attempted(Path(asked["folder"]), asked["module"], asked["opset"], asked["rung"], out)
     (out / RESULT).write_text(json.dumps(found), encoding="utf-8")
+
+
+def _limit(seconds: int) -> None:
+    """End this process after so much processor time; Windows has no such limit."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
 
 
 def attempted(folder: Path, module: str, opset: int, name: str, out: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import transformers
 from transformers.models.auto import modeling_auto
 
-from olive_build.errors import PlanError
+from olive_build.errors import PlanError, first_line
 from olive_build.families.configuration import architecture_of, read_value
 
 MODULES, POOLING = "modules.json", ".Pooling"
@@ -74,6 +74,24 @@ ENDINGS: Mapping[str, str] = {
 }
 # They caption an image without a question or a text with places for the image.
 CAPTIONING = ("blip", "git", "pix2struct", "vision-encoder-decoder")
+
+
+def configuration(folder: Path, hint: str) -> Any:
+    """Return the configuration in `folder` as transformers reads it.
+
+    Raises PlanError with the `hint` where it does not.
+    """
+    try:
+        return transformers.AutoConfig.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        raise PlanError(
+            "transformers cannot read the model's configuration",
+            where=str(folder / "config.json"),
+            why=first_line(error),
+            hint=hint,
+        ) from error
 
 
 def task_of(config: Any, folder: Path | None = None) -> str:
